@@ -1,0 +1,59 @@
+//! One file a command.
+
+mod chat;
+mod cloud;
+mod demo;
+mod distill;
+mod inspect;
+mod pack;
+mod run;
+
+use crate::{
+    args::{Command, ModelArgs},
+    bundled,
+    error::CliError,
+};
+use std::{num::NonZeroUsize, sync::Arc};
+use tricorn_core::Split;
+use tricorn_model::{ModelSource, inspect::default_split};
+
+pub(crate) fn run(command: Command) -> Result<(), CliError> {
+    match command {
+        Command::Demo(args) => demo::run(&args),
+        Command::Run(args) => run::run(&args),
+        Command::Chat(args) => chat::run(&args),
+        Command::Cloud(args) => cloud::run(&args),
+        Command::Distill(args) => distill::run(&args),
+        Command::Pack(args) => pack::run(&args),
+        Command::Inspect(args) => inspect::run(&args),
+    }
+}
+
+/// Opens the model that the flags name and finds its split.
+fn open(args: &ModelArgs) -> Result<(Arc<ModelSource>, Split), CliError> {
+    use_threads(args.threads)?;
+    let source = bundled::open(&args.model)?;
+    let split = resolve(&source, args.split)?;
+    Ok((source, split))
+}
+
+fn resolve(source: &ModelSource, split: Option<Split>) -> Result<Split, CliError> {
+    let split = match split {
+        Some(split) => split,
+        None => default_split(source)?,
+    };
+    split.ranges(source.config().layers)?;
+    Ok(split)
+}
+
+fn use_threads(threads: Option<NonZeroUsize>) -> Result<(), CliError> {
+    match threads {
+        Some(threads) => Ok(rayon::ThreadPoolBuilder::new().num_threads(threads.get()).build_global()?),
+        None => Ok(()),
+    }
+}
+
+fn print_json(value: &impl serde::Serialize) -> Result<(), CliError> {
+    println!("{}", serde_json::to_string(value).map_err(std::io::Error::other)?);
+    Ok(())
+}

@@ -1,0 +1,69 @@
+//! `tricorn chat`
+
+use super::open;
+use crate::{
+    args::ChatArgs,
+    error::CliError,
+    generate::{self, Show},
+    ui,
+};
+use std::io::{self, BufRead, IsTerminal, Write};
+use tricorn_device::{Chat, Conversation, Ends, Link, Prompter};
+use tricorn_model::MiddlePart;
+
+pub(crate) fn run(args: &ChatArgs) -> Result<(), CliError> {
+    let (source, split) = open(&args.model)?;
+    let prompter = Prompter::load(&source)?;
+    let ends = Ends::load(&source, split, args.generate.codec, !args.generate.no_draft)?;
+    match &args.cloud {
+        Some(url) => {
+            let runtime = generate::runtime()?;
+            turns(args, &ends, &prompter, generate::remote(url, args.generate.deadline, &ends, &runtime))
+        }
+        None => turns(args, &ends, &prompter, generate::local(MiddlePart::load(&source, split)?, &ends)),
+    }
+}
+
+fn turns(args: &ChatArgs, ends: &Ends, prompter: &Prompter, link: impl Link) -> Result<(), CliError> {
+    let mut conversation = Conversation::open(ends, link)?;
+    let mut chat = Chat::new();
+    let colour = ui::shows_colour(&io::stderr());
+    if io::stdin().is_terminal() {
+        eprintln!("{}", ui::faint("One message a line; an empty line or Ctrl-D ends the chat.", colour));
+    }
+    let mut lines = io::stdin().lock();
+    loop {
+        eprint!("you> ");
+        io::stderr().flush()?;
+        let mut line = Vec::new();
+        if lines.read_until(b'\n', &mut line)? == 0 {
+            return Ok(());
+        }
+        let message = String::from_utf8(line).map_err(|_| CliError::NotUtf8)?;
+        let message = message.trim();
+        if message.is_empty() {
+            return Ok(());
+        }
+        let tokens = chat.ask(prompter, message)?;
+        let turn = generate::turn(&args.generate, ends, tokens)?;
+        match generate::run(&mut conversation, prompter, &ends.stop_tokens, turn, Show::Stream) {
+            Ok(generated) => {
+                let ids = &generated.report.token_ids;
+                let spoken = ids.iter().position(|id| ends.stop_tokens.contains(id)).unwrap_or(ids.len());
+                chat.answered(&ids[..spoken], &generated.text);
+                let reused = generated.report.stats.reused_tokens;
+                let figures = format!("{} | {reused} of {} prompt tokens reused", generated.summary(), generated.report.stats.prompt_tokens);
+                eprintln!("{}", ui::faint(&figures, colour));
+            }
+            // A conversation that has grown too long, or a cloud that is away for a while, need not end the chat.
+            Err(error @ CliError::Device(_)) => {
+                chat.take_back();
+                eprintln!("{}", ui::error_line(&error));
+                if !io::stdin().is_terminal() {
+                    return Err(error);
+                }
+            }
+            Err(error) => return Err(error),
+        }
+    }
+}

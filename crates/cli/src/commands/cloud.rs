@@ -1,0 +1,57 @@
+//! `tricorn cloud`
+
+use super::{open, print_json};
+use crate::{args::CloudArgs, error::CliError, generate, ui};
+use std::io::{Read, Write};
+use tokio::sync::mpsc;
+use tricorn_cloud::{Cloud, CloudConfig, PooledMiddle, Served};
+use tricorn_model::{KvPool, MiddlePart, source::BundlePart};
+
+pub(crate) fn run(args: &CloudArgs) -> Result<(), CliError> {
+    let (source, split) = open(&args.model)?;
+    source.expect_part(BundlePart::Cloud, split)?;
+    let middle = MiddlePart::load(&source, split)?;
+    let config = CloudConfig { max_sessions: args.max_sessions, ..CloudConfig::new(args.listen, source.config().context) };
+    let served = Served { fingerprint: source.fingerprint(), split, layers: source.config().layers };
+    let weights = middle.bytes();
+    let pool = KvPool::new(args.kv_memory.saturating_mul(1 << 20));
+    let runtime = generate::runtime()?;
+    let (stop, mut stopped) = mpsc::channel::<()>(1);
+    let on_signal = stop.clone();
+    // Sending fails only when the cloud is stopping already.
+    ctrlc::set_handler(move || {
+        let _ = on_signal.try_send(());
+    })?;
+    if args.until_stdin_ends {
+        std::thread::spawn(move || {
+            let mut stdin = std::io::stdin();
+            while matches!(stdin.read(&mut [0; 64]), Ok(count) if count > 0) {}
+            let _ = stop.try_send(());
+        });
+    } else {
+        // The signal handler keeps the channel open for the life of the process.
+        drop(stop);
+    }
+    let cloud = Cloud::bind(config, PooledMiddle::new(middle, pool), served)?;
+    let address = cloud.local_addr();
+    if args.json {
+        print_json(&serde_json::json!({
+            "event": "ready", "address": address.to_string(), "fingerprint": source.fingerprint().to_hex(), "split": split.to_string(),
+        }))?;
+    } else {
+        let ranges = split.ranges(source.config().layers)?;
+        println!(
+            "ready on http://{address}: layers {}..{} of {}, model {}, {} of weights",
+            ranges.middle.start,
+            ranges.middle.end,
+            source.config().layers,
+            source.fingerprint(),
+            ui::bytes(weights)
+        );
+    }
+    std::io::stdout().flush()?;
+    runtime.block_on(cloud.serve(async move {
+        stopped.recv().await;
+    }))?;
+    Ok(())
+}

@@ -1,0 +1,139 @@
+//! `tricorn demo`
+
+use super::print_json;
+use crate::{
+    args::DemoArgs,
+    bundled,
+    error::CliError,
+    generate::{self, Generated, Show, ms},
+    ui,
+};
+use serde::Deserialize;
+use std::{
+    io::{self, BufRead, BufReader},
+    path::Path,
+    process::{Child, Command, Stdio},
+};
+use tricorn_core::{ChunkPolicy, DraftPolicy, HiddenCodec, SamplingParams};
+use tricorn_device::{Conversation, Ends, Prompter, Turn};
+use tricorn_model::{inspect::default_split, template::Message};
+
+const DEADLINE: f64 = 30.0;
+
+/// The cloud's process, which ends with this value: it watches the pipe to its standard input.
+struct CloudProcess {
+    child: Child,
+    url: String,
+}
+
+#[derive(Deserialize)]
+struct Ready {
+    address: String,
+}
+
+impl CloudProcess {
+    fn start() -> Result<Self, CliError> {
+        let program = std::env::current_exe().map_err(CliError::Start)?;
+        let mut child = Command::new(program)
+            .args(["cloud", "--model", bundled::NAME, "--listen", "127.0.0.1:0", "--until-stdin-ends", "--json"])
+            .stdin(Stdio::piped())
+            .stdout(Stdio::piped())
+            .spawn()
+            .map_err(CliError::Start)?;
+        let mut line = String::new();
+        if let Some(stdout) = child.stdout.take() {
+            BufReader::new(stdout).read_line(&mut line)?;
+        }
+        match serde_json::from_str::<Ready>(&line) {
+            Ok(ready) => Ok(Self { child, url: format!("http://{}", ready.address) }),
+            Err(_) => {
+                drop(child.stdin.take());
+                let status = child.wait()?;
+                Err(CliError::DemoCloud(status.to_string()))
+            }
+        }
+    }
+}
+
+impl Drop for CloudProcess {
+    fn drop(&mut self) {
+        drop(self.child.stdin.take());
+        // It stops by itself now; all that can fail is waiting for it.
+        drop(self.child.wait());
+    }
+}
+
+pub(crate) fn run(args: &DemoArgs) -> Result<(), CliError> {
+    let cloud = std::thread::spawn(CloudProcess::start);
+    let source = bundled::open(Path::new(bundled::NAME))?;
+    let split = default_split(&source)?;
+    let prompter = Prompter::load(&source)?;
+    let tokens = prompter.chat(&[Message::new("user", args.prompt.as_str())])?;
+    let ends = Ends::load(&source, split, HiddenCodec::default(), true)?;
+    let cloud = cloud.join().map_err(|_| CliError::DemoCloud("its starter failed".to_owned()))??;
+    let colour = ui::shows_colour(&io::stdout());
+    let layers = source.config().layers;
+    let ranges = split.ranges(layers)?;
+    if !args.json {
+        println!(
+            "{}",
+            ui::faint(
+                &format!(
+                    "Layers {}..{} of {layers} run in process {} ({}); the rest, and all text, stays here in process {}.",
+                    ranges.middle.start,
+                    ranges.middle.end,
+                    cloud.child.id(),
+                    cloud.url,
+                    std::process::id(),
+                ),
+                colour
+            )
+        );
+        if colour {
+            println!("Tokens {} by this device and accepted are marked.", ui::drafted("drafted", colour));
+        }
+        println!("\n{}\n", ui::faint(&format!("> {}", args.prompt), colour));
+    }
+    let draft = DraftPolicy { threshold: ends.drafter().map_or(0.6, |drafter| drafter.info().threshold), ..DraftPolicy::default() };
+    let turn = Turn {
+        tokens,
+        max_new_tokens: args.max_tokens,
+        sampling: SamplingParams::greedy(),
+        draft,
+        chunk: ChunkPolicy::Whole,
+    };
+    let runtime = generate::runtime()?;
+    let mut conversation = Conversation::open(&ends, generate::remote(&cloud.url, DEADLINE, &ends, &runtime))?;
+    let show = if args.json { Show::Nothing } else { Show::Stream };
+    let generated = generate::run(&mut conversation, &prompter, &ends.stop_tokens, turn, show)?;
+    if args.json { print_json(&generated.json()) } else { summarise(&generated) }
+}
+
+fn summarise(generated: &Generated) -> Result<(), CliError> {
+    let report = &generated.report;
+    let stats = &report.stats;
+    let tokens = report.token_ids.len();
+    let per_token = |bytes: u64| bytes as f64 / tokens.max(1) as f64;
+    let tbt = report.tbt_mean();
+    let rows = [
+        ("tokens", format!("{tokens} ({} drafted here and accepted, {} drafted in all)", stats.accepted, stats.drafted)),
+        ("time to first token", format!("{:.1} ms ({} prompt tokens)", ms(report.ttft), stats.prompt_tokens)),
+        (
+            "time between tokens",
+            format!("{:.2} ms mean, {:.2} ms p99 ({:.0} tokens/s)", ms(tbt), ms(report.tbt_quantile(0.99)), 1.0 / tbt.as_secs_f64().max(1e-9)),
+        ),
+        ("round trips", format!("{} ({:.2} tokens each)", stats.rounds, stats.accepted_per_round())),
+        (
+            "on the wire",
+            format!(
+                "{} up, {} down ({:.0} + {:.0} bytes a token); not one of them text",
+                ui::bytes(report.bytes_up as usize),
+                ui::bytes(report.bytes_down as usize),
+                per_token(report.bytes_up),
+                per_token(report.bytes_down)
+            ),
+        ),
+    ];
+    println!("\n{}", ui::table(&rows));
+    Ok(())
+}

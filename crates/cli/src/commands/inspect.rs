@@ -1,0 +1,46 @@
+//! `tricorn inspect`
+
+use super::{print_json, resolve};
+use crate::{args::InspectArgs, bundled, error::CliError, ui};
+use tricorn_model::inspect::{Inspection, inspect};
+
+pub(crate) fn run(args: &InspectArgs) -> Result<(), CliError> {
+    let source = bundled::open(&args.model)?;
+    let split = resolve(&source, args.split)?;
+    let inspection = inspect(&source, split)?;
+    if args.json {
+        return print_json(&inspection);
+    }
+    let Inspection { layers, split: cut, .. } = &inspection;
+    let ranges = split.ranges(*layers)?;
+    let mut rows = vec![
+        ("model", format!("{} {:.1} M parameters, {}", inspection.family, inspection.parameters as f64 / 1e6, inspection.dtypes.join(" + "))),
+        ("fingerprint", inspection.fingerprint[..16].to_owned()),
+        ("shape", format!("{layers} layers, hidden {}, vocabulary {}, context {}", inspection.hidden, inspection.vocab, inspection.context)),
+        ("split", format!("{cut}: device {:?} and {:?}, cloud {:?}", ranges.input, ranges.output, ranges.middle)),
+        ("input part", ui::bytes(inspection.input_bytes)),
+        ("middle part", ui::bytes(inspection.middle_bytes)),
+        ("output part", ui::bytes(inspection.output_bytes)),
+        (
+            "KV cache a token",
+            format!("{} on the device, {} in the cloud", ui::bytes(inspection.device_kv_bytes_per_token), ui::bytes(inspection.cloud_kv_bytes_per_token)),
+        ),
+        (
+            "wire a token",
+            inspection.wire_bytes_per_token.iter().map(|(codec, bytes)| format!("{} as {codec}", ui::bytes(*bytes))).collect::<Vec<_>>().join(", ")
+                + ", each way",
+        ),
+    ];
+    if let Some(bundle) = &inspection.bundle {
+        rows.push(("bundle", format!("the {bundle}'s share only")));
+    }
+    rows.push((
+        "drafter",
+        match &inspection.drafter {
+            Some(info) => format!("{} for split {}, trained on {} tokens, threshold {}", info.kind, info.split, info.trained_tokens, info.threshold),
+            None => "none; train one with `tricorn distill`".to_owned(),
+        },
+    ));
+    print!("{}", ui::table(&rows));
+    Ok(())
+}

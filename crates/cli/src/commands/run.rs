@@ -1,0 +1,49 @@
+//! `tricorn run`
+
+use super::{open, print_json};
+use crate::{
+    args::RunArgs,
+    error::CliError,
+    generate::{self, Generated, Show},
+    ui,
+};
+use std::io::Read;
+use tricorn_device::{Conversation, Ends, Link, Prompter};
+use tricorn_model::{MiddlePart, template::Message};
+
+pub(crate) fn run(args: &RunArgs) -> Result<(), CliError> {
+    let prompt = read_prompt(&args.prompt)?;
+    let (source, split) = open(&args.model)?;
+    let prompter = Prompter::load(&source)?;
+    let tokens = if args.raw { prompter.raw(&prompt)? } else { prompter.chat(&[Message::new("user", prompt)])? };
+    let ends = Ends::load(&source, split, args.generate.codec, !args.generate.no_draft)?;
+    let generated = match &args.cloud {
+        Some(url) => {
+            let runtime = generate::runtime()?;
+            turn(args, &ends, &prompter, generate::remote(url, args.generate.deadline, &ends, &runtime), tokens)?
+        }
+        None => turn(args, &ends, &prompter, generate::local(MiddlePart::load(&source, split)?, &ends), tokens)?,
+    };
+    if args.json {
+        print_json(&generated.json())
+    } else {
+        eprintln!("{}", ui::faint(&generated.summary(), ui::shows_colour(&std::io::stderr())));
+        Ok(())
+    }
+}
+
+fn turn(args: &RunArgs, ends: &Ends, prompter: &Prompter, link: impl Link, tokens: Vec<u32>) -> Result<Generated, CliError> {
+    let turn = generate::turn(&args.generate, ends, tokens)?;
+    let show = if args.json { Show::Nothing } else { Show::Stream };
+    let mut conversation = Conversation::open(ends, link)?;
+    generate::run(&mut conversation, prompter, &ends.stop_tokens, turn, show)
+}
+
+fn read_prompt(prompt: &str) -> Result<String, CliError> {
+    if prompt != "-" {
+        return Ok(prompt.to_owned());
+    }
+    let mut bytes = Vec::new();
+    std::io::stdin().read_to_end(&mut bytes)?;
+    String::from_utf8(bytes).map_err(|_| CliError::NotUtf8)
+}

@@ -1,0 +1,57 @@
+//! What ends a command, and the exit code it ends with.
+
+use std::{path::PathBuf, process::ExitCode};
+use tricorn_cloud::CloudError;
+use tricorn_core::{SamplingError, SplitError};
+use tricorn_device::{DeviceError, LinkError};
+use tricorn_model::ModelError;
+use tricorn_train::TrainError;
+
+/// One line for a person; the exit code for a program.
+#[derive(Debug, thiserror::Error)]
+pub(crate) enum CliError {
+    #[error(transparent)]
+    Model(#[from] ModelError),
+    #[error(transparent)]
+    Device(#[from] DeviceError),
+    #[error(transparent)]
+    Cloud(#[from] CloudError),
+    #[error(transparent)]
+    Train(#[from] TrainError),
+    #[error(transparent)]
+    Split(#[from] SplitError),
+    #[error(transparent)]
+    Sampling(#[from] SamplingError),
+    #[error("the prompt on standard input is not UTF-8 text; convert it first, for example with iconv")]
+    NotUtf8,
+    #[error("cannot start: {0}")]
+    Start(std::io::Error),
+    #[error("standard input or output failed: {0}")]
+    Terminal(#[from] std::io::Error),
+    #[error("the demo's cloud did not start ({0}); run `tricorn cloud --model demo` to see why")]
+    DemoCloud(String),
+    #[error("Ctrl-C cannot be watched for: {0}")]
+    Signal(#[from] ctrlc::Error),
+    #[error("{} exists already and is not empty; choose another --out", .0.display())]
+    NotEmpty(PathBuf),
+    #[error("threads: {0}")]
+    Threads(#[from] rayon::ThreadPoolBuildError),
+}
+
+impl CliError {
+    /// 1 for what went wrong, 2 for what was asked wrongly, 3 when there is no cloud to be reached or it refuses.
+    pub(crate) fn exit_code(&self) -> ExitCode {
+        match self {
+            Self::Device(DeviceError::Link(LinkError::Unreachable { .. } | LinkError::Refused(_) | LinkError::KeepsFailing { .. })) => {
+                ExitCode::from(3)
+            }
+            Self::Split(_)
+            | Self::Sampling(_)
+            | Self::NotUtf8
+            | Self::NotEmpty(_)
+            | Self::Model(ModelError::Split(_))
+            | Self::Device(DeviceError::EmptyPrompt | DeviceError::NoTemplate | DeviceError::Turn(_)) => ExitCode::from(2),
+            _ => ExitCode::FAILURE,
+        }
+    }
+}

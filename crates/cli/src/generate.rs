@@ -1,0 +1,179 @@
+//! One turn on the terminal, shared by the commands that generate text.
+
+use crate::{args::GenerateArgs, error::CliError, ui};
+use serde::Serialize;
+use std::{
+    io::{self, Write},
+    ops::ControlFlow,
+    time::Duration,
+};
+use tokio::runtime::Runtime;
+use tricorn_core::{DraftPolicy, FinishReason, SamplingParams};
+use tricorn_device::{Conversation, Ends, Event, Link, LocalLink, Prompter, RemoteConfig, RemoteLink, Turn, TurnReport};
+use tricorn_model::MiddlePart;
+
+/// Where the text goes while it grows.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Show {
+    /// To standard output, drafted tokens marked when it is a terminal.
+    Stream,
+    /// Nowhere.
+    Nothing,
+}
+
+/// A finished turn.
+#[derive(Debug)]
+pub(crate) struct Generated {
+    pub(crate) text: String,
+    pub(crate) report: TurnReport,
+}
+
+/// The sampling and drafting that the flags ask for.
+pub(crate) fn turn(args: &GenerateArgs, ends: &Ends, tokens: Vec<u32>) -> Result<Turn, CliError> {
+    let threshold = args.threshold.or_else(|| ends.drafter().map(|drafter| drafter.info().threshold));
+    let defaults = DraftPolicy::default();
+    let draft = DraftPolicy { max_len: args.max_draft, threshold: threshold.unwrap_or(defaults.threshold) };
+    Ok(Turn {
+        tokens,
+        max_new_tokens: args.max_tokens,
+        sampling: SamplingParams::new(args.temperature, args.seed)?,
+        draft: if args.no_draft { DraftPolicy::OFF } else { draft },
+        chunk: args.chunk,
+    })
+}
+
+/// A link to the cloud at `url`, with the flags' deadline.
+pub(crate) fn remote(url: &str, deadline: f64, ends: &Ends, runtime: &Runtime) -> RemoteLink {
+    let config = RemoteConfig { deadline: Duration::from_secs_f64(deadline), ..RemoteConfig::new(url) };
+    RemoteLink::new(config, ends, runtime.handle().clone())
+}
+
+/// A link to a middle in this process.
+pub(crate) fn local(middle: MiddlePart, ends: &Ends) -> LocalLink {
+    LocalLink::new(middle.into(), ends.context, ends.codec)
+}
+
+/// The runtime that carries the connection; one thread is enough for it.
+pub(crate) fn runtime() -> Result<Runtime, CliError> {
+    tokio::runtime::Builder::new_multi_thread().worker_threads(1).enable_all().build().map_err(CliError::Start)
+}
+
+/// Runs one turn and shows its text.
+pub(crate) fn run<L: Link>(
+    conversation: &mut Conversation<'_, L>,
+    prompter: &Prompter,
+    stop_tokens: &[u32],
+    turn: Turn,
+    show: Show,
+) -> Result<Generated, CliError> {
+    let mut reply = prompter.reply(&turn.tokens, stop_tokens)?;
+    let mut failure: Option<CliError> = None;
+    let mut stdout = io::stdout();
+    let colour = ui::shows_colour(&stdout);
+    let report = conversation.turn(turn, &mut |event| {
+        let written = match event {
+            Event::Token { id, drafted } => reply.push(id).map_err(CliError::from).and_then(|piece| match show {
+                Show::Stream if !piece.is_empty() => {
+                    let piece = if drafted { ui::drafted(&piece, colour) } else { piece };
+                    Ok(stdout.write_all(piece.as_bytes()).and_then(|()| stdout.flush())?)
+                }
+                _ => Ok(()),
+            }),
+            Event::Reconnecting => {
+                eprintln!("the cloud went away; reconnecting and replaying");
+                Ok(())
+            }
+        };
+        match written {
+            Ok(()) => ControlFlow::Continue(()),
+            Err(error) => {
+                failure = Some(error);
+                ControlFlow::Break(())
+            }
+        }
+    });
+    if let Some(error) = failure {
+        return Err(error);
+    }
+    let report = report?;
+    let (rest, text) = reply.finish()?;
+    if show == Show::Stream {
+        writeln!(stdout, "{rest}")?;
+    }
+    if report.drafts_in_vain() {
+        eprintln!(
+            "warning: drafting gains almost nothing ({:.2} tokens a round); train a drafter with `tricorn distill`, or use --no-draft",
+            report.stats.accepted_per_round()
+        );
+    }
+    Ok(Generated { text, report })
+}
+
+/// A turn as `--json` prints it.
+#[derive(Debug, Serialize)]
+pub(crate) struct Json<'a> {
+    text: &'a str,
+    token_ids: &'a [u32],
+    finish_reason: &'static str,
+    prompt_tokens: usize,
+    ttft_ms: f64,
+    tbt_ms: TbtMs,
+    rounds: usize,
+    drafted: usize,
+    accepted: usize,
+    accepted_per_round: f64,
+    reconnects: usize,
+    bytes_up: u64,
+    bytes_down: u64,
+}
+
+#[derive(Debug, Serialize)]
+struct TbtMs {
+    mean: f64,
+    p50: f64,
+    p99: f64,
+}
+
+impl Generated {
+    pub(crate) fn json(&self) -> Json<'_> {
+        let report = &self.report;
+        Json {
+            text: &self.text,
+            token_ids: &report.token_ids,
+            finish_reason: match report.finish {
+                FinishReason::Stop => "stop",
+                FinishReason::Length => "length",
+                FinishReason::Cancelled => "cancelled",
+            },
+            prompt_tokens: report.stats.prompt_tokens,
+            ttft_ms: ms(report.ttft),
+            tbt_ms: TbtMs { mean: ms(report.tbt_mean()), p50: ms(report.tbt_quantile(0.5)), p99: ms(report.tbt_quantile(0.99)) },
+            rounds: report.stats.rounds,
+            drafted: report.stats.drafted,
+            accepted: report.stats.accepted,
+            accepted_per_round: report.stats.accepted_per_round(),
+            reconnects: report.stats.lost_connections,
+            bytes_up: report.bytes_up,
+            bytes_down: report.bytes_down,
+        }
+    }
+
+    /// One line of figures.
+    pub(crate) fn summary(&self) -> String {
+        let report = &self.report;
+        format!(
+            "{} tokens | first after {:.1} ms, then {:.2} ms each | {:.2} tokens a round | {} up, {} down",
+            report.token_ids.len(),
+            ms(report.ttft),
+            ms(report.tbt_mean()),
+            report.stats.accepted_per_round(),
+            ui::bytes(report.bytes_up as usize),
+            ui::bytes(report.bytes_down as usize),
+        )
+    }
+}
+
+/// Milliseconds.
+pub(crate) fn ms(duration: Duration) -> f64 {
+    duration.as_secs_f64() * 1e3
+}

@@ -1,0 +1,78 @@
+//! How busy the cloud is, counted as it happens.
+
+use std::sync::{
+    Arc,
+    atomic::{AtomicUsize, Ordering},
+};
+
+use tricorn_wire::Load;
+
+#[derive(Debug)]
+pub(crate) struct LoadGauge {
+    max_sessions: usize,
+    sessions: AtomicUsize,
+    queued_rows: AtomicUsize,
+}
+
+/// One session's place; dropping it makes room for another.
+#[derive(Debug)]
+pub(crate) struct Slot(Arc<LoadGauge>);
+
+impl LoadGauge {
+    pub(crate) fn new(max_sessions: usize) -> Arc<Self> {
+        Arc::new(Self { max_sessions, sessions: AtomicUsize::new(0), queued_rows: AtomicUsize::new(0) })
+    }
+
+    pub(crate) fn max_sessions(&self) -> usize {
+        self.max_sessions
+    }
+
+    /// A place for one more session; `None` when all are taken.
+    pub(crate) fn enter(self: &Arc<Self>) -> Option<Slot> {
+        self.sessions
+            .fetch_update(Ordering::AcqRel, Ordering::Acquire, |taken| (taken < self.max_sessions).then_some(taken + 1))
+            .ok()
+            .map(|_| Slot(Arc::clone(self)))
+    }
+
+    pub(crate) fn queued(&self, rows: usize) {
+        self.queued_rows.fetch_add(rows, Ordering::Relaxed);
+    }
+
+    pub(crate) fn unqueued(&self, rows: usize) {
+        self.queued_rows.fetch_sub(rows, Ordering::Relaxed);
+    }
+
+    pub(crate) fn snapshot(&self) -> Load {
+        let count = |value: usize| u64::try_from(value).unwrap_or(u64::MAX);
+        Load {
+            sessions: count(self.sessions.load(Ordering::Relaxed)),
+            max_sessions: count(self.max_sessions),
+            queued_rows: count(self.queued_rows.load(Ordering::Relaxed)),
+        }
+    }
+}
+
+impl Drop for Slot {
+    fn drop(&mut self) {
+        self.0.sessions.fetch_sub(1, Ordering::AcqRel);
+    }
+}
+
+#[cfg(test)]
+#[allow(clippy::unwrap_used)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_slot_is_given_back() {
+        let gauge = LoadGauge::new(2);
+        let (first, second) = (gauge.enter().unwrap(), gauge.enter().unwrap());
+        assert!(gauge.enter().is_none());
+        drop(first);
+        assert_eq!(gauge.snapshot().sessions, 1);
+        assert!(gauge.enter().is_some());
+        drop(second);
+        assert_eq!(gauge.snapshot().sessions, 0);
+    }
+}

@@ -1,0 +1,155 @@
+//! Binding, serving and stopping.
+
+use std::{
+    io,
+    net::{SocketAddr, TcpListener},
+    sync::{
+        Arc,
+        atomic::{AtomicBool, AtomicU64, Ordering},
+    },
+    thread,
+    time::Duration,
+};
+
+use tokio::{
+    sync::{mpsc, oneshot},
+    time::timeout,
+};
+use tricorn_core::{Fingerprint, HiddenCodec, Split};
+use tricorn_wire::{limits::max_message_bytes, transport};
+
+use crate::{
+    CloudConfig, CloudError, MiddleModel,
+    load::LoadGauge,
+    scheduler::{Command, Scheduler},
+    service::{Service, Shared},
+};
+
+/// Commands on their way to the scheduler. Each session's rows are bounded on their own; this bounds the rest.
+const COMMANDS: usize = 1024;
+/// How long devices get to read why the scheduler failed.
+const FAREWELL: Duration = Duration::from_secs(1);
+
+/// What a device must hold as well.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Served {
+    /// The whole model's.
+    pub fingerprint: Fingerprint,
+    /// Where it is cut.
+    pub split: Split,
+    /// Its decoder layers.
+    pub layers: usize,
+}
+
+/// A cloud that listens and does not yet serve.
+#[derive(Debug)]
+pub struct Cloud<M> {
+    config: CloudConfig,
+    model: M,
+    served: Served,
+    listener: TcpListener,
+    local_addr: SocketAddr,
+}
+
+impl<M: MiddleModel> Cloud<M> {
+    /// Listens on `config.listen`. Devices that connect from now on wait until [`serve`](Self::serve) runs.
+    ///
+    /// # Errors
+    /// When a setting makes no sense or the address cannot be listened on.
+    pub fn bind(config: CloudConfig, model: M, served: Served) -> Result<Self, CloudError> {
+        config.check()?;
+        let listen = config.listen;
+        let refused = |source: io::Error| match source.kind() {
+            io::ErrorKind::AddrInUse => CloudError::InUse(listen),
+            _ => CloudError::Listen { listen, source },
+        };
+        let listener = TcpListener::bind(listen).map_err(refused)?;
+        listener.set_nonblocking(true).map_err(CloudError::Start)?;
+        let local_addr = listener.local_addr().map_err(CloudError::Start)?;
+        Ok(Self { config, model, served, listener, local_addr })
+    }
+
+    /// Where it listens: `config.listen` with the port that was taken.
+    #[must_use]
+    pub fn local_addr(&self) -> SocketAddr {
+        self.local_addr
+    }
+
+    /// Serves until `shutdown` completes, then tells every device, answers what was accepted and returns.
+    ///
+    /// # Errors
+    /// When the scheduler fails; every session is told first.
+    pub async fn serve(self, shutdown: impl Future<Output = ()>) -> Result<(), CloudError> {
+        let Self { config, model, served, listener, .. } = self;
+        let listener = tokio::net::TcpListener::from_std(listener).map_err(CloudError::Start)?;
+        let (commands, received) = mpsc::channel(COMMANDS);
+        let load = LoadGauge::new(config.max_sessions);
+        let hidden = model.hidden();
+        let mut scheduler = start(Scheduler::new(model, received, config.batch_rows, Arc::clone(&load)))?;
+
+        let shared = Arc::new(Shared {
+            served,
+            hidden,
+            limits: config.limits,
+            outbox_rows: config.outbox_rows,
+            idle_timeout: config.idle_timeout,
+            open_timeout: config.open_timeout,
+            load,
+            commands,
+            draining: AtomicBool::new(false),
+            last_session: AtomicU64::new(0),
+        });
+        let max_message = max_message_bytes(config.limits, HiddenCodec::F32, hidden);
+        let (stop, stopped) = oneshot::channel::<()>();
+        let server = transport::server()
+            .add_service(transport::service(Service(Arc::clone(&shared)), max_message))
+            .serve_with_incoming_shutdown(transport::incoming(listener.into()), async {
+                // Either way it is time to stop.
+                let _ = stopped.await;
+            });
+        tokio::pin!(server);
+
+        tokio::select! {
+            ended = &mut server => Ok(ended?),
+            ended = &mut scheduler => {
+                drop(stop);
+                // The reason is known already; a device that stays connected must not hold it back.
+                let _ = timeout(FAREWELL, server).await;
+                scheduler_outcome(ended)
+            }
+            () = shutdown => {
+                shared.draining.store(true, Ordering::Release);
+                let drained = timeout(config.drain_timeout, async {
+                    // Fails only when the scheduler has ended, which is what is waited for next.
+                    let _ = shared.commands.send(Command::Drain).await;
+                    let ended = (&mut scheduler).await;
+                    drop(stop);
+                    server.await?;
+                    scheduler_outcome(ended)
+                });
+                // Whoever is not done by then is cut off.
+                drained.await.unwrap_or(Ok(()))
+            }
+        }
+    }
+}
+
+fn start<M: MiddleModel>(scheduler: Scheduler<M>) -> Result<oneshot::Receiver<Result<(), String>>, CloudError> {
+    let (ended, outcome) = oneshot::channel();
+    thread::Builder::new()
+        .name("tricorn-scheduler".to_owned())
+        .spawn(move || {
+            // Nobody listens when `serve` was dropped.
+            let _ = ended.send(scheduler.run());
+        })
+        .map_err(CloudError::Start)?;
+    Ok(outcome)
+}
+
+fn scheduler_outcome(ended: Result<Result<(), String>, oneshot::error::RecvError>) -> Result<(), CloudError> {
+    match ended {
+        Ok(Ok(())) => Ok(()),
+        Ok(Err(message)) => Err(CloudError::Scheduler(message)),
+        Err(_) => Err(CloudError::Scheduler("its thread is gone".to_owned())),
+    }
+}

@@ -1,0 +1,189 @@
+//! One stream's task: reads what the device sends, checks it and hands it to the scheduler.
+
+use std::{
+    sync::{Arc, atomic::Ordering},
+    time::Instant,
+};
+
+use tokio::time::timeout;
+use tonic::{Code, Status, Streaming};
+use tricorn_core::{AppendError, HiddenCodec, SessionLimits};
+use tricorn_wire::{Append, Downlink, ErrorCode, Failure, Open, Opened, Uplink, WireError, proto};
+
+use crate::{
+    outbox::Outbox,
+    queue::RowQueue,
+    scheduler::{Command, NewSession, Rows, append_failure, shutting_down},
+    service::Shared,
+};
+
+pub(crate) struct SessionTask {
+    shared: Arc<Shared>,
+    id: u64,
+    uplink: Streaming<proto::Uplink>,
+    outbox: Arc<Outbox>,
+}
+
+/// Why a session ends on the device's side.
+enum Ending {
+    /// The device said so, or is gone, or the scheduler ended the session.
+    Quiet,
+    Failed(Failure),
+}
+
+impl SessionTask {
+    pub(crate) fn new(shared: Arc<Shared>, id: u64, uplink: Streaming<proto::Uplink>, outbox: Arc<Outbox>) -> Self {
+        Self { shared, id, uplink, outbox }
+    }
+
+    pub(crate) async fn run(mut self) {
+        let Err(ending) = self.serve().await;
+        match ending {
+            Ending::Quiet => self.outbox.end(None),
+            Ending::Failed(failure) => self.outbox.end(Some(failure)),
+        }
+        // Fails only when there is no scheduler, and so no session to close.
+        let _ = self.shared.commands.send(Command::Close { session: self.id }).await;
+    }
+
+    async fn serve(&mut self) -> Result<std::convert::Infallible, Ending> {
+        let open = match timeout(self.shared.open_timeout, self.next()).await {
+            Ok(message) => match message? {
+                Uplink::Open(open) => open,
+                Uplink::Append(_) | Uplink::Close => return Err(out_of_turn("the first message of a session must be Open")),
+            },
+            Err(_) => return Err(silent("no Open arrived in time; send it first")),
+        };
+        let (codec, limits) = self.open(&open).await?;
+        let queue = RowQueue::new(limits.max_queued_rows, Arc::clone(&self.shared.load));
+        let mut epoch = 0;
+        loop {
+            let message = match timeout(self.shared.idle_timeout, self.next()).await {
+                Ok(message) => message?,
+                Err(_) if !queue.is_empty() => continue,
+                Err(_) => return Err(silent("nothing was heard for too long; reconnect and replay")),
+            };
+            match message {
+                Uplink::Append(append) => {
+                    let arrived = Instant::now();
+                    let values = self.decode(&append, codec, limits)?;
+                    // A newer epoch frees the queue of everything before it, so it need not wait for room; and it must not,
+                    // because the device has no use for what it would wait for.
+                    if append.header.epoch <= epoch {
+                        self.until_ended(queue.room_for(append.header.rows)).await?;
+                    }
+                    epoch = epoch.max(append.header.epoch);
+                    let rows = Rows { values, arrived, queued: queue.push(append.header.rows) };
+                    self.tell(Command::Append { session: self.id, header: append.header, rows }).await?;
+                }
+                Uplink::Close => return Err(Ending::Quiet),
+                Uplink::Open(_) => return Err(out_of_turn("Open came twice; open another stream for another session")),
+            }
+        }
+    }
+
+    async fn next(&mut self) -> Result<Uplink, Ending> {
+        let message = tokio::select! {
+            () = self.outbox.ended() => return Err(Ending::Quiet),
+            () = self.shared.commands.closed() => return Err(self.stopped()),
+            message = self.uplink.message() => message,
+        };
+        match message {
+            Ok(Some(message)) => Uplink::try_from(message).map_err(|error| wire_failure(&error)),
+            Ok(None) => Err(Ending::Quiet),
+            Err(status) => Err(broken(&status)),
+        }
+    }
+
+    async fn until_ended(&self, work: impl Future<Output = ()>) -> Result<(), Ending> {
+        tokio::select! {
+            () = self.outbox.ended() => Err(Ending::Quiet),
+            () = work => Ok(()),
+        }
+    }
+
+    async fn tell(&self, command: Command) -> Result<(), Ending> {
+        self.shared.commands.send(command).await.map_err(|_| self.stopped())
+    }
+
+    /// There is no scheduler any more.
+    fn stopped(&self) -> Ending {
+        if self.shared.draining.load(Ordering::Acquire) {
+            Ending::Failed(shutting_down())
+        } else {
+            fail(ErrorCode::Internal, "the cloud's scheduler has stopped; reconnect elsewhere".to_owned())
+        }
+    }
+
+    async fn open(&self, open: &Open) -> Result<(HiddenCodec, SessionLimits), Ending> {
+        let shared = &self.shared;
+        let codec = self.agree(open)?;
+        if shared.draining.load(Ordering::Acquire) {
+            return Err(Ending::Failed(shutting_down()));
+        }
+        let Some(slot) = shared.load.enter() else {
+            let message = format!("all {} sessions are taken; try again later or elsewhere", shared.load.max_sessions());
+            return Err(fail(ErrorCode::Busy, message));
+        };
+        let context = open.context.map_or(shared.limits.context, |wanted| wanted.min(shared.limits.context));
+        let limits = SessionLimits { context, ..shared.limits };
+        // An empty outbox takes it; only a device that has gone does not, and then the next read says so.
+        let _ = self.outbox.push(Downlink::Opened(Opened { codec, limits, session_id: self.id }));
+        self.tell(Command::Open(NewSession { id: self.id, limits, codec, outbox: Arc::clone(&self.outbox), slot })).await?;
+        Ok((codec, limits))
+    }
+
+    fn agree(&self, open: &Open) -> Result<HiddenCodec, Ending> {
+        let served = &self.shared.served;
+        if open.fingerprint != served.fingerprint {
+            let message =
+                format!("the device holds model {}, this cloud serves {}; use the same model", open.fingerprint, served.fingerprint);
+            return Err(fail(ErrorCode::WrongModel, message));
+        }
+        if open.split != served.split {
+            let message = format!("the device splits the model at {}, this cloud at {}; use the same split", open.split, served.split);
+            return Err(fail(ErrorCode::WrongSplit, message));
+        }
+        if open.hidden != self.shared.hidden {
+            let message = format!("the device's hidden rows have {} values, this cloud's {}", open.hidden, self.shared.hidden);
+            return Err(fail(ErrorCode::WrongHidden, message));
+        }
+        let common = open.codecs.iter().copied().find(|codec| HiddenCodec::ALL.contains(codec));
+        common.ok_or_else(|| fail(ErrorCode::NoCodec, "no codec in common; offer f16 or f32".to_owned()))
+    }
+
+    /// The rows, once what is cheap to check has been.
+    fn decode(&self, append: &Append, codec: HiddenCodec, limits: SessionLimits) -> Result<Vec<f32>, Ending> {
+        let (rows, limit) = (append.header.rows, limits.max_append_rows);
+        if rows > limit {
+            return Err(Ending::Failed(append_failure(&AppendError::TooManyRows { rows, limit })));
+        }
+        append.decode(codec, self.shared.hidden).map_err(|error| wire_failure(&error))
+    }
+}
+
+fn fail(code: ErrorCode, message: String) -> Ending {
+    Ending::Failed(Failure { code, message })
+}
+
+fn out_of_turn(text: &str) -> Ending {
+    fail(ErrorCode::BadMessage, text.to_owned())
+}
+
+fn silent(text: &str) -> Ending {
+    fail(ErrorCode::Deadline, text.to_owned())
+}
+
+fn wire_failure(error: &WireError) -> Ending {
+    fail(error.code(), error.to_string())
+}
+
+/// tonic's own refusals become the contract's errors; anything else is a connection that is gone.
+fn broken(status: &Status) -> Ending {
+    let one_line = || status.message().lines().next().unwrap_or_default().to_owned();
+    match status.code() {
+        Code::OutOfRange | Code::ResourceExhausted => fail(ErrorCode::TooLarge, one_line()),
+        Code::Internal => fail(ErrorCode::BadMessage, one_line()),
+        _ => Ending::Quiet,
+    }
+}

@@ -1,0 +1,60 @@
+//! A cloud with a toy middle on a real loopback socket, and a device that says whatever a test wants.
+#![allow(dead_code, unused_imports, clippy::unwrap_used, clippy::expect_used)]
+
+mod device;
+mod toy;
+
+use std::net::SocketAddr;
+
+use tokio::{sync::oneshot, task::JoinHandle};
+use tricorn_cloud::{Cloud, CloudConfig, CloudError, Served};
+use tricorn_core::{AppendHeader, AppendKind, Fingerprint, SessionLimits, Split, Want};
+
+pub use device::{Device, connect, dial, good_open};
+pub use toy::{Gate, POISON, Toy};
+
+pub const HIDDEN: usize = 8;
+pub const SERVED: Served = Served { fingerprint: Fingerprint([7; 32]), split: Split { input_layers: 2, output_layers: 1 }, layers: 6 };
+pub const LIMITS: SessionLimits = SessionLimits { context: 64, max_append_rows: 16, max_queued_rows: 32 };
+
+pub fn config() -> CloudConfig {
+    let mut config = CloudConfig::new("127.0.0.1:0".parse().unwrap(), LIMITS.context);
+    config.limits = LIMITS;
+    config
+}
+
+/// A cloud that runs until it is stopped or dropped.
+pub struct Running {
+    pub addr: SocketAddr,
+    stop: oneshot::Sender<()>,
+    served: JoinHandle<Result<(), CloudError>>,
+}
+
+pub fn start(config: CloudConfig, toy: Toy) -> Running {
+    let cloud = Cloud::bind(config, toy, SERVED).unwrap();
+    let addr = cloud.local_addr();
+    let (stop, stopped) = oneshot::channel();
+    let served = tokio::spawn(cloud.serve(async {
+        // A test that forgets about the cloud keeps it.
+        if stopped.await.is_err() {
+            std::future::pending::<()>().await;
+        }
+    }));
+    Running { addr, stop, served }
+}
+
+impl Running {
+    pub async fn stop(self) -> Result<(), CloudError> {
+        self.stop.send(()).unwrap();
+        self.served.await.unwrap()
+    }
+
+    /// Waits for a cloud that ends by itself.
+    pub async fn ended(self) -> Result<(), CloudError> {
+        self.served.await.unwrap()
+    }
+}
+
+pub fn append(epoch: u32, pos: usize, rows: usize) -> AppendHeader {
+    AppendHeader { epoch, pos, rows, want: Want::All, kind: AppendKind::Prompt }
+}

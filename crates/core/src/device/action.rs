@@ -1,0 +1,82 @@
+//! What the session asks of its driver, and what it makes of the cloud's answers.
+
+use super::FinishReason;
+use crate::{AppendHeader, DeepHeader};
+
+/// What the driver does next.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Action {
+    /// Open a session on a cloud, then report [`connected`](super::DeviceSession::connected).
+    Connect,
+    /// Draft the token at `pos` from all tokens before it ([`tokens_at`](super::DeviceSession::tokens_at)), then report
+    /// [`drafted`](super::DeviceSession::drafted).
+    Draft {
+        /// Position of the token to draft.
+        pos: usize,
+    },
+    /// Send the shallow rows of `tokens_at(pos, rows)`. The append counts as sent from now on; when sending fails, report
+    /// [`disconnected`](super::DeviceSession::disconnected).
+    Append(AppendHeader),
+    /// Nothing to do before the cloud answers or the connection ends (or, before the first turn, before a turn starts).
+    Wait,
+    /// The turn is over.
+    Finished(FinishReason),
+}
+
+/// What the deep rows of an answer are for.
+///
+/// With output layers on the device (`K > 0`) the rows of [`Extend`](Self::Extend) and [`Judge`](Self::Judge) go through them first, all of
+/// them, at [`DeepHeader::first_row_pos`], which may lie below what their KV cache holds: it is truncated there.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum DeepUse {
+    /// The append was abandoned: ignore the rows.
+    Stale,
+    /// An acknowledgement without rows.
+    Ack,
+    /// The rows only feed the output layers' KV cache.
+    Extend,
+    /// Choose the target's token from each row's logits, from row `first_row` on, and report each with
+    /// [`judge`](super::DeviceSession::judge), until it says [`Settled`](Judgement::Settled).
+    Judge {
+        /// Index of the first row to judge, among the answer's rows.
+        first_row: usize,
+        /// Position of the token that this row decides, which is the one after the row's own; the next row decides `pos + 1`, and so on.
+        pos: usize,
+    },
+}
+
+/// What a judged row leads to.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Judgement {
+    /// The target agrees with the draft: go on with the next row.
+    Accepted,
+    /// The round is over.
+    Settled,
+}
+
+/// The cloud answered what was not asked; the connection is of no further use.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum ProtocolError {
+    /// No append awaits an answer.
+    #[error("the cloud answered an append at position {} though none awaits an answer; reconnect", .0.pos)]
+    Unasked(DeepHeader),
+    /// The answer is to another append than the oldest in flight, or carries other rows than it asked for.
+    #[error(
+        "the cloud answered position {}, {} rows from {}, but position {}, {} rows from {} was due; reconnect",
+        got.pos, got.rows, got.first_row_pos, due.pos, due.rows, due.first_row_pos
+    )]
+    Mismatch {
+        /// The answer due.
+        due: DeepHeader,
+        /// The answer received.
+        got: DeepHeader,
+    },
+    /// The answer is to an epoch that has not begun.
+    #[error("the cloud answered epoch {got}, the session is at {epoch}; reconnect")]
+    FutureEpoch {
+        /// The session's epoch.
+        epoch: u32,
+        /// The answer's.
+        got: u32,
+    },
+}

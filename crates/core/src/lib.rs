@@ -1,0 +1,39 @@
+//! Tricorn's protocol core: sessions, policies and sampling, without I/O, clock or tensors.
+//!
+//! A language model runs in three parts: its first layers on a device, its middle in a cloud, its last layers and head on the device again
+//! ([`Split`]). Two state machines keep the halves in step, and these are the types to know:
+//!
+//! - [`DeviceSession`], one conversation on the device. Its driver obeys [`DeviceSession::poll`] (draft a token, upload rows, wait) and
+//!   reports what happened; it rolls back refused drafts and replays everything after a lost connection.
+//! - [`CloudSession`], the same conversation in the cloud: checks and orders what the device appends. [`choose_batch`] picks the appends
+//!   of many sessions that run together.
+//!
+//! They speak in [`AppendHeader`]s and [`DeepHeader`]s; the hidden states themselves stay with the drivers. Everything is addressed by
+//! *position*, the index of a token in the sequence: the shallow row at a position belongs to the token there, the deep row computed from
+//! it gives the logits of the token after it, and an append at a position truncates what came after. So a rollback needs no message, and a
+//! replay is appends from 0.
+//!
+//! [`choose`] turns logits into tokens so that the text depends on prompt, parameters and seed alone: not on drafts, chunks, the network or
+//! other sessions.
+
+pub mod append;
+pub mod cloud;
+pub mod codec;
+pub mod device;
+pub mod fingerprint;
+pub mod limits;
+pub mod sampling;
+pub mod split;
+pub mod stats;
+
+pub use append::{AppendHeader, AppendKind, DeepHeader, Want};
+pub use cloud::{Admission, AppendError, Candidate, CloudSession, Work, choose_batch};
+pub use codec::{HiddenCodec, UnknownCodec};
+pub use device::{
+    Action, ChunkPolicy, DeepUse, DeviceSession, DraftPolicy, FinishReason, Judgement, ProtocolError, SessionConfig, TurnError, TurnOptions,
+};
+pub use fingerprint::Fingerprint;
+pub use limits::SessionLimits;
+pub use sampling::{SamplingError, SamplingParams, argmax, choose, confidence};
+pub use split::{LayerRanges, Split, SplitError};
+pub use stats::TurnStats;

@@ -1,0 +1,9 @@
+//! Device and cloud sessions against each other, over a simulated network and a toy model that notices every misplaced row.
+#![allow(clippy::unwrap_used, clippy::expect_used)]
+
+mod distribution;
+mod interleavings;
+mod model;
+mod recovery;
+mod rounds;
+mod world;

@@ -1,0 +1,99 @@
+//! The way from a device to a middle.
+
+mod backoff;
+mod local;
+mod remote;
+
+pub use backoff::Backoff;
+pub use local::LocalLink;
+pub use remote::{RemoteConfig, RemoteLink};
+
+use std::time::Duration;
+use tricorn_core::{AppendHeader, DeepHeader, SessionLimits};
+use tricorn_model::ModelError;
+use tricorn_wire::{Failure, WireError};
+
+/// A session on a middle: appends go in, answers come out in order.
+pub trait Link {
+    /// Opens a fresh, empty session in place of any there was.
+    ///
+    /// # Errors
+    /// [`LinkError::Unreachable`] after the last retry, [`LinkError::Refused`] when no retry can help.
+    fn connect(&mut self) -> Result<SessionLimits, LinkError>;
+
+    /// Sends `header.rows` rows of hidden values, already rounded by the codec.
+    ///
+    /// # Errors
+    /// [`LinkError::Lost`] when the session is gone.
+    fn send(&mut self, header: AppendHeader, rows: &[f32]) -> Result<(), LinkError>;
+
+    /// Waits for the next answer, at most as long as the link's deadline.
+    ///
+    /// # Errors
+    /// [`LinkError::Lost`] when the session is gone or the deadline has passed; [`LinkError::Refused`] when the cloud found fault.
+    fn receive(&mut self) -> Result<Answer, LinkError>;
+
+    /// What has crossed the wire so far.
+    fn traffic(&self) -> Traffic;
+}
+
+/// One append's answer.
+#[derive(Clone, Debug)]
+pub struct Answer {
+    /// Which append is answered, and which rows are carried.
+    pub header: DeepHeader,
+    /// The deep rows, `header.rows x hidden`.
+    pub rows: Vec<f32>,
+}
+
+/// Bytes of messages sent and received, HTTP/2 framing not counted.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Traffic {
+    /// Device to cloud.
+    pub up: u64,
+    /// Cloud to device.
+    pub down: u64,
+}
+
+/// Why a link fails.
+#[derive(Debug, thiserror::Error)]
+pub enum LinkError {
+    /// The session is gone; a new one may be opened.
+    #[error("the session with the cloud was lost ({0}); try again")]
+    Lost(String),
+    /// No cloud answers.
+    #[error("no cloud answers at {url} ({reason}; tried {attempts} times in {waited:.1?}); start one with `tricorn cloud` or mend --cloud")]
+    Unreachable {
+        /// Where it should be.
+        url: String,
+        /// Connections tried.
+        attempts: usize,
+        /// Time spent.
+        waited: Duration,
+        /// What the last try ended in.
+        reason: String,
+    },
+    /// The cloud refuses this device or found fault with what it sent.
+    #[error("the cloud refuses: {0}")]
+    Refused(#[from] Failure),
+    /// The session is lost again and again without progress.
+    #[error("the session with the cloud was lost {losses} times in a row ({reason}); look at the cloud's log")]
+    KeepsFailing {
+        /// Losses without an answer in between.
+        losses: usize,
+        /// What the last one was.
+        reason: String,
+    },
+    /// The cloud accepts less than the conversation was started with.
+    #[error("the cloud's limits shrank while the conversation ran (now {now:?}); start a new conversation")]
+    Shrunk {
+        /// What it accepts now.
+        now: SessionLimits,
+    },
+    /// A message cannot be written or read.
+    #[error(transparent)]
+    Wire(#[from] WireError),
+    /// The middle in this process failed.
+    #[error(transparent)]
+    Model(#[from] ModelError),
+}

@@ -1,0 +1,214 @@
+//! A cloud over gRPC.
+
+use super::{Answer, Backoff, Link, LinkError, Traffic};
+use prost::Message;
+use std::time::{Duration, Instant};
+use tokio::{runtime::Handle, sync::mpsc, time::timeout};
+use tokio_stream::wrappers::ReceiverStream;
+use tonic::Streaming;
+use tricorn_core::{AppendHeader, Fingerprint, HiddenCodec, SessionLimits, Split};
+use tricorn_wire::{
+    Append, Downlink, Failure, Open, Opened, Uplink,
+    limits::max_message_bytes,
+    proto,
+    transport::{client, endpoint},
+};
+
+/// Where the cloud is and how long to wait for it.
+#[derive(Clone, Debug)]
+pub struct RemoteConfig {
+    /// `http://HOST:PORT` or `HOST:PORT`.
+    pub url: String,
+    /// A cloud that leaves an append unanswered for this long is taken for dead.
+    pub deadline: Duration,
+    /// Tries to reach it.
+    pub backoff: Backoff,
+}
+
+impl RemoteConfig {
+    /// The defaults for a cloud at `url`: 30 seconds' deadline.
+    #[must_use]
+    pub fn new(url: impl Into<String>) -> Self {
+        Self { url: url.into(), deadline: Duration::from_secs(30), backoff: Backoff::default() }
+    }
+}
+
+/// What the device shows when it opens a session.
+#[derive(Clone, Copy, Debug)]
+struct Identity {
+    fingerprint: Fingerprint,
+    split: Split,
+    hidden: usize,
+    codec: HiddenCodec,
+    context: usize,
+}
+
+/// A session on a cloud. Its methods block: call them from a thread that is not one of the runtime's own.
+#[derive(Debug)]
+pub struct RemoteLink {
+    config: RemoteConfig,
+    identity: Identity,
+    runtime: Handle,
+    session: Option<Session>,
+    traffic: Traffic,
+}
+
+#[derive(Debug)]
+struct Session {
+    uplink: mpsc::Sender<proto::Uplink>,
+    downlink: Streaming<proto::Downlink>,
+}
+
+/// Appends that wait for the connection to take them; more wait in [`Link::send`].
+const UPLINK_MESSAGES: usize = 4;
+
+impl RemoteLink {
+    /// A link that is not yet connected.
+    #[must_use]
+    pub fn new(config: RemoteConfig, ends: &crate::Ends, runtime: Handle) -> Self {
+        let identity =
+            Identity { fingerprint: ends.fingerprint, split: ends.split, hidden: ends.hidden, codec: ends.codec, context: ends.context };
+        Self { config, identity, runtime, session: None, traffic: Traffic::default() }
+    }
+
+    async fn open(&self) -> Result<(Session, SessionLimits), Attempt> {
+        let Identity { fingerprint, split, hidden, codec, context } = self.identity;
+        let endpoint = endpoint(&self.config.url).map_err(|error| Attempt::Final(error.into()))?;
+        let channel = endpoint.connect().await.map_err(|error| Attempt::Failed(root_cause(&error)))?;
+        // The cloud's limits are not known yet; a message as long as the whole context is the most there can be.
+        let limits = SessionLimits { context, max_append_rows: context, max_queued_rows: context };
+        let mut client = client(channel, max_message_bytes(limits, codec, hidden));
+        let (uplink, messages) = mpsc::channel(UPLINK_MESSAGES);
+        let open = Uplink::Open(Open { fingerprint, split, hidden, codecs: vec![codec], context: Some(context) });
+        uplink.send(open.into()).await.map_err(|_| Attempt::Failed("the stream closed at once".to_owned()))?;
+        let response = client.session(ReceiverStream::new(messages)).await.map_err(|status| Attempt::Failed(describe(&status)))?;
+        let mut downlink = response.into_inner();
+        let first = downlink.message().await.map_err(|status| Attempt::Failed(describe(&status)))?;
+        let first = first.ok_or_else(|| Attempt::Failed("the cloud closed the stream at once".to_owned()))?;
+        match Downlink::try_from(first).map_err(|error| Attempt::Final(error.into()))? {
+            Downlink::Opened(Opened { limits, .. }) => Ok((Session { uplink, downlink }, limits)),
+            Downlink::Failed(failure) if failure.code.is_transient() => Err(Attempt::Failed(failure.message)),
+            Downlink::Failed(failure) => Err(Attempt::Final(failure.into())),
+            Downlink::Drain => Err(Attempt::Failed("the cloud is shutting down".to_owned())),
+            Downlink::Deep(_) => Err(Attempt::Failed("the cloud answered before the session was open".to_owned())),
+        }
+    }
+
+    fn lost(&mut self, reason: impl Into<String>) -> LinkError {
+        self.session = None;
+        LinkError::Lost(reason.into())
+    }
+}
+
+/// How one try to open a session ended.
+enum Attempt {
+    /// Worth another try.
+    Failed(String),
+    /// Not worth one.
+    Final(LinkError),
+}
+
+impl Link for RemoteLink {
+    fn connect(&mut self) -> Result<SessionLimits, LinkError> {
+        self.session = None;
+        let started = Instant::now();
+        let mut waits = self.config.backoff.waits();
+        for attempts in 1.. {
+            let opened = self.runtime.block_on(async { timeout(self.config.deadline, self.open()).await });
+            let reason = match opened {
+                Ok(Ok((session, limits))) => {
+                    self.session = Some(session);
+                    return Ok(limits);
+                }
+                Ok(Err(Attempt::Final(error))) => return Err(error),
+                Ok(Err(Attempt::Failed(reason))) => reason,
+                Err(_) => format!("no answer within {:?}", self.config.deadline),
+            };
+            match waits.next() {
+                Some(wait) => std::thread::sleep(wait),
+                None => {
+                    return Err(LinkError::Unreachable { url: self.config.url.clone(), attempts, waited: started.elapsed(), reason });
+                }
+            }
+        }
+        Err(LinkError::Lost("never tried".to_owned()))
+    }
+
+    fn send(&mut self, header: AppendHeader, rows: &[f32]) -> Result<(), LinkError> {
+        let append = Append::encode(header, self.identity.codec, self.identity.hidden, rows)?;
+        let message = proto::Uplink::from(Uplink::Append(append));
+        let bytes = message.encoded_len() as u64;
+        let Some(session) = &self.session else { return Err(self.lost("no session is open")) };
+        let sent = match session.uplink.try_send(message) {
+            Ok(()) => Ok(()),
+            Err(mpsc::error::TrySendError::Closed(_)) => Err("the stream is closed"),
+            Err(mpsc::error::TrySendError::Full(message)) => {
+                let send = async { timeout(self.config.deadline, session.uplink.send(message)).await };
+                match self.runtime.block_on(send) {
+                    Ok(Ok(())) => Ok(()),
+                    Ok(Err(_)) => Err("the stream is closed"),
+                    Err(_) => Err("the link takes no data"),
+                }
+            }
+        };
+        if let Err(reason) = sent {
+            // The cloud's last word, if it sent one, says more than a closed stream.
+            return Err(match self.receive() {
+                Err(error @ LinkError::Refused(_)) => error,
+                _ => self.lost(reason),
+            });
+        }
+        self.traffic.up += bytes;
+        Ok(())
+    }
+
+    fn receive(&mut self) -> Result<Answer, LinkError> {
+        loop {
+            let deadline = self.config.deadline;
+            let Some(session) = &mut self.session else { return Err(self.lost("no session is open")) };
+            let received = self.runtime.block_on(async { timeout(deadline, session.downlink.message()).await });
+            let message = match received {
+                Ok(Ok(Some(message))) => message,
+                Ok(Ok(None)) => return Err(self.lost("the cloud ended the stream")),
+                Ok(Err(status)) => return Err(self.lost(describe(&status))),
+                Err(_) => return Err(self.lost(format!("no answer within {deadline:?}"))),
+            };
+            self.traffic.down += message.encoded_len() as u64;
+            match Downlink::try_from(message)? {
+                Downlink::Deep(deep) => {
+                    let rows = deep.decode(self.identity.codec, self.identity.hidden)?;
+                    return Ok(Answer { header: deep.header, rows });
+                }
+                // What was accepted is still answered; the end of the stream follows.
+                Downlink::Drain => {}
+                Downlink::Failed(Failure { code, message }) if code.is_transient() => return Err(self.lost(message)),
+                Downlink::Failed(failure) => {
+                    self.session = None;
+                    return Err(failure.into());
+                }
+                Downlink::Opened(_) => return Err(self.lost("the cloud opened the session twice")),
+            }
+        }
+    }
+
+    fn traffic(&self) -> Traffic {
+        self.traffic
+    }
+}
+
+/// The innermost error's text: "transport error" alone helps nobody.
+fn root_cause(error: &dyn std::error::Error) -> String {
+    let mut cause = error;
+    while let Some(inner) = cause.source() {
+        cause = inner;
+    }
+    cause.to_string()
+}
+
+fn describe(status: &tonic::Status) -> String {
+    match std::error::Error::source(status) {
+        Some(source) => root_cause(source),
+        None if status.message().is_empty() => status.code().to_string(),
+        None => status.message().to_owned(),
+    }
+}

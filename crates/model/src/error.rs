@@ -1,0 +1,178 @@
+//! Everything that can be wrong with a model's files.
+
+use std::{io, path::PathBuf};
+
+use tricorn_core::{Split, SplitError};
+
+use crate::source::BundlePart;
+
+/// Why a model cannot be loaded or used. Each message is one line and ends with the mend where there is one.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum ModelError {
+    /// The operating system refused a file.
+    #[error("cannot read {}: {source}", path.display())]
+    Io {
+        /// The file or directory.
+        path: PathBuf,
+        /// What the operating system said.
+        source: io::Error,
+    },
+    /// The operating system refused to write a file.
+    #[error("cannot write {}: {source}", path.display())]
+    Write {
+        /// The file or directory.
+        path: PathBuf,
+        /// What the operating system said.
+        source: io::Error,
+    },
+    /// The path does not lead to a model directory.
+    #[error("{} is not a directory; give the folder that holds config.json and model.safetensors", .0.display())]
+    NotADirectory(PathBuf),
+    /// A file that the model needs is not there.
+    #[error("{place} has no {file}; {mend}")]
+    MissingFile {
+        /// The file's name.
+        file: String,
+        /// The directory, or `the bundled model`.
+        place: String,
+        /// What to do.
+        mend: &'static str,
+    },
+    /// A JSON file cannot be parsed.
+    #[error("{file} is not what it should be: {problem}; download the model again")]
+    Json {
+        /// The file's name.
+        file: String,
+        /// What the parser said.
+        problem: String,
+    },
+    /// A value in `config.json` or `generation_config.json` makes no sense.
+    #[error("{file}: {field} {problem}")]
+    Config {
+        /// The file's name.
+        file: &'static str,
+        /// The field's name.
+        field: String,
+        /// What is wrong with it, with the value found.
+        problem: String,
+    },
+    /// A model that is well formed but that this program cannot run.
+    #[error("{what} is not supported; {mend}")]
+    Unsupported {
+        /// The model's property.
+        what: String,
+        /// What to use instead.
+        mend: &'static str,
+    },
+    /// A safetensors file is shorter than its header says.
+    #[error("{file} is truncated: it has {found} bytes and its header announces {expected}; download it again")]
+    Truncated {
+        /// The file.
+        file: String,
+        /// Bytes it should have.
+        expected: u64,
+        /// Bytes it has.
+        found: u64,
+    },
+    /// A safetensors header is not one.
+    #[error("{file} is not a valid safetensors file: {problem}; download it again")]
+    Corrupt {
+        /// The file.
+        file: String,
+        /// What is wrong.
+        problem: String,
+    },
+    /// The index names a shard outside the model's directory.
+    #[error("{index} names the shard `{shard}`, which is not a plain file name; get the model from a source you trust")]
+    ShardPath {
+        /// The index file.
+        index: String,
+        /// The refused name.
+        shard: String,
+    },
+    /// The weights lack a tensor that the architecture in `config.json` calls for.
+    #[error("tensor {name} is missing; the weights do not belong to this config.json, or this is a bundle for another split")]
+    MissingTensor {
+        /// The tensor's name.
+        name: String,
+    },
+    /// A tensor does not have the shape that `config.json` calls for.
+    #[error("tensor {name} has shape {found:?} but config.json calls for {expected:?}; the weights belong to another model")]
+    WrongShape {
+        /// The tensor's name.
+        name: String,
+        /// Its shape in the file.
+        found: Vec<usize>,
+        /// The shape that was asked for.
+        expected: Vec<usize>,
+    },
+    /// A tensor is stored in a number format other than F32, F16 and BF16.
+    #[error("tensor {name} is stored as {dtype}; use the unquantised model (F32, F16 or BF16)")]
+    UnsupportedDtype {
+        /// The tensor's name.
+        name: String,
+        /// The format in the file.
+        dtype: String,
+    },
+    /// `tricorn.json` of a bundle cannot be used.
+    #[error("tricorn.json: {problem}; make the bundle again with `tricorn pack`")]
+    Bundle {
+        /// What is wrong.
+        problem: String,
+    },
+    /// A bundle holds another part of the model than the one asked for.
+    #[error("this is a {part} bundle for split {split}; use the {wanted} bundle made with `tricorn pack --split {wanted_split}`")]
+    WrongBundle {
+        /// The part it holds.
+        part: BundlePart,
+        /// The split it was made for.
+        split: Split,
+        /// The part asked for.
+        wanted: BundlePart,
+        /// The split asked for.
+        wanted_split: Split,
+    },
+    /// The split does not fit the model.
+    #[error(transparent)]
+    Split(#[from] SplitError),
+    /// The tokenizer cannot be read, or failed on a text.
+    #[error("tokenizer.json: {problem}")]
+    Tokenizer {
+        /// What is wrong.
+        problem: String,
+    },
+    /// The tokenizer can produce token ids that the model has no embedding for.
+    #[error("tokenizer.json has token ids up to {highest} but the model's vocabulary is {vocab}; the tokenizer belongs to another model")]
+    TokenizerMismatch {
+        /// The highest id of the tokenizer.
+        highest: u32,
+        /// The model's vocabulary size.
+        vocab: usize,
+    },
+    /// The chat template cannot be parsed, or refused the conversation.
+    #[error("chat template: {problem}")]
+    Template {
+        /// What is wrong.
+        problem: String,
+    },
+    /// A token id is not in the vocabulary.
+    #[error("token {token} is not in the model's vocabulary of {vocab}; the tokenizer belongs to another model")]
+    Token {
+        /// The id.
+        token: u32,
+        /// The model's vocabulary size.
+        vocab: usize,
+    },
+    /// The drafter beside the model was made for something else.
+    #[error("the drafter is for {found}, not for {expected}; train one with `tricorn distill`, or run without drafts")]
+    WrongDrafter {
+        /// What it was made for.
+        found: String,
+        /// What it should be made for.
+        expected: String,
+    },
+    /// A sequence does not fit its KV cache.
+    #[error(transparent)]
+    Kv(#[from] crate::kv::KvError),
+}

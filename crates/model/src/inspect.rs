@@ -1,0 +1,135 @@
+//! What a model is and what each side of it weighs, from its headers alone.
+
+use crate::{
+    config::Family,
+    drafter::{self, DrafterInfo},
+    error::ModelError,
+    source::{BundlePart, ModelSource},
+};
+use serde::Serialize;
+use tricorn_core::{HiddenCodec, Split};
+
+/// A model cut at a split.
+#[derive(Clone, Debug, Serialize)]
+pub struct Inspection {
+    /// `Llama`, `Mistral`, `Qwen2` or `Qwen3`.
+    pub family: String,
+    /// The model's identity, 64 hexadecimal digits.
+    pub fingerprint: String,
+    /// `device` or `cloud` for one side's bundle.
+    pub bundle: Option<String>,
+    /// Where it is cut, `M:K`.
+    pub split: String,
+    /// Numbers in all tensors of this directory.
+    pub parameters: usize,
+    /// Decoder layers of the whole model.
+    pub layers: usize,
+    /// Width of a hidden row.
+    pub hidden: usize,
+    /// Size of the vocabulary.
+    pub vocab: usize,
+    /// Longest sequence, in tokens.
+    pub context: usize,
+    /// Stored formats of the tensors.
+    pub dtypes: Vec<String>,
+    /// Stored bytes of embedding and first layers.
+    pub input_bytes: usize,
+    /// Stored bytes of the cloud's layers.
+    pub middle_bytes: usize,
+    /// Stored bytes of last layers, norm and head (a tied head is the embedding and counts there).
+    pub output_bytes: usize,
+    /// Bytes of KV cache a token takes on the device, the drafter's included.
+    pub device_kv_bytes_per_token: usize,
+    /// Bytes of KV cache a token takes in the cloud.
+    pub cloud_kv_bytes_per_token: usize,
+    /// Bytes of hidden states a token puts on the wire each way, by codec.
+    pub wire_bytes_per_token: Vec<(String, usize)>,
+    /// The drafter beside the model.
+    pub drafter: Option<DrafterInfo>,
+}
+
+/// Which side needs a tensor; `None` when nobody does.
+pub(crate) fn owner(name: &str, split: Split, layers: usize) -> Option<BundlePart> {
+    let middle = split.ranges(layers).ok()?.middle;
+    match name.strip_prefix("model.layers.") {
+        Some(rest) => {
+            let layer = rest.split('.').next()?.parse::<usize>().ok().filter(|&layer| layer < layers)?;
+            Some(if middle.contains(&layer) { BundlePart::Cloud } else { BundlePart::Device })
+        }
+        None => Some(BundlePart::Device),
+    }
+}
+
+/// Looks at a model without reading its weights.
+///
+/// # Errors
+/// When the split does not fit the model, or its drafter's description is broken.
+pub fn inspect(source: &ModelSource, split: Split) -> Result<Inspection, ModelError> {
+    let config = source.config();
+    let ranges = split.ranges(config.layers)?;
+    let (mut parameters, mut input_bytes, mut middle_bytes, mut output_bytes) = (0, 0, 0, 0);
+    let mut dtypes = Vec::new();
+    for (name, info) in source.weights().iter() {
+        parameters += info.shape.iter().product::<usize>();
+        let dtype = format!("{:?}", info.stored);
+        if !dtypes.contains(&dtype) {
+            dtypes.push(dtype);
+        }
+        let layer = name.strip_prefix("model.layers.").and_then(|rest| rest.split('.').next()?.parse::<usize>().ok());
+        match layer {
+            Some(layer) if ranges.input.contains(&layer) => input_bytes += info.bytes(),
+            Some(layer) if ranges.middle.contains(&layer) => middle_bytes += info.bytes(),
+            None if name.starts_with("model.embed_tokens") => input_bytes += info.bytes(),
+            _ => output_bytes += info.bytes(),
+        }
+    }
+    let kv_bytes = |layers: usize| layers * 2 * config.kv_width() * size_of::<f32>();
+    let drafter: Option<DrafterInfo> = source
+        .file(drafter::INFO_FILE)?
+        .map(|json| serde_json::from_slice(&json))
+        .transpose()
+        .map_err(|error| ModelError::Json { file: drafter::INFO_FILE.to_owned(), problem: error.to_string() })?;
+    Ok(Inspection {
+        family: match config.family {
+            Family::Llama => "Llama",
+            Family::Mistral => "Mistral",
+            Family::Qwen2 => "Qwen2",
+            Family::Qwen3 => "Qwen3",
+        }
+        .to_owned(),
+        fingerprint: source.fingerprint().to_hex(),
+        bundle: source.bundle().map(|bundle| bundle.part.to_string()),
+        split: split.to_string(),
+        parameters,
+        layers: config.layers,
+        hidden: config.hidden,
+        vocab: config.vocab,
+        context: config.context,
+        dtypes,
+        input_bytes,
+        middle_bytes,
+        output_bytes,
+        device_kv_bytes_per_token: kv_bytes(ranges.input.len() + ranges.output.len())
+            + drafter.as_ref().map_or(0, |_| 2 * config.hidden * size_of::<f32>()),
+        cloud_kv_bytes_per_token: kv_bytes(ranges.middle.len()),
+        wire_bytes_per_token: HiddenCodec::ALL.map(|codec| (codec.name().to_owned(), config.hidden * codec.bytes_per_value())).to_vec(),
+        drafter,
+    })
+}
+
+/// The split to use where none is asked for: the bundle's, else the one its drafter was trained for, else the paper's two first layers
+/// (one for models of fewer than four).
+///
+/// # Errors
+/// When the drafter's description is broken.
+pub fn default_split(source: &ModelSource) -> Result<Split, ModelError> {
+    if let Some(bundle) = source.bundle() {
+        return Ok(bundle.split);
+    }
+    if let Some(json) = source.file(drafter::INFO_FILE)? {
+        let broken = |problem: String| ModelError::Json { file: drafter::INFO_FILE.to_owned(), problem };
+        let info: DrafterInfo = serde_json::from_slice(&json).map_err(|error| broken(error.to_string()))?;
+        return info.split.parse().map_err(|error: tricorn_core::SplitError| broken(error.to_string()));
+    }
+    Ok(Split { input_layers: if source.config().layers < 4 { 1 } else { 2 }, output_layers: 0 })
+}

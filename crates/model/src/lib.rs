@@ -1,0 +1,30 @@
+//! Tricorn's models: weights, tokenizer, decoder layer ranges, KV cache, drafters and CPU kernels.
+//!
+//! Start at [`ModelSource`], which opens a model's files, and the three parts that are loaded from it: [`InputPart`], [`MiddlePart`] and
+//! [`OutputPart`]. All arithmetic is row-independent: a row's result is the same to the bit whatever shares the call with it.
+
+pub mod config;
+pub mod drafter;
+pub mod error;
+pub mod inspect;
+mod kernels;
+pub mod kv;
+mod layer;
+pub mod pack;
+pub mod parts;
+mod rope;
+pub mod source;
+pub mod template;
+pub mod tokenizer;
+pub mod weights;
+
+pub use config::ModelConfig;
+pub use drafter::{Drafter, DrafterInfo};
+pub use error::ModelError;
+pub use kernels::softmax;
+pub use kv::{KvCache, KvError, KvPool};
+pub use layer::SeqRows;
+pub use parts::{InputPart, MiddlePart, OutputPart};
+pub use source::ModelSource;
+pub use template::ChatTemplate;
+pub use tokenizer::TextTokenizer;

@@ -1,0 +1,201 @@
+//! The three parts of a split model. Positions and rows are in tokens; hidden rows are `hidden` f32 values each.
+
+use crate::{
+    config::ModelConfig,
+    error::ModelError,
+    kernels::{Linear, rms_norm},
+    kv::{KvCache, KvPool},
+    layer::{Layers, SeqRows},
+    source::ModelSource,
+    weights::RawTensor,
+};
+use std::sync::Arc;
+use tricorn_core::Split;
+
+/// The device's first part: embedding and the first layers.
+#[derive(Debug)]
+pub struct InputPart {
+    source: Arc<ModelSource>,
+    layers: Layers,
+}
+
+/// The cloud's part: the layers in the middle.
+#[derive(Debug)]
+pub struct MiddlePart {
+    layers: Layers,
+    hidden: usize,
+}
+
+/// The device's last part: the last layers, the final norm and the language-model head.
+#[derive(Debug)]
+pub struct OutputPart {
+    layers: Layers,
+    norm: Vec<f32>,
+    norm_eps: f32,
+    head: Linear,
+    hidden: usize,
+}
+
+const EMBEDDING: &str = "model.embed_tokens.weight";
+
+impl InputPart {
+    /// Reads the first layers; embedding rows are read from the mapped file as they are asked for.
+    ///
+    /// # Errors
+    /// When the split does not fit the model, or a tensor is missing or has the wrong shape.
+    pub fn load(source: &Arc<ModelSource>, split: Split) -> Result<Self, ModelError> {
+        let config = source.config();
+        source.weights().raw(EMBEDDING, &[config.vocab, config.hidden])?;
+        let range = split.ranges(config.layers)?.input;
+        Ok(Self { source: Arc::clone(source), layers: Layers::load(source.weights(), config, range)? })
+    }
+
+    /// An empty cache for one sequence of at most `context` positions.
+    #[must_use]
+    pub fn new_kv(&self, pool: &Arc<KvPool>, context: usize) -> KvCache {
+        self.layers.new_kv(pool, context)
+    }
+
+    /// The hidden rows of `tokens` at `pos..`, truncating the cache to `pos` first.
+    ///
+    /// # Errors
+    /// When a token is not in the vocabulary or the cache has no room.
+    pub fn forward_at(&self, kv: &mut KvCache, pos: usize, tokens: &[u32]) -> Result<Vec<f32>, ModelError> {
+        let mut x = self.embed(tokens)?;
+        self.layers.forward(&mut [SeqRows { kv, pos, rows: tokens.len() }], &mut x)?;
+        Ok(x)
+    }
+
+    /// The embeddings of `tokens`.
+    fn embed(&self, tokens: &[u32]) -> Result<Vec<f32>, ModelError> {
+        let ModelConfig { vocab, hidden, .. } = *self.source.config();
+        let table = self.source.weights().raw(EMBEDDING, &[vocab, hidden])?;
+        let mut x = Vec::with_capacity(tokens.len() * hidden);
+        for &token in tokens {
+            let row = usize::try_from(token).ok().filter(|&row| row < vocab).ok_or(ModelError::Token { token, vocab })?;
+            x.extend(table.slice(row * hidden, hidden).to_f32());
+        }
+        Ok(x)
+    }
+
+    /// Bytes of weights held in memory (the embedding stays in the mapped file).
+    #[must_use]
+    pub fn bytes(&self) -> usize {
+        self.layers.bytes()
+    }
+}
+
+impl MiddlePart {
+    /// Reads the middle layers and nothing else.
+    ///
+    /// # Errors
+    /// When the split does not fit the model, or a tensor is missing or has the wrong shape.
+    pub fn load(source: &ModelSource, split: Split) -> Result<Self, ModelError> {
+        let config = source.config();
+        let range = split.ranges(config.layers)?.middle;
+        Ok(Self { layers: Layers::load(source.weights(), config, range)?, hidden: config.hidden })
+    }
+
+    /// Width of a hidden row.
+    #[must_use]
+    pub fn hidden(&self) -> usize {
+        self.hidden
+    }
+
+    /// An empty cache for one sequence of at most `context` positions.
+    #[must_use]
+    pub fn new_kv(&self, pool: &Arc<KvPool>, context: usize) -> KvCache {
+        self.layers.new_kv(pool, context)
+    }
+
+    /// Runs a ragged batch in place: `x` holds the rows of all sequences one after the other.
+    ///
+    /// # Errors
+    /// When a cache has no room. To keep one sequence's trouble from the others, call [`KvCache::prepare`] on each of them beforehand.
+    pub fn forward(&self, batch: &mut [SeqRows<'_>], x: &mut [f32]) -> Result<(), ModelError> {
+        Ok(self.layers.forward(batch, x)?)
+    }
+
+    /// Bytes of weights held in memory.
+    #[must_use]
+    pub fn bytes(&self) -> usize {
+        self.layers.bytes()
+    }
+}
+
+impl OutputPart {
+    /// Reads the last layers, the final norm and the head (the embedding's table where the two are tied).
+    ///
+    /// # Errors
+    /// When the split does not fit the model, or a tensor is missing or has the wrong shape.
+    pub fn load(source: &ModelSource, split: Split) -> Result<Self, ModelError> {
+        let (config, weights) = (source.config(), source.weights());
+        let range = split.ranges(config.layers)?.output;
+        let head = head_table(source)?;
+        Ok(Self {
+            layers: Layers::load(weights, config, range)?,
+            norm: weights.f32("model.norm.weight", &[config.hidden])?,
+            norm_eps: config.norm_eps,
+            head: Linear::pack(&[head], config.hidden, None),
+            hidden: config.hidden,
+        })
+    }
+
+    /// An empty cache for one sequence of at most `context` positions.
+    #[must_use]
+    pub fn new_kv(&self, pool: &Arc<KvPool>, context: usize) -> KvCache {
+        self.layers.new_kv(pool, context)
+    }
+
+    /// Runs the last layers in place on deep rows at `pos..`, truncating the cache to `pos` first.
+    ///
+    /// # Errors
+    /// When the cache has no room.
+    pub fn forward_at(&self, kv: &mut KvCache, pos: usize, x: &mut [f32]) -> Result<(), ModelError> {
+        let rows = x.len() / self.hidden;
+        Ok(self.layers.forward(&mut [SeqRows { kv, pos, rows }], x)?)
+    }
+
+    /// The final norm of the last layer's rows.
+    #[must_use]
+    pub fn normed(&self, x: &[f32]) -> Vec<f32> {
+        let mut normed = vec![0.0; x.len()];
+        rms_norm(x, &self.norm, self.norm_eps, &mut normed);
+        normed
+    }
+
+    /// Logits of the last layer's rows: `rows x vocab`.
+    #[must_use]
+    pub fn logits(&self, x: &[f32]) -> Vec<f32> {
+        self.head.apply(&self.normed(x))
+    }
+
+    /// Size of the vocabulary.
+    #[must_use]
+    pub fn vocab(&self) -> usize {
+        self.head.outputs()
+    }
+
+    /// Width of a hidden row.
+    #[must_use]
+    pub fn hidden(&self) -> usize {
+        self.hidden
+    }
+
+    /// Bytes of weights held in memory.
+    #[must_use]
+    pub fn bytes(&self) -> usize {
+        self.layers.bytes() + self.head.bytes() + self.norm.len() * 4
+    }
+}
+
+/// The head's table, `vocab x hidden`.
+///
+/// # Errors
+/// When it is missing or has the wrong shape.
+pub fn head_table(source: &ModelSource) -> Result<RawTensor<'_>, ModelError> {
+    let config = source.config();
+    // Checkpoints of tied models may carry a copy under the head's own name; transformers ignores it, and so must we.
+    let name = if config.tied { EMBEDDING } else { "lm_head.weight" };
+    source.weights().raw(name, &[config.vocab, config.hidden])
+}

@@ -1,0 +1,74 @@
+//! Rotary position embedding.
+
+use crate::config::{Rope, RopeScaling};
+
+/// The angles' frequencies of one model, one per pair of dimensions.
+#[derive(Debug)]
+pub(crate) struct RopeTable {
+    inverse_frequencies: Vec<f32>,
+}
+
+/// Cosines and sines of some positions, `rows x head_dim / 2` each.
+#[derive(Debug)]
+pub(crate) struct RopeRows {
+    cos: Vec<f32>,
+    sin: Vec<f32>,
+    half: usize,
+}
+
+impl RopeTable {
+    /// Frequencies `theta^(-2i / head_dim)` (Su et al. 2021), scaled as the model's configuration says; Llama 3's scaling is the one
+    /// of `_compute_llama3_parameters` in HF transformers.
+    pub(crate) fn new(rope: &Rope, head_dim: usize) -> Self {
+        let plain = (0..head_dim / 2).map(|i| 1.0 / rope.theta.powf((2 * i) as f32 / head_dim as f32));
+        let scaled = |frequency: f32| match rope.scaling {
+            RopeScaling::None => frequency,
+            RopeScaling::Linear { factor } => frequency / factor,
+            RopeScaling::Llama3 { factor, low_freq_factor, high_freq_factor, original_context } => {
+                let context = original_context as f32;
+                let wavelength = 2.0 * std::f32::consts::PI / frequency;
+                if wavelength < context / high_freq_factor {
+                    frequency
+                } else if wavelength > context / low_freq_factor {
+                    frequency / factor
+                } else {
+                    let smooth = (context / wavelength - low_freq_factor) / (high_freq_factor - low_freq_factor);
+                    (1.0 - smooth) * frequency / factor + smooth * frequency
+                }
+            }
+        };
+        Self { inverse_frequencies: plain.map(scaled).collect() }
+    }
+
+    /// The angles of the given positions, in order.
+    pub(crate) fn rows(&self, positions: impl Iterator<Item = usize>) -> RopeRows {
+        let (mut cos, mut sin) = (Vec::new(), Vec::new());
+        for position in positions {
+            for frequency in &self.inverse_frequencies {
+                let (s, c) = (position as f32 * frequency).sin_cos();
+                cos.push(c);
+                sin.push(s);
+            }
+        }
+        RopeRows { cos, sin, half: self.inverse_frequencies.len() }
+    }
+}
+
+impl RopeRows {
+    /// Cosines and sines, `rows x head_dim / 2` each.
+    pub(crate) fn into_parts(self) -> (Vec<f32>, Vec<f32>) {
+        (self.cos, self.sin)
+    }
+
+    /// Rotates all heads of one row in place; pairs are `(i, i + head_dim / 2)`, as in HF transformers.
+    pub(crate) fn rotate(&self, row: usize, heads: &mut [f32]) {
+        let cos = &self.cos[row * self.half..][..self.half];
+        let sin = &self.sin[row * self.half..][..self.half];
+        for head in heads.chunks_exact_mut(2 * self.half) {
+            let (first, second) = head.split_at_mut(self.half);
+            for (((a, b), &c), &s) in first.iter_mut().zip(second).zip(cos).zip(sin) {
+                (*a, *b) = (*a * c - *b * s, *b * c + *a * s);
+            }
+        }
+    }
+}

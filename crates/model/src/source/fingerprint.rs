@@ -1,0 +1,88 @@
+//! The digest that tells one model from another.
+
+use blake3::Hasher;
+use tricorn_core::Fingerprint;
+
+use crate::{
+    config::{ModelConfig, RopeScaling},
+    weights::Weights,
+};
+
+const EDGE: usize = 4096;
+const PROBE: usize = 64;
+const PROBES: usize = 64;
+
+/// Digest of everything in the architecture that decides a number, then of every tensor in order of name: name, format, shape, the first
+/// and last 4 KiB, and up to 64 probes of 64 bytes between. How the tensors are spread over files does not matter.
+pub(super) fn compute(config: &ModelConfig, weights: &Weights) -> Fingerprint {
+    let mut hasher = Hasher::new_derive_key("tricorn model fingerprint 1");
+    architecture(&mut hasher, config);
+    weights.expect_scattered_reads(true);
+    for (name, info) in weights.iter() {
+        text(&mut hasher, name);
+        text(&mut hasher, &format!("{:?}", info.stored));
+        numbers(&mut hasher, &info.shape);
+        content(&mut hasher, weights.bytes(info));
+    }
+    weights.expect_scattered_reads(false);
+    Fingerprint(*hasher.finalize().as_bytes())
+}
+
+fn architecture(hasher: &mut Hasher, config: &ModelConfig) {
+    text(hasher, &format!("{:?}", config.family));
+    numbers(hasher, &[config.hidden, config.layers, config.heads, config.kv_heads, config.head_dim, config.intermediate, config.vocab]);
+    let flags = [config.tied, config.qkv_bias, config.o_bias, config.mlp_bias, config.qk_norm];
+    numbers(hasher, &flags.map(usize::from));
+    floats(hasher, &[config.norm_eps, config.rope.theta]);
+    match config.rope.scaling {
+        RopeScaling::None => text(hasher, "none"),
+        RopeScaling::Linear { factor } => {
+            text(hasher, "linear");
+            floats(hasher, &[factor]);
+        }
+        RopeScaling::Llama3 { factor, low_freq_factor, high_freq_factor, original_context } => {
+            text(hasher, "llama3");
+            floats(hasher, &[factor, low_freq_factor, high_freq_factor]);
+            numbers(hasher, &[original_context]);
+        }
+    }
+    match config.sliding {
+        None => numbers(hasher, &[]),
+        Some(sliding) => numbers(hasher, &[sliding.window, sliding.first_layer]),
+    }
+}
+
+fn content(hasher: &mut Hasher, bytes: &[u8]) {
+    numbers(hasher, &[bytes.len()]);
+    if bytes.len() <= 2 * EDGE {
+        hasher.update(bytes);
+        return;
+    }
+    let (first, rest) = bytes.split_at(EDGE);
+    let (between, last) = rest.split_at(rest.len() - EDGE);
+    hasher.update(first);
+    hasher.update(last);
+    let stride = between.len().div_ceil(PROBES).max(PROBE);
+    for probe in between.chunks(stride) {
+        hasher.update(&probe[..probe.len().min(PROBE)]);
+    }
+}
+
+// Every field carries its length, so that no two different inputs make the same stream.
+fn text(hasher: &mut Hasher, text: &str) {
+    numbers(hasher, &[text.len()]);
+    hasher.update(text.as_bytes());
+}
+
+fn numbers(hasher: &mut Hasher, numbers: &[usize]) {
+    hasher.update(&(numbers.len() as u64).to_le_bytes());
+    for number in numbers {
+        hasher.update(&(*number as u64).to_le_bytes());
+    }
+}
+
+fn floats(hasher: &mut Hasher, floats: &[f32]) {
+    for float in floats {
+        hasher.update(&float.to_bits().to_le_bytes());
+    }
+}

@@ -1,0 +1,132 @@
+//! The state of a run on disk: one safetensors file, replaced as a whole.
+
+use std::{collections::HashMap, fs, path::Path};
+
+use safetensors::{Dtype, SafeTensors};
+use serde::{Deserialize, Serialize};
+
+use crate::{
+    error::TrainError,
+    export::{safetensors, view, write_atomically},
+    history::History,
+    optimizer::Moments,
+};
+
+/// The name of the checkpoint in the output directory.
+pub(crate) const CHECKPOINT_FILE: &str = "checkpoint.safetensors";
+
+const STATE: &str = "tricorn_distill";
+
+/// What a run is made of; a checkpoint only continues the same run.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub(crate) struct RunIdentity {
+    pub(crate) fingerprint: String,
+    pub(crate) split: String,
+    pub(crate) data_bytes: u64,
+    pub(crate) examples: usize,
+    pub(crate) seed: u64,
+    pub(crate) batch_tokens: usize,
+    pub(crate) context: usize,
+    pub(crate) own_text: f64,
+    pub(crate) own_text_tokens: usize,
+}
+
+impl RunIdentity {
+    /// The first property in which `found` differs, with its two values.
+    fn difference(&self, found: &Self) -> Option<(&'static str, String, String)> {
+        let pairs = [
+            ("model", found.fingerprint.clone(), self.fingerprint.clone()),
+            ("split", found.split.clone(), self.split.clone()),
+            ("data of bytes", found.data_bytes.to_string(), self.data_bytes.to_string()),
+            ("examples", found.examples.to_string(), self.examples.to_string()),
+            ("seed", found.seed.to_string(), self.seed.to_string()),
+            ("batch tokens", found.batch_tokens.to_string(), self.batch_tokens.to_string()),
+            ("context", found.context.to_string(), self.context.to_string()),
+            ("own text", found.own_text.to_string(), self.own_text.to_string()),
+            ("own-text tokens", found.own_text_tokens.to_string(), self.own_text_tokens.to_string()),
+        ];
+        pairs.into_iter().find(|(_, found, expected)| found != expected)
+    }
+}
+
+/// How far a run is.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+pub(crate) struct Progress {
+    pub(crate) step: u64,
+    pub(crate) tokens: u64,
+    /// Examples taken from the order, over all epochs.
+    pub(crate) position: u64,
+    pub(crate) skipped: u64,
+    /// Seconds of training.
+    pub(crate) seconds: f64,
+    /// Trained tokens at which the next measurement is due.
+    pub(crate) next_eval: u64,
+    /// Sum and number of the losses since the last measurement.
+    pub(crate) loss_sum: f64,
+    pub(crate) loss_count: u64,
+    pub(crate) history: History,
+}
+
+/// One tensor under training with its moments.
+#[derive(Clone, Debug, PartialEq)]
+pub(crate) struct Slot {
+    pub(crate) name: &'static str,
+    pub(crate) shape: Vec<usize>,
+    pub(crate) values: Vec<f32>,
+    pub(crate) moments: Moments,
+}
+
+#[derive(Serialize, Deserialize)]
+struct State {
+    identity: RunIdentity,
+    progress: Progress,
+}
+
+/// Writes a checkpoint.
+pub(crate) fn write(path: &Path, identity: &RunIdentity, progress: &Progress, slots: &[Slot]) -> Result<(), TrainError> {
+    let bytes = |values: &[f32]| values.iter().flat_map(|v| v.to_le_bytes()).collect::<Vec<u8>>();
+    let stored: Vec<[Vec<u8>; 3]> =
+        slots.iter().map(|slot| [bytes(&slot.values), bytes(&slot.moments.first), bytes(&slot.moments.second)]).collect();
+    let mut tensors = Vec::new();
+    for (slot, stored) in slots.iter().zip(&stored) {
+        for (suffix, bytes) in SUFFIXES.into_iter().zip(stored) {
+            tensors.push((format!("{}{suffix}", slot.name), view(path, Dtype::F32, slot.shape.clone(), bytes)?));
+        }
+    }
+    let state = State { identity: identity.clone(), progress: progress.clone() };
+    let state = serde_json::to_string(&state).map_err(|error| TrainError::write(path)(error.into()))?;
+    write_atomically(path, &safetensors(path, tensors, Some(HashMap::from([(STATE.to_owned(), state)])))?)
+}
+
+const SUFFIXES: [&str; 3] = ["", ".first_moment", ".second_moment"];
+
+/// Reads a checkpoint of the same run into `slots`.
+pub(crate) fn read(path: &Path, identity: &RunIdentity, slots: &mut [Slot]) -> Result<Progress, TrainError> {
+    let broken = |problem: String| TrainError::Checkpoint { path: path.to_owned(), problem };
+    let content = match fs::read(path) {
+        Ok(content) => content,
+        Err(error) if error.kind() == std::io::ErrorKind::NotFound => return Err(TrainError::NoCheckpoint(path.to_owned())),
+        Err(error) => return Err(TrainError::read(path)(error)),
+    };
+    let (_, metadata) = SafeTensors::read_metadata(&content).map_err(|e| broken(e.to_string()))?;
+    let state = metadata.metadata().as_ref().and_then(|m| m.get(STATE)).ok_or_else(|| broken("it has no state".to_owned()))?;
+    let State { identity: found, progress } = serde_json::from_str(state).map_err(|e| broken(e.to_string()))?;
+    if let Some((what, found, expected)) = identity.difference(&found) {
+        return Err(TrainError::OtherRun { path: path.to_owned(), what, found, expected });
+    }
+    let tensors = SafeTensors::deserialize(&content).map_err(|e| broken(e.to_string()))?;
+    for slot in slots {
+        let mut read = SUFFIXES.into_iter().map(|suffix| {
+            let name = format!("{}{suffix}", slot.name);
+            let tensor = tensors.tensor(&name).map_err(|e| broken(e.to_string()))?;
+            if tensor.dtype() != Dtype::F32 || tensor.shape() != slot.shape {
+                return Err(broken(format!("tensor {name} has the wrong shape or format")));
+            }
+            Ok(tensor.data().as_chunks().0.iter().map(|&b| f32::from_le_bytes(b)).collect::<Vec<f32>>())
+        });
+        let mut next = || read.next().unwrap_or_else(|| Err(broken("a tensor is missing".to_owned())));
+        let (values, first, second) = (next()?, next()?, next()?);
+        (slot.values, slot.moments) = (values, Moments { first, second });
+    }
+    Ok(progress)
+}

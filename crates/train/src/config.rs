@@ -1,0 +1,164 @@
+//! What a training run is told.
+
+use std::{path::PathBuf, time::Duration};
+
+use tricorn_core::Split;
+use tricorn_model::ModelConfig;
+
+use crate::error::TrainError;
+
+/// When a run ends: as soon as any of the limits given is reached.
+#[derive(Clone, Copy, Debug, Default, PartialEq)]
+pub struct Budget {
+    /// Optimiser steps.
+    pub steps: Option<u64>,
+    /// Trained tokens.
+    pub tokens: Option<u64>,
+    /// Minutes of training, those before a resumption included.
+    pub minutes: Option<f64>,
+}
+
+/// How acceptance is measured.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct HeldOutConfig {
+    /// How many prompts, from the start of the validation file.
+    pub prompts: usize,
+    /// Tokens that the model writes after each prompt.
+    pub new_tokens: usize,
+    /// Most drafts in a round.
+    pub max_draft: usize,
+    /// Time of one draft over the time of a verification round (upload, cloud and download included), for choosing the best threshold;
+    /// measured on this machine without any link when not given.
+    pub draft_cost: Option<f64>,
+}
+
+/// Settings of [`distill`](crate::distill).
+#[derive(Clone, Debug, PartialEq)]
+pub struct DistillConfig {
+    /// Where the model is cut; the drafter fits the first cut only.
+    pub split: Split,
+    /// JSONL file of prompts and responses to learn from.
+    pub data: PathBuf,
+    /// JSONL file of held-out prompts.
+    pub valid: PathBuf,
+    /// Directory for the drafter, the checkpoint and the history; made when missing.
+    pub out: PathBuf,
+    /// When to stop.
+    pub budget: Budget,
+    /// Tokens of a batch, at least; the last sequence is never split.
+    pub batch_tokens: usize,
+    /// Sequences are cut after so many tokens.
+    pub context: usize,
+    /// Peak of the learning rate.
+    pub learning_rate: f64,
+    /// Steps until the peak.
+    pub warmup_steps: u64,
+    /// Weight of the cross-entropy in the loss.
+    pub ce_weight: f64,
+    /// Elements of the gradient are clipped to plus or minus this.
+    pub clip: f32,
+    /// Seed of the order of examples and of random initial weights.
+    pub seed: u64,
+    /// Share (0 to 1) of sequences whose response is what the model itself writes greedily, which is what drafts are judged against.
+    pub own_text: f64,
+    /// Tokens that the model writes for such a sequence.
+    pub own_text_tokens: usize,
+    /// Time between checkpoints.
+    pub checkpoint_every: Duration,
+    /// Trained tokens between measurements on the held-out prompts.
+    pub eval_every: u64,
+    /// How acceptance is measured.
+    pub held_out: HeldOutConfig,
+    /// Stop after so many measurements in a row that are not at least 0.5 % better than the best before them.
+    pub stop_when_flat: Option<usize>,
+    /// Go on from the checkpoint in `out`.
+    pub resume: bool,
+}
+
+impl Default for HeldOutConfig {
+    fn default() -> Self {
+        Self { prompts: 16, new_tokens: 64, max_draft: 8, draft_cost: None }
+    }
+}
+
+impl DistillConfig {
+    /// Good settings for a small model; the paths and a budget must be set.
+    #[must_use]
+    pub fn new(data: PathBuf, valid: PathBuf, out: PathBuf) -> Self {
+        Self {
+            split: Split { input_layers: 2, output_layers: 0 },
+            data,
+            valid,
+            out,
+            budget: Budget::default(),
+            batch_tokens: 4096,
+            context: 512,
+            learning_rate: 2e-3,
+            warmup_steps: 50,
+            ce_weight: 0.1,
+            clip: 0.5,
+            seed: 1,
+            own_text: 0.0,
+            own_text_tokens: 192,
+            checkpoint_every: Duration::from_secs(60),
+            eval_every: 500_000,
+            held_out: HeldOutConfig::default(),
+            stop_when_flat: None,
+            resume: false,
+        }
+    }
+
+    /// Checks every setting against its range and the model.
+    ///
+    /// # Errors
+    /// [`TrainError::Config`] for the first setting that makes no sense.
+    pub fn validate(&self, model: &ModelConfig) -> Result<(), TrainError> {
+        let bad = |setting, problem: String| Err(TrainError::Config { setting, problem });
+        self.split.ranges(model.layers).map_err(tricorn_model::ModelError::from)?;
+        if self.context < 2 || self.context > model.context {
+            return bad("context", format!("is {}; use 2 to the model's {}", self.context, model.context));
+        }
+        let within_one = |value: f64| (0.0..=1.0).contains(&value);
+        let positive = |value: f64| value > 0.0 && value.is_finite();
+        let budget = &self.budget;
+        if budget.steps.is_none() && budget.tokens.is_none() && budget.minutes.is_none() {
+            return bad("budget", "has no limit; give steps, tokens or minutes".to_owned());
+        }
+        if budget.steps == Some(0) || budget.tokens == Some(0) || budget.minutes.is_some_and(|minutes| !positive(minutes)) {
+            return bad("budget", "has a limit that is not above 0".to_owned());
+        }
+        for (setting, value) in [
+            ("batch tokens", self.batch_tokens),
+            ("held-out prompts", self.held_out.prompts),
+            ("held-out tokens", self.held_out.new_tokens),
+            ("max draft", self.held_out.max_draft),
+            ("own-text tokens", self.own_text_tokens),
+        ] {
+            if value == 0 {
+                return bad(setting, "is 0; use at least 1".to_owned());
+            }
+        }
+        if self.eval_every == 0 {
+            return bad("eval every", "is 0; use a number of tokens".to_owned());
+        }
+        if !positive(self.learning_rate) || self.learning_rate > 1.0 {
+            return bad("learning rate", format!("is {}; use a number above 0 and at most 1, such as 0.002", self.learning_rate));
+        }
+        if !positive(f64::from(self.clip)) {
+            return bad("clip", format!("is {}; use a number above 0, such as 0.5", self.clip));
+        }
+        if !(self.ce_weight >= 0.0 && self.ce_weight.is_finite()) {
+            return bad("cross-entropy weight", format!("is {}; use 0 or more, such as 0.1", self.ce_weight));
+        }
+        if !within_one(self.own_text) {
+            return bad("own text", format!("is {}; use a share from 0 to 1", self.own_text));
+        }
+        if self.held_out.draft_cost.is_some_and(|cost| !(cost >= 0.0 && cost.is_finite())) {
+            return bad("draft cost", "is no number of at least 0".to_owned());
+        }
+        if self.stop_when_flat == Some(0) {
+            return bad("stop when flat", "is 0; use at least 1 measurement".to_owned());
+        }
+        Ok(())
+    }
+}

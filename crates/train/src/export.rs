@@ -1,0 +1,68 @@
+//! The finished drafter's files.
+
+use std::{
+    fs,
+    path::{Path, PathBuf},
+};
+
+use half::bf16;
+use safetensors::{Dtype, tensor::TensorView};
+use tricorn_model::{
+    Drafter, DrafterInfo, ModelSource,
+    drafter::{INFO_FILE, WEIGHTS_FILE},
+    weights::Weights,
+};
+
+use crate::{error::TrainError, student::Student};
+
+/// Writes beside the file and renames, so that no reader ever sees half of it.
+pub(crate) fn write_atomically(path: &Path, content: &[u8]) -> Result<(), TrainError> {
+    let mut name = path.as_os_str().to_owned();
+    name.push(".part");
+    let part = PathBuf::from(name);
+    fs::write(&part, content).map_err(TrainError::write(&part))?;
+    fs::rename(&part, path).map_err(TrainError::write(path))
+}
+
+/// Serialises tensors, naming `path` should that fail.
+pub(crate) fn safetensors(
+    path: &Path,
+    tensors: Vec<(String, TensorView<'_>)>,
+    metadata: Option<std::collections::HashMap<String, String>>,
+) -> Result<Vec<u8>, TrainError> {
+    safetensors::serialize(tensors, metadata).map_err(|error| TrainError::write(path)(std::io::Error::other(error)))
+}
+
+/// A view of little-endian bytes, naming `path` should they not fit the shape.
+pub(crate) fn view<'a>(path: &Path, dtype: Dtype, shape: Vec<usize>, bytes: &'a [u8]) -> Result<TensorView<'a>, TrainError> {
+    TensorView::new(dtype, shape, bytes).map_err(|error| TrainError::write(path)(std::io::Error::other(error)))
+}
+
+/// Writes the student's weights, in bf16, into a directory.
+pub(crate) fn write_weights(student: &Student, path: &Path) -> Result<(), TrainError> {
+    let bytes: Vec<Vec<u8>> =
+        student.values()?.iter().map(|values| values.iter().flat_map(|&v| bf16::from_f32(v).to_le_bytes()).collect()).collect();
+    let tensors = student
+        .shapes()
+        .into_iter()
+        .zip(&bytes)
+        .map(|((name, shape), bytes)| Ok((name.to_owned(), view(path, Dtype::BF16, shape, bytes)?)))
+        .collect::<Result<_, TrainError>>()?;
+    write_atomically(path, &safetensors(path, tensors, None)?)
+}
+
+/// Reads weights that [`write_weights`] wrote.
+pub(crate) fn read_drafter(source: &ModelSource, path: &Path, info: DrafterInfo) -> Result<Drafter, TrainError> {
+    Ok(Drafter::from_weights(&Weights::open_file(path)?, source.config(), info)?)
+}
+
+/// The drafter's two files in `out`.
+pub(crate) fn paths(out: &Path) -> (PathBuf, PathBuf) {
+    (out.join(WEIGHTS_FILE), out.join(INFO_FILE))
+}
+
+/// Writes the drafter's description.
+pub(crate) fn write_info(info: &DrafterInfo, path: &Path) -> Result<(), TrainError> {
+    let text = serde_json::to_vec_pretty(info).map_err(|error| TrainError::write(path)(error.into()))?;
+    write_atomically(path, &text)
+}

@@ -1,0 +1,147 @@
+//! The teacher's thread: it runs ahead of the student by a few lessons.
+
+use std::{
+    path::PathBuf,
+    sync::mpsc::{Receiver, SyncSender, sync_channel},
+    thread::Scope,
+};
+
+use tricorn_model::ModelError;
+
+use crate::{
+    config::DistillConfig,
+    data::{Dataset, Order},
+    error::TrainError,
+    rng::Rng,
+    teacher::{Lesson, Teacher},
+    text::{Renderer, Sequence},
+};
+
+/// Lessons that wait for the student.
+const AHEAD: usize = 12;
+/// Examples looked at together, so that the model writes its own texts for them in one batch.
+const WINDOW: u64 = 32;
+/// Seed of the choice which examples get the model's own text.
+const OWN_TEXT: u64 = 0x6f77_6e5f_7465_7874;
+
+/// Lessons in the order of the examples.
+#[derive(Debug)]
+pub(crate) struct Feed {
+    receiver: Receiver<Result<Option<Lesson>, TrainError>>,
+    /// Examples taken so far, over all epochs: where to go on from.
+    pub(crate) position: u64,
+    skipped_in_a_row: u64,
+    pub(crate) skipped: u64,
+    examples: u64,
+    path: PathBuf,
+}
+
+/// What the teacher's thread works with.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Source<'a> {
+    pub(crate) teacher: &'a Teacher,
+    pub(crate) renderer: &'a Renderer,
+    pub(crate) dataset: &'a Dataset,
+    pub(crate) config: &'a DistillConfig,
+}
+
+enum Task {
+    Skip,
+    Read(Sequence),
+    /// The next of the texts that the model writes.
+    Own,
+}
+
+impl Feed {
+    /// Starts the thread at an example's position; it ends when the feed is dropped.
+    pub(crate) fn start<'scope>(scope: &'scope Scope<'scope, '_>, source: Source<'scope>, position: u64) -> Self {
+        let (sender, receiver) = sync_channel(AHEAD);
+        scope.spawn(move || source.run(position, &sender));
+        let examples = source.dataset.examples.len() as u64;
+        Self { receiver, position, skipped_in_a_row: 0, skipped: 0, examples, path: source.config.data.clone() }
+    }
+
+    /// The next lessons with at least `rows` rows together.
+    pub(crate) fn batch(&mut self, rows: usize) -> Result<Vec<Lesson>, TrainError> {
+        let (mut lessons, mut have) = (Vec::new(), 0);
+        while have < rows {
+            let lesson = self.receiver.recv().map_err(|_| TrainError::TeacherLost)??;
+            self.position += 1;
+            match lesson {
+                Some(lesson) => {
+                    have += lesson.rows();
+                    lessons.push(lesson);
+                    self.skipped_in_a_row = 0;
+                }
+                None => {
+                    self.skipped += 1;
+                    self.skipped_in_a_row += 1;
+                    if self.skipped_in_a_row >= self.examples {
+                        let problem = "every prompt fills the whole context; raise --context".to_owned();
+                        return Err(TrainError::NoExamples { path: self.path.clone(), problem });
+                    }
+                }
+            }
+        }
+        Ok(lessons)
+    }
+}
+
+impl Source<'_> {
+    fn run(self, position: u64, sender: &SyncSender<Result<Option<Lesson>, TrainError>>) {
+        let mut order = Order::new(self.config.seed, self.dataset.examples.len());
+        for start in (position..).step_by(WINDOW as usize) {
+            if self.window(&mut order, start, sender).is_none() {
+                return;
+            }
+        }
+    }
+
+    /// Sends the lessons of one window; `None` when nobody listens any more or there was an error.
+    fn window(self, order: &mut Order, start: u64, sender: &SyncSender<Result<Option<Lesson>, TrainError>>) -> Option<()> {
+        let prepared = self.prepare(order, start);
+        let (tasks, mut own) = match prepared {
+            Ok(prepared) => prepared,
+            Err(error) => {
+                // The receiver may be gone, and then nobody needs the error.
+                let _ = sender.send(Err(error.into()));
+                return None;
+            }
+        };
+        for task in tasks {
+            let lesson = match task {
+                Task::Skip => Ok(None),
+                Task::Own => Ok(own.next()),
+                Task::Read(sequence) => self.teacher.teach(sequence).map(Some),
+            };
+            let failed = lesson.is_err();
+            sender.send(lesson.map_err(TrainError::from)).ok()?;
+            if failed {
+                return None;
+            }
+        }
+        Some(())
+    }
+
+    fn prepare(self, order: &mut Order, start: u64) -> Result<(Vec<Task>, std::vec::IntoIter<Lesson>), ModelError> {
+        let DistillConfig { context, own_text, own_text_tokens, seed, .. } = *self.config;
+        let (mut tasks, mut prompts) = (Vec::new(), Vec::new());
+        for position in start..start + WINDOW {
+            let example = &self.dataset.examples[order.at(position)];
+            tasks.push(if Rng::new(seed ^ OWN_TEXT, position).unit() < own_text {
+                let prompt = self.renderer.prompt(&example.prompt)?;
+                // A text of two tokens is the shortest that has a row to learn from.
+                if prompt.is_empty() || prompt.len() >= context {
+                    Task::Skip
+                } else {
+                    prompts.push(prompt);
+                    Task::Own
+                }
+            } else {
+                self.renderer.sequence(example, context)?.map_or(Task::Skip, Task::Read)
+            });
+        }
+        let own = self.teacher.write(prompts, own_text_tokens, context)?;
+        Ok((tasks, own.into_iter()))
+    }
+}

@@ -1,0 +1,349 @@
+//! The training loop.
+
+use std::{
+    collections::BTreeMap,
+    fs,
+    path::PathBuf,
+    sync::{
+        Arc,
+        atomic::{AtomicBool, Ordering},
+    },
+    thread,
+    time::{Duration, Instant},
+};
+
+use candle_core::{Device, Tensor};
+use tricorn_model::{DrafterInfo, ModelSource, parts::head_table};
+
+use crate::{
+    accept::{HeldOutReport, Replay},
+    checkpoint::{self, CHECKPOINT_FILE, Progress, RunIdentity, Slot},
+    config::DistillConfig,
+    data::Dataset,
+    error::TrainError,
+    event::{Event, StepReport},
+    export,
+    feed::{Feed, Source},
+    held_out::{self, Written},
+    history::HistoryPoint,
+    loss::{Losses, losses},
+    optimizer::Moments,
+    schedule::learning_rate,
+    student::Student,
+    teacher::{Lesson, Teacher},
+    text::Renderer,
+};
+
+/// Why a run ended.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum End {
+    /// The budget is used up.
+    Budget,
+    /// The drafter stopped improving.
+    Flat,
+    /// It was asked to stop; it can be resumed.
+    Stopped,
+}
+
+/// What a run leaves.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Outcome {
+    /// Why it ended.
+    pub end: End,
+    /// Steps done, earlier runs included.
+    pub steps: u64,
+    /// Tokens trained, earlier runs included.
+    pub tokens: u64,
+    /// The drafter, measured; `None` when the run was asked to stop.
+    pub report: Option<HeldOutReport>,
+    /// The history of the measurements.
+    pub history: crate::History,
+}
+
+/// Trains a drafter for a model and writes it to `config.out`.
+///
+/// Returns soon after `stop` is set, with a checkpoint written. The same settings and data give the same weights, to the bit, on the same
+/// machine, whether or not the run was interrupted, as long as the budget is not in minutes.
+///
+/// # Errors
+/// When a setting, a file or the checkpoint is wrong, or training diverges. The last checkpoint and drafter are then intact.
+pub fn distill(
+    source: &Arc<ModelSource>,
+    config: &DistillConfig,
+    stop: &AtomicBool,
+    observe: &mut dyn FnMut(&Event<'_>),
+) -> Result<Outcome, TrainError> {
+    config.validate(source.config())?;
+    let dataset = Dataset::read(&config.data)?;
+    let valid = Dataset::read(&config.valid)?;
+    fs::create_dir_all(&config.out).map_err(TrainError::write(&config.out))?;
+    let renderer = Renderer::new(source)?;
+    let teacher = Teacher::load(source, config.split)?;
+    let texts = held_out::write(&teacher, &renderer, (&config.valid, &valid), &config.held_out, source.config().context)?;
+    observe(&Event::Loaded { examples: dataset.examples.len(), held_out: texts.len() });
+
+    let feed_source = Source { teacher: &teacher, renderer: &renderer, dataset: &dataset, config };
+    let mut run = Run::new(source, config, &teacher, &texts, &dataset)?;
+    if config.resume {
+        run.resume()?;
+        observe(&Event::Resumed { step: run.progress.step, tokens: run.progress.tokens });
+    }
+    thread::scope(|scope| {
+        let feed = Feed::start(scope, feed_source, run.progress.position);
+        run.train(feed, stop, observe)
+    })
+}
+
+struct Run<'a> {
+    source: &'a Arc<ModelSource>,
+    config: &'a DistillConfig,
+    teacher: &'a Teacher,
+    texts: &'a [Written],
+    student: Student,
+    head: Tensor,
+    slots: Vec<Slot>,
+    identity: RunIdentity,
+    progress: Progress,
+    /// Seconds of training before `started`.
+    seconds_before: f64,
+    started: Instant,
+}
+
+impl<'a> Run<'a> {
+    fn new(
+        source: &'a Arc<ModelSource>,
+        config: &'a DistillConfig,
+        teacher: &'a Teacher,
+        texts: &'a [Written],
+        dataset: &Dataset,
+    ) -> Result<Self, TrainError> {
+        let model = source.config();
+        let student = Student::new(source, config.split.input_layers, config.seed)?;
+        let slots = student
+            .shapes()
+            .into_iter()
+            .zip(student.values()?)
+            .map(|((name, shape), values)| Slot { name, shape, moments: Moments::zero(values.len()), values })
+            .collect();
+        let identity = RunIdentity {
+            fingerprint: source.fingerprint().to_hex(),
+            split: config.split.to_string(),
+            data_bytes: dataset.bytes,
+            examples: dataset.examples.len(),
+            seed: config.seed,
+            batch_tokens: config.batch_tokens,
+            context: config.context,
+            own_text: config.own_text,
+            own_text_tokens: config.own_text_tokens,
+        };
+        let head = Tensor::from_vec(head_table(source)?.to_f32(), (model.vocab, model.hidden), &Device::Cpu)?;
+        let (progress, started) = (Progress::default(), Instant::now());
+        Ok(Self { source, config, teacher, texts, student, head, slots, identity, progress, seconds_before: 0.0, started })
+    }
+
+    fn checkpoint_path(&self) -> PathBuf {
+        self.config.out.join(CHECKPOINT_FILE)
+    }
+
+    fn resume(&mut self) -> Result<(), TrainError> {
+        self.progress = checkpoint::read(&self.checkpoint_path(), &self.identity, &mut self.slots)?;
+        self.seconds_before = self.progress.seconds;
+        for (index, slot) in self.slots.iter().enumerate() {
+            self.student.set(index, &slot.values)?;
+        }
+        Ok(())
+    }
+
+    fn save(&mut self, observe: &mut dyn FnMut(&Event<'_>)) -> Result<(), TrainError> {
+        let path = self.checkpoint_path();
+        self.progress.seconds = self.seconds();
+        checkpoint::write(&path, &self.identity, &self.progress, &self.slots)?;
+        observe(&Event::Saved(&path));
+        Ok(())
+    }
+
+    fn train(&mut self, mut feed: Feed, stop: &AtomicBool, observe: &mut dyn FnMut(&Event<'_>)) -> Result<Outcome, TrainError> {
+        self.started = Instant::now();
+        let mut saved = Instant::now();
+        let mut pace = Pace::default();
+        let skipped_before = self.progress.skipped;
+        loop {
+            if self.progress.tokens >= self.progress.next_eval {
+                self.evaluate(observe)?;
+                if self.config.stop_when_flat.is_some_and(|limit| self.progress.history.flat() >= limit) {
+                    return self.finish(End::Flat, observe);
+                }
+            }
+            if self.used() >= 1.0 {
+                return self.finish(End::Budget, observe);
+            }
+            if stop.load(Ordering::Relaxed) {
+                self.save(observe)?;
+                return Ok(self.outcome(End::Stopped, None));
+            }
+            if saved.elapsed() >= self.config.checkpoint_every {
+                self.save(observe)?;
+                saved = Instant::now();
+            }
+            let lessons = feed.batch(self.config.batch_tokens)?;
+            self.progress.position = feed.position;
+            self.progress.skipped = skipped_before + feed.skipped;
+            let (losses, rate) = self.step(&lessons)?;
+            observe(&Event::Step(self.report(losses, rate, &mut pace)));
+        }
+    }
+
+    fn step(&mut self, lessons: &[Lesson]) -> Result<(Losses, f64), TrainError> {
+        let (shallow, rows, target) = batch(lessons, self.teacher.hidden)?;
+        let guess = self.student.forward(&shallow, &rows)?;
+        let values = guess.flatten_all()?.to_vec1::<f32>()?;
+        let (losses, gradient) = losses(&self.teacher.output, &self.head, &values, &target, self.config.ce_weight)?;
+        let loss = losses.total(self.config.ce_weight);
+        let step = self.progress.step + 1;
+        if !loss.is_finite() {
+            return Err(TrainError::Diverged { step, loss, learning_rate: self.config.learning_rate });
+        }
+        let gradient = Tensor::from_vec(gradient, guess.shape(), &Device::Cpu)?;
+        // The scalar's gradient with respect to the normed rows is `gradient`, whatever its value.
+        let store = (self.student.final_norm(&guess)? * gradient)?.sum_all()?.backward()?;
+        let rate = learning_rate(self.config.learning_rate, self.config.warmup_steps, step, self.used());
+        for (index, (slot, gradient)) in self.slots.iter_mut().zip(self.student.gradients(&store)?).enumerate() {
+            slot.moments.update(&mut slot.values, &gradient, step, rate, self.config.clip, slot.shape.len() > 1);
+            self.student.set(index, &slot.values)?;
+        }
+        self.progress.step = step;
+        self.progress.tokens += lessons.iter().map(|lesson| lesson.rows() as u64).sum::<u64>();
+        self.progress.loss_sum += loss;
+        self.progress.loss_count += 1;
+        Ok((losses, rate))
+    }
+
+    fn evaluate(&mut self, observe: &mut dyn FnMut(&Event<'_>)) -> Result<(), TrainError> {
+        let (weights, info_path) = export::paths(&self.config.out);
+        export::write_weights(&self.student, &weights)?;
+        let info = self.info(0.0, BTreeMap::new());
+        export::write_info(&info, &info_path)?;
+        let drafter = export::read_drafter(self.source, &weights, info)?;
+        let replay = Replay::new(self.teacher, &drafter, self.texts, self.config.held_out.max_draft, false)?;
+        let progress = &mut self.progress;
+        let point = HistoryPoint {
+            step: progress.step,
+            tokens: progress.tokens,
+            seconds: self.seconds_before + self.started.elapsed().as_secs_f64(),
+            loss: (progress.loss_count > 0).then(|| progress.loss_sum / progress.loss_count as f64),
+            tokens_per_round: replay.tokens_per_round(),
+        };
+        (progress.loss_sum, progress.loss_count) = (0.0, 0);
+        progress.next_eval = progress.tokens + self.config.eval_every;
+        progress.history.points.push(point);
+        progress.history.write(&self.config.out)?;
+        observe(&Event::Evaluated(&point));
+        Ok(())
+    }
+
+    fn finish(&mut self, end: End, observe: &mut dyn FnMut(&Event<'_>)) -> Result<Outcome, TrainError> {
+        if self.progress.history.points.last().is_none_or(|point| point.step < self.progress.step) {
+            self.evaluate(observe)?;
+        }
+        self.save(observe)?;
+        let (weights, info_path) = export::paths(&self.config.out);
+        let drafter = export::read_drafter(self.source, &weights, self.info(0.0, BTreeMap::new()))?;
+        let held_out = &self.config.held_out;
+        let draft_cost = match held_out.draft_cost {
+            Some(cost) => cost,
+            None => held_out::measure_draft_cost(self.teacher, &drafter, &self.texts[0])?,
+        };
+        let report = Replay::new(self.teacher, &drafter, self.texts, held_out.max_draft, true)?.report(draft_cost);
+        let measured = serde_json::to_value(&report).unwrap_or_default();
+        export::write_info(&self.info(report.best.threshold, BTreeMap::from([("held_out".to_owned(), measured)])), &info_path)?;
+        observe(&Event::Finished(&report));
+        Ok(self.outcome(end, Some(report)))
+    }
+
+    fn outcome(&self, end: End, report: Option<HeldOutReport>) -> Outcome {
+        Outcome { end, steps: self.progress.step, tokens: self.progress.tokens, report, history: self.progress.history.clone() }
+    }
+
+    fn info(&self, threshold: f32, measured: BTreeMap<String, serde_json::Value>) -> DrafterInfo {
+        DrafterInfo {
+            kind: "hat".to_owned(),
+            split: self.config.split.to_string(),
+            fingerprint: self.identity.fingerprint.clone(),
+            threshold,
+            trained_tokens: self.progress.tokens,
+            measured,
+        }
+    }
+
+    fn seconds(&self) -> f64 {
+        self.seconds_before + self.started.elapsed().as_secs_f64()
+    }
+
+    /// Share of the budget used, by the limit that is nearest.
+    fn used(&self) -> f64 {
+        let budget = &self.config.budget;
+        let share = |used: f64, limit: Option<f64>| limit.map_or(0.0, |limit| used / limit);
+        share(self.progress.step as f64, budget.steps.map(|steps| steps as f64))
+            .max(share(self.progress.tokens as f64, budget.tokens.map(|tokens| tokens as f64)))
+            .max(share(self.seconds(), budget.minutes.map(|minutes| minutes * 60.0)))
+    }
+
+    fn report(&self, losses: Losses, learning_rate: f64, pace: &mut Pace) -> StepReport {
+        let (tokens, used) = (self.progress.tokens, self.used());
+        let (tokens_per_s, left) = pace.add(tokens, used);
+        StepReport {
+            step: self.progress.step,
+            tokens,
+            tokens_per_s,
+            loss: losses.total(self.config.ce_weight),
+            smooth_l1: losses.smooth_l1,
+            cross_entropy: losses.cross_entropy,
+            learning_rate,
+            progress: used.min(1.0),
+            left,
+            skipped: self.progress.skipped,
+        }
+    }
+}
+
+/// Lessons side by side: `sequences x longest x hidden` shallow rows padded with zeros, the indices of the loss rows, and their targets.
+fn batch(lessons: &[Lesson], hidden: usize) -> candle_core::Result<(Tensor, Tensor, Vec<f32>)> {
+    let longest = lessons.iter().map(Lesson::rows).max().unwrap_or(0);
+    let mut shallow = Vec::with_capacity(lessons.len() * longest * hidden);
+    let (mut rows, mut target) = (Vec::new(), Vec::new());
+    for (index, lesson) in lessons.iter().enumerate() {
+        shallow.extend_from_slice(&lesson.shallow);
+        shallow.resize((index + 1) * longest * hidden, 0.0);
+        rows.extend((index * longest + lesson.first..index * longest + lesson.rows()).map(|row| row as u32));
+        target.extend_from_slice(&lesson.target);
+    }
+    let count = rows.len();
+    let shallow = Tensor::from_vec(shallow, (lessons.len(), longest, hidden), &Device::Cpu)?;
+    Ok((shallow, Tensor::from_vec(rows, count, &Device::Cpu)?, target))
+}
+
+/// Speed over the last steps.
+#[derive(Debug, Default)]
+struct Pace {
+    marks: std::collections::VecDeque<(Instant, u64, f64)>,
+}
+
+impl Pace {
+    /// Steps looked back.
+    const STEPS: usize = 20;
+
+    /// Tokens per second, and the time until the whole budget is used.
+    fn add(&mut self, tokens: u64, used: f64) -> (f64, Option<Duration>) {
+        let now = Instant::now();
+        self.marks.push_back((now, tokens, used));
+        if self.marks.len() > Self::STEPS {
+            self.marks.pop_front();
+        }
+        let Some(&(then, tokens_then, used_then)) = self.marks.front().filter(|_| self.marks.len() > 1) else {
+            return (0.0, None);
+        };
+        let seconds = (now - then).as_secs_f64().max(1e-9);
+        let left = (1.0 - used).max(0.0) * seconds / (used - used_then).max(1e-12);
+        ((tokens - tokens_then) as f64 / seconds, Duration::try_from_secs_f64(left).ok())
+    }
+}

@@ -1,0 +1,188 @@
+//! Messages survive the wire, and hostile ones are refused by the name of the field that is wrong.
+#![allow(clippy::unwrap_used, clippy::expect_used)]
+
+use bytes::Bytes;
+use prop::option;
+use proptest::prelude::*;
+use prost::Message;
+use tricorn_core::{AppendHeader, AppendKind, DeepHeader, Fingerprint, HiddenCodec, SessionLimits, Split, Want};
+use tricorn_wire::{
+    Append, Deep, Description, Downlink, ErrorCode, Failure, Load, Open, Opened, Timing, Uplink, WireError, limits::max_message_bytes,
+    proto,
+};
+
+const HALF: usize = usize::MAX / 2;
+
+fn over_the_wire<M, P>(message: M) -> Result<M, WireError>
+where
+    P: Message + Default + From<M>,
+    M: TryFrom<P, Error = WireError>,
+{
+    P::decode(P::from(message).encode_to_vec().as_slice()).unwrap().try_into()
+}
+
+fn fingerprint() -> impl Strategy<Value = Fingerprint> {
+    any::<[u8; 32]>().prop_map(Fingerprint)
+}
+
+fn split() -> impl Strategy<Value = Split> {
+    any::<(usize, usize)>().prop_map(|(input_layers, output_layers)| Split { input_layers, output_layers })
+}
+
+fn codec() -> impl Strategy<Value = HiddenCodec> {
+    prop_oneof![Just(HiddenCodec::F16), Just(HiddenCodec::F32)]
+}
+
+fn limits() -> impl Strategy<Value = SessionLimits> {
+    any::<[usize; 3]>().prop_map(|[context, max_append_rows, max_queued_rows]| SessionLimits { context, max_append_rows, max_queued_rows })
+}
+
+fn load() -> impl Strategy<Value = Load> {
+    any::<[u64; 3]>().prop_map(|[sessions, max_sessions, queued_rows]| Load { sessions, max_sessions, queued_rows })
+}
+
+fn bytes() -> impl Strategy<Value = Bytes> {
+    prop::collection::vec(any::<u8>(), 0..64).prop_map(Bytes::from)
+}
+
+fn uplink() -> impl Strategy<Value = Uplink> {
+    let open = (fingerprint(), split(), any::<usize>(), prop::collection::vec(codec(), 0..3), option::of(1..usize::MAX))
+        .prop_map(|(fingerprint, split, hidden, codecs, context)| Uplink::Open(Open { fingerprint, split, hidden, codecs, context }));
+    let want = prop_oneof![Just(Want::None), Just(Want::Last), Just(Want::All)];
+    let kind = prop_oneof![Just(AppendKind::Prompt), Just(AppendKind::Verify)];
+    let append = (any::<u32>(), 0..HALF, 0..HALF, want, kind, bytes()).prop_map(|(epoch, pos, rows, want, kind, data)| {
+        Uplink::Append(Append { header: AppendHeader { epoch, pos, rows, want, kind }, rows: data })
+    });
+    prop_oneof![open, append, Just(Uplink::Close)]
+}
+
+fn downlink() -> impl Strategy<Value = Downlink> {
+    let opened =
+        (codec(), limits(), any::<u64>()).prop_map(|(codec, limits, session_id)| Downlink::Opened(Opened { codec, limits, session_id }));
+    let timing = any::<[u64; 4]>().prop_map(|[queue_us, compute_us, batch_tokens, batch_appends]| Timing {
+        queue_us,
+        compute_us,
+        batch_tokens,
+        batch_appends,
+    });
+    let deep = (any::<u32>(), any::<usize>(), 0..HALF, 0..HALF, bytes(), timing, load()).prop_map(
+        |(epoch, pos, rows, first_row_pos, data, timing, load)| {
+            Downlink::Deep(Deep { header: DeepHeader { epoch, pos, rows, first_row_pos }, rows: data, timing, load })
+        },
+    );
+    let failed =
+        (0..=13_i32, ".*").prop_map(|(code, message)| Downlink::Failed(Failure { code: ErrorCode::try_from(code).unwrap(), message }));
+    prop_oneof![opened, deep, Just(Downlink::Drain), failed]
+}
+
+proptest! {
+    #[test]
+    fn uplink_round_trip(message in uplink()) {
+        prop_assert_eq!(over_the_wire::<_, proto::Uplink>(message.clone()).unwrap(), message);
+    }
+
+    #[test]
+    fn downlink_round_trip(message in downlink()) {
+        prop_assert_eq!(over_the_wire::<_, proto::Downlink>(message.clone()).unwrap(), message);
+    }
+
+    #[test]
+    fn description_round_trip(
+        fingerprint in fingerprint(), split in split(), dims in any::<(usize, usize)>(), codecs in prop::collection::vec(codec(), 0..3),
+        limits in limits(), load in load(),
+    ) {
+        let message = Description { fingerprint, split, hidden: dims.0, layers: dims.1, codecs, limits, load };
+        prop_assert_eq!(over_the_wire::<_, proto::DescribeResponse>(message.clone()).unwrap(), message);
+    }
+
+    #[test]
+    fn arbitrary_bytes_never_panic(bytes in prop::collection::vec(any::<u8>(), 0..128)) {
+        if let Ok(Ok(Uplink::Append(append))) = proto::Uplink::decode(bytes.as_slice()).map(Uplink::try_from) {
+            let _ = append.header.end();
+            let _ = append.decode(HiddenCodec::F16, 8);
+        }
+        if let Ok(Ok(Downlink::Deep(deep))) = proto::Downlink::decode(bytes.as_slice()).map(Downlink::try_from) {
+            let _ = deep.decode(HiddenCodec::F16, 8);
+        }
+    }
+
+    #[test]
+    fn hostile_numbers_never_panic(pos in any::<u64>(), row_count in any::<u64>(), want in -1..5_i32, kind in -1..4_i32) {
+        let append = proto::Append { epoch: 0, pos, row_count, want, kind, rows: Bytes::new() };
+        if let Ok(Uplink::Append(append)) = uplink_of(proto::uplink::Message::Append(append)) {
+            let _ = append.header.end();
+            let _ = append.decode(HiddenCodec::F32, usize::MAX);
+        }
+    }
+
+    #[test]
+    fn the_largest_message_fits_its_limit(hidden in 1_usize..64, rows in 1_usize..16, text in "[a-z ]{0,2000}") {
+        let limits = SessionLimits { context: 1 << 20, max_append_rows: rows, max_queued_rows: rows };
+        let limit = max_message_bytes(limits, HiddenCodec::F32, hidden);
+        let header = AppendHeader { epoch: u32::MAX, pos: HALF, rows, want: Want::All, kind: AppendKind::Verify };
+        let append = Append::encode(header, HiddenCodec::F32, hidden, &vec![1.5; rows * hidden]).unwrap();
+        prop_assert!(proto::Uplink::from(Uplink::Append(append.clone())).encoded_len() <= limit);
+        let timing = Timing { queue_us: u64::MAX, compute_us: u64::MAX, batch_tokens: u64::MAX, batch_appends: u64::MAX };
+        let load = Load { sessions: u64::MAX, max_sessions: u64::MAX, queued_rows: u64::MAX };
+        let deep = Deep { header: header.answer(), rows: append.rows, timing, load };
+        prop_assert!(proto::Downlink::from(Downlink::Deep(deep)).encoded_len() <= limit);
+        let failed = Downlink::Failed(Failure { code: ErrorCode::Internal, message: text });
+        prop_assert!(proto::Downlink::from(failed).encoded_len() <= limit);
+    }
+}
+
+fn uplink_of(message: proto::uplink::Message) -> Result<Uplink, WireError> {
+    proto::Uplink { message: Some(message) }.try_into()
+}
+
+#[test]
+fn hostile_uplinks_are_refused_by_field() {
+    let open = proto::Open {
+        model_fingerprint: Bytes::from_static(&[7; 32]),
+        split: Some(proto::Split { input_layers: 2, output_layers: 0 }),
+        hidden: 64,
+        codecs: vec![99, proto::Codec::F32.into(), 0],
+        context: 0,
+    };
+    let append = proto::Append {
+        epoch: 0,
+        pos: 0,
+        row_count: 1,
+        want: proto::Want::Last.into(),
+        kind: proto::AppendKind::Prompt.into(),
+        rows: Bytes::new(),
+    };
+    let Ok(Uplink::Open(read)) = uplink_of(proto::uplink::Message::Open(open.clone())) else { panic!("a good Open was refused") };
+    assert_eq!((read.codecs, read.context), (vec![HiddenCodec::F32], None));
+
+    let bad_open = |change: fn(&mut proto::Open)| {
+        let mut open = open.clone();
+        change(&mut open);
+        uplink_of(proto::uplink::Message::Open(open)).unwrap_err()
+    };
+    let bad_append = |change: fn(&mut proto::Append)| {
+        let mut append = append.clone();
+        change(&mut append);
+        uplink_of(proto::uplink::Message::Append(append)).unwrap_err()
+    };
+    let cases = [
+        (proto::Uplink { message: None }.try_into().map(|_: Uplink| ()).unwrap_err(), "uplink.message"),
+        (bad_open(|open| open.model_fingerprint = Bytes::from_static(&[7; 31])), "open.model_fingerprint"),
+        (bad_open(|open| open.split = None), "open.split"),
+        (bad_append(|append| append.want = 0), "append.want"),
+        (bad_append(|append| append.want = 9), "append.want"),
+        (bad_append(|append| append.kind = -1), "append.kind"),
+        (bad_append(|append| (append.pos, append.row_count) = (u64::MAX, 1)), "append.pos"),
+    ];
+    for (error, field) in cases {
+        let line = error.to_string();
+        assert!(line.contains(field) && !line.contains('\n'), "{line}");
+    }
+}
+
+#[test]
+fn an_error_code_from_the_future_is_still_an_error() {
+    let error = proto::Error { code: 4711, message: "new".to_owned() };
+    let read = Downlink::try_from(proto::Downlink { message: Some(proto::downlink::Message::Error(error)) });
+    assert_eq!(read, Ok(Downlink::Failed(Failure { code: ErrorCode::Unspecified, message: "new".to_owned() })));
+}
