@@ -32,7 +32,17 @@ impl RowQueue {
 
     /// Waits until `rows` more keep to the limit.
     pub(crate) async fn room_for(&self, rows: usize) {
-        while self.rows.load(Ordering::Acquire).saturating_add(rows) > self.limit {
+        self.room_within(self.limit, rows).await;
+    }
+
+    /// Waits only when twice the limit is on its way: the scheduler will forget what is queued as soon as it sees these rows, but a device
+    /// that abandons one append after the other must not fill the memory before that.
+    pub(crate) async fn room_for_newer_epoch(&self, rows: usize) {
+        self.room_within(self.limit.saturating_mul(2), rows).await;
+    }
+
+    async fn room_within(&self, limit: usize, rows: usize) {
+        while self.rows.load(Ordering::Acquire).saturating_add(rows) > limit {
             self.freed.notified().await;
         }
     }

@@ -7,7 +7,7 @@ use std::{
 
 use tokio::time::timeout;
 use tonic::{Code, Status, Streaming};
-use tricorn_core::{AppendError, HiddenCodec, SessionLimits};
+use tricorn_core::{AppendError, AppendHeader, HiddenCodec, SessionLimits};
 use tricorn_wire::{Append, Downlink, ErrorCode, Failure, Open, Opened, Uplink, WireError, proto};
 
 use crate::{
@@ -67,13 +67,14 @@ impl SessionTask {
                 Uplink::Append(append) => {
                     let arrived = Instant::now();
                     let values = self.decode(&append, codec, limits)?;
-                    // A newer epoch frees the queue of everything before it, so it need not wait for room; and it must not,
-                    // because the device has no use for what it would wait for.
-                    if append.header.epoch <= epoch {
-                        self.until_ended(queue.room_for(append.header.rows)).await?;
+                    let AppendHeader { epoch: newest, rows: count, .. } = append.header;
+                    if newest > epoch {
+                        epoch = newest;
+                        self.until_ended(queue.room_for_newer_epoch(count)).await?;
+                    } else {
+                        self.until_ended(queue.room_for(count)).await?;
                     }
-                    epoch = epoch.max(append.header.epoch);
-                    let rows = Rows { values, arrived, queued: queue.push(append.header.rows) };
+                    let rows = Rows { values, arrived, queued: queue.push(count) };
                     self.tell(Command::Append { session: self.id, header: append.header, rows }).await?;
                 }
                 Uplink::Close => return Err(Ending::Quiet),

@@ -115,12 +115,8 @@ impl<'e, L: Link> Conversation<'e, L> {
             losses: 0,
         };
         let draft = if self.ends.drafter.is_some() { turn.draft } else { DraftPolicy::OFF };
-        let options = TurnOptions {
-            max_new_tokens: turn.max_new_tokens,
-            stop_tokens: self.ends.stop_tokens.clone(),
-            draft,
-            chunk: turn.chunk,
-        };
+        let options =
+            TurnOptions { max_new_tokens: turn.max_new_tokens, stop_tokens: self.ends.stop_tokens.clone(), draft, chunk: turn.chunk };
         let before = self.link.traffic();
         self.session.start_turn(turn.tokens, options)?;
         let finish = match self.run(&mut progress) {

@@ -60,8 +60,8 @@ impl Drafter {
         let (Some(weights), Some(info)) = (source.side_weights(WEIGHTS_FILE)?, source.file(INFO_FILE)?) else {
             return Ok(None);
         };
-        let info: DrafterInfo = serde_json::from_slice(&info)
-            .map_err(|error| ModelError::Json { file: INFO_FILE.to_owned(), problem: error.to_string() })?;
+        let info: DrafterInfo =
+            serde_json::from_slice(&info).map_err(|error| ModelError::Json { file: INFO_FILE.to_owned(), problem: error.to_string() })?;
         let fingerprint = source.fingerprint();
         if Fingerprint::from_hex(&info.fingerprint) != Some(fingerprint) {
             let (found, expected) = (format!("model {:.16}", info.fingerprint), format!("model {fingerprint}"));
@@ -152,7 +152,7 @@ impl Drafter {
 /// The width of the drafter's heads: the model's, where it divides the hidden width, else the widest even divisor that is no wider.
 #[must_use]
 pub fn head_dim(config: &ModelConfig) -> usize {
-    (2..=config.head_dim).rev().find(|dim| dim % 2 == 0 && config.hidden % dim == 0).unwrap_or(config.hidden)
+    (2..=config.head_dim).rev().find(|dim| dim % 2 == 0 && config.hidden.is_multiple_of(*dim)).unwrap_or(config.hidden)
 }
 
 /// Cosines and sines by which the drafter's queries and keys at `positions` are rotated, `positions x head_dim / 2` each; pairs are

@@ -127,16 +127,17 @@ impl Attention {
         let rows: Vec<(usize, usize)> =
             batch.iter().enumerate().flat_map(|(i, seq)| (seq.pos + 1..=seq.pos + seq.rows).map(move |to| (i, to))).collect();
         let mut attended = vec![0.0; rows.len() * width];
-        let one = |scores: &mut Vec<f32>, ((out, &(seq, to)), row): ((&mut [f32], &(usize, usize)), &[f32])| {
+        let one = |scores: &mut Vec<f32>, index: usize, out: &mut [f32]| {
+            let (seq, to) = rows[index];
             let from = self.window.map_or(0, |window| to.saturating_sub(window));
-            attend(self.layout, &blocks[seq], from, to, &row[..width], scores, out);
+            attend(self.layout, &blocks[seq], from, to, &qkv[index * stride..][..width], scores, out);
         };
         let work: usize = rows.iter().map(|(_, to)| to * width * 2).sum();
         if work < PARALLEL_FROM {
             let mut scores = Vec::new();
-            attended.chunks_exact_mut(width).zip(&rows).zip(qkv.chunks_exact(stride)).for_each(|item| one(&mut scores, item));
+            attended.chunks_exact_mut(width).enumerate().for_each(|(index, out)| one(&mut scores, index, out));
         } else {
-            attended.par_chunks_exact_mut(width).zip(&rows).zip(qkv.par_chunks_exact(stride)).for_each_init(Vec::new, one);
+            attended.par_chunks_exact_mut(width).enumerate().for_each_init(Vec::new, |scores, (index, out)| one(scores, index, out));
         }
         add(x, &self.output.apply(&attended));
     }

@@ -4,6 +4,7 @@
 //! [`OutputPart`]. All arithmetic is row-independent: a row's result is the same to the bit whatever shares the call with it.
 
 pub mod config;
+pub mod dense;
 pub mod drafter;
 pub mod error;
 pub mod inspect;
@@ -21,7 +22,6 @@ pub mod weights;
 pub use config::ModelConfig;
 pub use drafter::{Drafter, DrafterInfo};
 pub use error::ModelError;
-pub use kernels::softmax;
 pub use kv::{KvCache, KvError, KvPool};
 pub use layer::SeqRows;
 pub use parts::{InputPart, MiddlePart, OutputPart};

@@ -1,7 +1,10 @@
 //! Distils a drafter: `distill MODEL TRAIN.jsonl VALID.jsonl OUT [key=value ...]`.
 #![allow(clippy::unwrap_used, clippy::expect_used, missing_docs)]
 
-use std::{path::PathBuf, sync::{Arc, atomic::AtomicBool}};
+use std::{
+    path::PathBuf,
+    sync::{Arc, atomic::AtomicBool},
+};
 
 use tricorn_model::ModelSource;
 use tricorn_train::{DistillConfig, Event, distill};
@@ -41,7 +44,14 @@ fn main() {
         Event::Step(step) if !step.step.is_multiple_of(20) => {}
         Event::Step(s) => println!(
             "step {:5} tokens {:8} {:6.0} tok/s loss {:.4} l1 {:.4} ce {:.3} lr {:.2e} left {:?}",
-            s.step, s.tokens, s.tokens_per_s, s.loss, s.smooth_l1, s.cross_entropy, s.learning_rate, s.left.unwrap_or_default()
+            s.step,
+            s.tokens,
+            s.tokens_per_s,
+            s.loss,
+            s.smooth_l1,
+            s.cross_entropy,
+            s.learning_rate,
+            s.left.unwrap_or_default()
         ),
         other => println!("{other:?}"),
     });

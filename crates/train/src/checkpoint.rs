@@ -9,7 +9,8 @@ use crate::{
     error::TrainError,
     export::{safetensors, view, write_atomically},
     history::History,
-    optimizer::Moments,
+    optimizer::AdamW,
+    student::Tensors,
 };
 
 /// The name of the checkpoint in the output directory.
@@ -67,41 +68,44 @@ pub(crate) struct Progress {
     pub(crate) history: History,
 }
 
-/// One tensor under training with its moments.
-#[derive(Clone, Debug, PartialEq)]
-pub(crate) struct Slot {
-    pub(crate) name: &'static str,
-    pub(crate) shape: Vec<usize>,
-    pub(crate) values: Vec<f32>,
-    pub(crate) moments: Moments,
-}
-
 #[derive(Serialize, Deserialize)]
 struct State {
     identity: RunIdentity,
     progress: Progress,
 }
 
+/// Weights, first and second moments.
+const PREFIXES: [&str; 3] = ["weights.", "first_moment.", "second_moment."];
+
 /// Writes a checkpoint.
-pub(crate) fn write(path: &Path, identity: &RunIdentity, progress: &Progress, slots: &[Slot]) -> Result<(), TrainError> {
-    let bytes = |values: &[f32]| values.iter().flat_map(|v| v.to_le_bytes()).collect::<Vec<u8>>();
-    let stored: Vec<[Vec<u8>; 3]> =
-        slots.iter().map(|slot| [bytes(&slot.values), bytes(&slot.moments.first), bytes(&slot.moments.second)]).collect();
-    let mut tensors = Vec::new();
-    for (slot, stored) in slots.iter().zip(&stored) {
-        for (suffix, bytes) in SUFFIXES.into_iter().zip(stored) {
-            tensors.push((format!("{}{suffix}", slot.name), view(path, Dtype::F32, slot.shape.clone(), bytes)?));
-        }
-    }
+pub(crate) fn write(
+    path: &Path,
+    identity: &RunIdentity,
+    progress: &Progress,
+    weights: &Tensors,
+    optimizer: &AdamW,
+) -> Result<(), TrainError> {
+    let hidden = weights.norm.len();
+    let named = |prefix: &'static str, tensors: &Tensors| {
+        let bytes = tensors.all().map(|values| values.iter().flat_map(|v| v.to_le_bytes()).collect::<Vec<u8>>());
+        Tensors::shapes(hidden).into_iter().zip(bytes).map(move |((name, shape), bytes)| (format!("{prefix}{name}"), shape, bytes))
+    };
+    let stored: Vec<(String, Vec<usize>, Vec<u8>)> = PREFIXES
+        .into_iter()
+        .zip([weights, &optimizer.first, &optimizer.second])
+        .flat_map(|(prefix, tensors)| named(prefix, tensors))
+        .collect();
+    let tensors = stored
+        .iter()
+        .map(|(name, shape, bytes)| Ok((name.clone(), view(path, Dtype::F32, shape.clone(), bytes)?)))
+        .collect::<Result<_, TrainError>>()?;
     let state = State { identity: identity.clone(), progress: progress.clone() };
     let state = serde_json::to_string(&state).map_err(|error| TrainError::write(path)(error.into()))?;
     write_atomically(path, &safetensors(path, tensors, Some(HashMap::from([(STATE.to_owned(), state)])))?)
 }
 
-const SUFFIXES: [&str; 3] = ["", ".first_moment", ".second_moment"];
-
-/// Reads a checkpoint of the same run into `slots`.
-pub(crate) fn read(path: &Path, identity: &RunIdentity, slots: &mut [Slot]) -> Result<Progress, TrainError> {
+/// Reads a checkpoint of the same run.
+pub(crate) fn read(path: &Path, identity: &RunIdentity, hidden: usize) -> Result<(Progress, Tensors, AdamW), TrainError> {
     let broken = |problem: String| TrainError::Checkpoint { path: path.to_owned(), problem };
     let content = match fs::read(path) {
         Ok(content) => content,
@@ -114,19 +118,19 @@ pub(crate) fn read(path: &Path, identity: &RunIdentity, slots: &mut [Slot]) -> R
     if let Some((what, found, expected)) = identity.difference(&found) {
         return Err(TrainError::OtherRun { path: path.to_owned(), what, found, expected });
     }
-    let tensors = SafeTensors::deserialize(&content).map_err(|e| broken(e.to_string()))?;
-    for slot in slots {
-        let mut read = SUFFIXES.into_iter().map(|suffix| {
-            let name = format!("{}{suffix}", slot.name);
-            let tensor = tensors.tensor(&name).map_err(|e| broken(e.to_string()))?;
-            if tensor.dtype() != Dtype::F32 || tensor.shape() != slot.shape {
+    let stored = SafeTensors::deserialize(&content).map_err(|e| broken(e.to_string()))?;
+    let read = |prefix: &str| {
+        let mut tensors = Tensors::zero(hidden);
+        for ((name, shape), values) in Tensors::shapes(hidden).into_iter().zip(tensors.all_mut()) {
+            let name = format!("{prefix}{name}");
+            let tensor = stored.tensor(&name).map_err(|e| broken(e.to_string()))?;
+            if tensor.dtype() != Dtype::F32 || tensor.shape() != shape {
                 return Err(broken(format!("tensor {name} has the wrong shape or format")));
             }
-            Ok(tensor.data().as_chunks().0.iter().map(|&b| f32::from_le_bytes(b)).collect::<Vec<f32>>())
-        });
-        let mut next = || read.next().unwrap_or_else(|| Err(broken("a tensor is missing".to_owned())));
-        let (values, first, second) = (next()?, next()?, next()?);
-        (slot.values, slot.moments) = (values, Moments { first, second });
-    }
-    Ok(progress)
+            *values = tensor.data().as_chunks().0.iter().map(|&b| f32::from_le_bytes(b)).collect();
+        }
+        Ok(tensors)
+    };
+    let [weights, first, second] = PREFIXES;
+    Ok((progress, read(weights)?, AdamW { first: read(first)?, second: read(second)? }))
 }

@@ -42,7 +42,10 @@ impl Dataset {
             examples.push(example);
         }
         if examples.is_empty() {
-            return Err(TrainError::NoExamples { path: path.to_owned(), problem: "the file is empty; add lines of prompts and responses".to_owned() });
+            return Err(TrainError::NoExamples {
+                path: path.to_owned(),
+                problem: "the file is empty; add lines of prompts and responses".to_owned(),
+            });
         }
         Ok(Self { examples, bytes: content.len() as u64 })
     }

@@ -2,7 +2,7 @@
 
 use std::{io, path::PathBuf};
 
-use tricorn_model::{KvError, ModelError};
+use tricorn_model::ModelError;
 
 /// Why a drafter could not be trained. Each message is one line and ends with the mend where there is one.
 #[derive(Debug, thiserror::Error)]
@@ -80,18 +80,9 @@ pub enum TrainError {
     /// The model cannot be loaded or run.
     #[error(transparent)]
     Model(#[from] ModelError),
-    /// The tensor library failed.
-    #[error("the tensor library failed: {0}")]
-    Tensor(#[from] candle_core::Error),
     /// The thread that runs the teacher ended without saying why.
     #[error("the teacher's thread ended unexpectedly; please report this")]
     TeacherLost,
-}
-
-impl From<KvError> for TrainError {
-    fn from(error: KvError) -> Self {
-        Self::Model(error.into())
-    }
 }
 
 impl TrainError {

@@ -13,7 +13,7 @@ use tricorn_model::{
     weights::Weights,
 };
 
-use crate::{error::TrainError, student::Student};
+use crate::{error::TrainError, student::Tensors};
 
 /// Writes beside the file and renames, so that no reader ever sees half of it.
 pub(crate) fn write_atomically(path: &Path, content: &[u8]) -> Result<(), TrainError> {
@@ -38,12 +38,10 @@ pub(crate) fn view<'a>(path: &Path, dtype: Dtype, shape: Vec<usize>, bytes: &'a 
     TensorView::new(dtype, shape, bytes).map_err(|error| TrainError::write(path)(std::io::Error::other(error)))
 }
 
-/// Writes the student's weights, in bf16, into a directory.
-pub(crate) fn write_weights(student: &Student, path: &Path) -> Result<(), TrainError> {
-    let bytes: Vec<Vec<u8>> =
-        student.values()?.iter().map(|values| values.iter().flat_map(|&v| bf16::from_f32(v).to_le_bytes()).collect()).collect();
-    let tensors = student
-        .shapes()
+/// Writes the drafter's weights, in bf16.
+pub(crate) fn write_weights(weights: &Tensors, hidden: usize, path: &Path) -> Result<(), TrainError> {
+    let bytes = weights.all().map(|values| values.iter().flat_map(|&v| bf16::from_f32(v).to_le_bytes()).collect::<Vec<u8>>());
+    let tensors = Tensors::shapes(hidden)
         .into_iter()
         .zip(&bytes)
         .map(|((name, shape), bytes)| Ok((name.to_owned(), view(path, Dtype::BF16, shape, bytes)?)))

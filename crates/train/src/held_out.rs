@@ -44,7 +44,8 @@ pub(crate) fn write(
         }
     }
     if prompts.is_empty() {
-        let problem = format!("no prompt leaves room for {} tokens in the model's context of {context}; use shorter prompts", config.new_tokens);
+        let problem =
+            format!("no prompt leaves room for {} tokens in the model's context of {context}; use shorter prompts", config.new_tokens);
         return Err(TrainError::NoExamples { path: path.to_owned(), problem });
     }
     let mut texts = Vec::with_capacity(prompts.len());

@@ -16,6 +16,7 @@ mod held_out;
 mod history;
 mod loss;
 mod optimizer;
+mod pass;
 pub mod plot;
 mod rng;
 mod schedule;

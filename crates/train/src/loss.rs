@@ -4,18 +4,20 @@
 //! norm (SmoothL1 is the mean over all elements), and `CE(p*, p) = -sum_t p*_t ln p_t` the cross-entropy between the teacher's and the
 //! student's token distributions (mean over the rows); `w = 0.1` in HAT (arXiv 2503.18989, section 3).
 //!
-//! Norm and head are frozen, so the gradient with respect to `h` is written down directly,
-//! `clamp(h - h*, -1, 1) / elements + w / rows * (p - p*) Head`,
-//! and autograd starts from `h`. That way the vocabulary-wide rows exist for a few rows at a time only.
+//! Norm and head are frozen, so with respect to `h` the gradient is `clamp(h - h*, -1, 1) / elements + w / rows * (p - p*) Head`.
 
-use candle_core::{Device, Tensor};
-use rayon::prelude::*;
-use tricorn_model::{OutputPart, softmax};
+use tricorn_model::{
+    ModelError, ModelSource, OutputPart,
+    dense::{Packed, softmax},
+    parts::head_table,
+};
+
+use crate::pass::rms_norm_backward;
 
 /// Vocabulary-wide rows are made so many bytes at a time.
-const CHUNK_BYTES: usize = 8 << 20;
+const CHUNK_BYTES: usize = 4 << 20;
 
-/// Means over the rows.
+/// Means over the rows of a batch.
 #[derive(Clone, Copy, Debug, Default, PartialEq)]
 pub(crate) struct Losses {
     pub(crate) smooth_l1: f64,
@@ -23,55 +25,68 @@ pub(crate) struct Losses {
 }
 
 impl Losses {
-    pub(crate) fn total(&self, ce_weight: f64) -> f64 {
-        self.smooth_l1 + ce_weight * self.cross_entropy
+    pub(crate) fn add(&mut self, other: Self) {
+        self.smooth_l1 += other.smooth_l1;
+        self.cross_entropy += other.cross_entropy;
     }
 }
 
-/// The losses of the student's last-layer rows `guess` against the teacher's rows `target` (`rows x hidden`, before the final norm), and
-/// the gradient of the total with respect to the student's rows after the final norm. `head` is `vocab x hidden`.
-pub(crate) fn losses(
-    output: &OutputPart,
-    head: &Tensor,
-    guess: &[f32],
-    target: &[f32],
+/// The loss with the model's frozen norm and head.
+#[derive(Debug)]
+pub(crate) struct Loss {
+    norm: Vec<f32>,
+    eps: f32,
+    head: Packed,
     ce_weight: f64,
-) -> candle_core::Result<(Losses, Vec<f32>)> {
-    let (vocab, hidden) = (output.vocab(), output.hidden());
-    let rows = guess.len() / hidden;
-    let (ours, theirs) = (output.normed(guess), output.normed(target));
-    let per_element = (guess.len() as f32).recip();
-    let smooth_l1 = ours.iter().zip(&theirs).map(|(a, b)| f64::from(smooth_l1(a - b))).sum::<f64>() * f64::from(per_element);
+}
 
-    let mut cross_entropy = 0.0;
-    let mut gradient = Vec::with_capacity(guess.len());
-    let scale = (ce_weight / rows as f64) as f32;
-    let chunk = (CHUNK_BYTES / (vocab * size_of::<f32>())).clamp(1, rows.max(1)) * hidden;
-    for (guess, target) in guess.chunks(chunk).zip(target.chunks(chunk)) {
-        let (mut p, mut wanted) = (output.logits(guess), output.logits(target));
-        let entropies: Vec<f64> = p
-            .par_chunks_exact_mut(vocab)
-            .zip(wanted.par_chunks_exact_mut(vocab))
-            .map(|(p, wanted)| {
+impl Loss {
+    pub(crate) fn new(source: &ModelSource, ce_weight: f64) -> Result<Self, ModelError> {
+        let config = source.config();
+        let norm = source.weights().f32("model.norm.weight", &[config.hidden])?;
+        Ok(Self { norm, eps: config.norm_eps, head: Packed::new(&head_table(source)?.to_f32(), config.hidden), ce_weight })
+    }
+
+    /// The sum of the two terms.
+    pub(crate) fn total(&self, losses: Losses) -> f64 {
+        losses.smooth_l1 + self.ce_weight * losses.cross_entropy
+    }
+
+    /// The share that the student's last-layer rows `guess` have in the losses of a batch of `batch_rows` rows, against the teacher's rows
+    /// `target` (both `rows x hidden`, before the final norm), and the gradient of the total with respect to `guess`.
+    pub(crate) fn of(&self, output: &OutputPart, guess: &[f32], target: &[f32], batch_rows: usize) -> (Losses, Vec<f32>) {
+        let (vocab, hidden) = (output.vocab(), output.hidden());
+        let per_row = (batch_rows as f64).recip();
+        let per_element = per_row / hidden as f64;
+
+        let mut cross_entropy = 0.0;
+        let mut gradient = Vec::with_capacity(guess.len());
+        let scale = (self.ce_weight * per_row) as f32;
+        let chunk = (CHUNK_BYTES / (vocab * size_of::<f32>())).max(1) * hidden;
+        for (guess, target) in guess.chunks(chunk).zip(target.chunks(chunk)) {
+            let (mut p, mut wanted) = (output.logits(guess), output.logits(target));
+            for (p, wanted) in p.chunks_exact_mut(vocab).zip(wanted.chunks_exact_mut(vocab)) {
                 softmax(wanted);
                 let expected: f32 = wanted.iter().zip(&*p).map(|(w, logit)| w * logit).sum();
-                let normaliser = softmax(p);
+                cross_entropy += f64::from(softmax(p) - expected);
                 p.iter_mut().zip(&*wanted).for_each(|(p, w)| *p = (*p - w) * scale);
-                f64::from(normaliser - expected)
-            })
-            .collect();
-        cross_entropy += entropies.iter().sum::<f64>();
-        let p = Tensor::from_vec(p, (guess.len() / hidden, vocab), &Device::Cpu)?;
-        gradient.extend(p.matmul(head)?.flatten_all()?.to_vec1::<f32>()?);
+            }
+            gradient.extend(self.head.times(&p));
+        }
+
+        let mut smooth_l1 = 0.0;
+        for (gradient, (ours, theirs)) in gradient.iter_mut().zip(output.normed(guess).iter().zip(output.normed(target))) {
+            let difference = ours - theirs;
+            smooth_l1 += f64::from(huber(difference));
+            *gradient += difference.clamp(-1.0, 1.0) * per_element as f32;
+        }
+        let losses = Losses { smooth_l1: smooth_l1 * per_element, cross_entropy: cross_entropy * per_row };
+        (losses, rms_norm_backward(guess, &self.norm, self.eps, &gradient))
     }
-    for (gradient, (a, b)) in gradient.iter_mut().zip(ours.iter().zip(&theirs)) {
-        *gradient += (a - b).clamp(-1.0, 1.0) * per_element;
-    }
-    Ok((Losses { smooth_l1, cross_entropy: cross_entropy / rows.max(1) as f64 }, gradient))
 }
 
 /// Huber's function with its kink at 1.
-fn smooth_l1(difference: f32) -> f32 {
+fn huber(difference: f32) -> f32 {
     let size = difference.abs();
     if size < 1.0 { 0.5 * size * size } else { size - 0.5 }
 }

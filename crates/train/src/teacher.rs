@@ -39,6 +39,11 @@ impl Lesson {
     pub(crate) fn rows(&self) -> usize {
         self.tokens.len() - 1
     }
+
+    /// Rows that the student learns from.
+    pub(crate) fn loss_rows(&self) -> usize {
+        self.rows() - self.first
+    }
 }
 
 /// One sequence's caches over the three parts.
@@ -138,10 +143,8 @@ impl Teacher {
             Ok::<_, ModelError>(())
         })?;
         let mut x = active.iter().flat_map(|w| w.row.iter().copied()).collect::<Vec<f32>>();
-        let mut batch: Vec<SeqRows<'_>> = active
-            .iter_mut()
-            .map(|w| SeqRows { pos: w.lesson.tokens.len() - 1, rows: 1, kv: &mut w.caches.middle })
-            .collect();
+        let mut batch: Vec<SeqRows<'_>> =
+            active.iter_mut().map(|w| SeqRows { pos: w.lesson.tokens.len() - 1, rows: 1, kv: &mut w.caches.middle }).collect();
         self.middle.forward(&mut batch, &mut x)?;
         CODEC.round(&mut x);
         for (w, row) in active.iter_mut().zip(x.chunks_exact_mut(self.hidden)) {

@@ -12,12 +12,12 @@ use std::{
     time::{Duration, Instant},
 };
 
-use candle_core::{Device, Tensor};
-use tricorn_model::{DrafterInfo, ModelSource, parts::head_table};
+use rayon::prelude::*;
+use tricorn_model::{DrafterInfo, ModelSource};
 
 use crate::{
     accept::{HeldOutReport, Replay},
-    checkpoint::{self, CHECKPOINT_FILE, Progress, RunIdentity, Slot},
+    checkpoint::{self, CHECKPOINT_FILE, Progress, RunIdentity},
     config::DistillConfig,
     data::Dataset,
     error::TrainError,
@@ -26,10 +26,11 @@ use crate::{
     feed::{Feed, Source},
     held_out::{self, Written},
     history::HistoryPoint,
-    loss::{Losses, losses},
-    optimizer::Moments,
+    loss::{Loss, Losses},
+    optimizer::AdamW,
+    pass::Pass,
     schedule::learning_rate,
-    student::Student,
+    student::Tensors,
     teacher::{Lesson, Teacher},
     text::Renderer,
 };
@@ -99,9 +100,9 @@ struct Run<'a> {
     config: &'a DistillConfig,
     teacher: &'a Teacher,
     texts: &'a [Written],
-    student: Student,
-    head: Tensor,
-    slots: Vec<Slot>,
+    weights: Tensors,
+    optimizer: AdamW,
+    loss: Loss,
     identity: RunIdentity,
     progress: Progress,
     /// Seconds of training before `started`.
@@ -117,14 +118,9 @@ impl<'a> Run<'a> {
         texts: &'a [Written],
         dataset: &Dataset,
     ) -> Result<Self, TrainError> {
-        let model = source.config();
-        let student = Student::new(source, config.split.input_layers, config.seed)?;
-        let slots = student
-            .shapes()
-            .into_iter()
-            .zip(student.values()?)
-            .map(|((name, shape), values)| Slot { name, shape, moments: Moments::zero(values.len()), values })
-            .collect();
+        let weights = Tensors::initial(source, config.split.input_layers, config.seed)?;
+        let optimizer = AdamW::new(source.config().hidden);
+        let loss = Loss::new(source, config.ce_weight)?;
         let identity = RunIdentity {
             fingerprint: source.fingerprint().to_hex(),
             split: config.split.to_string(),
@@ -136,9 +132,8 @@ impl<'a> Run<'a> {
             own_text: config.own_text,
             own_text_tokens: config.own_text_tokens,
         };
-        let head = Tensor::from_vec(head_table(source)?.to_f32(), (model.vocab, model.hidden), &Device::Cpu)?;
         let (progress, started) = (Progress::default(), Instant::now());
-        Ok(Self { source, config, teacher, texts, student, head, slots, identity, progress, seconds_before: 0.0, started })
+        Ok(Self { source, config, teacher, texts, weights, optimizer, loss, identity, progress, seconds_before: 0.0, started })
     }
 
     fn checkpoint_path(&self) -> PathBuf {
@@ -146,18 +141,16 @@ impl<'a> Run<'a> {
     }
 
     fn resume(&mut self) -> Result<(), TrainError> {
-        self.progress = checkpoint::read(&self.checkpoint_path(), &self.identity, &mut self.slots)?;
+        let state = checkpoint::read(&self.checkpoint_path(), &self.identity, self.source.config().hidden)?;
+        (self.progress, self.weights, self.optimizer) = state;
         self.seconds_before = self.progress.seconds;
-        for (index, slot) in self.slots.iter().enumerate() {
-            self.student.set(index, &slot.values)?;
-        }
         Ok(())
     }
 
     fn save(&mut self, observe: &mut dyn FnMut(&Event<'_>)) -> Result<(), TrainError> {
         let path = self.checkpoint_path();
         self.progress.seconds = self.seconds();
-        checkpoint::write(&path, &self.identity, &self.progress, &self.slots)?;
+        checkpoint::write(&path, &self.identity, &self.progress, &self.weights, &self.optimizer)?;
         observe(&Event::Saved(&path));
         Ok(())
     }
@@ -194,23 +187,30 @@ impl<'a> Run<'a> {
     }
 
     fn step(&mut self, lessons: &[Lesson]) -> Result<(Losses, f64), TrainError> {
-        let (shallow, rows, target) = batch(lessons, self.teacher.hidden)?;
-        let guess = self.student.forward(&shallow, &rows)?;
-        let values = guess.flatten_all()?.to_vec1::<f32>()?;
-        let (losses, gradient) = losses(&self.teacher.output, &self.head, &values, &target, self.config.ce_weight)?;
-        let loss = losses.total(self.config.ce_weight);
-        let step = self.progress.step + 1;
+        let (output, step) = (&self.teacher.output, self.progress.step + 1);
+        let pass = Pass::new(self.source.config(), &self.weights);
+        let batch_rows: usize = lessons.iter().map(Lesson::loss_rows).sum();
+        let results: Vec<(Losses, Tensors)> = lessons
+            .par_iter()
+            .map(|lesson| {
+                let (guess, trace) = pass.forward(&lesson.shallow, lesson.first);
+                let (losses, gradient) = self.loss.of(output, &guess, &lesson.target, batch_rows);
+                (losses, pass.backward(&trace, &gradient))
+            })
+            .collect();
+        // In the order of the lessons, so that the sum is the same whoever was ready first.
+        let mut losses = Losses::default();
+        let mut gradients = Tensors::zero(self.source.config().hidden);
+        for (share, gradient) in &results {
+            losses.add(*share);
+            gradients.add(gradient);
+        }
+        let loss = self.loss.total(losses);
         if !loss.is_finite() {
             return Err(TrainError::Diverged { step, loss, learning_rate: self.config.learning_rate });
         }
-        let gradient = Tensor::from_vec(gradient, guess.shape(), &Device::Cpu)?;
-        // The scalar's gradient with respect to the normed rows is `gradient`, whatever its value.
-        let store = (self.student.final_norm(&guess)? * gradient)?.sum_all()?.backward()?;
         let rate = learning_rate(self.config.learning_rate, self.config.warmup_steps, step, self.used());
-        for (index, (slot, gradient)) in self.slots.iter_mut().zip(self.student.gradients(&store)?).enumerate() {
-            slot.moments.update(&mut slot.values, &gradient, step, rate, self.config.clip, slot.shape.len() > 1);
-            self.student.set(index, &slot.values)?;
-        }
+        self.optimizer.update(&mut self.weights, &gradients, step, rate, self.config.clip);
         self.progress.step = step;
         self.progress.tokens += lessons.iter().map(|lesson| lesson.rows() as u64).sum::<u64>();
         self.progress.loss_sum += loss;
@@ -220,7 +220,7 @@ impl<'a> Run<'a> {
 
     fn evaluate(&mut self, observe: &mut dyn FnMut(&Event<'_>)) -> Result<(), TrainError> {
         let (weights, info_path) = export::paths(&self.config.out);
-        export::write_weights(&self.student, &weights)?;
+        export::write_weights(&self.weights, self.source.config().hidden, &weights)?;
         let info = self.info(0.0, BTreeMap::new());
         export::write_info(&info, &info_path)?;
         let drafter = export::read_drafter(self.source, &weights, info)?;
@@ -295,7 +295,7 @@ impl<'a> Run<'a> {
             step: self.progress.step,
             tokens,
             tokens_per_s,
-            loss: losses.total(self.config.ce_weight),
+            loss: self.loss.total(losses),
             smooth_l1: losses.smooth_l1,
             cross_entropy: losses.cross_entropy,
             learning_rate,
@@ -304,22 +304,6 @@ impl<'a> Run<'a> {
             skipped: self.progress.skipped,
         }
     }
-}
-
-/// Lessons side by side: `sequences x longest x hidden` shallow rows padded with zeros, the indices of the loss rows, and their targets.
-fn batch(lessons: &[Lesson], hidden: usize) -> candle_core::Result<(Tensor, Tensor, Vec<f32>)> {
-    let longest = lessons.iter().map(Lesson::rows).max().unwrap_or(0);
-    let mut shallow = Vec::with_capacity(lessons.len() * longest * hidden);
-    let (mut rows, mut target) = (Vec::new(), Vec::new());
-    for (index, lesson) in lessons.iter().enumerate() {
-        shallow.extend_from_slice(&lesson.shallow);
-        shallow.resize((index + 1) * longest * hidden, 0.0);
-        rows.extend((index * longest + lesson.first..index * longest + lesson.rows()).map(|row| row as u32));
-        target.extend_from_slice(&lesson.target);
-    }
-    let count = rows.len();
-    let shallow = Tensor::from_vec(shallow, (lessons.len(), longest, hidden), &Device::Cpu)?;
-    Ok((shallow, Tensor::from_vec(rows, count, &Device::Cpu)?, target))
 }
 
 /// Speed over the last steps.

@@ -52,7 +52,8 @@ fn turns(args: &ChatArgs, ends: &Ends, prompter: &Prompter, link: impl Link) -> 
                 let spoken = ids.iter().position(|id| ends.stop_tokens.contains(id)).unwrap_or(ids.len());
                 chat.answered(&ids[..spoken], &generated.text);
                 let reused = generated.report.stats.reused_tokens;
-                let figures = format!("{} | {reused} of {} prompt tokens reused", generated.summary(), generated.report.stats.prompt_tokens);
+                let figures =
+                    format!("{} | {reused} of {} prompt tokens reused", generated.summary(), generated.report.stats.prompt_tokens);
                 eprintln!("{}", ui::faint(&figures, colour));
             }
             // A conversation that has grown too long, or a cloud that is away for a while, need not end the chat.

@@ -95,13 +95,7 @@ pub(crate) fn run(args: &DemoArgs) -> Result<(), CliError> {
         println!("\n{}\n", ui::faint(&format!("> {}", args.prompt), colour));
     }
     let draft = DraftPolicy { threshold: ends.drafter().map_or(0.6, |drafter| drafter.info().threshold), ..DraftPolicy::default() };
-    let turn = Turn {
-        tokens,
-        max_new_tokens: args.max_tokens,
-        sampling: SamplingParams::greedy(),
-        draft,
-        chunk: ChunkPolicy::Whole,
-    };
+    let turn = Turn { tokens, max_new_tokens: args.max_tokens, sampling: SamplingParams::greedy(), draft, chunk: ChunkPolicy::Whole };
     let runtime = generate::runtime()?;
     let mut conversation = Conversation::open(&ends, generate::remote(&cloud.url, DEADLINE, &ends, &runtime))?;
     let show = if args.json { Show::Nothing } else { Show::Stream };
@@ -120,7 +114,12 @@ fn summarise(generated: &Generated) -> Result<(), CliError> {
         ("time to first token", format!("{:.1} ms ({} prompt tokens)", ms(report.ttft), stats.prompt_tokens)),
         (
             "time between tokens",
-            format!("{:.2} ms mean, {:.2} ms p99 ({:.0} tokens/s)", ms(tbt), ms(report.tbt_quantile(0.99)), 1.0 / tbt.as_secs_f64().max(1e-9)),
+            format!(
+                "{:.2} ms mean, {:.2} ms p99 ({:.0} tokens/s)",
+                ms(tbt),
+                ms(report.tbt_quantile(0.99)),
+                1.0 / tbt.as_secs_f64().max(1e-9)
+            ),
         ),
         ("round trips", format!("{} ({:.2} tokens each)", stats.rounds, stats.accepted_per_round())),
         (

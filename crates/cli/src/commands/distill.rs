@@ -79,7 +79,9 @@ impl View {
             return;
         }
         match event {
-            Event::Loaded { examples, held_out } => self.bar.println(format!("{examples} texts to learn from, {held_out} prompts to measure with")),
+            Event::Loaded { examples, held_out } => {
+                self.bar.println(format!("{examples} texts to learn from, {held_out} prompts to measure with"))
+            }
             Event::Resumed { step, tokens } => self.bar.println(format!("resumed at step {step}, {tokens} tokens")),
             Event::Step(step) => {
                 self.bar.set_position((step.progress * 1000.0) as u64);

@@ -14,20 +14,35 @@ pub(crate) fn run(args: &InspectArgs) -> Result<(), CliError> {
     let Inspection { layers, split: cut, .. } = &inspection;
     let ranges = split.ranges(*layers)?;
     let mut rows = vec![
-        ("model", format!("{} {:.1} M parameters, {}", inspection.family, inspection.parameters as f64 / 1e6, inspection.dtypes.join(" + "))),
+        (
+            "model",
+            format!("{} {:.1} M parameters, {}", inspection.family, inspection.parameters as f64 / 1e6, inspection.dtypes.join(" + ")),
+        ),
         ("fingerprint", inspection.fingerprint[..16].to_owned()),
-        ("shape", format!("{layers} layers, hidden {}, vocabulary {}, context {}", inspection.hidden, inspection.vocab, inspection.context)),
+        (
+            "shape",
+            format!("{layers} layers, hidden {}, vocabulary {}, context {}", inspection.hidden, inspection.vocab, inspection.context),
+        ),
         ("split", format!("{cut}: device {:?} and {:?}, cloud {:?}", ranges.input, ranges.output, ranges.middle)),
         ("input part", ui::bytes(inspection.input_bytes)),
         ("middle part", ui::bytes(inspection.middle_bytes)),
         ("output part", ui::bytes(inspection.output_bytes)),
         (
             "KV cache a token",
-            format!("{} on the device, {} in the cloud", ui::bytes(inspection.device_kv_bytes_per_token), ui::bytes(inspection.cloud_kv_bytes_per_token)),
+            format!(
+                "{} on the device, {} in the cloud",
+                ui::bytes(inspection.device_kv_bytes_per_token),
+                ui::bytes(inspection.cloud_kv_bytes_per_token)
+            ),
         ),
         (
             "wire a token",
-            inspection.wire_bytes_per_token.iter().map(|(codec, bytes)| format!("{} as {codec}", ui::bytes(*bytes))).collect::<Vec<_>>().join(", ")
+            inspection
+                .wire_bytes_per_token
+                .iter()
+                .map(|(codec, bytes)| format!("{} as {codec}", ui::bytes(*bytes)))
+                .collect::<Vec<_>>()
+                .join(", ")
                 + ", each way",
         ),
     ];
@@ -37,7 +52,9 @@ pub(crate) fn run(args: &InspectArgs) -> Result<(), CliError> {
     rows.push((
         "drafter",
         match &inspection.drafter {
-            Some(info) => format!("{} for split {}, trained on {} tokens, threshold {}", info.kind, info.split, info.trained_tokens, info.threshold),
+            Some(info) => {
+                format!("{} for split {}, trained on {} tokens, threshold {}", info.kind, info.split, info.trained_tokens, info.threshold)
+            }
             None => "none; train one with `tricorn distill`".to_owned(),
         },
     ));

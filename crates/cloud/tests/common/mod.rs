@@ -1,5 +1,5 @@
 //! A cloud with a toy middle on a real loopback socket, and a device that says whatever a test wants.
-#![allow(dead_code, unused_imports, clippy::unwrap_used, clippy::expect_used)]
+#![allow(dead_code, unused_imports, unreachable_pub, clippy::unwrap_used, clippy::expect_used)]
 
 mod device;
 mod toy;

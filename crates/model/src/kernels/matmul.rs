@@ -62,6 +62,33 @@ impl Linear {
         Self { inputs, outputs, panels, bias }
     }
 
+    /// Packs one row-major `outputs x inputs` matrix.
+    pub(crate) fn from_rows(values: &[f32], inputs: usize) -> Self {
+        let outputs = values.len() / inputs;
+        let mut packed = vec![0_f32; outputs.div_ceil(PANEL) * inputs * PANEL];
+        for (rows, panel) in values.chunks(PANEL * inputs).zip(packed.chunks_exact_mut(inputs * PANEL)) {
+            for (c, row) in rows.chunks_exact(inputs).enumerate() {
+                for (k, &value) in row.iter().enumerate() {
+                    panel[k * PANEL + c] = value;
+                }
+            }
+        }
+        Self { inputs, outputs, panels: Panels::F32(packed), bias: None }
+    }
+
+    /// Packs one row-major `inputs x outputs` matrix.
+    pub(crate) fn from_columns(values: &[f32], outputs: usize) -> Self {
+        let inputs = values.len() / outputs;
+        let mut packed = vec![0_f32; outputs.div_ceil(PANEL) * inputs * PANEL];
+        for (index, panel) in packed.chunks_exact_mut(inputs * PANEL).enumerate() {
+            let columns = index * PANEL..outputs.min((index + 1) * PANEL);
+            for (row, packed) in values.chunks_exact(outputs).zip(panel.chunks_exact_mut(PANEL)) {
+                packed[..columns.len()].copy_from_slice(&row[columns.clone()]);
+            }
+        }
+        Self { inputs, outputs, panels: Panels::F32(packed), bias: None }
+    }
+
     pub(crate) fn outputs(&self) -> usize {
         self.outputs
     }
@@ -167,7 +194,9 @@ impl Linear {
                     // SAFETY: the processor has AVX-512; `weights` holds P panels and `x` R rows of `inputs` values.
                     #[allow(unsafe_code)]
                     Isa::Avx512 => unsafe { avx512::f32::<R, P>(weights, x, self.inputs, out) },
-                    _ => (0..P).for_each(|p| portable_f32(&weights[p * size..][..size], x, self.inputs, R, &mut out.each_mut().map(|o| &mut o[p]))),
+                    _ => (0..P).for_each(|p| {
+                        portable_f32(&weights[p * size..][..size], x, self.inputs, R, &mut out.each_mut().map(|o| &mut o[p]))
+                    }),
                 }
             }
             Panels::Bf16(packed) => {
@@ -178,9 +207,9 @@ impl Linear {
                     // SAFETY: as above.
                     #[allow(unsafe_code)]
                     Isa::Avx512 => unsafe { avx512::bf16::<R, P>(weights, x, self.inputs, out) },
-                    _ => {
-                        (0..P).for_each(|p| portable_bf16(&weights[p * size..][..size], x, self.inputs, R, &mut out.each_mut().map(|o| &mut o[p])))
-                    }
+                    _ => (0..P).for_each(|p| {
+                        portable_bf16(&weights[p * size..][..size], x, self.inputs, R, &mut out.each_mut().map(|o| &mut o[p]))
+                    }),
                 }
             }
         }

@@ -1,0 +1,30 @@
+# Shorthands; `just` lists them. Nothing needs them: each is one plain command.
+
+# List the shorthands
+default:
+    @just --list
+
+# Watch the built-in model write a story, its middle in another process
+demo *ARGS:
+    cargo run --release -- demo {{ARGS}}
+
+# All tests
+test:
+    cargo test --workspace
+
+# What a change must pass
+ci:
+    bash .ci/run
+
+# What the split costs and gains on loopback
+loopback *ARGS:
+    cargo build --release
+    python3 tools/loopback.py {{ARGS}}
+
+# Write the wire types again after a change of proto/
+proto:
+    cargo run --manifest-path tools/protogen/Cargo.toml
+
+# Distil the demo model's drafter again (DATA holds stories.train.jsonl and stories.valid.jsonl)
+distill DATA OUT:
+    cargo run --release -- distill --model demo --data {{DATA}}/stories.train.jsonl --valid {{DATA}}/stories.valid.jsonl --out {{OUT}}
