@@ -1,7 +1,8 @@
 //! The model that is built into the program.
 
+use crate::error::CliError;
 use std::{path::Path, sync::Arc};
-use tricorn_model::{ModelError, ModelSource};
+use tricorn_model::ModelSource;
 
 macro_rules! files {
     ($($name:literal),* $(,)?) => {
@@ -16,7 +17,12 @@ static FILES: &[(&str, &[u8])] =
 pub(crate) const NAME: &str = "demo";
 
 /// Opens a model directory, or the built-in model.
-pub(crate) fn open(model: &Path) -> Result<Arc<ModelSource>, ModelError> {
-    let source = if model == Path::new(NAME) { ModelSource::from_static(FILES)? } else { ModelSource::open(model)? };
-    Ok(Arc::new(source))
+pub(crate) fn open(model: &Path) -> Result<Arc<ModelSource>, CliError> {
+    if model == Path::new(NAME) {
+        return Ok(Arc::new(ModelSource::from_static(FILES)?));
+    }
+    if !model.try_exists().unwrap_or(true) {
+        return Err(CliError::NoModel(model.to_owned()));
+    }
+    Ok(Arc::new(ModelSource::open(model)?))
 }

@@ -12,6 +12,7 @@ use crate::{
     args::{Command, ModelArgs},
     bundled,
     error::CliError,
+    ui,
 };
 use std::{num::NonZeroUsize, sync::Arc};
 use tricorn_core::Split;
@@ -54,6 +55,6 @@ fn use_threads(threads: Option<NonZeroUsize>) -> Result<(), CliError> {
 }
 
 fn print_json(value: &impl serde::Serialize) -> Result<(), CliError> {
-    println!("{}", serde_json::to_string(value).map_err(std::io::Error::other)?);
-    Ok(())
+    let line = serde_json::to_string(value).map_err(std::io::Error::other)?;
+    Ok(ui::print(line + "\n")?)
 }

@@ -6,6 +6,7 @@ use tricorn_core::{SamplingError, SplitError};
 use tricorn_device::{DeviceError, LinkError};
 use tricorn_model::ModelError;
 use tricorn_train::TrainError;
+use tricorn_wire::WireError;
 
 /// One line for a person; the exit code for a program.
 #[derive(Debug, thiserror::Error)]
@@ -22,6 +23,8 @@ pub(crate) enum CliError {
     Split(#[from] SplitError),
     #[error(transparent)]
     Sampling(#[from] SamplingError),
+    #[error("there is no model in {}; give the folder that holds config.json and model.safetensors, or `demo`", .0.display())]
+    NoModel(PathBuf),
     #[error("the prompt on standard input is not UTF-8 text; convert it first, for example with iconv")]
     NotUtf8,
     #[error("cannot start: {0}")]
@@ -39,6 +42,11 @@ pub(crate) enum CliError {
 }
 
 impl CliError {
+    /// Whether the reader of standard output has gone, as `head` does: nothing to complain about.
+    pub(crate) fn is_closed_pipe(&self) -> bool {
+        matches!(self, Self::Terminal(error) if error.kind() == std::io::ErrorKind::BrokenPipe)
+    }
+
     /// 1 for what went wrong, 2 for what was asked wrongly, 3 when there is no cloud to be reached or it refuses.
     pub(crate) fn exit_code(&self) -> ExitCode {
         match self {
@@ -47,10 +55,16 @@ impl CliError {
             }
             Self::Split(_)
             | Self::Sampling(_)
+            | Self::NoModel(_)
             | Self::NotUtf8
             | Self::NotEmpty(_)
             | Self::Model(ModelError::Split(_))
-            | Self::Device(DeviceError::EmptyPrompt | DeviceError::NoTemplate | DeviceError::Turn(_)) => ExitCode::from(2),
+            | Self::Device(
+                DeviceError::EmptyPrompt
+                | DeviceError::NoTemplate
+                | DeviceError::Turn(_)
+                | DeviceError::Link(LinkError::Wire(WireError::Address { .. })),
+            ) => ExitCode::from(2),
             _ => ExitCode::FAILURE,
         }
     }

@@ -18,6 +18,7 @@ fn main() -> ExitCode {
     let args = args::Args::parse();
     match commands::run(args.command) {
         Ok(()) => ExitCode::SUCCESS,
+        Err(error) if error.is_closed_pipe() => ExitCode::SUCCESS,
         Err(error) => {
             eprintln!("{}", ui::error_line(&error));
             error.exit_code()

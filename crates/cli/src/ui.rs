@@ -2,7 +2,10 @@
 
 use crate::error::CliError;
 use clap::builder::styling::{AnsiColor, Style};
-use std::io::IsTerminal;
+use std::{
+    fmt::Display,
+    io::{self, IsTerminal, Write},
+};
 
 /// Marks drafted and accepted text.
 const DRAFTED: Style = AnsiColor::Green.on_default().underline();
@@ -32,6 +35,13 @@ pub(crate) fn faint(text: &str, colour: bool) -> String {
 pub(crate) fn error_line(error: &CliError) -> String {
     let colour = shows_colour(&std::io::stderr());
     format!("{} {}", paint(ERROR, "error:", colour), error.to_string().replace('\n', " "))
+}
+
+/// Writes to standard output; a reader that is gone is an error here, where `print!` would panic.
+pub(crate) fn print(text: impl Display) -> io::Result<()> {
+    let mut stdout = io::stdout().lock();
+    write!(stdout, "{text}")?;
+    stdout.flush()
 }
 
 /// Rows of label and value, aligned.

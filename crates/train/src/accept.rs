@@ -4,14 +4,23 @@
 //! text the drafter either agrees with the text's next token or not, and rounds of every threshold and length follow from that. Only what
 //! is drafted after the first disagreement of a round, which is never accepted, must be drafted for real, to count it.
 
+use std::{
+    ops::Add,
+    path::Path,
+    sync::{Arc, atomic::AtomicBool},
+};
+
 use rayon::prelude::*;
 use serde::{Deserialize, Serialize};
-use tricorn_core::{DraftPolicy, argmax, confidence};
-use tricorn_model::{Drafter, ModelError};
+use tricorn_core::{DraftPolicy, Split, argmax, confidence};
+use tricorn_model::{Drafter, ModelError, ModelSource};
 
 use crate::{
-    held_out::Written,
+    config::HeldOutConfig,
+    error::TrainError,
+    held_out::{self, Written},
     teacher::{Lesson, Teacher},
+    text::Renderer,
 };
 
 /// The thresholds of a [`HeldOutReport`].
@@ -47,6 +56,36 @@ pub struct HeldOutReport {
     pub best: CurvePoint,
 }
 
+/// Measures a model's drafter on the prompts of a JSONL file, drawing the whole curve over thresholds.
+///
+/// Sooner than at the end, and then on fewer tokens, when `stop` is set.
+///
+/// # Errors
+/// When the file or the model cannot be used.
+pub fn measure(
+    source: &Arc<ModelSource>,
+    drafter: &Drafter,
+    split: Split,
+    valid: &Path,
+    config: &HeldOutConfig,
+    stop: &AtomicBool,
+) -> Result<HeldOutReport, TrainError> {
+    config.validate()?;
+    let teacher = Teacher::load(source, split)?;
+    let texts = held_out::write(&teacher, &Renderer::new(source)?, valid, config, source.config().context, stop)?;
+    report(&teacher, drafter, &texts, config)
+}
+
+/// The whole curve on texts that are written already.
+pub(crate) fn report(teacher: &Teacher, drafter: &Drafter, texts: &[Written], config: &HeldOutConfig) -> Result<HeldOutReport, TrainError> {
+    let draft_cost = match (config.draft_cost, texts.first()) {
+        (Some(cost), _) => cost,
+        (None, Some(text)) => held_out::measure_draft_cost(teacher, drafter, text)?,
+        (None, None) => 0.0,
+    };
+    Ok(Replay::new(teacher, drafter, texts, config.max_draft, true)?.report(draft_cost))
+}
+
 /// What the drafter does after one row of a text.
 #[derive(Clone, Debug, Default, PartialEq)]
 struct Guess {
@@ -79,6 +118,14 @@ pub(crate) struct Rounds {
     pub(crate) drafted: usize,
 }
 
+impl Add for Rounds {
+    type Output = Self;
+
+    fn add(self, other: Self) -> Self {
+        Self { rounds: self.rounds + other.rounds, tokens: self.tokens + other.tokens, drafted: self.drafted + other.drafted }
+    }
+}
+
 /// What a drafter would do on a set of texts, under any policy of at most `max_draft` drafts.
 #[derive(Clone, Debug, PartialEq)]
 pub(crate) struct Replay {
@@ -97,11 +144,7 @@ impl Replay {
     /// Counts the rounds under a policy.
     pub(crate) fn rounds(&self, policy: DraftPolicy) -> Rounds {
         let policy = DraftPolicy { max_len: policy.max_len.min(self.max_draft), ..policy };
-        self.texts.iter().map(|text| text.rounds(policy)).fold(Rounds::default(), |a, b| Rounds {
-            rounds: a.rounds + b.rounds,
-            tokens: a.tokens + b.tokens,
-            drafted: a.drafted + b.drafted,
-        })
+        self.texts.iter().map(|text| text.rounds(policy)).fold(Rounds::default(), Rounds::add)
     }
 
     /// Tokens per round when drafting never stops early.
@@ -199,3 +242,8 @@ fn drafted(teacher: &Teacher, logits: &[f32]) -> (u32, Draft) {
     let token = argmax(logits);
     (token, Draft { confidence: confidence(logits), ends_text: teacher.end_tokens.contains(&token) })
 }
+
+#[cfg(test)]
+#[path = "accept/tests.rs"]
+#[allow(clippy::unwrap_used)]
+mod tests;

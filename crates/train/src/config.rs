@@ -53,7 +53,7 @@ pub struct DistillConfig {
     pub learning_rate: f64,
     /// Steps until the peak.
     pub warmup_steps: u64,
-    /// Weight of the cross-entropy in the loss.
+    /// Weight of the cross-entropy in the loss; 0.1 in HAT.
     pub ce_weight: f64,
     /// Elements of the gradient are clipped to plus or minus this.
     pub clip: f32,
@@ -78,6 +78,20 @@ pub struct DistillConfig {
 impl Default for HeldOutConfig {
     fn default() -> Self {
         Self { prompts: 16, new_tokens: 64, max_draft: 8, draft_cost: None }
+    }
+}
+
+impl HeldOutConfig {
+    pub(crate) fn validate(&self) -> Result<(), TrainError> {
+        let bad = |setting, problem: String| Err(TrainError::Config { setting, problem });
+        let counts = [("held-out prompts", self.prompts), ("held-out tokens", self.new_tokens), ("max draft", self.max_draft)];
+        if let Some((setting, _)) = counts.into_iter().find(|(_, value)| *value == 0) {
+            return bad(setting, "is 0; use at least 1".to_owned());
+        }
+        match self.draft_cost {
+            Some(cost) if !(cost >= 0.0 && cost.is_finite()) => bad("draft cost", format!("is {cost}; use a number of at least 0")),
+            _ => Ok(()),
+        }
     }
 }
 
@@ -127,17 +141,12 @@ impl DistillConfig {
         if budget.steps == Some(0) || budget.tokens == Some(0) || budget.minutes.is_some_and(|minutes| !positive(minutes)) {
             return bad("budget", "has a limit that is not above 0".to_owned());
         }
-        for (setting, value) in [
-            ("batch tokens", self.batch_tokens),
-            ("held-out prompts", self.held_out.prompts),
-            ("held-out tokens", self.held_out.new_tokens),
-            ("max draft", self.held_out.max_draft),
-            ("own-text tokens", self.own_text_tokens),
-        ] {
+        for (setting, value) in [("batch tokens", self.batch_tokens), ("own-text tokens", self.own_text_tokens)] {
             if value == 0 {
                 return bad(setting, "is 0; use at least 1".to_owned());
             }
         }
+        self.held_out.validate()?;
         if self.eval_every == 0 {
             return bad("eval every", "is 0; use a number of tokens".to_owned());
         }
@@ -152,9 +161,6 @@ impl DistillConfig {
         }
         if !within_one(self.own_text) {
             return bad("own text", format!("is {}; use a share from 0 to 1", self.own_text));
-        }
-        if self.held_out.draft_cost.is_some_and(|cost| !(cost >= 0.0 && cost.is_finite())) {
-            return bad("draft cost", "is no number of at least 0".to_owned());
         }
         if self.stop_when_flat == Some(0) {
             return bad("stop when flat", "is 0; use at least 1 measurement".to_owned());

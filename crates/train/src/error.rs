@@ -47,6 +47,9 @@ pub enum TrainError {
     /// There is nothing to resume from.
     #[error("{} has no checkpoint to resume from; run without --resume to start anew", .0.display())]
     NoCheckpoint(PathBuf),
+    /// A new run would destroy an old one.
+    #[error("{} is the checkpoint of another run; go on with it by --resume, delete it, or choose another --out", .0.display())]
+    WouldOverwrite(PathBuf),
     /// The checkpoint cannot be read.
     #[error("the checkpoint {} is broken: {problem}; delete it and start anew", path.display())]
     Checkpoint {

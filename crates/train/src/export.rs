@@ -1,7 +1,8 @@
 //! The finished drafter's files.
 
 use std::{
-    fs,
+    fs::{self, File},
+    io::Write,
     path::{Path, PathBuf},
 };
 
@@ -15,12 +16,13 @@ use tricorn_model::{
 
 use crate::{error::TrainError, student::Tensors};
 
-/// Writes beside the file and renames, so that no reader ever sees half of it.
+/// Writes beside the file and renames, so that nobody ever sees half of it, not even after a power cut.
 pub(crate) fn write_atomically(path: &Path, content: &[u8]) -> Result<(), TrainError> {
     let mut name = path.as_os_str().to_owned();
     name.push(".part");
     let part = PathBuf::from(name);
-    fs::write(&part, content).map_err(TrainError::write(&part))?;
+    let mut file = File::create(&part).map_err(TrainError::write(&part))?;
+    file.write_all(content).and_then(|()| file.sync_all()).map_err(TrainError::write(&part))?;
     fs::rename(&part, path).map_err(TrainError::write(path))
 }
 

@@ -2,7 +2,11 @@
 
 use std::{
     path::PathBuf,
-    sync::mpsc::{Receiver, SyncSender, sync_channel},
+    sync::{
+        Arc,
+        atomic::{AtomicBool, Ordering},
+        mpsc::{Receiver, SyncSender, sync_channel},
+    },
     thread::Scope,
 };
 
@@ -17,28 +21,32 @@ use crate::{
     text::{Renderer, Sequence},
 };
 
-/// Lessons that wait for the student.
-const AHEAD: usize = 12;
 /// Examples looked at together, so that the model writes its own texts for them in one batch.
 const WINDOW: u64 = 32;
+/// Lessons that wait for the student: a whole window, so that it learns from one while the teacher makes the next.
+const AHEAD: usize = WINDOW as usize;
 /// Seed of the choice which examples get the model's own text.
 const OWN_TEXT: u64 = 0x6f77_6e5f_7465_7874;
+
+/// A lesson, or `None` for an example that is left out.
+type Delivery = Result<Option<Lesson>, TrainError>;
 
 /// Lessons in the order of the examples.
 #[derive(Debug)]
 pub(crate) struct Feed {
-    receiver: Receiver<Result<Option<Lesson>, TrainError>>,
+    receiver: Receiver<Delivery>,
     /// Examples taken so far, over all epochs: where to go on from.
     pub(crate) position: u64,
     skipped_in_a_row: u64,
     pub(crate) skipped: u64,
     examples: u64,
     path: PathBuf,
+    closed: Arc<AtomicBool>,
 }
 
 /// What the teacher's thread works with.
 #[derive(Clone, Copy, Debug)]
-pub(crate) struct Source<'a> {
+pub(crate) struct FeedParts<'a> {
     pub(crate) teacher: &'a Teacher,
     pub(crate) renderer: &'a Renderer,
     pub(crate) dataset: &'a Dataset,
@@ -54,11 +62,13 @@ enum Task {
 
 impl Feed {
     /// Starts the thread at an example's position; it ends when the feed is dropped.
-    pub(crate) fn start<'scope>(scope: &'scope Scope<'scope, '_>, source: Source<'scope>, position: u64) -> Self {
+    pub(crate) fn start<'scope>(scope: &'scope Scope<'scope, '_>, parts: FeedParts<'scope>, position: u64) -> Self {
         let (sender, receiver) = sync_channel(AHEAD);
-        scope.spawn(move || source.run(position, &sender));
-        let examples = source.dataset.examples.len() as u64;
-        Self { receiver, position, skipped_in_a_row: 0, skipped: 0, examples, path: source.config.data.clone() }
+        let closed = Arc::new(AtomicBool::new(false));
+        let watched = Arc::clone(&closed);
+        scope.spawn(move || parts.run(position, &sender, &watched));
+        let examples = parts.dataset.examples.len() as u64;
+        Self { receiver, position, skipped_in_a_row: 0, skipped: 0, examples, path: parts.config.data.clone(), closed }
     }
 
     /// The next lessons with at least `rows` rows together.
@@ -87,19 +97,25 @@ impl Feed {
     }
 }
 
-impl Source<'_> {
-    fn run(self, position: u64, sender: &SyncSender<Result<Option<Lesson>, TrainError>>) {
+impl Drop for Feed {
+    fn drop(&mut self) {
+        self.closed.store(true, Ordering::Relaxed);
+    }
+}
+
+impl FeedParts<'_> {
+    fn run(self, position: u64, sender: &SyncSender<Delivery>, closed: &AtomicBool) {
         let mut order = Order::new(self.config.seed, self.dataset.examples.len());
         for start in (position..).step_by(WINDOW as usize) {
-            if self.window(&mut order, start, sender).is_none() {
+            if self.window(&mut order, start, sender, closed).is_none() {
                 return;
             }
         }
     }
 
     /// Sends the lessons of one window; `None` when nobody listens any more or there was an error.
-    fn window(self, order: &mut Order, start: u64, sender: &SyncSender<Result<Option<Lesson>, TrainError>>) -> Option<()> {
-        let prepared = self.prepare(order, start);
+    fn window(self, order: &mut Order, start: u64, sender: &SyncSender<Delivery>, closed: &AtomicBool) -> Option<()> {
+        let prepared = self.prepare(order, start, closed);
         let (tasks, mut own) = match prepared {
             Ok(prepared) => prepared,
             Err(error) => {
@@ -123,7 +139,7 @@ impl Source<'_> {
         Some(())
     }
 
-    fn prepare(self, order: &mut Order, start: u64) -> Result<(Vec<Task>, std::vec::IntoIter<Lesson>), ModelError> {
+    fn prepare(self, order: &mut Order, start: u64, closed: &AtomicBool) -> Result<(Vec<Task>, std::vec::IntoIter<Lesson>), ModelError> {
         let DistillConfig { context, own_text, own_text_tokens, seed, .. } = *self.config;
         let (mut tasks, mut prompts) = (Vec::new(), Vec::new());
         for position in start..start + WINDOW {
@@ -141,7 +157,7 @@ impl Source<'_> {
                 self.renderer.sequence(example, context)?.map_or(Task::Skip, Task::Read)
             });
         }
-        let own = self.teacher.write(prompts, own_text_tokens, context)?;
+        let own = self.teacher.write(prompts, own_text_tokens, context, closed)?;
         Ok((tasks, own.into_iter()))
     }
 }

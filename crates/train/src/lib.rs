@@ -22,10 +22,13 @@ mod rng;
 mod schedule;
 mod student;
 mod teacher;
+#[cfg(test)]
+#[allow(clippy::unwrap_used)]
+mod testing;
 mod text;
 mod trainer;
 
-pub use accept::{CurvePoint, HeldOutReport};
+pub use accept::{CurvePoint, HeldOutReport, measure};
 pub use config::{Budget, DistillConfig, HeldOutConfig};
 pub use error::TrainError;
 pub use event::{Event, StepReport};

@@ -12,7 +12,7 @@ use tricorn_model::{
     parts::head_table,
 };
 
-use crate::pass::rms_norm_backward;
+use crate::pass::{flush, rms_norm_backward};
 
 /// Vocabulary-wide rows are made so many bytes at a time.
 const CHUNK_BYTES: usize = 4 << 20;
@@ -69,9 +69,9 @@ impl Loss {
                 softmax(wanted);
                 let expected: f32 = wanted.iter().zip(&*p).map(|(w, logit)| w * logit).sum();
                 cross_entropy += f64::from(softmax(p) - expected);
-                p.iter_mut().zip(&*wanted).for_each(|(p, w)| *p = (*p - w) * scale);
+                p.iter_mut().zip(&*wanted).for_each(|(p, w)| *p = flush(*p - w));
             }
-            gradient.extend(self.head.times(&p));
+            gradient.extend(self.head.times(&p).into_iter().map(|g| g * scale));
         }
 
         let mut smooth_l1 = 0.0;
@@ -89,4 +89,57 @@ impl Loss {
 fn huber(difference: f32) -> f32 {
     let size = difference.abs();
     if size < 1.0 { 0.5 * size * size } else { size - 0.5 }
+}
+
+#[cfg(test)]
+#[allow(clippy::unwrap_used)]
+mod tests {
+    use serde_json::json;
+
+    use super::*;
+    use crate::{
+        rng::Rng,
+        testing::{SPLIT, TempDir, tiny_model},
+    };
+
+    const ROWS: usize = 6;
+
+    fn textbook(output: &OutputPart, guess: &[f32], target: &[f32]) -> (f64, f64) {
+        let differences = output.normed(guess).into_iter().zip(output.normed(target)).map(|(a, b)| f64::from((a - b).abs()));
+        let smooth_l1 = differences.map(|d| if d < 1.0 { d * d / 2.0 } else { d - 0.5 }).sum::<f64>() / guess.len() as f64;
+        let probabilities = |x: &[f32]| {
+            let exp: Vec<f64> = output.logits(x).into_iter().map(|logit| f64::from(logit).exp()).collect();
+            let vocab = output.vocab();
+            exp.chunks_exact(vocab).flat_map(|row| row.iter().map(|e| e / row.iter().sum::<f64>())).collect::<Vec<f64>>()
+        };
+        let terms = probabilities(target).into_iter().zip(probabilities(guess)).map(|(wanted, p)| -wanted * p.ln());
+        (smooth_l1, terms.sum::<f64>() / ROWS as f64)
+    }
+
+    #[test]
+    fn equals_the_textbook_and_adds_up_over_shares() {
+        let dir = TempDir::new();
+        let source = tiny_model(&dir, &json!({}));
+        let (output, loss) = (OutputPart::load(&source, SPLIT).unwrap(), Loss::new(&source, 0.1).unwrap());
+        let mut rng = Rng::new(1, 0);
+        let [guess, target] = [1.0, 3.0].map(|size| (0..ROWS * 16).map(|_| size * rng.normal()).collect::<Vec<f32>>());
+        let (whole, _) = loss.of(&output, &guess, &target, ROWS);
+        let (smooth_l1, cross_entropy) = textbook(&output, &guess, &target);
+        assert!((whole.smooth_l1 - smooth_l1).abs() < 1e-5 && (whole.cross_entropy - cross_entropy).abs() < 1e-5, "{whole:?}");
+        assert!((loss.total(whole) - (smooth_l1 + 0.1 * cross_entropy)).abs() < 1e-5);
+        let mut shares = loss.of(&output, &guess[..32], &target[..32], ROWS).0;
+        shares.add(loss.of(&output, &guess[32..], &target[32..], ROWS).0);
+        assert!((loss.total(shares) - loss.total(whole)).abs() < 1e-6);
+    }
+
+    #[test]
+    fn a_perfect_guess_has_no_gradient() {
+        let dir = TempDir::new();
+        let source = tiny_model(&dir, &json!({}));
+        let (output, loss) = (OutputPart::load(&source, SPLIT).unwrap(), Loss::new(&source, 0.1).unwrap());
+        let target: Vec<f32> = (0..ROWS * 16).map(|i| (i * 7 % 13) as f32 - 6.0).collect();
+        let (losses, gradient) = loss.of(&output, &target, &target, ROWS);
+        assert_eq!(losses.smooth_l1, 0.0);
+        assert!(gradient.iter().all(|g| g.abs() < 1e-7), "{gradient:?}");
+    }
 }

@@ -1,6 +1,12 @@
 //! The frozen model, run as it is in use: in three parts, with the hidden rows rounded at the cuts.
 
-use std::{hint::black_box, sync::Arc};
+use std::{
+    hint::black_box,
+    sync::{
+        Arc,
+        atomic::{AtomicBool, Ordering},
+    },
+};
 
 use rayon::prelude::*;
 use tricorn_core::{HiddenCodec, Split, argmax};
@@ -91,8 +97,15 @@ impl Teacher {
     }
 
     /// Lets the model go on greedily from each prompt until it ends the text, `new_tokens` are written or the sequence has
-    /// `context` tokens. Rows do not depend on each other, so neither does a text on the prompts beside it.
-    pub(crate) fn write(&self, prompts: Vec<Vec<u32>>, new_tokens: usize, context: usize) -> Result<Vec<Lesson>, ModelError> {
+    /// `context` tokens. Rows do not depend on each other, so neither does a text on the prompts beside it. Texts are shorter when `stop`
+    /// is set meanwhile.
+    pub(crate) fn write(
+        &self,
+        prompts: Vec<Vec<u32>>,
+        new_tokens: usize,
+        context: usize,
+        stop: &AtomicBool,
+    ) -> Result<Vec<Lesson>, ModelError> {
         let limit = |prompt: &[u32]| prompt.len().saturating_add(new_tokens).min(context);
         let mut writing = prompts
             .into_iter()
@@ -103,7 +116,7 @@ impl Teacher {
             .collect::<Result<Vec<_>, _>>()?;
         loop {
             let mut active: Vec<&mut Writing> = writing.iter_mut().filter(|w| !self.is_finished(w)).collect();
-            if active.is_empty() {
+            if active.is_empty() || stop.load(Ordering::Relaxed) {
                 return Ok(writing.into_iter().map(|w| w.lesson).collect());
             }
             self.write_one_token(&mut active)?;
@@ -175,5 +188,32 @@ impl Teacher {
         CODEC.round(&mut deep);
         self.output.forward_at(&mut caches.output, pos, &mut deep)?;
         Ok((shallow, deep))
+    }
+}
+
+#[cfg(test)]
+#[allow(clippy::unwrap_used)]
+mod tests {
+    use serde_json::json;
+
+    use super::*;
+    use crate::testing::{SPLIT, TempDir, tiny_model};
+
+    #[test]
+    fn writing_in_a_batch_equals_reading_what_was_written() {
+        let dir = TempDir::new();
+        let teacher = Teacher::load(&tiny_model(&dir, &json!({"eos_token_id": [1, 4, 9]})), SPLIT).unwrap();
+        let prompts: Vec<Vec<u32>> = (0..6).map(|i| vec![0, 3 + i, 7, 12 + i]).collect();
+        let lessons = teacher.write(prompts.clone(), 20, 18, &AtomicBool::new(false)).unwrap();
+        for (lesson, prompt) in lessons.iter().zip(&prompts) {
+            let (tokens, end) = (&lesson.tokens, lesson.tokens[lesson.tokens.len() - 1]);
+            assert_eq!(tokens[..4], prompt[..]);
+            assert!(tokens.len() == 18 || teacher.end_tokens.contains(&end), "{tokens:?}");
+            assert!(tokens[4..tokens.len() - 1].iter().all(|token| !teacher.end_tokens.contains(token)));
+            let read = teacher.teach(Sequence { tokens: tokens.clone(), prompt: 4 }).unwrap();
+            assert_eq!(*lesson, read);
+            let logits = teacher.output.logits(&read.target);
+            assert!(logits.chunks_exact(24).map(argmax).eq(tokens[4..].iter().copied()));
+        }
     }
 }

@@ -48,3 +48,41 @@ impl Renderer {
         Ok((prompt < tokens.len()).then_some(Sequence { tokens, prompt }))
     }
 }
+
+#[cfg(test)]
+#[allow(clippy::unwrap_used)]
+mod tests {
+    use std::fs;
+
+    use serde_json::json;
+
+    use super::*;
+    use crate::testing::{TempDir, tiny_model};
+
+    fn example() -> Example {
+        Example { prompt: "w5 w6".to_owned(), response: " w7 w8 w9".to_owned() }
+    }
+
+    #[test]
+    fn plain_models_read_prompt_and_response_in_one() {
+        let dir = TempDir::new();
+        let renderer = Renderer::new(&tiny_model(&dir, &json!({}))).unwrap();
+        assert_eq!(renderer.prompt("w5 w6").unwrap(), [5, 6]);
+        let sequence = |context| renderer.sequence(&example(), context).unwrap();
+        assert_eq!(sequence(10), Some(Sequence { tokens: vec![5, 6, 7, 8, 9], prompt: 2 }));
+        assert_eq!(sequence(4), Some(Sequence { tokens: vec![5, 6, 7, 8], prompt: 2 }));
+        assert_eq!(sequence(2), None);
+    }
+
+    #[test]
+    fn chat_models_read_a_conversation() {
+        let dir = TempDir::new();
+        let template =
+            "{% for m in messages %}{% if m.role == 'user' %}<s> {{ m.content }} w3 {% else %}{{ m.content }} </s>{% endif %}{% endfor %}";
+        fs::write(dir.file("chat_template.jinja"), template).unwrap();
+        let renderer = Renderer::new(&tiny_model(&dir, &json!({}))).unwrap();
+        assert_eq!(renderer.prompt("w5 w6").unwrap(), [0, 5, 6, 3]);
+        let sequence = renderer.sequence(&example(), 10).unwrap().unwrap();
+        assert_eq!(sequence, Sequence { tokens: vec![0, 5, 6, 3, 7, 8, 9, 1], prompt: 4 });
+    }
+}

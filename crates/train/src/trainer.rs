@@ -13,17 +13,19 @@ use std::{
 };
 
 use rayon::prelude::*;
+use serde_json::json;
+use tricorn_core::DraftPolicy;
 use tricorn_model::{DrafterInfo, ModelSource};
 
 use crate::{
-    accept::{HeldOutReport, Replay},
+    accept::{self, HeldOutReport, Replay},
     checkpoint::{self, CHECKPOINT_FILE, Progress, RunIdentity},
     config::DistillConfig,
     data::Dataset,
     error::TrainError,
     event::{Event, StepReport},
     export,
-    feed::{Feed, Source},
+    feed::{Feed, FeedParts},
     held_out::{self, Written},
     history::HistoryPoint,
     loss::{Loss, Losses},
@@ -76,21 +78,22 @@ pub fn distill(
 ) -> Result<Outcome, TrainError> {
     config.validate(source.config())?;
     let dataset = Dataset::read(&config.data)?;
-    let valid = Dataset::read(&config.valid)?;
     fs::create_dir_all(&config.out).map_err(TrainError::write(&config.out))?;
     let renderer = Renderer::new(source)?;
     let teacher = Teacher::load(source, config.split)?;
-    let texts = held_out::write(&teacher, &renderer, (&config.valid, &valid), &config.held_out, source.config().context)?;
-    observe(&Event::Loaded { examples: dataset.examples.len(), held_out: texts.len() });
-
-    let feed_source = Source { teacher: &teacher, renderer: &renderer, dataset: &dataset, config };
-    let mut run = Run::new(source, config, &teacher, &texts, &dataset)?;
+    let mut run = Run::new(source, config, &teacher, &dataset)?;
     if config.resume {
         run.resume()?;
         observe(&Event::Resumed { step: run.progress.step, tokens: run.progress.tokens });
+    } else if run.checkpoint_path().exists() {
+        return Err(TrainError::WouldOverwrite(run.checkpoint_path()));
     }
+    run.texts = held_out::write(&teacher, &renderer, &config.valid, &config.held_out, source.config().context, stop)?;
+    observe(&Event::Loaded { examples: dataset.examples.len(), held_out: run.texts.len() });
+
+    let parts = FeedParts { teacher: &teacher, renderer: &renderer, dataset: &dataset, config };
     thread::scope(|scope| {
-        let feed = Feed::start(scope, feed_source, run.progress.position);
+        let feed = Feed::start(scope, parts, run.progress.position);
         run.train(feed, stop, observe)
     })
 }
@@ -99,7 +102,7 @@ struct Run<'a> {
     source: &'a Arc<ModelSource>,
     config: &'a DistillConfig,
     teacher: &'a Teacher,
-    texts: &'a [Written],
+    texts: Vec<Written>,
     weights: Tensors,
     optimizer: AdamW,
     loss: Loss,
@@ -111,13 +114,7 @@ struct Run<'a> {
 }
 
 impl<'a> Run<'a> {
-    fn new(
-        source: &'a Arc<ModelSource>,
-        config: &'a DistillConfig,
-        teacher: &'a Teacher,
-        texts: &'a [Written],
-        dataset: &Dataset,
-    ) -> Result<Self, TrainError> {
+    fn new(source: &'a Arc<ModelSource>, config: &'a DistillConfig, teacher: &'a Teacher, dataset: &Dataset) -> Result<Self, TrainError> {
         let weights = Tensors::initial(source, config.split.input_layers, config.seed)?;
         let optimizer = AdamW::new(source.config().hidden);
         let loss = Loss::new(source, config.ce_weight)?;
@@ -132,7 +129,7 @@ impl<'a> Run<'a> {
             own_text: config.own_text,
             own_text_tokens: config.own_text_tokens,
         };
-        let (progress, started) = (Progress::default(), Instant::now());
+        let (texts, progress, started) = (Vec::new(), Progress::default(), Instant::now());
         Ok(Self { source, config, teacher, texts, weights, optimizer, loss, identity, progress, seconds_before: 0.0, started })
     }
 
@@ -161,6 +158,10 @@ impl<'a> Run<'a> {
         let mut pace = Pace::default();
         let skipped_before = self.progress.skipped;
         loop {
+            if stop.load(Ordering::Relaxed) {
+                self.save(observe)?;
+                return Ok(self.outcome(End::Stopped, None));
+            }
             if self.progress.tokens >= self.progress.next_eval {
                 self.evaluate(observe)?;
                 if self.config.stop_when_flat.is_some_and(|limit| self.progress.history.flat() >= limit) {
@@ -169,10 +170,6 @@ impl<'a> Run<'a> {
             }
             if self.used() >= 1.0 {
                 return self.finish(End::Budget, observe);
-            }
-            if stop.load(Ordering::Relaxed) {
-                self.save(observe)?;
-                return Ok(self.outcome(End::Stopped, None));
             }
             if saved.elapsed() >= self.config.checkpoint_every {
                 self.save(observe)?;
@@ -221,10 +218,10 @@ impl<'a> Run<'a> {
     fn evaluate(&mut self, observe: &mut dyn FnMut(&Event<'_>)) -> Result<(), TrainError> {
         let (weights, info_path) = export::paths(&self.config.out);
         export::write_weights(&self.weights, self.source.config().hidden, &weights)?;
-        let info = self.info(0.0, BTreeMap::new());
+        let info = self.info(DraftPolicy::default().threshold, BTreeMap::new());
         export::write_info(&info, &info_path)?;
         let drafter = export::read_drafter(self.source, &weights, info)?;
-        let replay = Replay::new(self.teacher, &drafter, self.texts, self.config.held_out.max_draft, false)?;
+        let replay = Replay::new(self.teacher, &drafter, &self.texts, self.config.held_out.max_draft, false)?;
         let progress = &mut self.progress;
         let point = HistoryPoint {
             step: progress.step,
@@ -247,21 +244,34 @@ impl<'a> Run<'a> {
         }
         self.save(observe)?;
         let (weights, info_path) = export::paths(&self.config.out);
-        let drafter = export::read_drafter(self.source, &weights, self.info(0.0, BTreeMap::new()))?;
-        let held_out = &self.config.held_out;
-        let draft_cost = match held_out.draft_cost {
-            Some(cost) => cost,
-            None => held_out::measure_draft_cost(self.teacher, &drafter, &self.texts[0])?,
-        };
-        let report = Replay::new(self.teacher, &drafter, self.texts, held_out.max_draft, true)?.report(draft_cost);
-        let measured = serde_json::to_value(&report).unwrap_or_default();
-        export::write_info(&self.info(report.best.threshold, BTreeMap::from([("held_out".to_owned(), measured)])), &info_path)?;
+        let drafter = export::read_drafter(self.source, &weights, self.info(DraftPolicy::default().threshold, BTreeMap::new()))?;
+        let report = accept::report(self.teacher, &drafter, &self.texts, &self.config.held_out)?;
+        export::write_info(&self.info(report.best.threshold, self.measured(&report)), &info_path)?;
         observe(&Event::Finished(&report));
         Ok(self.outcome(end, Some(report)))
     }
 
     fn outcome(&self, end: End, report: Option<HeldOutReport>) -> Outcome {
         Outcome { end, steps: self.progress.step, tokens: self.progress.tokens, report, history: self.progress.history.clone() }
+    }
+
+    /// What [`DrafterInfo::measured`] says of the finished drafter.
+    fn measured(&self, report: &HeldOutReport) -> BTreeMap<String, serde_json::Value> {
+        let config = self.config;
+        let training = json!({
+            "steps": self.progress.step,
+            "batch_tokens": config.batch_tokens,
+            "context": config.context,
+            "learning_rate": config.learning_rate,
+            "ce_weight": config.ce_weight,
+            "own_text": config.own_text,
+            "seed": config.seed,
+        });
+        BTreeMap::from([
+            ("tokens_per_round".to_owned(), json!(report.best.tokens_per_round)),
+            ("held_out".to_owned(), json!(report)),
+            ("training".to_owned(), training),
+        ])
     }
 
     fn info(&self, threshold: f32, measured: BTreeMap<String, serde_json::Value>) -> DrafterInfo {
@@ -331,3 +341,8 @@ impl Pace {
         ((tokens - tokens_then) as f64 / seconds, Duration::try_from_secs_f64(left).ok())
     }
 }
+
+#[cfg(test)]
+#[path = "trainer/tests.rs"]
+#[allow(clippy::unwrap_used)]
+mod tests;

@@ -9,10 +9,11 @@ use crate::{
 };
 use std::io::{self, BufRead, IsTerminal, Write};
 use tricorn_device::{Chat, Conversation, Ends, Link, Prompter};
-use tricorn_model::MiddlePart;
+use tricorn_model::{MiddlePart, source::BundlePart};
 
 pub(crate) fn run(args: &ChatArgs) -> Result<(), CliError> {
     let (source, split) = open(&args.model)?;
+    source.expect_part(BundlePart::Device, split)?;
     let prompter = Prompter::load(&source)?;
     let ends = Ends::load(&source, split, args.generate.codec, !args.generate.no_draft)?;
     match &args.cloud {
@@ -28,13 +29,16 @@ fn turns(args: &ChatArgs, ends: &Ends, prompter: &Prompter, link: impl Link) -> 
     let mut conversation = Conversation::open(ends, link)?;
     let mut chat = Chat::new();
     let colour = ui::shows_colour(&io::stderr());
-    if io::stdin().is_terminal() {
+    let at_a_terminal = io::stdin().is_terminal();
+    if at_a_terminal {
         eprintln!("{}", ui::faint("One message a line; an empty line or Ctrl-D ends the chat.", colour));
     }
     let mut lines = io::stdin().lock();
     loop {
-        eprint!("you> ");
-        io::stderr().flush()?;
+        if at_a_terminal {
+            eprint!("you> ");
+            io::stderr().flush()?;
+        }
         let mut line = Vec::new();
         if lines.read_until(b'\n', &mut line)? == 0 {
             return Ok(());
@@ -57,12 +61,9 @@ fn turns(args: &ChatArgs, ends: &Ends, prompter: &Prompter, link: impl Link) -> 
                 eprintln!("{}", ui::faint(&figures, colour));
             }
             // A conversation that has grown too long, or a cloud that is away for a while, need not end the chat.
-            Err(error @ CliError::Device(_)) => {
+            Err(error @ CliError::Device(_)) if at_a_terminal => {
                 chat.take_back();
                 eprintln!("{}", ui::error_line(&error));
-                if !io::stdin().is_terminal() {
-                    return Err(error);
-                }
             }
             Err(error) => return Err(error),
         }

@@ -2,7 +2,7 @@
 
 use super::{open, print_json};
 use crate::{args::CloudArgs, error::CliError, generate, ui};
-use std::io::{Read, Write};
+use std::io::Read;
 use tokio::sync::mpsc;
 use tricorn_cloud::{Cloud, CloudConfig, PooledMiddle, Served};
 use tricorn_model::{KvPool, MiddlePart, source::BundlePart};
@@ -40,16 +40,15 @@ pub(crate) fn run(args: &CloudArgs) -> Result<(), CliError> {
         }))?;
     } else {
         let ranges = split.ranges(source.config().layers)?;
-        println!(
-            "ready on http://{address}: layers {}..{} of {}, model {}, {} of weights",
+        ui::print(format!(
+            "ready on http://{address}: layers {}..{} of {}, model {}, {} of weights\n",
             ranges.middle.start,
             ranges.middle.end,
             source.config().layers,
             source.fingerprint(),
             ui::bytes(weights)
-        );
+        ))?;
     }
-    std::io::stdout().flush()?;
     runtime.block_on(cloud.serve(async move {
         stopped.recv().await;
     }))?;

@@ -75,24 +75,19 @@ pub(crate) fn run(args: &DemoArgs) -> Result<(), CliError> {
     let layers = source.config().layers;
     let ranges = split.ranges(layers)?;
     if !args.json {
-        println!(
-            "{}",
-            ui::faint(
-                &format!(
-                    "Layers {}..{} of {layers} run in process {} ({}); the rest, and all text, stays here in process {}.",
-                    ranges.middle.start,
-                    ranges.middle.end,
-                    cloud.child.id(),
-                    cloud.url,
-                    std::process::id(),
-                ),
-                colour
-            )
+        let where_it_runs = format!(
+            "Layers {}..{} of {layers} run in process {} ({}); the rest, and all text, stays here in process {}.",
+            ranges.middle.start,
+            ranges.middle.end,
+            cloud.child.id(),
+            cloud.url,
+            std::process::id(),
         );
+        ui::print(ui::faint(&where_it_runs, colour) + "\n")?;
         if colour {
-            println!("Tokens {} by this device and accepted are marked.", ui::drafted("drafted", colour));
+            ui::print(format!("Tokens {} by this device and accepted are marked.\n", ui::drafted("drafted", colour)))?;
         }
-        println!("\n{}\n", ui::faint(&format!("> {}", args.prompt), colour));
+        ui::print(format!("\n{}\n\n", ui::faint(&format!("> {}", args.prompt), colour)))?;
     }
     let draft = DraftPolicy { threshold: ends.drafter().map_or(0.6, |drafter| drafter.info().threshold), ..DraftPolicy::default() };
     let turn = Turn { tokens, max_new_tokens: args.max_tokens, sampling: SamplingParams::greedy(), draft, chunk: ChunkPolicy::Whole };
@@ -133,6 +128,5 @@ fn summarise(generated: &Generated) -> Result<(), CliError> {
             ),
         ),
     ];
-    println!("\n{}", ui::table(&rows));
-    Ok(())
+    Ok(ui::print(format!("\n{}\n", ui::table(&rows)))?)
 }

@@ -48,11 +48,10 @@ pub(crate) fn run(args: &DistillArgs) -> Result<(), CliError> {
         }));
     }
     match outcome.report {
-        Some(report) => print!("{}", curve(&report)),
-        None => println!("stopped after {} tokens; go on with the same command and --resume", outcome.tokens),
+        Some(report) => ui::print(curve(&report))?,
+        None => ui::print(format!("stopped after {} tokens; go on with the same command and --resume\n", outcome.tokens))?,
     }
-    println!("drafter, history and plot are in {}", args.out.display());
-    Ok(())
+    Ok(ui::print(format!("drafter, history and plot are in {}\n", args.out.display()))?)
 }
 
 /// A progress bar for people, lines of JSON for programs.

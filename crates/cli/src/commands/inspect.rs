@@ -58,6 +58,5 @@ pub(crate) fn run(args: &InspectArgs) -> Result<(), CliError> {
             None => "none; train one with `tricorn distill`".to_owned(),
         },
     ));
-    print!("{}", ui::table(&rows));
-    Ok(())
+    Ok(ui::print(ui::table(&rows))?)
 }

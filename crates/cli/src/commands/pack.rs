@@ -17,6 +17,5 @@ pub(crate) fn run(args: &PackArgs) -> Result<(), CliError> {
         ("device", format!("{} in {}", ui::bytes(packed.device_bytes), packed.device.display())),
         ("cloud", format!("{} in {}", ui::bytes(packed.cloud_bytes), packed.cloud.display())),
     ];
-    print!("{}", ui::table(&rows));
-    Ok(())
+    Ok(ui::print(ui::table(&rows))?)
 }

@@ -9,11 +9,12 @@ use crate::{
 };
 use std::io::Read;
 use tricorn_device::{Conversation, Ends, Link, Prompter};
-use tricorn_model::{MiddlePart, template::Message};
+use tricorn_model::{MiddlePart, source::BundlePart, template::Message};
 
 pub(crate) fn run(args: &RunArgs) -> Result<(), CliError> {
     let prompt = read_prompt(&args.prompt)?;
     let (source, split) = open(&args.model)?;
+    source.expect_part(BundlePart::Device, split)?;
     let prompter = Prompter::load(&source)?;
     let tokens = if args.raw { prompter.raw(&prompt)? } else { prompter.chat(&[Message::new("user", prompt)])? };
     let ends = Ends::load(&source, split, args.generate.codec, !args.generate.no_draft)?;

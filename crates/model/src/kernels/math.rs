@@ -5,7 +5,7 @@ use super::isa::multiversion;
 /// `e^x` for finite `x` with about one ulp of error: argument reduction by `ln 2` and Cephes' degree-5 polynomial (`expf.c`).
 #[inline(always)]
 pub(crate) fn exp(x: f32) -> f32 {
-    const ROUND: f32 = 12_582_912.0; // 1.5 * 2^23: adding and subtracting it rounds to the nearest integer
+    const ROUND: f32 = 12_582_912.0; // 1.5 * 2^23: adding it rounds to the nearest integer
     let x = x.clamp(-87.0, 88.0);
     let shifted = x.mul_add(std::f32::consts::LOG2_E, ROUND);
     let n = shifted - ROUND;
@@ -18,8 +18,8 @@ pub(crate) fn exp(x: f32) -> f32 {
     p = p.mul_add(r, 1.666_666_5e-1);
     p = p.mul_add(r, 0.5);
     let y = p.mul_add(r * r, r + 1.0);
-    // `n` is exact, and |n| <= 127 after the clamp: the sum below is a valid exponent.
-    let scale = f32::from_bits(((n as i32 + 127) as u32) << 23);
+    // The sum's low bits are `n`, and |n| <= 127 after the clamp.
+    let scale = f32::from_bits(shifted.to_bits().wrapping_sub(ROUND.to_bits()).wrapping_add(127) << 23);
     y * scale
 }
 

@@ -277,6 +277,15 @@ mod avx512 {
 
     type Out<const P: usize> = [[[f32; PANEL]; P]; TILE];
 
+    /// How many bytes ahead weights are fetched: one group of panels where that stays well within the second-level cache, so that the next
+    /// group is there when this one is done; else what covers the memory's latency at full bandwidth. `None` for few rows: there the
+    /// processor's own prefetcher keeps up, and the instructions would only cost time.
+    #[inline(always)]
+    fn ahead<const R: usize, const P: usize>(inputs: usize, line: usize) -> Option<usize> {
+        let group = P * inputs * line;
+        (R >= 4).then_some(if group <= 256 << 10 { group } else { 4608 })
+    }
+
     /// `out[r][p][c] = sum over k of x[r][k] * weights[p][k][c]`.
     ///
     /// # Safety
@@ -285,13 +294,18 @@ mod avx512 {
     pub(super) unsafe fn f32<const R: usize, const P: usize>(weights: &[f32], x: &[f32], inputs: usize, out: &mut Out<P>) {
         debug_assert!(weights.len() >= P * inputs * PANEL && x.len() >= R * inputs);
         let (w, x) = (weights.as_ptr(), x.as_ptr());
+        let ahead = ahead::<R, P>(inputs, PANEL * 4);
         let mut sums = [[[_mm512_setzero_ps(); 2]; P]; R];
         for k in 0..inputs {
-            // SAFETY: k < inputs, so every address is inside the two slices (sizes promised by the caller).
+            // SAFETY: k < inputs, so every address is inside the two slices (sizes promised by the caller); prefetches may go anywhere.
             unsafe {
                 let mut row = [[_mm512_setzero_ps(); 2]; P];
                 for (p, row) in row.iter_mut().enumerate() {
                     let at = w.add((p * inputs + k) * PANEL);
+                    if let Some(ahead) = ahead {
+                        _mm_prefetch::<_MM_HINT_T1>(at.cast::<i8>().wrapping_add(ahead));
+                        _mm_prefetch::<_MM_HINT_T1>(at.cast::<i8>().wrapping_add(ahead + 64));
+                    }
                     *row = [_mm512_loadu_ps(at), _mm512_loadu_ps(at.add(16))];
                 }
                 for (r, sums) in sums.iter_mut().enumerate() {
@@ -314,14 +328,19 @@ mod avx512 {
     pub(super) unsafe fn bf16<const R: usize, const P: usize>(weights: &[u32], x: &[f32], inputs: usize, out: &mut Out<P>) {
         debug_assert!(weights.len() >= P * inputs * PANEL / 2 && x.len() >= R * inputs);
         let (w, x) = (weights.as_ptr(), x.as_ptr());
+        let ahead = ahead::<R, P>(inputs, PANEL * 2);
         let mask = _mm512_set1_epi32(0xffff_0000_u32 as i32);
         let mut sums = [[[_mm512_setzero_ps(); 2]; P]; R];
         for k in 0..inputs {
-            // SAFETY: k < inputs, so every address is inside the two slices (sizes promised by the caller).
+            // SAFETY: k < inputs, so every address is inside the two slices (sizes promised by the caller); prefetches may go anywhere.
             unsafe {
                 let mut row = [[_mm512_setzero_ps(); 2]; P];
                 for (p, row) in row.iter_mut().enumerate() {
-                    let pairs = _mm512_loadu_si512(w.add((p * inputs + k) * PANEL / 2).cast());
+                    let at = w.add((p * inputs + k) * PANEL / 2);
+                    if let Some(ahead) = ahead {
+                        _mm_prefetch::<_MM_HINT_T1>(at.cast::<i8>().wrapping_add(ahead));
+                    }
+                    let pairs = _mm512_loadu_si512(at.cast());
                     *row = [_mm512_castsi512_ps(_mm512_slli_epi32::<16>(pairs)), _mm512_castsi512_ps(_mm512_and_si512(pairs, mask))];
                 }
                 for (r, sums) in sums.iter_mut().enumerate() {

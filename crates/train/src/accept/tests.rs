@@ -1,0 +1,106 @@
+use std::{collections::BTreeMap, sync::atomic::AtomicBool};
+
+use serde_json::json;
+use tricorn_core::{Action, ChunkPolicy, DeepUse, DeviceSession, Judgement, SessionConfig, TurnOptions};
+use tricorn_model::DrafterInfo;
+
+use super::*;
+use crate::{
+    export,
+    student::Tensors,
+    testing::{SPLIT, TempDir, tiny_model},
+};
+
+const NEW_TOKENS: usize = 30;
+
+fn drafter(dir: &TempDir, source: &tricorn_model::ModelSource) -> Drafter {
+    let path = dir.file("weights");
+    export::write_weights(&Tensors::initial(source, 1, 1).unwrap(), 16, &path).unwrap();
+    let info = DrafterInfo {
+        kind: "hat".to_owned(),
+        split: SPLIT.to_string(),
+        fingerprint: String::new(),
+        threshold: 0.5,
+        trained_tokens: 0,
+        measured: BTreeMap::new(),
+    };
+    export::read_drafter(source, &path, info).unwrap()
+}
+
+/// Decodes with the real session, drafter and model, everything recomputed from scratch at each step.
+fn decode(teacher: &Teacher, drafter: &Drafter, prompt: &[u32], policy: DraftPolicy) -> (Vec<u32>, Rounds) {
+    let mut session =
+        DeviceSession::new(SessionConfig { context: 256, max_append_rows: 256, max_queued_rows: 256, output_layers: SPLIT.output_layers });
+    let options =
+        TurnOptions { max_new_tokens: NEW_TOKENS, stop_tokens: teacher.end_tokens.clone(), draft: policy, chunk: ChunkPolicy::Whole };
+    session.start_turn(prompt.to_vec(), options).unwrap();
+    loop {
+        match session.poll() {
+            Action::Connect => session.connected(),
+            Action::Draft { pos } => {
+                let tokens = session.tokens_at(0, pos).to_vec();
+                let shallow = teacher.shallow_at(&mut teacher.input.new_kv(&teacher.pool, pos), 0, &tokens).unwrap();
+                let rows = drafter.forward_at(&mut drafter.new_kv(&teacher.pool, pos), 0, &shallow).unwrap();
+                let logits = teacher.output.logits(&rows[(pos - 1) * teacher.hidden..]);
+                session.drafted(argmax(&logits), confidence(&logits));
+            }
+            Action::Append(header) => {
+                let mut tokens = session.tokens_at(0, header.end()).to_vec();
+                // The teacher gives rows for all tokens but the last, so one is added that no row sees.
+                tokens.push(0);
+                let lesson = teacher.teach(crate::text::Sequence { tokens, prompt: 1 }).unwrap();
+                if let DeepUse::Judge { pos, .. } = session.deep(header.answer()).unwrap() {
+                    let mut rows = lesson.target[(pos - 1) * teacher.hidden..].chunks_exact(teacher.hidden);
+                    while session.judge(argmax(&teacher.output.logits(rows.next().unwrap()))) == Judgement::Accepted {}
+                }
+            }
+            Action::Finished(_) => break,
+            Action::Wait => panic!("nothing to wait for"),
+        }
+    }
+    let stats = session.stats();
+    (session.generated().to_vec(), Rounds { rounds: stats.rounds, tokens: stats.verified, drafted: stats.drafted })
+}
+
+#[test]
+fn replay_equals_decoding_with_the_device_session() {
+    let dir = TempDir::new();
+    // With many ends of text some texts end early, and some drafts too.
+    let source = tiny_model(&dir, &json!({"eos_token_id": [1, 4, 9]}));
+    let (teacher, drafter) = (Teacher::load(&source, SPLIT).unwrap(), drafter(&dir, &source));
+    let prompts: Vec<Vec<u32>> = (0..12).map(|i| vec![0, 2 + i, 5, 20 - i]).collect();
+    let texts: Vec<Written> = teacher
+        .write(prompts.clone(), NEW_TOKENS, 256, &AtomicBool::new(false))
+        .unwrap()
+        .into_iter()
+        .map(|lesson| Written { spare: lesson.first + 1 + NEW_TOKENS - lesson.tokens.len(), lesson })
+        .collect();
+    assert!(texts.iter().any(|text| text.spare > 0) && texts.iter().any(|text| text.spare == 0), "texts should end both ways");
+    let replay = Replay::new(&teacher, &drafter, &texts, 5, true).unwrap();
+    for max_len in [1, 2, 5] {
+        for threshold in [0.0, 0.3, 0.6, 0.95] {
+            let policy = DraftPolicy { max_len, threshold };
+            let mut expected = Rounds::default();
+            for (prompt, text) in prompts.iter().zip(&texts) {
+                let (generated, rounds) = decode(&teacher, &drafter, prompt, policy);
+                assert_eq!(generated, text.lesson.tokens[prompt.len()..], "the written text is not what decoding gives");
+                expected = expected + rounds;
+            }
+            assert_eq!(replay.rounds(policy), expected, "{policy:?}");
+        }
+    }
+    let without_detours = Replay::new(&teacher, &drafter, &texts, 5, false).unwrap();
+    assert_eq!(without_detours.tokens_per_round(), replay.tokens_per_round());
+}
+
+#[test]
+fn the_best_threshold_depends_on_the_cost_of_a_draft() {
+    let guess = |agrees, confidence| Guess { agrees, draft: Draft { confidence, ends_text: false }, astray: Vec::new() };
+    let guesses = (0..40).map(|i| guess(i % 4 != 0, if i % 4 == 3 { 0.35 } else { 0.75 })).collect();
+    let replay = Replay { texts: vec![Text { guesses, spare: 0 }], max_draft: 4 };
+    let (free, dear) = (replay.report(0.0), replay.report(0.9));
+    assert_eq!(free.best.threshold, 0.0);
+    assert!(dear.best.threshold > 0.3, "{dear:?}");
+    assert!(free.curve.iter().all(|point| point.tokens_per_round <= free.curve[0].tokens_per_round));
+    assert_eq!(free.generated, 41);
+}

@@ -1,0 +1,168 @@
+//! A cloud may go, come back, freeze or never have been: the text is the same, or there is one clear error.
+#![cfg(unix)]
+#![allow(clippy::unwrap_used, clippy::expect_used)]
+
+mod support;
+
+use std::{cell::RefCell, ops::ControlFlow, path::Path, time::Duration};
+
+use support::{Cloud, Device, TempDir, ask, fair_drafter, fixture, greedy, on_token, run};
+use tricorn_core::{ChunkPolicy, DraftPolicy, HiddenCodec, SamplingParams};
+use tricorn_device::{DeviceError, Event, LinkError, Turn};
+
+const CUTS: [&str; 2] = ["1:0", "2:1"];
+
+fn model(cut: &str) -> TempDir {
+    fair_drafter(&fixture("llama"), cut)
+}
+
+/// Turns that differ in all that a replay could get wrong.
+fn turns(device: &Device) -> [Turn; 4] {
+    let plain = greedy(device.prompt("The hat told the cloud a story."), 40);
+    let drafted = Turn { draft: DraftPolicy { max_len: 5, threshold: 0.0 }, chunk: ChunkPolicy::Fixed(7), ..plain.clone() };
+    let sampled = |turn: &Turn| Turn { sampling: SamplingParams::new(0.8, 11).unwrap(), ..turn.clone() };
+    [sampled(&plain), sampled(&drafted), plain, drafted]
+}
+
+/// Runs every turn with `disaster` befalling the cloud at a token, and checks text and figures.
+fn survives(cut: &str, disaster: impl Fn(&mut Cloud, &Path)) {
+    let model = model(cut);
+    let device = Device::load(model.path(), cut, HiddenCodec::F16);
+    let mut cloud = Cloud::start(model.path(), cut);
+    for turn in turns(&device) {
+        let reference = device.reference(&turn);
+        for token in [1, 2, 17] {
+            let mut conversation = device.remote(&cloud.url());
+            let report = conversation.turn(turn.clone(), &mut on_token(token, || disaster(&mut cloud, model.path()))).unwrap();
+            assert_eq!(report.token_ids, reference.token_ids, "{cut}, at token {token} of {turn:?}");
+            assert_eq!(report.stats.lost_connections, 1);
+            assert!(report.stats.uploaded_rows > turn.tokens.len() * 2, "nothing was replayed: {:?}", report.stats);
+        }
+    }
+}
+
+#[test]
+fn a_killed_cloud_is_replaced() {
+    for cut in CUTS {
+        survives(cut, |cloud, model| cloud.replace(model, cut));
+    }
+}
+
+#[test]
+fn a_cloud_that_shuts_down_is_replaced() {
+    survives("2:1", |cloud, model| {
+        cloud.signal("TERM");
+        cloud.replace(model, "2:1");
+    });
+}
+
+#[test]
+fn a_frozen_cloud_is_replaced() {
+    let model = model("2:1");
+    let device = Device::load(model.path(), "2:1", HiddenCodec::F16);
+    let turn = turns(&device)[3].clone();
+    let reference = device.reference(&turn);
+    let cloud = RefCell::new(Cloud::start(model.path(), "2:1"));
+    let mut conversation = device.remote_with(&cloud.borrow().url(), Duration::from_millis(500));
+    let mut reconnects = 0;
+    let mut freeze = on_token(9, || cloud.borrow().signal("STOP"));
+    let report = conversation.turn(turn, &mut |event| {
+        if event == Event::Reconnecting {
+            reconnects += 1;
+            cloud.borrow_mut().replace(model.path(), "2:1");
+        }
+        freeze(event)
+    });
+    assert_eq!(report.unwrap().token_ids, reference.token_ids);
+    assert!(reconnects >= 1);
+}
+
+#[test]
+fn a_cloud_may_go_again_and_again() {
+    let model = model("2:1");
+    let device = Device::load(model.path(), "2:1", HiddenCodec::F16);
+    let turn = turns(&device)[1].clone();
+    let reference = device.reference(&turn);
+    let mut cloud = Cloud::start(model.path(), "2:1");
+    let mut conversation = device.remote(&cloud.url());
+    let mut tokens = 0;
+    let report = conversation.turn(turn, &mut |event| {
+        tokens += usize::from(matches!(event, Event::Token { .. }));
+        if matches!(event, Event::Token { .. }) && tokens % 5 == 0 {
+            cloud.replace(model.path(), "2:1");
+        }
+        ControlFlow::Continue(())
+    });
+    let report = report.unwrap();
+    assert_eq!(report.token_ids, reference.token_ids);
+    // More than the losses in a row that end a turn.
+    assert!(report.stats.lost_connections >= 5, "{:?}", report.stats);
+}
+
+#[test]
+fn a_cloud_that_is_gone_for_good_is_a_typed_error_and_the_conversation_goes_on_when_it_is_back() {
+    let model = model("2:1");
+    let device = Device::load(model.path(), "2:1", HiddenCodec::F16);
+    let mut cloud = Cloud::start(model.path(), "2:1");
+    let mut conversation = device.remote(&cloud.url());
+    for turn in turns(&device) {
+        let reference = device.reference(&turn);
+        let error = conversation.turn(turn.clone(), &mut on_token(6, || cloud.kill())).unwrap_err();
+        match &error {
+            DeviceError::Link(LinkError::Unreachable { url, attempts: 5, .. }) => assert_eq!(*url, cloud.url()),
+            other => panic!("{other:?}"),
+        }
+        assert!(!error.to_string().contains('\n') && error.to_string().contains("tricorn cloud"), "{error}");
+        assert_eq!(conversation.tokens()[turn.tokens.len()..], reference.token_ids[..conversation.tokens().len() - turn.tokens.len()]);
+
+        cloud.replace(model.path(), "2:1");
+        assert_eq!(ask(&mut conversation, turn).token_ids, reference.token_ids);
+    }
+}
+
+#[test]
+fn another_model_in_the_clouds_place_is_refused() {
+    let (model, other) = (model("2:1"), fixture("llama"));
+    let device = Device::load(model.path(), "2:1", HiddenCodec::F16);
+    let turn = turns(&device)[2].clone();
+    let reference = device.reference(&turn);
+    let mut cloud = Cloud::start(model.path(), "2:1");
+    let mut conversation = device.remote(&cloud.url());
+    let error = conversation.turn(turn.clone(), &mut on_token(6, || cloud.replace(&other, "2:1"))).unwrap_err();
+    assert!(matches!(error, DeviceError::Link(LinkError::Refused(_))), "{error:?}");
+    cloud.replace(model.path(), "2:1");
+    assert_eq!(ask(&mut conversation, turn).token_ids, reference.token_ids);
+}
+
+#[test]
+fn a_cancelled_turn_leaves_the_conversation_usable() {
+    let model = model("2:1");
+    let device = Device::load(model.path(), "2:1", HiddenCodec::F16);
+    let cloud = Cloud::start(model.path(), "2:1");
+    let mut conversation = device.remote(&cloud.url());
+    for turn in turns(&device) {
+        let reference = device.reference(&turn);
+        let mut tokens = 0;
+        let cancelled = conversation.turn(turn.clone(), &mut |_| {
+            tokens += 1;
+            if tokens < 7 { ControlFlow::Continue(()) } else { ControlFlow::Break(()) }
+        });
+        let cancelled = cancelled.unwrap();
+        assert_eq!(cancelled.finish, tricorn_core::FinishReason::Cancelled);
+        assert!(reference.token_ids.starts_with(&cancelled.token_ids) && cancelled.token_ids.len() >= 7);
+        let again = ask(&mut conversation, turn);
+        assert_eq!((again.token_ids, again.stats.lost_connections), (reference.token_ids, 0));
+    }
+}
+
+#[test]
+fn a_cloud_that_never_was_is_one_line() {
+    let model = fixture("llama");
+    // A port that is reserved for a service of the 1980s (tcpmux).
+    let url = "http://127.0.0.1:1";
+    let finished = run(["run", "--model", model.to_str().unwrap(), "--cloud", url, "hello"]);
+    let line = finished.error(3);
+    for part in [url, "refused", "tried 6 times", "tricorn cloud"] {
+        assert!(line.contains(part), "{line}");
+    }
+}

@@ -1,0 +1,102 @@
+//! A device in the test's own process, over the library that the binary uses.
+
+use std::{
+    ops::ControlFlow,
+    path::Path,
+    sync::{Arc, OnceLock},
+    time::Duration,
+};
+
+use tokio::runtime::Runtime;
+use tricorn_core::{ChunkPolicy, DraftPolicy, HiddenCodec, SamplingParams};
+use tricorn_device::{Conversation, Ends, Event, Link, LocalLink, Prompter, RemoteConfig, RemoteLink, Turn, TurnReport, link::Backoff};
+use tricorn_model::{MiddlePart, ModelSource, template::Message};
+
+use super::split;
+
+pub type Local<'e> = Conversation<'e, LocalLink>;
+pub type Remote<'e> = Conversation<'e, RemoteLink>;
+
+/// Carries the connections of all tests of a binary.
+pub fn runtime() -> &'static Runtime {
+    static RUNTIME: OnceLock<Runtime> = OnceLock::new();
+    RUNTIME.get_or_init(|| tokio::runtime::Builder::new_multi_thread().worker_threads(1).enable_all().build().unwrap())
+}
+
+/// A model's ends, and its middle for the reference.
+pub struct Device {
+    pub source: Arc<ModelSource>,
+    pub ends: Ends,
+    pub prompter: Prompter,
+    pub middle: Arc<MiddlePart>,
+}
+
+impl Device {
+    /// With the drafter beside the model, where there is one.
+    pub fn load(model: &Path, cut: &str, codec: HiddenCodec) -> Self {
+        let source = Arc::new(ModelSource::open(model).unwrap());
+        Self {
+            ends: Ends::load(&source, split(cut), codec, true).unwrap(),
+            prompter: Prompter::load(&source).unwrap(),
+            middle: Arc::new(MiddlePart::load(&source, split(cut)).unwrap()),
+            source,
+        }
+    }
+
+    /// A new conversation with the middle in this process.
+    pub fn local(&self) -> Local<'_> {
+        Conversation::open(&self.ends, LocalLink::new(Arc::clone(&self.middle), self.ends.context, self.ends.codec)).unwrap()
+    }
+
+    /// A new conversation with a cloud. The deadline is long: no test but the one about it may depend on it.
+    pub fn remote(&self, url: &str) -> Remote<'_> {
+        self.remote_with(url, Duration::from_secs(30))
+    }
+
+    pub fn remote_with(&self, url: &str, deadline: Duration) -> Remote<'_> {
+        let backoff = Backoff { first: Duration::from_millis(5), most: Duration::from_millis(20), retries: 4 };
+        let config = RemoteConfig { deadline, backoff, ..RemoteConfig::new(url) };
+        Conversation::open(&self.ends, RemoteLink::new(config, &self.ends, runtime().handle().clone())).unwrap()
+    }
+
+    /// The tokens of a chat of one message.
+    pub fn prompt(&self, text: &str) -> Vec<u32> {
+        self.prompter.chat(&[Message::new("user", text)]).unwrap()
+    }
+
+    /// The text of a reply, as the binary prints it.
+    pub fn text(&self, prompt: &[u32], reply: &[u32]) -> String {
+        let mut text = self.prompter.reply(prompt, &self.ends.stop_tokens).unwrap();
+        reply.iter().for_each(|&token| drop(text.push(token).unwrap()));
+        text.finish().unwrap().1
+    }
+
+    /// What the model writes, by the plainest way there is: here, without drafts, the prompt as a whole.
+    pub fn reference(&self, turn: &Turn) -> TurnReport {
+        ask(&mut self.local(), Turn { draft: DraftPolicy::OFF, chunk: ChunkPolicy::Whole, ..turn.clone() })
+    }
+}
+
+/// A greedy turn without drafts.
+pub fn greedy(tokens: Vec<u32>, max_new_tokens: usize) -> Turn {
+    Turn { tokens, max_new_tokens, sampling: SamplingParams::greedy(), draft: DraftPolicy::OFF, chunk: ChunkPolicy::Whole }
+}
+
+/// A turn that nobody watches.
+pub fn ask<L: Link>(conversation: &mut Conversation<'_, L>, turn: Turn) -> TurnReport {
+    conversation.turn(turn, &mut |_| ControlFlow::Continue(())).unwrap()
+}
+
+/// Does something at the `count`th token of a turn, once.
+pub fn on_token(count: usize, mut act: impl FnMut()) -> impl FnMut(Event) -> ControlFlow<()> {
+    let mut seen = 0;
+    move |event| {
+        if matches!(event, Event::Token { .. }) {
+            seen += 1;
+            if seen == count {
+                act();
+            }
+        }
+        ControlFlow::Continue(())
+    }
+}

@@ -1,0 +1,14 @@
+//! What the end-to-end tests share. They run the real binary, and every wait in them ends: in the answer, or in a panic after [`LIMIT`].
+#![allow(dead_code, unused_imports, unreachable_pub, clippy::unwrap_used, clippy::expect_used)]
+
+mod cloud;
+mod device;
+mod files;
+mod models;
+mod process;
+
+pub use cloud::Cloud;
+pub use device::{Device, Local, Remote, ask, greedy, on_token, runtime};
+pub use files::{TempDir, copy_dir};
+pub use models::{FAMILIES, demo, fair_drafter, fixture, poor_drafter, split, stories_prompts, write_drafter};
+pub use process::{Finished, LIMIT, Running, run, run_with_input, tricorn, until};

@@ -1,0 +1,135 @@
+//! Models to test with: the fixtures as they are, and variants that draft well.
+
+use std::{
+    collections::BTreeMap,
+    fs,
+    path::{Path, PathBuf},
+};
+
+use safetensors::{Dtype, tensor::TensorView};
+use serde_json::Value;
+use tricorn_core::Split;
+use tricorn_model::{
+    DrafterInfo, ModelSource,
+    drafter::{INFO_FILE, TENSORS, WEIGHTS_FILE},
+    weights::{INDEX_FILE, SINGLE_FILE},
+};
+
+use super::{TempDir, copy_dir};
+
+/// The folders below tests/fixtures that hold a model.
+pub const FAMILIES: [&str; 5] = ["llama", "llama-rope3", "mistral", "qwen2", "qwen3"];
+
+fn root() -> PathBuf {
+    Path::new(env!("CARGO_MANIFEST_DIR")).join("../..").canonicalize().unwrap()
+}
+
+pub fn fixture(name: &str) -> PathBuf {
+    root().join("tests/fixtures").join(name)
+}
+
+/// The files of the model that is built into the binary.
+pub fn demo() -> PathBuf {
+    root().join("models/demo")
+}
+
+pub fn split(text: &str) -> Split {
+    text.parse().unwrap()
+}
+
+pub fn stories_prompts() -> Vec<String> {
+    let lines = fs::read_to_string(fixture("stories_prompts.jsonl")).unwrap();
+    lines.lines().map(|line| serde_json::from_str::<Value>(line).unwrap()["prompt"].as_str().unwrap().to_owned()).collect()
+}
+
+/// A copy of a model with a drafter for `cut` that is random, and right as often as chance has it.
+pub fn poor_drafter(model: &Path, cut: &str) -> TempDir {
+    let copy = copy_dir(model);
+    write_drafter(copy.path(), cut, 0.5);
+    copy
+}
+
+/// A copy of a model whose layers after the first cut change little, with a drafter for `cut`: one that hands on the shallow row with a
+/// little noise, and so is often right and sometimes wrong.
+pub fn fair_drafter(model: &Path, cut: &str) -> TempDir {
+    let copy = copy_dir(model);
+    calm(copy.path(), split(cut).input_layers, 1.0 / 16.0);
+    write_drafter(copy.path(), cut, 0.05);
+    copy
+}
+
+/// Writes a drafter with random weights; `loudness` is the scale of what it adds to the shallow row, 0 for nothing.
+pub fn write_drafter(dir: &Path, cut: &str, loudness: f32) {
+    let source = ModelSource::open(dir).unwrap();
+    let hidden = source.config().hidden;
+    let mut random = Random(7);
+    let scale = (3.0 / hidden as f32).sqrt();
+    let tensors = TENSORS.map(|name| match name {
+        "norm.weight" => (name, vec![hidden], vec![1.0; hidden]),
+        "o_proj.weight" => (name, vec![hidden, hidden], random.uniform(hidden * hidden, scale * loudness)),
+        _ => (name, vec![hidden, hidden], random.uniform(hidden * hidden, scale)),
+    });
+    write_tensors(&dir.join(WEIGHTS_FILE), tensors);
+    let info = DrafterInfo {
+        kind: "hat".to_owned(),
+        split: cut.to_owned(),
+        fingerprint: source.fingerprint().to_hex(),
+        threshold: 0.0,
+        trained_tokens: 0,
+        measured: BTreeMap::new(),
+    };
+    fs::write(dir.join(INFO_FILE), serde_json::to_vec(&info).unwrap()).unwrap();
+}
+
+/// Rewrites a model so that what its layers from `first` on add to a row is `factor` of what it was.
+fn calm(dir: &Path, first: usize, factor: f32) {
+    let source = ModelSource::open(dir).unwrap();
+    let tensors: Vec<_> = source
+        .weights()
+        .iter()
+        .map(|(name, info)| {
+            let mut values = source.weights().f32(name, &info.shape).unwrap();
+            let layer = name.strip_prefix("model.layers.").and_then(|rest| rest.split('.').next()?.parse::<usize>().ok());
+            let adds = name.contains(".o_proj.") || name.contains(".down_proj.");
+            if adds && layer.is_some_and(|layer| layer >= first) {
+                values.iter_mut().for_each(|value| *value *= factor);
+            }
+            (name.to_owned(), info.shape.clone(), values)
+        })
+        .collect();
+    drop(source);
+    for entry in fs::read_dir(dir).unwrap() {
+        let path = entry.unwrap().path();
+        if path.extension().is_some_and(|extension| extension == "safetensors") || path.ends_with(INDEX_FILE) {
+            fs::remove_file(path).unwrap();
+        }
+    }
+    write_tensors(&dir.join(SINGLE_FILE), tensors);
+}
+
+fn write_tensors<N: AsRef<str>>(path: &Path, tensors: impl IntoIterator<Item = (N, Vec<usize>, Vec<f32>)>) {
+    let tensors: Vec<(String, Vec<usize>, Vec<u8>)> = tensors
+        .into_iter()
+        .map(|(name, shape, values)| (name.as_ref().to_owned(), shape, values.iter().flat_map(|value| value.to_le_bytes()).collect()))
+        .collect();
+    let views = tensors.iter().map(|(name, shape, bytes)| (name, TensorView::new(Dtype::F32, shape.clone(), bytes).unwrap()));
+    fs::write(path, safetensors::serialize(views, None).unwrap()).unwrap();
+}
+
+/// SplitMix64.
+struct Random(u64);
+
+impl Random {
+    /// Values in `-scale .. scale`.
+    fn uniform(&mut self, count: usize, scale: f32) -> Vec<f32> {
+        (0..count).map(|_| (self.next() >> 40) as f32 / (1 << 23) as f32 * scale - scale).collect()
+    }
+
+    fn next(&mut self) -> u64 {
+        self.0 = self.0.wrapping_add(0x9e37_79b9_7f4a_7c15);
+        let mut x = self.0;
+        x = (x ^ (x >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
+        x = (x ^ (x >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
+        x ^ (x >> 31)
+    }
+}
