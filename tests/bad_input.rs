@@ -123,8 +123,8 @@ fn broken_drafters() {
     let (mine, theirs) = (print(&fixture("llama")), print(&fixture("mistral")));
     broken_model(&other, &["the drafter is for model", &mine, &theirs, "tricorn distill"]);
     let corrupt = drafter(|model| fs::write(model.file("drafter.json"), "{\"kind\":").unwrap());
-    broken_model(&corrupt, &["drafter.json"]);
-    broken_model(&drafter(|model| fs::write(model.file("drafter.safetensors"), "").unwrap()), &["drafter.safetensors"]);
+    broken_model(&corrupt, &["drafter.json", "tricorn distill"]);
+    broken_model(&drafter(|model| fs::write(model.file("drafter.safetensors"), "").unwrap()), &["drafter.safetensors", "tricorn distill"]);
     let sound = drafter(|_| {});
     refused(local(sound.path(), &["--split", "1:0", "hello"]), 1, &["the drafter is for split 2:0, not for split 1:0"]);
     for model in [&other, &corrupt, &sound] {

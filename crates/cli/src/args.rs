@@ -196,9 +196,9 @@ pub(crate) struct DistillArgs {
     /// Tokens a batch
     #[arg(long, value_name = "N", default_value_t = 4096)]
     pub(crate) batch_tokens: usize,
-    /// Tokens after which a text is cut
-    #[arg(long, value_name = "N", default_value_t = 512)]
-    pub(crate) context: usize,
+    /// Tokens after which a text is cut [default: 512, or the model's context if that is less]
+    #[arg(long, value_name = "N")]
+    pub(crate) context: Option<usize>,
     /// Peak learning rate
     #[arg(long, value_name = "RATE", default_value_t = 2e-3)]
     pub(crate) learning_rate: f64,

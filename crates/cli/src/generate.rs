@@ -80,7 +80,7 @@ pub(crate) fn run<L: Link>(
                 _ => Ok(()),
             }),
             Event::Reconnecting => {
-                eprintln!("the cloud went away; reconnecting and replaying");
+                ui::note("the cloud went away; reconnecting and replaying\n");
                 Ok(())
             }
         };
@@ -101,10 +101,10 @@ pub(crate) fn run<L: Link>(
         writeln!(stdout, "{rest}")?;
     }
     if report.drafts_in_vain() {
-        eprintln!(
-            "warning: drafting gains almost nothing ({:.2} tokens a round); train a drafter with `tricorn distill`, or use --no-draft",
+        ui::note(format!(
+            "warning: drafting gains almost nothing ({:.2} tokens a round); train a drafter with `tricorn distill`, or use --no-draft\n",
             report.stats.accepted_per_round()
-        );
+        ));
     }
     Ok(Generated { text, report })
 }

@@ -20,7 +20,7 @@ fn main() -> ExitCode {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) if error.is_closed_pipe() => ExitCode::SUCCESS,
         Err(error) => {
-            eprintln!("{}", ui::error_line(&error));
+            ui::note(ui::error_line(&error) + "\n");
             error.exit_code()
         }
     }

@@ -37,6 +37,11 @@ pub(crate) fn error_line(error: &CliError) -> String {
     format!("{} {}", paint(ERROR, "error:", colour), error.to_string().replace('\n', " "))
 }
 
+/// Writes to standard error what a person may like to know; that nobody listens there is no reason to stop.
+pub(crate) fn note(text: impl Display) {
+    let _ = write!(io::stderr().lock(), "{text}");
+}
+
 /// Writes to standard output; a reader that is gone is an error here, where `print!` would panic.
 pub(crate) fn print(text: impl Display) -> io::Result<()> {
     let mut stdout = io::stdout().lock();

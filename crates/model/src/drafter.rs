@@ -15,7 +15,7 @@ use crate::{
 };
 use serde::{Deserialize, Serialize};
 use std::{collections::BTreeMap, sync::Arc};
-use tricorn_core::{Fingerprint, Split};
+use tricorn_core::{Fingerprint, Split, SplitError};
 
 /// The drafter's weights, beside the model's.
 pub const WEIGHTS_FILE: &str = "drafter.safetensors";
@@ -42,6 +42,29 @@ pub struct DrafterInfo {
     pub measured: BTreeMap<String, serde_json::Value>,
 }
 
+impl DrafterInfo {
+    /// The description beside a model; `None` when there is none.
+    ///
+    /// # Errors
+    /// When it cannot be read.
+    pub fn read(source: &ModelSource) -> Result<Option<Self>, ModelError> {
+        let Some(json) = source.file(INFO_FILE)? else { return Ok(None) };
+        serde_json::from_slice(&json).map(Some).map_err(|error| broken(format!("{INFO_FILE}: {error}")))
+    }
+
+    /// The split whose shallow rows it was trained on.
+    ///
+    /// # Errors
+    /// When the description names none.
+    pub fn split(&self) -> Result<Split, ModelError> {
+        self.split.parse().map_err(|error: SplitError| broken(error.to_string()))
+    }
+}
+
+fn broken(problem: String) -> ModelError {
+    ModelError::BrokenDrafter { problem }
+}
+
 /// A loaded drafter.
 #[derive(Debug)]
 pub struct Drafter {
@@ -57,17 +80,15 @@ impl Drafter {
     /// # Errors
     /// When it is broken, or was trained for another model or split.
     pub fn load(source: &ModelSource, split: Split) -> Result<Option<Self>, ModelError> {
-        let (Some(weights), Some(info)) = (source.side_weights(WEIGHTS_FILE)?, source.file(INFO_FILE)?) else {
-            return Ok(None);
-        };
-        let info: DrafterInfo =
-            serde_json::from_slice(&info).map_err(|error| ModelError::Json { file: INFO_FILE.to_owned(), problem: error.to_string() })?;
+        let Some(info) = DrafterInfo::read(source)? else { return Ok(None) };
+        let weights = source.side_weights(WEIGHTS_FILE).map_err(|error| broken(error.to_string()))?;
+        let weights = weights.ok_or_else(|| broken(format!("{INFO_FILE} is there and {WEIGHTS_FILE} is not")))?;
         let fingerprint = source.fingerprint();
         if Fingerprint::from_hex(&info.fingerprint) != Some(fingerprint) {
             let (found, expected) = (format!("model {:.16}", info.fingerprint), format!("model {fingerprint}"));
             return Err(ModelError::WrongDrafter { found, expected });
         }
-        if info.split.parse::<Split>().ok().map(|s| s.input_layers) != Some(split.input_layers) {
+        if info.split()?.input_layers != split.input_layers {
             return Err(ModelError::WrongDrafter { found: format!("split {}", info.split), expected: format!("split {split}") });
         }
         Self::from_weights(&weights, source.config(), info).map(Some)

@@ -164,6 +164,14 @@ pub enum ModelError {
         /// The model's vocabulary size.
         vocab: usize,
     },
+    /// The drafter beside the model cannot be read.
+    #[error(
+        "the drafter cannot be used ({problem}); train one again with `tricorn distill`, or delete drafter.json and drafter.safetensors"
+    )]
+    BrokenDrafter {
+        /// What is wrong.
+        problem: String,
+    },
     /// The drafter beside the model was made for something else.
     #[error("the drafter is for {found}, not for {expected}; train one with `tricorn distill`, or run without drafts")]
     WrongDrafter {

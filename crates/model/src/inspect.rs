@@ -2,7 +2,7 @@
 
 use crate::{
     config::Family,
-    drafter::{self, DrafterInfo},
+    drafter::DrafterInfo,
     error::ModelError,
     source::{BundlePart, ModelSource},
 };
@@ -84,11 +84,7 @@ pub fn inspect(source: &ModelSource, split: Split) -> Result<Inspection, ModelEr
         }
     }
     let kv_bytes = |layers: usize| layers * 2 * config.kv_width() * size_of::<f32>();
-    let drafter: Option<DrafterInfo> = source
-        .file(drafter::INFO_FILE)?
-        .map(|json| serde_json::from_slice(&json))
-        .transpose()
-        .map_err(|error| ModelError::Json { file: drafter::INFO_FILE.to_owned(), problem: error.to_string() })?;
+    let drafter = DrafterInfo::read(source)?;
     Ok(Inspection {
         family: match config.family {
             Family::Llama => "Llama",
@@ -126,10 +122,8 @@ pub fn default_split(source: &ModelSource) -> Result<Split, ModelError> {
     if let Some(bundle) = source.bundle() {
         return Ok(bundle.split);
     }
-    if let Some(json) = source.file(drafter::INFO_FILE)? {
-        let broken = |problem: String| ModelError::Json { file: drafter::INFO_FILE.to_owned(), problem };
-        let info: DrafterInfo = serde_json::from_slice(&json).map_err(|error| broken(error.to_string()))?;
-        return info.split.parse().map_err(|error: tricorn_core::SplitError| broken(error.to_string()));
+    if let Some(info) = DrafterInfo::read(source)? {
+        return info.split();
     }
     Ok(Split { input_layers: if source.config().layers < 4 { 1 } else { 2 }, output_layers: 0 })
 }

@@ -7,7 +7,7 @@ use crate::{
     generate::{self, Show},
     ui,
 };
-use std::io::{self, BufRead, IsTerminal, Write};
+use std::io::{self, BufRead, IsTerminal};
 use tricorn_device::{Chat, Conversation, Ends, Link, Prompter};
 use tricorn_model::{MiddlePart, source::BundlePart};
 
@@ -31,13 +31,12 @@ fn turns(args: &ChatArgs, ends: &Ends, prompter: &Prompter, link: impl Link) -> 
     let colour = ui::shows_colour(&io::stderr());
     let at_a_terminal = io::stdin().is_terminal();
     if at_a_terminal {
-        eprintln!("{}", ui::faint("One message a line; an empty line or Ctrl-D ends the chat.", colour));
+        ui::note(ui::faint("One message a line; an empty line or Ctrl-D ends the chat.\n", colour));
     }
     let mut lines = io::stdin().lock();
     loop {
         if at_a_terminal {
-            eprint!("you> ");
-            io::stderr().flush()?;
+            ui::note("you> ");
         }
         let mut line = Vec::new();
         if lines.read_until(b'\n', &mut line)? == 0 {
@@ -58,12 +57,12 @@ fn turns(args: &ChatArgs, ends: &Ends, prompter: &Prompter, link: impl Link) -> 
                 let reused = generated.report.stats.reused_tokens;
                 let figures =
                     format!("{} | {reused} of {} prompt tokens reused", generated.summary(), generated.report.stats.prompt_tokens);
-                eprintln!("{}", ui::faint(&figures, colour));
+                ui::note(ui::faint(&figures, colour) + "\n");
             }
             // A conversation that has grown too long, or a cloud that is away for a while, need not end the chat.
             Err(error @ CliError::Device(_)) if at_a_terminal => {
                 chat.take_back();
-                eprintln!("{}", ui::error_line(&error));
+                ui::note(ui::error_line(&error) + "\n");
             }
             Err(error) => return Err(error),
         }

@@ -15,6 +15,8 @@ use tricorn_train::{Budget, DistillConfig, Event, HeldOutConfig, HeldOutReport, 
 
 /// Minutes of training where no budget is given.
 const DEFAULT_MINUTES: f64 = 30.0;
+/// Tokens after which a text is cut, where none are given and the model's context allows.
+const DEFAULT_CONTEXT: usize = 512;
 
 pub(crate) fn run(args: &DistillArgs) -> Result<(), CliError> {
     let (source, split) = open(&args.model)?;
@@ -23,7 +25,7 @@ pub(crate) fn run(args: &DistillArgs) -> Result<(), CliError> {
         split,
         budget: Budget { steps: args.steps, tokens: args.tokens, minutes: args.minutes.or(unlimited.then_some(DEFAULT_MINUTES)) },
         batch_tokens: args.batch_tokens,
-        context: args.context,
+        context: args.context.unwrap_or(DEFAULT_CONTEXT.min(source.config().context)),
         learning_rate: args.learning_rate,
         ce_weight: args.ce_weight,
         seed: args.seed,

@@ -28,7 +28,7 @@ pub(crate) fn run(args: &RunArgs) -> Result<(), CliError> {
     if args.json {
         print_json(&generated.json())
     } else {
-        eprintln!("{}", ui::faint(&generated.summary(), ui::shows_colour(&std::io::stderr())));
+        ui::note(ui::faint(&generated.summary(), ui::shows_colour(&std::io::stderr())) + "\n");
         Ok(())
     }
 }
