@@ -1,8 +1,14 @@
 //! Every command and flag, with the help that explains it.
 
 use clap::{ArgGroup, Args as ClapArgs, Parser, Subcommand};
-use std::{net::SocketAddr, num::NonZeroUsize, path::PathBuf};
+use std::{
+    ffi::OsString,
+    net::{IpAddr, Ipv4Addr, SocketAddr},
+    path::PathBuf,
+};
 use tricorn_core::{ChunkPolicy, HiddenCodec, Split};
+
+const EXIT_CODES: &str = "Exit codes: 0 done, 1 failed, 2 asked wrongly, 3 no cloud or refused by it.";
 
 /// Run a language model split in three: its ends here, its middle in a cloud.
 ///
@@ -11,7 +17,7 @@ use tricorn_core::{ChunkPolicy, HiddenCodec, Split};
 ///
 /// Begin with `tricorn demo`.
 #[derive(Debug, Parser)]
-#[command(name = "tricorn", version, arg_required_else_help = true, max_term_width = 100)]
+#[command(name = "tricorn", version, arg_required_else_help = true, max_term_width = 100, after_help = EXIT_CODES)]
 pub(crate) struct Args {
     #[command(subcommand)]
     pub(crate) command: Command,
@@ -44,9 +50,9 @@ pub(crate) struct ModelArgs {
     /// First M and last K decoder layers on the device; device and cloud must agree [default: the bundle's or the drafter's, else 2:0]
     #[arg(long, value_name = "M:K")]
     pub(crate) split: Option<Split>,
-    /// Threads for computing [default: one a core]
-    #[arg(long, value_name = "N")]
-    pub(crate) threads: Option<NonZeroUsize>,
+    /// Threads for computing, 1 to 1024 [default: one a core]
+    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u16).range(1..=1024))]
+    pub(crate) threads: Option<u16>,
 }
 
 /// How text is generated. None of these but the sampling changes the text.
@@ -85,7 +91,7 @@ pub(crate) struct GenerateArgs {
 pub(crate) struct DemoArgs {
     /// What the story is about
     #[arg(long, value_name = "TEXT", default_value = "A curious girl finds a hidden door in her grandmother's garden.")]
-    pub(crate) prompt: String,
+    pub(crate) prompt: OsString,
     /// Most tokens to generate
     #[arg(long, value_name = "N", default_value_t = 200)]
     pub(crate) max_tokens: usize,
@@ -99,9 +105,7 @@ pub(crate) struct DemoArgs {
 Examples:
   tricorn run --model demo --local 'A dragon who is afraid of fire.'
   tricorn run --model demo --cloud http://127.0.0.1:7070 --json 'A lost letter.'
-  echo 'Once upon a time' | tricorn run --model demo --local --raw -
-
-Exit codes: 0 done, 1 failed, 2 asked wrongly, 3 no cloud or refused by it.")]
+  echo 'Once upon a time' | tricorn run --model demo --local --raw -")]
 pub(crate) struct RunArgs {
     #[command(flatten)]
     pub(crate) model: ModelArgs,
@@ -120,7 +124,7 @@ pub(crate) struct RunArgs {
     #[arg(long)]
     pub(crate) json: bool,
     /// What to ask; `-` reads it from standard input
-    pub(crate) prompt: String,
+    pub(crate) prompt: OsString,
 }
 
 #[derive(Debug, ClapArgs)]
@@ -143,7 +147,7 @@ pub(crate) struct CloudArgs {
     #[command(flatten)]
     pub(crate) model: ModelArgs,
     /// Where to listen; port 0 takes any free port
-    #[arg(long, value_name = "ADDR", default_value = "127.0.0.1:7070")]
+    #[arg(long, value_name = "ADDR", default_value_t = SocketAddr::new(IpAddr::V4(Ipv4Addr::LOCALHOST), 7070), value_parser = parse_listen)]
     pub(crate) listen: SocketAddr,
     /// Sessions at a time
     #[arg(long, value_name = "N", default_value_t = 64)]
@@ -255,6 +259,10 @@ pub(crate) struct InspectArgs {
     /// Print one JSON object
     #[arg(long)]
     pub(crate) json: bool,
+}
+
+fn parse_listen(text: &str) -> Result<SocketAddr, String> {
+    text.parse().map_err(|_| "write IP:PORT, for example 127.0.0.1:7070, or 0.0.0.0:7070 for every address of this machine".to_owned())
 }
 
 fn parse_chunk(text: &str) -> Result<ChunkPolicy, String> {

@@ -14,9 +14,9 @@ use crate::{
     error::CliError,
     ui,
 };
-use std::{num::NonZeroUsize, sync::Arc};
+use std::{ffi::OsStr, sync::Arc};
 use tricorn_core::Split;
-use tricorn_model::{ModelSource, inspect::default_split};
+use tricorn_model::{MiddlePart, ModelSource, inspect::default_split};
 
 pub(crate) fn run(command: Command) -> Result<(), CliError> {
     match command {
@@ -47,11 +47,23 @@ fn resolve(source: &ModelSource, split: Option<Split>) -> Result<Split, CliError
     Ok(split)
 }
 
-fn use_threads(threads: Option<NonZeroUsize>) -> Result<(), CliError> {
+fn use_threads(threads: Option<u16>) -> Result<(), CliError> {
     match threads {
-        Some(threads) => Ok(rayon::ThreadPoolBuilder::new().num_threads(threads.get()).build_global()?),
+        Some(threads) => Ok(rayon::ThreadPoolBuilder::new().num_threads(threads.into()).build_global()?),
         None => Ok(()),
     }
+}
+
+/// The middle for a run without a cloud.
+fn local_middle(source: &ModelSource, split: Split) -> Result<MiddlePart, CliError> {
+    if source.bundle().is_some() {
+        return Err(CliError::BundleWithoutMiddle);
+    }
+    Ok(MiddlePart::load(source, split)?)
+}
+
+fn utf8(argument: &OsStr) -> Result<&str, CliError> {
+    argument.to_str().ok_or(CliError::NotUtf8)
 }
 
 fn print_json(value: &impl serde::Serialize) -> Result<(), CliError> {

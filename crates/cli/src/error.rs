@@ -25,7 +25,7 @@ pub(crate) enum CliError {
     Sampling(#[from] SamplingError),
     #[error("there is no model in {}; give the folder that holds config.json and model.safetensors, or `demo`", .0.display())]
     NoModel(PathBuf),
-    #[error("the prompt on standard input is not UTF-8 text; convert it first, for example with iconv")]
+    #[error("the prompt is not UTF-8 text; convert it first, for example with iconv")]
     NotUtf8,
     #[error("cannot start: {0}")]
     Start(std::io::Error),
@@ -37,7 +37,9 @@ pub(crate) enum CliError {
     Signal(#[from] ctrlc::Error),
     #[error("{} exists already and is not empty; choose another --out", .0.display())]
     NotEmpty(PathBuf),
-    #[error("threads: {0}")]
+    #[error("a device bundle has no middle layers; use --cloud URL, or --local with the whole model")]
+    BundleWithoutMiddle,
+    #[error("the threads cannot be started: {0}; ask for fewer with --threads")]
     Threads(#[from] rayon::ThreadPoolBuildError),
 }
 
@@ -50,15 +52,17 @@ impl CliError {
     /// 1 for what went wrong, 2 for what was asked wrongly, 3 when there is no cloud to be reached or it refuses.
     pub(crate) fn exit_code(&self) -> ExitCode {
         match self {
-            Self::Device(DeviceError::Link(LinkError::Unreachable { .. } | LinkError::Refused(_) | LinkError::KeepsFailing { .. })) => {
-                ExitCode::from(3)
-            }
+            Self::Device(DeviceError::Link(
+                LinkError::Unreachable { .. } | LinkError::Refused(_) | LinkError::KeepsFailing { .. } | LinkError::Shrunk { .. },
+            )) => ExitCode::from(3),
             Self::Split(_)
             | Self::Sampling(_)
             | Self::NoModel(_)
             | Self::NotUtf8
             | Self::NotEmpty(_)
-            | Self::Model(ModelError::Split(_))
+            | Self::BundleWithoutMiddle
+            | Self::Cloud(CloudError::Config { .. })
+            | Self::Model(ModelError::Split(_) | ModelError::WrongBundle { .. })
             | Self::Device(
                 DeviceError::EmptyPrompt
                 | DeviceError::NoTemplate

@@ -28,16 +28,20 @@ pub(crate) struct Generated {
     pub(crate) report: TurnReport,
 }
 
+/// When drafting stops: where the flags do not say, as was found best for the drafter.
+pub(crate) fn draft_policy(ends: &Ends, max_len: Option<usize>, threshold: Option<f32>) -> DraftPolicy {
+    let defaults = DraftPolicy::default();
+    let best = ends.drafter().map(|drafter| drafter.info().threshold);
+    DraftPolicy { max_len: max_len.unwrap_or(defaults.max_len), threshold: threshold.or(best).unwrap_or(defaults.threshold) }
+}
+
 /// The sampling and drafting that the flags ask for.
 pub(crate) fn turn(args: &GenerateArgs, ends: &Ends, tokens: Vec<u32>) -> Result<Turn, CliError> {
-    let threshold = args.threshold.or_else(|| ends.drafter().map(|drafter| drafter.info().threshold));
-    let defaults = DraftPolicy::default();
-    let draft = DraftPolicy { max_len: args.max_draft, threshold: threshold.unwrap_or(defaults.threshold) };
     Ok(Turn {
         tokens,
         max_new_tokens: args.max_tokens,
         sampling: SamplingParams::new(args.temperature, args.seed)?,
-        draft: if args.no_draft { DraftPolicy::OFF } else { draft },
+        draft: if args.no_draft { DraftPolicy::OFF } else { draft_policy(ends, Some(args.max_draft), args.threshold) },
         chunk: args.chunk,
     })
 }

@@ -7,7 +7,7 @@ mod error;
 mod generate;
 mod ui;
 
-use clap::Parser;
+use clap::{Parser, error::ErrorKind};
 use std::process::ExitCode;
 
 /// Stock malloc returns large buffers to the system at once; the page faults that follow halve the speed of training.
@@ -15,7 +15,10 @@ use std::process::ExitCode;
 static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
 
 fn main() -> ExitCode {
-    let args = args::Args::parse();
+    let args = match args::Args::try_parse() {
+        Ok(args) => args,
+        Err(error) => return misunderstood(&error),
+    };
     match commands::run(args.command) {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) if error.is_closed_pipe() => ExitCode::SUCCESS,
@@ -24,4 +27,18 @@ fn main() -> ExitCode {
             error.exit_code()
         }
     }
+}
+
+/// Help and version as clap writes them; every mistake as one line.
+fn misunderstood(error: &clap::Error) -> ExitCode {
+    if !error.use_stderr() || error.kind() == ErrorKind::DisplayHelpOnMissingArgumentOrSubcommand {
+        // A closed pipe is all that can be wrong here, and then nobody is left to tell.
+        let _ = error.print();
+    } else {
+        let text = error.to_string();
+        let first = text.split("\n\n").next().unwrap_or_default();
+        let line = first.trim_start_matches("error: ").split_whitespace().collect::<Vec<_>>().join(" ");
+        ui::note(ui::error_line(&format!("{line}; `--help` explains every flag")) + "\n");
+    }
+    ExitCode::from(u8::try_from(error.exit_code()).unwrap_or(2))
 }

@@ -1,6 +1,5 @@
 //! How output looks.
 
-use crate::error::CliError;
 use clap::builder::styling::{AnsiColor, Style};
 use std::{
     fmt::Display,
@@ -31,10 +30,10 @@ pub(crate) fn faint(text: &str, colour: bool) -> String {
     paint(FAINT, text, colour)
 }
 
-/// An error as one line for standard error.
-pub(crate) fn error_line(error: &CliError) -> String {
+/// An error as one line for standard error; what a cloud put into it must not move the cursor.
+pub(crate) fn error_line(error: &impl Display) -> String {
     let colour = shows_colour(&std::io::stderr());
-    format!("{} {}", paint(ERROR, "error:", colour), error.to_string().replace('\n', " "))
+    format!("{} {}", paint(ERROR, "error:", colour), error.to_string().replace(char::is_control, " "))
 }
 
 /// Writes to standard error what a person may like to know; that nobody listens there is no reason to stop.

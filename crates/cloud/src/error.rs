@@ -7,7 +7,7 @@ use std::{io, net::SocketAddr};
 #[non_exhaustive]
 pub enum CloudError {
     /// A setting makes no sense.
-    #[error("{field} is {value}; it must be at least {least}")]
+    #[error("{field} is {value}; use at least {least}")]
     Config {
         /// The setting.
         field: &'static str,
@@ -20,7 +20,7 @@ pub enum CloudError {
     #[error("{0} is in use by another program; stop that program or listen on another port")]
     InUse(SocketAddr),
     /// The address cannot be listened on.
-    #[error("cannot listen on {listen}: {source}; choose an address of this machine")]
+    #[error("cannot listen on {listen}: {source}; choose an address of this machine and a port that this user may open")]
     Listen {
         /// The address.
         listen: SocketAddr,

@@ -71,6 +71,11 @@ impl Outbox {
         self.finish(Some(failure), true);
     }
 
+    /// Forgets what the device has not read; the stream ends with the failure, if there is one.
+    pub(crate) fn forget(&self) {
+        self.lock().messages = VecDeque::new();
+    }
+
     /// Waits until the session is over, for whatever reason. For one waiter.
     pub(crate) async fn ended(&self) {
         while !self.is_ended() {

@@ -43,20 +43,19 @@ pub struct Served {
 
 /// A cloud that listens and does not yet serve.
 #[derive(Debug)]
-pub struct Cloud<M> {
+pub struct Cloud {
     config: CloudConfig,
-    model: M,
     served: Served,
     listener: TcpListener,
     local_addr: SocketAddr,
 }
 
-impl<M: MiddleModel> Cloud<M> {
+impl Cloud {
     /// Listens on `config.listen`. Devices that connect from now on wait until [`serve`](Self::serve) runs.
     ///
     /// # Errors
     /// When a setting makes no sense or the address cannot be listened on.
-    pub fn bind(config: CloudConfig, model: M, served: Served) -> Result<Self, CloudError> {
+    pub fn bind(config: CloudConfig, served: Served) -> Result<Self, CloudError> {
         config.check()?;
         let listen = config.listen;
         let refused = |source: io::Error| match source.kind() {
@@ -66,7 +65,7 @@ impl<M: MiddleModel> Cloud<M> {
         let listener = TcpListener::bind(listen).map_err(refused)?;
         listener.set_nonblocking(true).map_err(CloudError::Start)?;
         let local_addr = listener.local_addr().map_err(CloudError::Start)?;
-        Ok(Self { config, model, served, listener, local_addr })
+        Ok(Self { config, served, listener, local_addr })
     }
 
     /// Where it listens: `config.listen` with the port that was taken.
@@ -75,12 +74,12 @@ impl<M: MiddleModel> Cloud<M> {
         self.local_addr
     }
 
-    /// Serves until `shutdown` completes, then tells every device, answers what was accepted and returns.
+    /// Serves `model` until `shutdown` completes, then tells every device, answers what was accepted and returns.
     ///
     /// # Errors
     /// When the scheduler fails; every session is told first.
-    pub async fn serve(self, shutdown: impl Future<Output = ()>) -> Result<(), CloudError> {
-        let Self { config, model, served, listener, .. } = self;
+    pub async fn serve<M: MiddleModel>(self, model: M, shutdown: impl Future<Output = ()>) -> Result<(), CloudError> {
+        let Self { config, served, listener, .. } = self;
         let listener = tokio::net::TcpListener::from_std(listener).map_err(CloudError::Start)?;
         let (commands, received) = mpsc::channel(COMMANDS);
         let load = LoadGauge::new(config.max_sessions);

@@ -2,10 +2,10 @@
 
 use std::{
     sync::{Arc, atomic::Ordering},
-    time::Instant,
+    time::{Duration, Instant},
 };
 
-use tokio::time::timeout;
+use tokio::time::{sleep, timeout};
 use tonic::{Code, Status, Streaming};
 use tricorn_core::{AppendError, AppendHeader, HiddenCodec, SessionLimits};
 use tricorn_wire::{Append, Downlink, ErrorCode, Failure, Open, Opened, Uplink, WireError, proto};
@@ -16,6 +16,9 @@ use crate::{
     scheduler::{Command, NewSession, Rows, append_failure, shutting_down},
     service::Shared,
 };
+
+/// How long the answers of a session that is over wait to be read.
+const UNREAD_KEPT: Duration = Duration::from_secs(10);
 
 pub(crate) struct SessionTask {
     shared: Arc<Shared>,
@@ -44,6 +47,11 @@ impl SessionTask {
         }
         // Fails only when there is no scheduler, and so no session to close.
         let _ = self.shared.commands.send(Command::Close { session: self.id }).await;
+        // A device that ends session after session and reads nothing must not pile up answers.
+        let Self { outbox, shared, uplink, .. } = self;
+        drop((shared, uplink));
+        sleep(UNREAD_KEPT).await;
+        outbox.forget();
     }
 
     async fn serve(&mut self) -> Result<std::convert::Infallible, Ending> {

@@ -268,7 +268,7 @@ async fn a_port_in_use() {
     let cloud = start(config(), Toy::new(HIDDEN));
     let mut second = config();
     second.listen = cloud.addr;
-    let error = Cloud::bind(second, Toy::new(HIDDEN), SERVED).map(|_| ()).unwrap_err();
+    let error = Cloud::bind(second, SERVED).map(|_| ()).unwrap_err();
     assert!(matches!(error, CloudError::InUse(addr) if addr == cloud.addr));
     let line = error.to_string();
     assert!(line.contains(&cloud.addr.to_string()) && !line.contains('\n'), "{line}");
@@ -278,6 +278,6 @@ async fn a_port_in_use() {
 async fn settings_that_make_no_sense() {
     let mut bad = config();
     bad.limits.max_queued_rows = bad.limits.max_append_rows - 1;
-    let error = Cloud::bind(bad, Toy::new(HIDDEN), SERVED).map(|_| ()).unwrap_err();
+    let error = Cloud::bind(bad, SERVED).map(|_| ()).unwrap_err();
     assert!(error.to_string().contains("max_queued_rows"), "{error}");
 }

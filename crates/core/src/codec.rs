@@ -2,7 +2,7 @@
 
 use std::{fmt, str::FromStr};
 
-use half::f16;
+use half::{f16, slice::HalfFloatSliceExt};
 
 /// How one hidden-state value is written on the wire, little endian.
 ///
@@ -49,17 +49,27 @@ impl HiddenCodec {
     /// that. NaN stays NaN.
     pub fn round(self, values: &mut [f32]) {
         if self == Self::F16 {
-            for value in values {
-                *value = to_f16(*value).to_f32();
+            let mut halves = [f16::ZERO; BLOCK];
+            for block in values.chunks_mut(BLOCK) {
+                let halves = &mut halves[..block.len()];
+                to_f16(block, halves);
+                halves.convert_to_f32_slice(block);
             }
         }
     }
 }
 
-/// Rounds to nearest, ties to even, saturating at the largest finite f16; NaN stays NaN.
-#[must_use]
-pub fn to_f16(value: f32) -> f16 {
-    f16::from_f32(value.clamp(f16::MIN.to_f32_const(), f16::MAX.to_f32_const()))
+/// Values converted at a time, through buffers that stay in the first-level cache.
+const BLOCK: usize = 256;
+
+/// Rounds as [`HiddenCodec::round`] does for F16. Both slices have the same length.
+pub fn to_f16(values: &[f32], halves: &mut [f16]) {
+    let mut saturated = [0.0_f32; BLOCK];
+    for (values, halves) in values.chunks(BLOCK).zip(halves.chunks_mut(BLOCK)) {
+        let saturated = &mut saturated[..values.len()];
+        saturated.iter_mut().zip(values).for_each(|(to, from)| *to = from.clamp(f16::MIN.to_f32_const(), f16::MAX.to_f32_const()));
+        halves.convert_from_f32_slice(saturated);
+    }
 }
 
 impl fmt::Display for HiddenCodec {

@@ -1,10 +1,10 @@
 //! The device's side: one conversation, its drafts, its uploads and its recovery.
 
-pub mod action;
-pub mod chunk;
-pub mod draft;
-pub mod session;
-pub mod turn;
+mod action;
+mod chunk;
+mod draft;
+mod session;
+mod turn;
 
 pub use action::{Action, DeepUse, Judgement, ProtocolError};
 pub use chunk::ChunkPolicy;

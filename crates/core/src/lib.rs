@@ -16,19 +16,19 @@
 //! [`choose`] turns logits into tokens so that the text depends on prompt, parameters and seed alone: not on drafts, chunks, the network or
 //! other sessions.
 
-pub mod append;
-pub mod cloud;
-pub mod codec;
-pub mod device;
-pub mod fingerprint;
-pub mod limits;
-pub mod sampling;
-pub mod split;
-pub mod stats;
+mod append;
+mod cloud;
+mod codec;
+mod device;
+mod fingerprint;
+mod limits;
+mod sampling;
+mod split;
+mod stats;
 
 pub use append::{AppendHeader, AppendKind, DeepHeader, Want};
 pub use cloud::{Admission, AppendError, Candidate, CloudSession, Work, choose_batch};
-pub use codec::{HiddenCodec, UnknownCodec};
+pub use codec::{HiddenCodec, UnknownCodec, to_f16};
 pub use device::{
     Action, ChunkPolicy, DeepUse, DeviceSession, DraftPolicy, FinishReason, Judgement, ProtocolError, SessionConfig, TurnError, TurnOptions,
 };

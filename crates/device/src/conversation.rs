@@ -1,8 +1,9 @@
 //! One conversation: drives the protocol core with the device's parts over a link.
 
+use crate::link::all_finite;
 use crate::{
     DeviceError, Ends,
-    link::{Answer, Link, LinkError},
+    link::{Answer, Backoff, Link, LinkError},
     report::TurnReport,
     shallow::RowWindow,
 };
@@ -12,7 +13,7 @@ use std::{
 };
 use tricorn_core::{
     Action, AppendHeader, ChunkPolicy, DeepUse, DeviceSession, DraftPolicy, FinishReason, Judgement, SamplingParams, SessionConfig,
-    SessionLimits, TurnOptions, confidence, sampling::choose,
+    SessionLimits, TurnOptions, choose, confidence,
 };
 use tricorn_model::KvCache;
 
@@ -171,6 +172,9 @@ impl<'e, L: Link> Conversation<'e, L> {
             return Err(LinkError::KeepsFailing { losses: progress.losses, reason }.into());
         }
         self.session.disconnected();
+        if let Some(wait) = progress.losses.checked_sub(2).and_then(|loss| Backoff::default().waits().nth(loss)) {
+            std::thread::sleep(wait);
+        }
         if (progress.on_event)(Event::Reconnecting).is_break() {
             self.session.cancel();
         }
@@ -195,6 +199,7 @@ impl<'e, L: Link> Conversation<'e, L> {
             let missing = &tokens[held..];
             let mut x = self.ends.input.forward_at(&mut self.input_kv, pos + held, missing)?;
             self.ends.codec.round(&mut x);
+            all_finite(&x, "first layers")?;
             self.window.extend(missing, &x);
             if let (Some(drafter), Some(kv)) = (&self.ends.drafter, &mut self.drafter_kv) {
                 drafter.extend(kv, pos + held, &x)?;
@@ -226,13 +231,14 @@ impl<'e, L: Link> Conversation<'e, L> {
     fn answer(&mut self, answer: Answer, progress: &mut Progress<'_>) -> Result<ControlFlow<()>, DeviceError> {
         let Answer { header, mut rows } = answer;
         let used = self.session.deep(header)?;
-        progress.losses = 0;
         if matches!(used, DeepUse::Extend | DeepUse::Judge { .. }) {
             self.ends.output.forward_at(&mut self.output_kv, header.first_row_pos, &mut rows)?;
         }
         let DeepUse::Judge { first_row, pos } = used else {
             return Ok(ControlFlow::Continue(()));
         };
+        // Only a token is progress: a cloud may well acknowledge a replay each time before it fails again.
+        progress.losses = 0;
         let logits = self.ends.output.logits(&rows[first_row * self.ends.hidden..]);
         let drafts = self.session.drafts().to_vec();
         let mut confirmed = Vec::new();

@@ -55,6 +55,11 @@ pub struct Traffic {
     pub down: u64,
 }
 
+/// Checks what the wire checks, where no wire is.
+pub(crate) fn all_finite(rows: &[f32], part: &'static str) -> Result<(), ModelError> {
+    if rows.iter().all(|value| value.is_finite()) { Ok(()) } else { Err(ModelError::NotFinite { part }) }
+}
+
 /// Why a link fails.
 #[derive(Debug, thiserror::Error)]
 pub enum LinkError {
@@ -77,7 +82,9 @@ pub enum LinkError {
     #[error("the cloud refuses: {0}")]
     Refused(#[from] Failure),
     /// The session is lost again and again without progress.
-    #[error("the session with the cloud was lost {losses} times in a row ({reason}); look at the cloud's log")]
+    #[error(
+        "the session with the cloud was lost {losses} times in a row ({reason}); restart the cloud or use another; for slow ones raise --deadline or lower --chunk"
+    )]
     KeepsFailing {
         /// Losses without an answer in between.
         losses: usize,
@@ -85,7 +92,10 @@ pub enum LinkError {
         reason: String,
     },
     /// The cloud accepts less than the conversation was started with.
-    #[error("the cloud's limits shrank while the conversation ran (now {now:?}); start a new conversation")]
+    #[error(
+        "the cloud that answers now accepts less than the one before ({} tokens, {} rows an append); start a new conversation",
+        now.context, now.max_append_rows
+    )]
     Shrunk {
         /// What it accepts now.
         now: SessionLimits,

@@ -80,7 +80,12 @@ impl Drafter {
     /// # Errors
     /// When it is broken, or was trained for another model or split.
     pub fn load(source: &ModelSource, split: Split) -> Result<Option<Self>, ModelError> {
-        let Some(info) = DrafterInfo::read(source)? else { return Ok(None) };
+        let Some(info) = DrafterInfo::read(source)? else {
+            return match source.file(WEIGHTS_FILE)? {
+                Some(_) => Err(broken(format!("{WEIGHTS_FILE} is there and {INFO_FILE} is not"))),
+                None => Ok(None),
+            };
+        };
         let weights = source.side_weights(WEIGHTS_FILE).map_err(|error| broken(error.to_string()))?;
         let weights = weights.ok_or_else(|| broken(format!("{INFO_FILE} is there and {WEIGHTS_FILE} is not")))?;
         let fingerprint = source.fingerprint();

@@ -48,7 +48,7 @@ pub enum ModelError {
         problem: String,
     },
     /// A value in `config.json` or `generation_config.json` makes no sense.
-    #[error("{file}: {field} {problem}")]
+    #[error("{file}: {field} {problem}; download the model again, or take one that is supported")]
     Config {
         /// The file's name.
         file: &'static str,
@@ -137,7 +137,7 @@ pub enum ModelError {
     #[error(transparent)]
     Split(#[from] SplitError),
     /// The tokenizer cannot be read, or failed on a text.
-    #[error("tokenizer.json: {problem}")]
+    #[error("tokenizer.json: {problem}; download the model again")]
     Tokenizer {
         /// What is wrong.
         problem: String,
@@ -151,7 +151,7 @@ pub enum ModelError {
         vocab: usize,
     },
     /// The chat template cannot be parsed, or refused the conversation.
-    #[error("chat template: {problem}")]
+    #[error("chat template: {problem}; give the whole prompt with `tricorn run --raw`")]
     Template {
         /// What is wrong.
         problem: String,
@@ -179,6 +179,12 @@ pub enum ModelError {
         found: String,
         /// What it should be made for.
         expected: String,
+    },
+    /// The model's numbers are broken.
+    #[error("the model's {part} give values that are not numbers; its weights are damaged, download it again")]
+    NotFinite {
+        /// Which of its parts.
+        part: &'static str,
     },
     /// A sequence does not fit its KV cache.
     #[error(transparent)]

@@ -51,13 +51,16 @@ pub struct Inspection {
 /// Which side needs a tensor; `None` when nobody does.
 pub(crate) fn owner(name: &str, split: Split, layers: usize) -> Option<BundlePart> {
     let middle = split.ranges(layers).ok()?.middle;
-    match name.strip_prefix("model.layers.") {
-        Some(rest) => {
-            let layer = rest.split('.').next()?.parse::<usize>().ok().filter(|&layer| layer < layers)?;
-            Some(if middle.contains(&layer) { BundlePart::Cloud } else { BundlePart::Device })
-        }
-        None => Some(BundlePart::Device),
+    match layer_of(name) {
+        Some(layer) if layer >= layers => None,
+        Some(layer) if middle.contains(&layer) => Some(BundlePart::Cloud),
+        _ => Some(BundlePart::Device),
     }
+}
+
+/// The decoder layer that a tensor belongs to.
+fn layer_of(name: &str) -> Option<usize> {
+    name.strip_prefix("model.layers.")?.split('.').next()?.parse().ok()
 }
 
 /// Looks at a model without reading its weights.
@@ -75,8 +78,7 @@ pub fn inspect(source: &ModelSource, split: Split) -> Result<Inspection, ModelEr
         if !dtypes.contains(&dtype) {
             dtypes.push(dtype);
         }
-        let layer = name.strip_prefix("model.layers.").and_then(|rest| rest.split('.').next()?.parse::<usize>().ok());
-        match layer {
+        match layer_of(name) {
             Some(layer) if ranges.input.contains(&layer) => input_bytes += info.bytes(),
             Some(layer) if ranges.middle.contains(&layer) => middle_bytes += info.bytes(),
             None if name.starts_with("model.embed_tokens") => input_bytes += info.bytes(),

@@ -117,12 +117,9 @@ impl KvCache {
             self.pool.take(self.block_bytes())?;
             self.blocks.push(vec![0.0; self.block_floats()].into_boxed_slice());
         }
-        self.truncate_keeping_blocks(pos);
+        self.len = self.len.min(pos);
+        self.release_from(wanted.div_ceil(KV_BLOCK));
         Ok(())
-    }
-
-    fn truncate_keeping_blocks(&mut self, len: usize) {
-        self.len = self.len.min(len);
     }
 
     fn release_from(&mut self, block: usize) {

@@ -62,7 +62,7 @@ impl Attention {
     fn load(weights: &Weights, config: &ModelConfig, layer: usize) -> Result<Self, ModelError> {
         let name = |part: &str| format!("model.layers.{layer}.{part}");
         let hidden = config.hidden;
-        let (q, kv) = (config.heads * config.head_dim, config.kv_heads * config.head_dim);
+        let (q, kv) = (config.query_width(), config.kv_width());
         let stack = [("q", q), ("k", kv), ("v", kv)];
         let parts = stack
             .iter()
@@ -89,7 +89,7 @@ impl Attention {
             heads: config.heads,
             layout: KvLayout { kv_heads: config.kv_heads, head_dim: config.head_dim },
             norm_eps: config.norm_eps,
-            window: config.sliding.as_ref().filter(|s| layer >= s.first_layer).map(|s| s.window),
+            window: config.window(layer),
         })
     }
 

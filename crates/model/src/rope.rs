@@ -20,7 +20,7 @@ impl RopeTable {
     /// Frequencies `theta^(-2i / head_dim)` (Su et al. 2021), scaled as the model's configuration says; Llama 3's scaling is the one
     /// of `_compute_llama3_parameters` in HF transformers.
     pub(crate) fn new(rope: &Rope, head_dim: usize) -> Self {
-        let plain = (0..head_dim / 2).map(|i| 1.0 / rope.theta.powf((2 * i) as f32 / head_dim as f32));
+        let plain = (0..head_dim / 2).map(|i| 1.0 / f64::from(rope.theta).powf((2 * i) as f64 / head_dim as f64) as f32);
         let scaled = |frequency: f32| match rope.scaling {
             RopeScaling::None => frequency,
             RopeScaling::Linear { factor } => frequency / factor,
@@ -45,9 +45,10 @@ impl RopeTable {
         let (mut cos, mut sin) = (Vec::new(), Vec::new());
         for position in positions {
             for frequency in &self.inverse_frequencies {
-                let (s, c) = (position as f32 * frequency).sin_cos();
-                cos.push(c);
-                sin.push(s);
+                // In double precision, because system libraries differ in the last bit: rounded to single they agree.
+                let (s, c) = f64::from(position as f32 * frequency).sin_cos();
+                cos.push(c as f32);
+                sin.push(s as f32);
             }
         }
         RopeRows { cos, sin, half: self.inverse_frequencies.len() }

@@ -33,6 +33,9 @@ pub struct HeldOutConfig {
 }
 
 /// Settings of [`distill`](crate::distill).
+///
+/// Tokens per round quoted for some of them come from single runs on the demonstration model, measured on 24 held-out prompts of 128 tokens
+/// each with up to 8 drafts and no threshold; with threshold 0.6 they are about a third lower.
 #[derive(Clone, Debug, PartialEq)]
 pub struct DistillConfig {
     /// Where the model is cut; the drafter fits the first cut only.
@@ -49,17 +52,20 @@ pub struct DistillConfig {
     pub batch_tokens: usize,
     /// Sequences are cut after so many tokens.
     pub context: usize,
-    /// Peak of the learning rate.
+    /// Peak of the learning rate. Much higher than for a whole model: with the demonstration model 0.003, 0.01 and 0.03 gave 2.0, 2.7 and 2.9
+    /// tokens per round after 300,000 tokens.
     pub learning_rate: f64,
     /// Steps until the peak.
     pub warmup_steps: u64,
-    /// Weight of the cross-entropy in the loss; 0.1 in HAT.
+    /// Weight of the cross-entropy in the loss; 0.1 in HAT. More is better at the same number of tokens: with the demonstration model 0.1, 1
+    /// and 10 gave 2.65, 2.94 and 3.07 tokens per round after 300,000 tokens.
     pub ce_weight: f64,
     /// Elements of the gradient are clipped to plus or minus this.
     pub clip: f32,
     /// Seed of the order of examples and of random initial weights.
     pub seed: u64,
-    /// Share (0 to 1) of sequences whose response is what the model itself writes greedily, which is what drafts are judged against.
+    /// Share (0 to 1) of sequences whose response is what the model itself writes greedily, which is what drafts are judged against. With the
+    /// demonstration model and otherwise equal settings none and all gave 1.6 and 2.0 tokens per round after 300,000 tokens.
     pub own_text: f64,
     /// Tokens that the model writes for such a sequence.
     pub own_text_tokens: usize,
@@ -96,7 +102,7 @@ impl HeldOutConfig {
 }
 
 impl DistillConfig {
-    /// Good settings for a small model; the paths and a budget must be set.
+    /// Settings that train the demonstration model's drafter well (see the fields for what was tried); a budget must be set.
     #[must_use]
     pub fn new(data: PathBuf, valid: PathBuf, out: PathBuf) -> Self {
         Self {
@@ -105,14 +111,14 @@ impl DistillConfig {
             valid,
             out,
             budget: Budget::default(),
-            batch_tokens: 4096,
+            batch_tokens: 2048,
             context: 512,
-            learning_rate: 2e-3,
+            learning_rate: 0.02,
             warmup_steps: 50,
             ce_weight: 0.1,
             clip: 0.5,
             seed: 1,
-            own_text: 0.0,
+            own_text: 0.9,
             own_text_tokens: 192,
             checkpoint_every: Duration::from_secs(60),
             eval_every: 500_000,

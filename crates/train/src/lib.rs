@@ -3,6 +3,24 @@
 //! [`distill`] runs the frozen model over training sequences (the teacher), and teaches HAT's adapter to guess the model's last hidden
 //! rows from those of its first layers (arXiv 2503.18989, section 3). Progress goes to a callback as [`Event`]s; what is measured on
 //! held-out prompts is not a loss but what counts in use: tokens per verification round, see [`accept`].
+//!
+//! ```no_run
+//! use std::{path::Path, sync::{Arc, atomic::AtomicBool}};
+//! use tricorn_model::ModelSource;
+//! use tricorn_train::{DistillConfig, Event, distill};
+//!
+//! let source = Arc::new(ModelSource::open(Path::new("models/demo"))?);
+//! let mut config = DistillConfig::new("train.jsonl".into(), "valid.jsonl".into(), "drafter".into());
+//! config.budget.tokens = Some(1_000_000);
+//! let stop = AtomicBool::new(false);
+//! let outcome = distill(&source, &config, &stop, &mut |event| {
+//!     if let Event::Evaluated(point) = event {
+//!         println!("{} tokens: {:.2} tokens per round", point.tokens, point.tokens_per_round);
+//!     }
+//! })?;
+//! println!("{:?}", outcome.report);
+//! # Ok::<(), Box<dyn std::error::Error>>(())
+//! ```
 
 pub mod accept;
 mod checkpoint;

@@ -127,6 +127,7 @@ pub(crate) fn tiny_config(dir: &TempDir) -> DistillConfig {
     config.budget.steps = Some(6);
     (config.batch_tokens, config.context, config.warmup_steps) = (100, 24, 2);
     config.eval_every = 300;
+    (config.learning_rate, config.own_text) = (2e-3, 0.0);
     (config.held_out.prompts, config.held_out.new_tokens) = (3, 12);
     config
 }

@@ -2,12 +2,11 @@
 
 use bytes::{BufMut, Bytes, BytesMut};
 use half::{f16, slice::HalfFloatSliceExt};
-use tricorn_core::HiddenCodec;
+use tricorn_core::{HiddenCodec, to_f16};
 
 use crate::WireError;
 
-const F16_MAX: f32 = 65504.0;
-/// Values converted at a time, through buffers that stay in the first-level cache.
+/// Values converted at a time, through a buffer that stays in the first-level cache.
 const BLOCK: usize = 256;
 
 /// Encodes `rows` x `hidden` values, row-major. What [`decode`] gives back equals the values after [`HiddenCodec::round`].
@@ -18,14 +17,12 @@ const BLOCK: usize = 256;
 pub fn encode(field: &'static str, codec: HiddenCodec, rows: usize, hidden: usize, values: &[f32]) -> Result<Bytes, WireError> {
     expect_length(field, codec, rows, hidden, values.len().saturating_mul(codec.bytes_per_value()))?;
     let mut bytes = BytesMut::with_capacity(values.len() * codec.bytes_per_value());
-    let mut saturated = [0.0_f32; BLOCK];
     let mut halves = [f16::ZERO; BLOCK];
     for block in values.chunks(BLOCK) {
         match codec {
             HiddenCodec::F16 => {
-                let (saturated, halves) = (&mut saturated[..block.len()], &mut halves[..block.len()]);
-                saturated.iter_mut().zip(block).for_each(|(to, from)| *to = from.clamp(-F16_MAX, F16_MAX));
-                halves.convert_from_f32_slice(saturated);
+                let halves = &mut halves[..block.len()];
+                to_f16(block, halves);
                 halves.iter().for_each(|half| bytes.put_u16_le(half.to_bits()));
             }
             HiddenCodec::F32 => block.iter().for_each(|&value| bytes.put_f32_le(value)),

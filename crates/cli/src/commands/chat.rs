@@ -1,6 +1,6 @@
 //! `tricorn chat`
 
-use super::open;
+use super::{local_middle, open};
 use crate::{
     args::ChatArgs,
     error::CliError,
@@ -9,7 +9,7 @@ use crate::{
 };
 use std::io::{self, BufRead, IsTerminal};
 use tricorn_device::{Chat, Conversation, Ends, Link, Prompter};
-use tricorn_model::{MiddlePart, source::BundlePart};
+use tricorn_model::source::BundlePart;
 
 pub(crate) fn run(args: &ChatArgs) -> Result<(), CliError> {
     let (source, split) = open(&args.model)?;
@@ -21,7 +21,7 @@ pub(crate) fn run(args: &ChatArgs) -> Result<(), CliError> {
             let runtime = generate::runtime()?;
             turns(args, &ends, &prompter, generate::remote(url, args.generate.deadline, &ends, &runtime))
         }
-        None => turns(args, &ends, &prompter, generate::local(MiddlePart::load(&source, split)?, &ends)),
+        None => turns(args, &ends, &prompter, generate::local(local_middle(&source, split)?, &ends)),
     }
 }
 
@@ -45,7 +45,10 @@ fn turns(args: &ChatArgs, ends: &Ends, prompter: &Prompter, link: impl Link) -> 
         let message = String::from_utf8(line).map_err(|_| CliError::NotUtf8)?;
         let message = message.trim();
         if message.is_empty() {
-            return Ok(());
+            if at_a_terminal {
+                return Ok(());
+            }
+            continue;
         }
         let tokens = chat.ask(prompter, message)?;
         let turn = generate::turn(&args.generate, ends, tokens)?;

@@ -10,10 +10,8 @@ use tricorn_model::{KvPool, MiddlePart, source::BundlePart};
 pub(crate) fn run(args: &CloudArgs) -> Result<(), CliError> {
     let (source, split) = open(&args.model)?;
     source.expect_part(BundlePart::Cloud, split)?;
-    let middle = MiddlePart::load(&source, split)?;
     let config = CloudConfig { max_sessions: args.max_sessions, ..CloudConfig::new(args.listen, source.config().context) };
     let served = Served { fingerprint: source.fingerprint(), split, layers: source.config().layers };
-    let weights = middle.bytes();
     let pool = KvPool::new(args.kv_memory.saturating_mul(1 << 20));
     let runtime = generate::runtime()?;
     let (stop, mut stopped) = mpsc::channel::<()>(1);
@@ -32,16 +30,21 @@ pub(crate) fn run(args: &CloudArgs) -> Result<(), CliError> {
         // The signal handler keeps the channel open for the life of the process.
         drop(stop);
     }
-    let cloud = Cloud::bind(config, PooledMiddle::new(middle, pool), served)?;
+    // The port first: that it is taken should not be learnt after gigabytes of weights.
+    let cloud = Cloud::bind(config, served)?;
     let address = cloud.local_addr();
+    let middle = MiddlePart::load(&source, split)?;
+    let weights = middle.bytes();
     if args.json {
         print_json(&serde_json::json!({
             "event": "ready", "address": address.to_string(), "fingerprint": source.fingerprint().to_hex(), "split": split.to_string(),
         }))?;
     } else {
+        let place =
+            if address.ip().is_unspecified() { format!("port {} of every address", address.port()) } else { format!("http://{address}") };
         let ranges = split.ranges(source.config().layers)?;
         ui::print(format!(
-            "ready on http://{address}: layers {}..{} of {}, model {}, {} of weights\n",
+            "ready on {place}: layers {}..{} of {}, model {}, {} of weights\n",
             ranges.middle.start,
             ranges.middle.end,
             source.config().layers,
@@ -49,7 +52,7 @@ pub(crate) fn run(args: &CloudArgs) -> Result<(), CliError> {
             ui::bytes(weights)
         ))?;
     }
-    runtime.block_on(cloud.serve(async move {
+    runtime.block_on(cloud.serve(PooledMiddle::new(middle, pool), async move {
         stopped.recv().await;
     }))?;
     Ok(())

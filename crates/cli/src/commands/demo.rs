@@ -1,6 +1,6 @@
 //! `tricorn demo`
 
-use super::print_json;
+use super::{print_json, utf8};
 use crate::{
     args::DemoArgs,
     bundled,
@@ -13,12 +13,18 @@ use std::{
     io::{self, BufRead, BufReader},
     path::Path,
     process::{Child, Command, Stdio},
+    sync::mpsc,
+    time::{Duration, Instant},
 };
-use tricorn_core::{ChunkPolicy, DraftPolicy, HiddenCodec, SamplingParams};
+use tricorn_core::{ChunkPolicy, HiddenCodec, SamplingParams};
 use tricorn_device::{Conversation, Ends, Prompter, Turn};
 use tricorn_model::{inspect::default_split, template::Message};
 
 const DEADLINE: f64 = 30.0;
+/// How long the cloud may take to get ready.
+const START_LIMIT: Duration = Duration::from_secs(30);
+/// How long it may take to stop before it is killed.
+const STOP_LIMIT: Duration = Duration::from_secs(5);
 
 /// The cloud's process, which ends with this value: it watches the pipe to its standard input.
 struct CloudProcess {
@@ -58,19 +64,27 @@ impl CloudProcess {
 impl Drop for CloudProcess {
     fn drop(&mut self) {
         drop(self.child.stdin.take());
-        // It stops by itself now; all that can fail is waiting for it.
-        drop(self.child.wait());
+        let asked = Instant::now();
+        while matches!(self.child.try_wait(), Ok(None)) {
+            if asked.elapsed() > STOP_LIMIT {
+                let _ = self.child.kill();
+            }
+            std::thread::sleep(Duration::from_millis(5));
+        }
     }
 }
 
 pub(crate) fn run(args: &DemoArgs) -> Result<(), CliError> {
-    let cloud = std::thread::spawn(CloudProcess::start);
+    let prompt = utf8(&args.prompt)?;
+    let (started, cloud) = mpsc::channel();
+    // Sending fails only when this side has given up waiting.
+    std::thread::spawn(move || drop(started.send(CloudProcess::start())));
     let source = bundled::open(Path::new(bundled::NAME))?;
     let split = default_split(&source)?;
     let prompter = Prompter::load(&source)?;
-    let tokens = prompter.chat(&[Message::new("user", args.prompt.as_str())])?;
+    let tokens = prompter.chat(&[Message::new("user", prompt)])?;
     let ends = Ends::load(&source, split, HiddenCodec::default(), true)?;
-    let cloud = cloud.join().map_err(|_| CliError::DemoCloud("its starter failed".to_owned()))??;
+    let cloud = cloud.recv_timeout(START_LIMIT).map_err(|_| CliError::DemoCloud(format!("not ready within {START_LIMIT:?}")))??;
     let colour = ui::shows_colour(&io::stdout());
     let layers = source.config().layers;
     let ranges = split.ranges(layers)?;
@@ -87,10 +101,15 @@ pub(crate) fn run(args: &DemoArgs) -> Result<(), CliError> {
         if colour {
             ui::print(format!("Tokens {} by this device and accepted are marked.\n", ui::drafted("drafted", colour)))?;
         }
-        ui::print(format!("\n{}\n\n", ui::faint(&format!("> {}", args.prompt), colour)))?;
+        ui::print(format!("\n{}\n\n", ui::faint(&format!("> {prompt}"), colour)))?;
     }
-    let draft = DraftPolicy { threshold: ends.drafter().map_or(0.6, |drafter| drafter.info().threshold), ..DraftPolicy::default() };
-    let turn = Turn { tokens, max_new_tokens: args.max_tokens, sampling: SamplingParams::greedy(), draft, chunk: ChunkPolicy::Whole };
+    let turn = Turn {
+        tokens,
+        max_new_tokens: args.max_tokens,
+        sampling: SamplingParams::greedy(),
+        draft: generate::draft_policy(&ends, None, None),
+        chunk: ChunkPolicy::Whole,
+    };
     let runtime = generate::runtime()?;
     let mut conversation = Conversation::open(&ends, generate::remote(&cloud.url, DEADLINE, &ends, &runtime))?;
     let show = if args.json { Show::Nothing } else { Show::Stream };
@@ -104,18 +123,15 @@ fn summarise(generated: &Generated) -> Result<(), CliError> {
     let tokens = report.token_ids.len();
     let per_token = |bytes: u64| bytes as f64 / tokens.max(1) as f64;
     let tbt = report.tbt_mean();
+    let between = if report.gaps.is_empty() {
+        "-".to_owned()
+    } else {
+        format!("{:.2} ms mean, {:.2} ms p99 ({:.0} tokens/s)", ms(tbt), ms(report.tbt_quantile(0.99)), 1.0 / tbt.as_secs_f64().max(1e-9))
+    };
     let rows = [
         ("tokens", format!("{tokens} ({} drafted here and accepted, {} drafted in all)", stats.accepted, stats.drafted)),
         ("time to first token", format!("{:.1} ms ({} prompt tokens)", ms(report.ttft), stats.prompt_tokens)),
-        (
-            "time between tokens",
-            format!(
-                "{:.2} ms mean, {:.2} ms p99 ({:.0} tokens/s)",
-                ms(tbt),
-                ms(report.tbt_quantile(0.99)),
-                1.0 / tbt.as_secs_f64().max(1e-9)
-            ),
-        ),
+        ("time between tokens", between),
         ("round trips", format!("{} ({:.2} tokens each)", stats.rounds, stats.accepted_per_round())),
         (
             "on the wire",

@@ -13,6 +13,9 @@ pub(crate) fn run(args: &InspectArgs) -> Result<(), CliError> {
     }
     let Inspection { layers, split: cut, .. } = &inspection;
     let ranges = split.ranges(*layers)?;
+    let device: Vec<String> =
+        [&ranges.input, &ranges.output].into_iter().filter(|part| !part.is_empty()).map(|part| format!("{part:?}")).collect();
+    let tied = if source.config().tied { " (the head is the embedding above)" } else { "" };
     let mut rows = vec![
         (
             "model",
@@ -23,10 +26,10 @@ pub(crate) fn run(args: &InspectArgs) -> Result<(), CliError> {
             "shape",
             format!("{layers} layers, hidden {}, vocabulary {}, context {}", inspection.hidden, inspection.vocab, inspection.context),
         ),
-        ("split", format!("{cut}: device {:?} and {:?}, cloud {:?}", ranges.input, ranges.output, ranges.middle)),
+        ("split", format!("{cut}: device {}, cloud {:?}", device.join(" and "), ranges.middle)),
         ("input part", ui::bytes(inspection.input_bytes)),
         ("middle part", ui::bytes(inspection.middle_bytes)),
-        ("output part", ui::bytes(inspection.output_bytes)),
+        ("output part", ui::bytes(inspection.output_bytes) + tied),
         (
             "KV cache a token",
             format!(
@@ -49,14 +52,13 @@ pub(crate) fn run(args: &InspectArgs) -> Result<(), CliError> {
     if let Some(bundle) = &inspection.bundle {
         rows.push(("bundle", format!("the {bundle}'s share only")));
     }
-    rows.push((
-        "drafter",
-        match &inspection.drafter {
-            Some(info) => {
-                format!("{} for split {}, trained on {} tokens, threshold {}", info.kind, info.split, info.trained_tokens, info.threshold)
-            }
-            None => "none; train one with `tricorn distill`".to_owned(),
-        },
-    ));
+    match &inspection.drafter {
+        Some(info) => rows.push((
+            "drafter",
+            format!("{} for split {}, trained on {} tokens, threshold {:.1}", info.kind, info.split, info.trained_tokens, info.threshold),
+        )),
+        None if inspection.bundle.is_none() => rows.push(("drafter", "none; train one with `tricorn distill`".to_owned())),
+        None => {}
+    }
     Ok(ui::print(ui::table(&rows))?)
 }

@@ -1,6 +1,6 @@
 //! `tricorn run`
 
-use super::{open, print_json};
+use super::{local_middle, open, print_json, utf8};
 use crate::{
     args::RunArgs,
     error::CliError,
@@ -9,10 +9,10 @@ use crate::{
 };
 use std::io::Read;
 use tricorn_device::{Conversation, Ends, Link, Prompter};
-use tricorn_model::{MiddlePart, source::BundlePart, template::Message};
+use tricorn_model::{source::BundlePart, template::Message};
 
 pub(crate) fn run(args: &RunArgs) -> Result<(), CliError> {
-    let prompt = read_prompt(&args.prompt)?;
+    let prompt = read_prompt(utf8(&args.prompt)?)?;
     let (source, split) = open(&args.model)?;
     source.expect_part(BundlePart::Device, split)?;
     let prompter = Prompter::load(&source)?;
@@ -23,7 +23,7 @@ pub(crate) fn run(args: &RunArgs) -> Result<(), CliError> {
             let runtime = generate::runtime()?;
             turn(args, &ends, &prompter, generate::remote(url, args.generate.deadline, &ends, &runtime), tokens)?
         }
-        None => turn(args, &ends, &prompter, generate::local(MiddlePart::load(&source, split)?, &ends), tokens)?,
+        None => turn(args, &ends, &prompter, generate::local(local_middle(&source, split)?, &ends), tokens)?,
     };
     if args.json {
         print_json(&generated.json())
@@ -46,5 +46,9 @@ fn read_prompt(prompt: &str) -> Result<String, CliError> {
     }
     let mut bytes = Vec::new();
     std::io::stdin().read_to_end(&mut bytes)?;
-    String::from_utf8(bytes).map_err(|_| CliError::NotUtf8)
+    let mut text = String::from_utf8(bytes).map_err(|_| CliError::NotUtf8)?;
+    // The newline that ends the last line belongs to the shell, not to the prompt.
+    let end = text.strip_suffix('\n').map_or(text.len(), |line| line.strip_suffix('\r').unwrap_or(line).len());
+    text.truncate(end);
+    Ok(text)
 }

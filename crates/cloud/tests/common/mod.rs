@@ -31,10 +31,10 @@ pub struct Running {
 }
 
 pub fn start(config: CloudConfig, toy: Toy) -> Running {
-    let cloud = Cloud::bind(config, toy, SERVED).unwrap();
+    let cloud = Cloud::bind(config, SERVED).unwrap();
     let addr = cloud.local_addr();
     let (stop, stopped) = oneshot::channel();
-    let served = tokio::spawn(cloud.serve(async {
+    let served = tokio::spawn(cloud.serve(toy, async {
         // A test that forgets about the cloud keeps it.
         if stopped.await.is_err() {
             std::future::pending::<()>().await;

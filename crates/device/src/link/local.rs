@@ -1,6 +1,6 @@
 //! The middle in this process: the reference.
 
-use super::{Answer, Link, LinkError, Traffic};
+use super::{Answer, Link, LinkError, Traffic, all_finite};
 use std::{collections::VecDeque, sync::Arc};
 use tricorn_core::{AppendHeader, HiddenCodec, SessionLimits};
 use tricorn_model::{KvCache, KvPool, MiddlePart, SeqRows};
@@ -39,6 +39,7 @@ impl Link for LocalLink {
         self.middle.forward(&mut [SeqRows { kv: &mut self.kv, pos: header.pos, rows: header.rows }], &mut x)?;
         let mut rows = x.split_off((header.rows - header.answer_rows()) * self.middle.hidden());
         self.codec.round(&mut rows);
+        all_finite(&rows, "middle layers")?;
         self.answers.push_back(Answer { header: header.answer(), rows });
         Ok(())
     }

@@ -85,7 +85,7 @@ impl RemoteLink {
         let mut downlink = response.into_inner();
         let first = downlink.message().await.map_err(|status| Attempt::Failed(describe(&status)))?;
         let first = first.ok_or_else(|| Attempt::Failed("the cloud closed the stream at once".to_owned()))?;
-        match Downlink::try_from(first).map_err(|error| Attempt::Final(error.into()))? {
+        match Downlink::try_from(first).map_err(|error| Attempt::Failed(error.to_string()))? {
             Downlink::Opened(Opened { limits, .. }) => Ok((Session { uplink, downlink }, limits)),
             Downlink::Failed(failure) if failure.code.is_transient() => Err(Attempt::Failed(failure.message)),
             Downlink::Failed(failure) => Err(Attempt::Final(failure.into())),
@@ -113,7 +113,9 @@ impl Link for RemoteLink {
         self.session = None;
         let started = Instant::now();
         let mut waits = self.config.backoff.waits();
-        for attempts in 1.. {
+        let mut attempts = 0;
+        loop {
+            attempts += 1;
             let opened = self.runtime.block_on(async { timeout(self.config.deadline, self.open()).await });
             let reason = match opened {
                 Ok(Ok((session, limits))) => {
@@ -131,7 +133,6 @@ impl Link for RemoteLink {
                 }
             }
         }
-        Err(LinkError::Lost("never tried".to_owned()))
     }
 
     fn send(&mut self, header: AppendHeader, rows: &[f32]) -> Result<(), LinkError> {
@@ -174,10 +175,16 @@ impl Link for RemoteLink {
                 Err(_) => return Err(self.lost(format!("no answer within {deadline:?}"))),
             };
             self.traffic.down += message.encoded_len() as u64;
-            match Downlink::try_from(message)? {
+            let answer = match Downlink::try_from(message) {
+                Ok(answer) => answer,
+                Err(error) => return Err(self.lost(error.to_string())),
+            };
+            match answer {
                 Downlink::Deep(deep) => {
-                    let rows = deep.decode(self.identity.codec, self.identity.hidden)?;
-                    return Ok(Answer { header: deep.header, rows });
+                    return match deep.decode(self.identity.codec, self.identity.hidden) {
+                        Ok(rows) => Ok(Answer { header: deep.header, rows }),
+                        Err(error) => Err(self.lost(error.to_string())),
+                    };
                 }
                 // What was accepted is still answered; the end of the stream follows.
                 Downlink::Drain => {}

@@ -113,7 +113,7 @@ impl Linear {
     /// As [`Linear::apply`], into `y`.
     pub(crate) fn apply_into(&self, x: &[f32], y: &mut [f32]) {
         let rows = x.len() / self.inputs;
-        debug_assert_eq!(y.len(), rows * self.outputs);
+        assert_eq!(y.len(), rows * self.outputs, "the output must hold a row for each input row");
         let target = Target { y: y.as_mut_ptr(), stride: self.outputs, rows };
         let panels = self.outputs.div_ceil(PANEL);
         let work = rows * self.inputs * self.outputs;
@@ -185,6 +185,7 @@ impl Linear {
 
     #[inline(always)]
     fn accumulate<const R: usize, const P: usize>(&self, panel: usize, x: &[f32], out: &mut [[[f32; PANEL]; P]; TILE]) {
+        assert!(x.len() >= R * self.inputs);
         match &self.panels {
             Panels::F32(packed) => {
                 let size = self.inputs * PANEL;
