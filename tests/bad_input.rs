@@ -328,3 +328,32 @@ fn noise_on_the_port_hurts_nobody() {
     let report = report.unwrap();
     assert_eq!((report.token_ids, report.stats.lost_connections), (reference.token_ids, 0));
 }
+
+#[test]
+fn weights_that_are_not_numbers_are_refused_in_every_mode() {
+    let nan_in = |tensor: &str| {
+        let model = llama_but(|_| {});
+        let path = model.file("model.safetensors");
+        let mut bytes = fs::read(&path).unwrap();
+        let header = u64::from_le_bytes(bytes[..8].try_into().unwrap()) as usize;
+        let info: serde_json::Value = serde_json::from_slice(&bytes[8..8 + header]).unwrap();
+        let at = 8 + header + info[tensor]["data_offsets"][0].as_u64().unwrap() as usize;
+        bytes[at..at + 4].copy_from_slice(&f32::NAN.to_le_bytes());
+        fs::write(path, bytes).unwrap();
+        model
+    };
+    let first = nan_in("model.layers.0.input_layernorm.weight");
+    refused(local(first.path(), &["--split", "1:0", "hello"]), 1, &["first layers", "not numbers", "download it again"]);
+    let middle = nan_in("model.layers.2.input_layernorm.weight");
+    refused(local(middle.path(), &["--split", "1:0", "hello"]), 1, &["middle layers", "not numbers", "download it again"]);
+}
+
+#[test]
+fn mistakes_on_the_command_line_are_one_line() {
+    let demo = || Path::new("demo");
+    refused(local(demo(), &["--threads", "1000000", "hello"]), 2, &["--threads", "1024"]);
+    refused(local(demo(), &["--chunk", "0", "hello"]), 2, &["--chunk", "whole"]);
+    refused(["cloud", "--model", "demo", "--listen", "localhost:7070"], 2, &["write IP:PORT"]);
+    refused(["cloud", "--model", "demo", "--max-sessions", "0"], 2, &["max_sessions", "at least 1"]);
+    refused(["run", "--model", "demo", "hello"], 2, &["--cloud", "--help"]);
+}

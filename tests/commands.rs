@@ -155,13 +155,13 @@ fn bundles_work_with_each_other_and_for_their_own_side_only() {
     assert!(from_bundles["accepted"].as_u64() > Some(0), "the drafter came along: {from_bundles}");
 
     let refused = run(["cloud", "--model", text(&device), "--listen", "127.0.0.1:0"]);
-    assert!(refused.error(1).contains("this is a device bundle for split 2:1; use the cloud bundle"), "{refused:?}");
+    assert!(refused.error(2).contains("this is a device bundle for split 2:1; use the cloud bundle"), "{refused:?}");
     let refused = run(["run", "--model", text(&cloud), "--cloud", &running.url(), "hello"]);
-    assert!(refused.error(1).contains("this is a cloud bundle for split 2:1; use the device bundle"), "{refused:?}");
+    assert!(refused.error(2).contains("this is a cloud bundle for split 2:1; use the device bundle"), "{refused:?}");
     let refused = run(["run", "--model", text(&device), "--local", "hello"]);
-    assert!(refused.error(1).contains("bundle"), "{refused:?}");
+    assert!(refused.error(2).contains("a device bundle has no middle layers"), "{refused:?}");
     let refused = run(["run", "--model", text(&device), "--split", "1:1", "--cloud", &running.url(), "hello"]);
-    assert!(refused.error(1).contains("for split 2:1"), "{refused:?}");
+    assert!(refused.error(2).contains("for split 2:1"), "{refused:?}");
     let refused = run(["pack", "--model", text(&device), "--out", text(&out.file("again"))]);
     assert!(refused.error(1).contains("cannot be packed again"), "{refused:?}");
     let refused = run(["pack", "--model", text(model.path()), "--out", text(out.path())]);

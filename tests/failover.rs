@@ -166,3 +166,20 @@ fn a_cloud_that_never_was_is_one_line() {
         assert!(line.contains(part), "{line}");
     }
 }
+
+#[test]
+fn a_cloud_that_fails_at_the_same_place_each_time_is_given_up() {
+    let model = model("1:0");
+    // Room for the first blocks of a sequence and no more: replays succeed, the text never gets further.
+    let cloud = Cloud::start_with(model.path(), "1:0", 0, &["--kv-memory", "0"]);
+    let device = Device::load(model.path(), "1:0", HiddenCodec::F16);
+    let mut conversation = device.remote(&cloud.url());
+    let mut losses = 0;
+    let turn = Turn { chunk: ChunkPolicy::Fixed(7), ..greedy(device.prompt("The hat told the cloud a story."), 40) };
+    let ended = conversation.turn(turn, &mut |event| {
+        losses += usize::from(event == Event::Reconnecting);
+        ControlFlow::Continue(())
+    });
+    assert!(matches!(ended, Err(DeviceError::Link(LinkError::KeepsFailing { .. }))), "{ended:?}");
+    assert!(losses < 10, "{losses} reconnections");
+}

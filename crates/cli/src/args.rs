@@ -174,14 +174,17 @@ pub(crate) struct DistillArgs {
     #[command(flatten)]
     pub(crate) model: ModelArgs,
     /// Texts to learn from: one JSON object a line with the fields `prompt` and `response`
-    #[arg(long, value_name = "FILE")]
-    pub(crate) data: PathBuf,
+    #[arg(long, value_name = "FILE", required_unless_present = "measure")]
+    pub(crate) data: Option<PathBuf>,
     /// Held-out texts, in the same form; their prompts measure the accepted length
     #[arg(long, value_name = "FILE")]
     pub(crate) valid: PathBuf,
     /// Folder for drafter, checkpoint, history and plot
-    #[arg(long, value_name = "DIR")]
-    pub(crate) out: PathBuf,
+    #[arg(long, value_name = "DIR", required_unless_present = "measure")]
+    pub(crate) out: Option<PathBuf>,
+    /// Train nothing: measure the drafter beside the model on the prompts of --valid
+    #[arg(long, conflicts_with_all = ["data", "out", "resume"])]
+    pub(crate) measure: bool,
     /// Stop after so many minutes [default: 30, unless --tokens or --steps is given]
     #[arg(long, value_name = "N")]
     pub(crate) minutes: Option<f64>,
@@ -195,18 +198,18 @@ pub(crate) struct DistillArgs {
     #[arg(long, value_name = "N")]
     pub(crate) stop_when_flat: Option<usize>,
     /// Share of the training texts whose response the model writes itself, as it will when drafts are judged
-    #[arg(long, value_name = "SHARE", default_value_t = 0.0)]
+    #[arg(long, value_name = "SHARE", default_value_t = 0.9)]
     pub(crate) own_text: f64,
     /// Tokens a batch
-    #[arg(long, value_name = "N", default_value_t = 4096)]
+    #[arg(long, value_name = "N", default_value_t = 2048)]
     pub(crate) batch_tokens: usize,
     /// Tokens after which a text is cut [default: 512, or the model's context if that is less]
     #[arg(long, value_name = "N")]
     pub(crate) context: Option<usize>,
     /// Peak learning rate
-    #[arg(long, value_name = "RATE", default_value_t = 2e-3)]
+    #[arg(long, value_name = "RATE", default_value_t = 0.02)]
     pub(crate) learning_rate: f64,
-    /// Weight of the cross-entropy beside SmoothL1
+    /// Weight of the cross-entropy beside SmoothL1: 0.1 as in HAT; small models gain from more
     #[arg(long, value_name = "W", default_value_t = 0.1)]
     pub(crate) ce_weight: f64,
     /// Seed of the order of texts and of the first weights
@@ -224,6 +227,9 @@ pub(crate) struct DistillArgs {
     /// Most drafts in a round when measuring
     #[arg(long, value_name = "N", default_value_t = 8)]
     pub(crate) max_draft: usize,
+    /// Time of one draft over the time of a verification round, for choosing the threshold [default: measured here, without any link]
+    #[arg(long, value_name = "RATIO")]
+    pub(crate) draft_cost: Option<f64>,
     /// Go on from the checkpoint in --out
     #[arg(long)]
     pub(crate) resume: bool,

@@ -27,6 +27,8 @@ pub(crate) enum CliError {
     NoModel(PathBuf),
     #[error("the prompt is not UTF-8 text; convert it first, for example with iconv")]
     NotUtf8,
+    #[error("there is no drafter beside the model; train one with `tricorn distill`")]
+    NoDrafter,
     #[error("cannot start: {0}")]
     Start(std::io::Error),
     #[error("standard input or output failed: {0}")]

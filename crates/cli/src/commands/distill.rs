@@ -11,7 +11,8 @@ use std::{
     },
     time::Duration,
 };
-use tricorn_train::{Budget, DistillConfig, Event, HeldOutConfig, HeldOutReport, StepReport, distill};
+use tricorn_model::Drafter;
+use tricorn_train::{Budget, DistillConfig, Event, HeldOutConfig, HeldOutReport, StepReport, distill, measure};
 
 /// Minutes of training where no budget is given.
 const DEFAULT_MINUTES: f64 = 30.0;
@@ -20,6 +21,17 @@ const DEFAULT_CONTEXT: usize = 512;
 
 pub(crate) fn run(args: &DistillArgs) -> Result<(), CliError> {
     let (source, split) = open(&args.model)?;
+    let stop = Arc::new(AtomicBool::new(false));
+    let on_signal = Arc::clone(&stop);
+    ctrlc::set_handler(move || on_signal.store(true, Ordering::Relaxed))?;
+    let held_out =
+        HeldOutConfig { prompts: args.eval_prompts, new_tokens: args.eval_tokens, max_draft: args.max_draft, draft_cost: args.draft_cost };
+    // clap lets the two be absent only together with --measure.
+    let (Some(data), Some(out)) = (&args.data, &args.out) else {
+        let drafter = Drafter::load(&source, split)?.ok_or(CliError::NoDrafter)?;
+        let report = measure(&source, &drafter, split, &args.valid, &held_out, &stop)?;
+        return if args.json { print_json(&report) } else { Ok(ui::print(curve(&report))?) };
+    };
     let unlimited = args.minutes.is_none() && args.tokens.is_none() && args.steps.is_none();
     let config = DistillConfig {
         split,
@@ -31,14 +43,11 @@ pub(crate) fn run(args: &DistillArgs) -> Result<(), CliError> {
         seed: args.seed,
         own_text: args.own_text,
         eval_every: args.eval_every,
-        held_out: HeldOutConfig { prompts: args.eval_prompts, new_tokens: args.eval_tokens, max_draft: args.max_draft, draft_cost: None },
+        held_out,
         stop_when_flat: args.stop_when_flat,
         resume: args.resume,
-        ..DistillConfig::new(args.data.clone(), args.valid.clone(), args.out.clone())
+        ..DistillConfig::new(data.clone(), args.valid.clone(), out.clone())
     };
-    let stop = Arc::new(AtomicBool::new(false));
-    let on_signal = Arc::clone(&stop);
-    ctrlc::set_handler(move || on_signal.store(true, Ordering::Relaxed))?;
     let mut view = View::new(args.json);
     let outcome = distill(&source, &config, &stop, &mut |event| view.show(event));
     view.bar.finish_and_clear();
@@ -46,14 +55,14 @@ pub(crate) fn run(args: &DistillArgs) -> Result<(), CliError> {
     if args.json {
         return print_json(&json!({
             "event": "end", "reason": format!("{:?}", outcome.end).to_lowercase(), "steps": outcome.steps, "tokens": outcome.tokens,
-            "out": args.out, "report": outcome.report,
+            "out": out, "report": outcome.report,
         }));
     }
     match outcome.report {
         Some(report) => ui::print(curve(&report))?,
         None => ui::print(format!("stopped after {} tokens; go on with the same command and --resume\n", outcome.tokens))?,
     }
-    Ok(ui::print(format!("drafter, history and plot are in {}\n", args.out.display()))?)
+    Ok(ui::print(format!("drafter, history and plot are in {}\n", out.display()))?)
 }
 
 /// A progress bar for people, lines of JSON for programs.
