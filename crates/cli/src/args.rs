@@ -1,6 +1,6 @@
 //! Every command and flag, with the help that explains it.
 
-use clap::{ArgGroup, Args as ClapArgs, Parser, Subcommand};
+use clap::{Args as ClapArgs, Parser, Subcommand};
 use std::{
     ffi::OsString,
     net::{IpAddr, Ipv4Addr, SocketAddr},
@@ -55,6 +55,18 @@ pub(crate) struct ModelArgs {
     pub(crate) threads: Option<u16>,
 }
 
+/// Where the middle layers run.
+#[derive(Debug, ClapArgs)]
+#[group(required = true, multiple = false)]
+pub(crate) struct MiddleArgs {
+    /// The cloud that runs the middle layers
+    #[arg(long, value_name = "URL")]
+    pub(crate) cloud: Option<String>,
+    /// Run the middle layers here too: the reference for what any cloud must answer
+    #[arg(long)]
+    pub(crate) local: bool,
+}
+
 /// How text is generated. None of these but the sampling changes the text.
 #[derive(Debug, ClapArgs)]
 pub(crate) struct GenerateArgs {
@@ -101,7 +113,7 @@ pub(crate) struct DemoArgs {
 }
 
 #[derive(Debug, ClapArgs)]
-#[command(group = ArgGroup::new("middle").required(true).args(["cloud", "local"]), after_help = "\
+#[command(after_help = "\
 Examples:
   tricorn run --model demo --local 'A dragon who is afraid of fire.'
   tricorn run --model demo --cloud http://127.0.0.1:7070 --json 'A lost letter.'
@@ -109,12 +121,8 @@ Examples:
 pub(crate) struct RunArgs {
     #[command(flatten)]
     pub(crate) model: ModelArgs,
-    /// The cloud that runs the middle layers
-    #[arg(long, value_name = "URL")]
-    pub(crate) cloud: Option<String>,
-    /// Run the middle layers here too: the reference for what any cloud must answer
-    #[arg(long)]
-    pub(crate) local: bool,
+    #[command(flatten)]
+    pub(crate) middle: MiddleArgs,
     #[command(flatten)]
     pub(crate) generate: GenerateArgs,
     /// Take the prompt as it is, without the model's chat template
@@ -128,16 +136,11 @@ pub(crate) struct RunArgs {
 }
 
 #[derive(Debug, ClapArgs)]
-#[command(group = ArgGroup::new("middle").required(true).args(["cloud", "local"]))]
 pub(crate) struct ChatArgs {
     #[command(flatten)]
     pub(crate) model: ModelArgs,
-    /// The cloud that runs the middle layers
-    #[arg(long, value_name = "URL")]
-    pub(crate) cloud: Option<String>,
-    /// Run the middle layers here too
-    #[arg(long)]
-    pub(crate) local: bool,
+    #[command(flatten)]
+    pub(crate) middle: MiddleArgs,
     #[command(flatten)]
     pub(crate) generate: GenerateArgs,
 }

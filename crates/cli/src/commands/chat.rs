@@ -16,7 +16,7 @@ pub(crate) fn run(args: &ChatArgs) -> Result<(), CliError> {
     source.expect_part(BundlePart::Device, split)?;
     let prompter = Prompter::load(&source)?;
     let ends = Ends::load(&source, split, args.generate.codec, !args.generate.no_draft)?;
-    match &args.cloud {
+    match &args.middle.cloud {
         Some(url) => {
             let runtime = generate::runtime()?;
             turns(args, &ends, &prompter, generate::remote(url, args.generate.deadline, &ends, &runtime))

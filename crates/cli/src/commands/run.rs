@@ -18,7 +18,7 @@ pub(crate) fn run(args: &RunArgs) -> Result<(), CliError> {
     let prompter = Prompter::load(&source)?;
     let tokens = if args.raw { prompter.raw(&prompt)? } else { prompter.chat(&[Message::new("user", prompt)])? };
     let ends = Ends::load(&source, split, args.generate.codec, !args.generate.no_draft)?;
-    let generated = match &args.cloud {
+    let generated = match &args.middle.cloud {
         Some(url) => {
             let runtime = generate::runtime()?;
             turn(args, &ends, &prompter, generate::remote(url, args.generate.deadline, &ends, &runtime), tokens)?
