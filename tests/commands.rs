@@ -90,6 +90,7 @@ fn demo_works_from_any_folder_and_leaves_nothing_behind() {
     let json = running.finish().json();
     check_turn(&json);
     assert!(json["bytes_up"].as_u64() > Some(0), "{json}");
+    assert!(json["accepted"].as_u64() > Some(0), "{json}");
     assert!(!Running::group_is_alive(group), "a process of the demo is left");
     // The text is the model's.
     let device = Device::load(&demo(), "2:0", HiddenCodec::F16);

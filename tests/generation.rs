@@ -189,9 +189,7 @@ fn greedy_text_is_that_of_transformers() {
 
 /// The demo model with a drafter that hands on the shallow row, which its head sometimes reads right.
 fn demo_with_a_drafter() -> TempDir {
-    let model = support::copy_dir(&demo());
-    support::write_drafter(model.path(), "2:0", 0.0);
-    model
+    support::copy_dir(&demo())
 }
 
 fn stories(codec: HiddenCodec, chosen: impl Fn(&Turn) -> bool) {

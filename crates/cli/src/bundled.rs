@@ -10,8 +10,15 @@ macro_rules! files {
     };
 }
 
-static FILES: &[(&str, &[u8])] =
-    files!["config.json", "generation_config.json", "model.safetensors", "tokenizer.json", "tokenizer_config.json",];
+static FILES: &[(&str, &[u8])] = files![
+    "config.json",
+    "generation_config.json",
+    "model.safetensors",
+    "tokenizer.json",
+    "tokenizer_config.json",
+    "drafter.json",
+    "drafter.safetensors"
+];
 
 /// What `--model` calls it. A directory of this name is meant when the path says so: `./demo`.
 pub(crate) const NAME: &str = "demo";
