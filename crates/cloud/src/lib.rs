@@ -1,7 +1,7 @@
 //! Tricorn's middle: scheduler loop, sessions and gRPC server.
 //!
 //! [`Cloud`] is the server: [`Cloud::bind`], then [`Cloud::serve`]. It runs any [`MiddleModel`]; [`PooledMiddle`] is a real model's middle
-//! layers. Per stream, one task checks what the device sends; one thread, the scheduler, owns the model and every KV cache, batches what has
+//! layers. Per stream, one task checks what the device sends; one more, the scheduler, owns the model and every KV cache, batches what has
 //! arrived and puts the answers into bounded outboxes, so that no device can hold up another.
 
 mod config;

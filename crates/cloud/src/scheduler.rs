@@ -1,4 +1,4 @@
-//! The one thread that owns the model and every session's KV cache.
+//! The one task that owns the model and every session's KV cache.
 
 use std::{
     any::Any,
@@ -8,7 +8,11 @@ use std::{
     time::{Duration, Instant},
 };
 
-use tokio::sync::mpsc;
+use tokio::{
+    runtime::{Handle, RuntimeFlavor},
+    sync::mpsc,
+    task::{block_in_place, yield_now},
+};
 use tricorn_core::{Admission, AppendError, AppendHeader, Candidate, CloudSession, HiddenCodec, SessionLimits, Work, choose_batch};
 use tricorn_wire::{Deep, Downlink, ErrorCode, Failure, Timing};
 
@@ -55,6 +59,8 @@ pub(crate) struct Scheduler<M: MiddleModel> {
     arrivals: u64,
     draining: bool,
     x: Vec<f32>,
+    /// How long a row took in the batch before.
+    row_time: Duration,
 }
 
 struct Session<Kv> {
@@ -93,15 +99,15 @@ struct Member {
 
 impl<M: MiddleModel> Scheduler<M> {
     pub(crate) fn new(model: M, commands: mpsc::Receiver<Command>, batch_rows: usize, load: Arc<LoadGauge>) -> Self {
-        Self { model, commands, batch_rows, load, sessions: BTreeMap::new(), arrivals: 0, draining: false, x: Vec::new() }
+        Self { model, commands, batch_rows, load, sessions: BTreeMap::new(), arrivals: 0, draining: false, x: Vec::new(), row_time: QUICK }
     }
 
     /// Runs until it is drained or nobody can send commands any more.
     ///
     /// # Errors
     /// What the model said when it panicked. Every session has then been told.
-    pub(crate) fn run(mut self) -> Result<(), String> {
-        let outcome = catch_unwind(AssertUnwindSafe(|| self.serve())).map_err(panic_message);
+    pub(crate) async fn run(mut self) -> Result<(), String> {
+        let outcome = self.serve().await;
         let failure = |code, text: &str| Some(Failure { code, message: text.to_owned() });
         for session in self.sessions.into_values() {
             session.outbox.end(match &outcome {
@@ -112,22 +118,24 @@ impl<M: MiddleModel> Scheduler<M> {
         outcome
     }
 
-    fn serve(&mut self) {
+    async fn serve(&mut self) -> Result<(), String> {
         loop {
             if !self.has_work() {
-                match self.commands.blocking_recv() {
+                match self.commands.recv().await {
                     Some(command) => self.handle(command),
-                    None => return,
+                    None => return Ok(()),
                 }
             }
             self.handle_arrived();
-            self.step();
+            catch_unwind(AssertUnwindSafe(|| self.step())).map_err(panic_message)?;
             if self.draining {
                 self.end_the_answered();
                 if self.sessions.is_empty() {
-                    return;
+                    return Ok(());
                 }
             }
+            // The streams' tasks, which may well wait for this thread, send what was computed.
+            yield_now().await;
         }
     }
 
@@ -227,8 +235,14 @@ impl<M: MiddleModel> Scheduler<M> {
             self.x.extend_from_slice(&rows.values);
             entries.push(BatchEntry { kv: &mut session.kv, pos: header.pos, rows: header.rows });
         }
-        let computed = if entries.is_empty() { Ok(()) } else { self.model.forward(&mut entries, &mut self.x).map_err(|e| e.to_string()) };
+        let rows = entries.iter().map(|entry| entry.rows).sum::<usize>();
+        let expected = self.row_time.saturating_mul(rows.try_into().unwrap_or(u32::MAX));
+        let computed = match entries.is_empty() {
+            true => Ok(()),
+            false => on_this_thread(expected, || self.model.forward(&mut entries, &mut self.x)).map_err(|error| error.to_string()),
+        };
         let compute = start.elapsed();
+        self.row_time = compute / u32::try_from(rows.max(1)).unwrap_or(u32::MAX);
 
         failed.into_iter().for_each(|(id, failure)| self.fail(id, failure));
         // What the devices said meanwhile comes first: it may make an answer stale, and spare it the way.
@@ -277,6 +291,15 @@ impl<M: MiddleModel> Scheduler<M> {
             }
         }
     }
+}
+
+/// A batch that is expected to take no longer than this runs where it is: another thread would be woken for less than it costs to wake it.
+const QUICK: Duration = Duration::from_millis(5);
+
+/// Runs a batch on this thread of the runtime. A thread of the scheduler's own would cost two wake-ups a round trip, each of which takes as
+/// long as a layer or two of a small model. While a batch runs that is not quick, another thread serves the streams.
+fn on_this_thread<T>(expected: Duration, compute: impl FnOnce() -> T) -> T {
+    if expected > QUICK && Handle::current().runtime_flavor() == RuntimeFlavor::MultiThread { block_in_place(compute) } else { compute() }
 }
 
 pub(crate) fn shutting_down() -> Failure {

@@ -7,12 +7,12 @@ use std::{
         Arc,
         atomic::{AtomicBool, AtomicU64, Ordering},
     },
-    thread,
     time::Duration,
 };
 
 use tokio::{
     sync::{mpsc, oneshot},
+    task::JoinError,
     time::timeout,
 };
 use tricorn_core::{Fingerprint, HiddenCodec, Split};
@@ -84,7 +84,7 @@ impl Cloud {
         let (commands, received) = mpsc::channel(COMMANDS);
         let load = LoadGauge::new(config.max_sessions);
         let hidden = model.hidden();
-        let mut scheduler = start(Scheduler::new(model, received, config.batch_rows, Arc::clone(&load)))?;
+        let mut scheduler = tokio::spawn(Scheduler::new(model, received, config.batch_rows, Arc::clone(&load)).run());
 
         let shared = Arc::new(Shared {
             served,
@@ -133,22 +133,10 @@ impl Cloud {
     }
 }
 
-fn start<M: MiddleModel>(scheduler: Scheduler<M>) -> Result<oneshot::Receiver<Result<(), String>>, CloudError> {
-    let (ended, outcome) = oneshot::channel();
-    thread::Builder::new()
-        .name("tricorn-scheduler".to_owned())
-        .spawn(move || {
-            // Nobody listens when `serve` was dropped.
-            let _ = ended.send(scheduler.run());
-        })
-        .map_err(CloudError::Start)?;
-    Ok(outcome)
-}
-
-fn scheduler_outcome(ended: Result<Result<(), String>, oneshot::error::RecvError>) -> Result<(), CloudError> {
+fn scheduler_outcome(ended: Result<Result<(), String>, JoinError>) -> Result<(), CloudError> {
     match ended {
         Ok(Ok(())) => Ok(()),
         Ok(Err(message)) => Err(CloudError::Scheduler(message)),
-        Err(_) => Err(CloudError::Scheduler("its thread is gone".to_owned())),
+        Err(_) => Err(CloudError::Scheduler("its task is gone".to_owned())),
     }
 }

@@ -1,11 +1,14 @@
 //! `tricorn cloud`
 
 use super::{open, print_json};
-use crate::{args::CloudArgs, error::CliError, generate, ui};
+use crate::{args::CloudArgs, error::CliError, ui};
 use std::io::Read;
 use tokio::sync::mpsc;
 use tricorn_cloud::{Cloud, CloudConfig, PooledMiddle, Served};
 use tricorn_model::{KvPool, MiddlePart, source::BundlePart};
+
+/// Threads that serve streams and run small batches; for others the runtime adds one, and the model computes on threads of its own.
+const WORKERS: usize = 1;
 
 pub(crate) fn run(args: &CloudArgs) -> Result<(), CliError> {
     let (source, split) = open(&args.model)?;
@@ -13,7 +16,7 @@ pub(crate) fn run(args: &CloudArgs) -> Result<(), CliError> {
     let config = CloudConfig { max_sessions: args.max_sessions, ..CloudConfig::new(args.listen, source.config().context) };
     let served = Served { fingerprint: source.fingerprint(), split, layers: source.config().layers };
     let pool = KvPool::new(args.kv_memory.saturating_mul(1 << 20));
-    let runtime = generate::runtime()?;
+    let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(WORKERS).enable_all().build().map_err(CliError::Start)?;
     let (stop, mut stopped) = mpsc::channel::<()>(1);
     let on_signal = stop.clone();
     // Sending fails only when the cloud is stopping already.
