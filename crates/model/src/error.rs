@@ -173,7 +173,7 @@ pub enum ModelError {
         problem: String,
     },
     /// The drafter beside the model was made for something else.
-    #[error("the drafter is for {found}, not for {expected}; train one with `tricorn distill`, or run without drafts")]
+    #[error("the drafter is for {found}, not for {expected}; train one with `tricorn distill`, or add --no-draft")]
     WrongDrafter {
         /// What it was made for.
         found: String,

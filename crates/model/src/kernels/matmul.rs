@@ -321,7 +321,7 @@ mod avx512 {
         store(&sums, out);
     }
 
-    /// As [`f32`], over pairs of bf16.
+    /// As [`f32()`], over pairs of bf16.
     ///
     /// # Safety
     /// The processor must have AVX-512F; `weights` must hold `P * inputs * 16` pairs and `x` `R * inputs` values.
