@@ -296,8 +296,8 @@ impl<M: MiddleModel> Scheduler<M> {
 /// A batch that is expected to take no longer than this runs where it is: another thread would be woken for less than it costs to wake it.
 const QUICK: Duration = Duration::from_millis(5);
 
-/// Runs a batch on this thread of the runtime. A thread of the scheduler's own would cost two wake-ups a round trip, each of which takes as
-/// long as a layer or two of a small model. While a batch runs that is not quick, another thread serves the streams.
+/// Runs a batch on this thread of the runtime. A thread of the scheduler's own would cost two wake-ups a round trip, together about as long
+/// as a layer of a small model takes. While a batch runs that is not quick, another thread serves the streams.
 fn on_this_thread<T>(expected: Duration, compute: impl FnOnce() -> T) -> T {
     if expected > QUICK && Handle::current().runtime_flavor() == RuntimeFlavor::MultiThread { block_in_place(compute) } else { compute() }
 }

@@ -47,12 +47,6 @@ impl Ends {
         })
     }
 
-    /// Whether there is a drafter.
-    #[must_use]
-    pub fn can_draft(&self) -> bool {
-        self.drafter.is_some()
-    }
-
     /// The drafter, where there is one.
     #[must_use]
     pub fn drafter(&self) -> Option<&Drafter> {

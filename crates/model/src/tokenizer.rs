@@ -60,12 +60,6 @@ impl TextTokenizer {
         TextStream::after(self.clone(), context)
     }
 
-    /// The id of a token by its exact text, such as `</s>`.
-    #[must_use]
-    pub fn token_id(&self, token: &str) -> Option<u32> {
-        self.inner.token_to_id(token)
-    }
-
     /// One more than the highest token id.
     #[must_use]
     pub fn vocab_size(&self) -> usize {

@@ -263,11 +263,6 @@ impl DeviceSession {
         self.epoch
     }
 
-    /// Whether there is a connection, as last reported.
-    #[must_use]
-    pub fn is_connected(&self) -> bool {
-        self.connected
-    }
     fn next_action(&self) -> Action {
         let Some(turn) = &self.turn else {
             return Action::Wait;
