@@ -120,14 +120,20 @@ impl<M: MiddleModel> Scheduler<M> {
 
     async fn serve(&mut self) -> Result<(), String> {
         loop {
-            if !self.has_work() {
-                match self.commands.recv().await {
-                    Some(command) => self.handle(command),
+            let command = match self.has_work() {
+                true => None,
+                false => match self.commands.recv().await {
+                    Some(command) => Some(command),
                     None => return Ok(()),
-                }
-            }
-            self.handle_arrived();
-            catch_unwind(AssertUnwindSafe(|| self.step())).map_err(panic_message)?;
+                },
+            };
+            // The model may panic wherever it is called: for a new session's cache as well as for a batch.
+            let round = AssertUnwindSafe(|| {
+                command.into_iter().for_each(|command| self.handle(command));
+                self.handle_arrived();
+                self.step();
+            });
+            catch_unwind(round).map_err(panic_message)?;
             if self.draining {
                 self.end_the_answered();
                 if self.sessions.is_empty() {
@@ -242,7 +248,9 @@ impl<M: MiddleModel> Scheduler<M> {
             false => on_this_thread(expected, || self.model.forward(&mut entries, &mut self.x)).map_err(|error| error.to_string()),
         };
         let compute = start.elapsed();
-        self.row_time = compute / u32::try_from(rows.max(1)).unwrap_or(u32::MAX);
+        if rows > 0 {
+            self.row_time = compute / u32::try_from(rows).unwrap_or(u32::MAX);
+        }
 
         failed.into_iter().for_each(|(id, failure)| self.fail(id, failure));
         // What the devices said meanwhile comes first: it may make an answer stale, and spare it the way.

@@ -5,7 +5,7 @@ mod common;
 
 use std::{net::SocketAddr, time::Duration};
 
-use common::{Device, Gate, HIDDEN, LIMITS, POISON, Running, SERVED, Toy, append, config, connect, good_open, start};
+use common::{Device, Gate, HIDDEN, LIMITS, POISON, POISON_CONTEXT, Running, SERVED, Toy, append, config, connect, good_open, start};
 use tonic::transport::Endpoint;
 use tricorn_cloud::{Cloud, CloudError};
 use tricorn_core::{AppendHeader, Fingerprint, HiddenCodec, Split};
@@ -258,6 +258,17 @@ async fn a_model_that_panics_ends_the_cloud_and_tells_everybody() {
     poison[0] = POISON;
     device.append(append(0, 0, 2), &poison).await;
     assert_eq!(device.failure().await.code, ErrorCode::Internal);
+    assert_eq!(bystander.failure().await.code, ErrorCode::Internal);
+    let error = cloud.ended().await.unwrap_err();
+    assert!(matches!(&error, CloudError::Scheduler(text) if text.contains("poisoned")), "{error}");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn so_does_one_that_panics_between_batches() {
+    let (cloud, mut bystander, _) = scene().await;
+    let mut device = Device::dial(cloud.addr).await;
+    // The cloud may say Opened before its model is asked for a cache.
+    let _ = device.open(Open { context: Some(POISON_CONTEXT), ..good_open() }).await;
     assert_eq!(bystander.failure().await.code, ErrorCode::Internal);
     let error = cloud.ended().await.unwrap_err();
     assert!(matches!(&error, CloudError::Scheduler(text) if text.contains("poisoned")), "{error}");

@@ -11,7 +11,7 @@ use tricorn_cloud::{Cloud, CloudConfig, CloudError, Served};
 use tricorn_core::{AppendHeader, AppendKind, Fingerprint, SessionLimits, Split, Want};
 
 pub use device::{Device, connect, dial, good_open};
-pub use toy::{Gate, POISON, Toy};
+pub use toy::{Gate, POISON, POISON_CONTEXT, Toy};
 
 pub const HIDDEN: usize = 8;
 pub const SERVED: Served = Served { fingerprint: Fingerprint([7; 32]), split: Split { input_layers: 2, output_layers: 1 }, layers: 6 };

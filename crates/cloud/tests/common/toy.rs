@@ -6,6 +6,8 @@ use tricorn_cloud::{BatchEntry, MiddleModel};
 
 /// A first value at which the toy panics.
 pub const POISON: f32 = 666.0;
+/// A context for which the toy panics.
+pub const POISON_CONTEXT: usize = 13;
 
 /// A door that the toy goes through before each forward pass.
 #[derive(Default)]
@@ -79,7 +81,8 @@ impl MiddleModel for Toy {
         self.hidden
     }
 
-    fn new_kv(&self, _: usize) -> Vec<f32> {
+    fn new_kv(&self, context: usize) -> Vec<f32> {
+        assert_ne!(context, POISON_CONTEXT, "poisoned");
         Vec::new()
     }
 
