@@ -93,15 +93,7 @@ impl KvCache {
         self.len == 0
     }
 
-    /// Forgets every position from `len` on; a cache that is shorter stays as it is.
-    pub fn truncate(&mut self, len: usize) {
-        if len < self.len {
-            self.len = len;
-            self.release_from(len.div_ceil(KV_BLOCK));
-        }
-    }
-
-    /// Truncates to `pos` and makes room for `rows` more positions.
+    /// Truncates to `pos` and makes room for `rows` more positions; blocks beyond these go back to the pool.
     ///
     /// # Errors
     /// When `pos` is beyond the end, the context is exceeded or the pool is empty; the cache then holds what it held.
@@ -178,7 +170,7 @@ mod tests {
         let mut second = cache(&pool);
         second.prepare(0, KV_BLOCK).unwrap();
         assert!(matches!(second.prepare(0, KV_BLOCK + 1), Err(KvError::Exhausted { .. })));
-        first.truncate(1);
+        first.prepare(1, 0).unwrap();
         second.prepare(0, KV_BLOCK + 1).unwrap();
         drop(first);
         drop(second);

@@ -1,6 +1,7 @@
 //! A tiny random model in a folder that vanishes, for tests.
 
 use std::{
+    collections::BTreeMap,
     env, fs,
     path::{Path, PathBuf},
     process,
@@ -13,9 +14,9 @@ use std::{
 use safetensors::{Dtype, tensor::TensorView};
 use serde_json::{Value, json};
 use tricorn_core::Split;
-use tricorn_model::ModelSource;
+use tricorn_model::{Drafter, DrafterInfo, ModelSource};
 
-use crate::{config::DistillConfig, rng::Rng};
+use crate::{config::DistillConfig, export, rng::Rng, student::Tensors};
 
 pub(crate) const SPLIT: Split = Split { input_layers: 1, output_layers: 1 };
 const VOCAB: usize = 24;
@@ -130,4 +131,19 @@ pub(crate) fn tiny_config(dir: &TempDir) -> DistillConfig {
     (config.learning_rate, config.own_text) = (2e-3, 0.0);
     (config.held_out.prompts, config.held_out.new_tokens) = (3, 12);
     config
+}
+
+/// The drafter that the product reads after training wrote these weights, for a [`tiny_model`].
+pub(crate) fn written_drafter(dir: &TempDir, source: &ModelSource, weights: &Tensors) -> Drafter {
+    let path = dir.file("weights");
+    export::write_weights(weights, source.config().hidden, &path).unwrap();
+    let info = DrafterInfo {
+        kind: "hat".to_owned(),
+        split: SPLIT.to_string(),
+        fingerprint: String::new(),
+        threshold: 0.5,
+        trained_tokens: 0,
+        measured: BTreeMap::new(),
+    };
+    export::read_drafter(source, &path, info).unwrap()
 }

@@ -1,31 +1,15 @@
-use std::{collections::BTreeMap, sync::atomic::AtomicBool};
+use std::sync::atomic::AtomicBool;
 
 use serde_json::json;
 use tricorn_core::{Action, ChunkPolicy, DeepUse, DeviceSession, Judgement, SessionConfig, TurnOptions};
-use tricorn_model::DrafterInfo;
 
 use super::*;
 use crate::{
-    export,
     student::Tensors,
-    testing::{SPLIT, TempDir, tiny_model},
+    testing::{SPLIT, TempDir, tiny_model, written_drafter},
 };
 
 const NEW_TOKENS: usize = 30;
-
-fn drafter(dir: &TempDir, source: &tricorn_model::ModelSource) -> Drafter {
-    let path = dir.file("weights");
-    export::write_weights(&Tensors::initial(source, 1, 1).unwrap(), 16, &path).unwrap();
-    let info = DrafterInfo {
-        kind: "hat".to_owned(),
-        split: SPLIT.to_string(),
-        fingerprint: String::new(),
-        threshold: 0.5,
-        trained_tokens: 0,
-        measured: BTreeMap::new(),
-    };
-    export::read_drafter(source, &path, info).unwrap()
-}
 
 /// Decodes with the real session, drafter and model, everything recomputed from scratch at each step.
 fn decode(teacher: &Teacher, drafter: &Drafter, prompt: &[u32], policy: DraftPolicy) -> (Vec<u32>, Rounds) {
@@ -67,7 +51,8 @@ fn replay_equals_decoding_with_the_device_session() {
     let dir = TempDir::new();
     // With many ends of text some texts end early, and some drafts too.
     let source = tiny_model(&dir, &json!({"eos_token_id": [1, 4, 9]}));
-    let (teacher, drafter) = (Teacher::load(&source, SPLIT).unwrap(), drafter(&dir, &source));
+    let (teacher, drafter) =
+        (Teacher::load(&source, SPLIT).unwrap(), written_drafter(&dir, &source, &Tensors::initial(&source, 1, 1).unwrap()));
     let prompts: Vec<Vec<u32>> = (0..12).map(|i| vec![0, 2 + i, 5, 20 - i]).collect();
     let texts: Vec<Written> = teacher
         .write(prompts.clone(), NEW_TOKENS, 256, &AtomicBool::new(false))

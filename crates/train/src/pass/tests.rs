@@ -1,15 +1,12 @@
-use std::collections::BTreeMap;
-
 use half::bf16;
 use serde_json::{Value, json};
-use tricorn_model::{DrafterInfo, KvPool, OutputPart};
+use tricorn_model::{KvPool, OutputPart};
 
 use super::*;
 use crate::{
-    export,
     loss::{Loss, Losses},
     rng::Rng,
-    testing::{SPLIT, TempDir, tiny_model},
+    testing::{SPLIT, TempDir, tiny_model, written_drafter},
 };
 
 const ROWS: usize = 150;
@@ -35,17 +32,7 @@ fn forward_equals_the_drafter_in_use() {
         for values in weights.all_mut() {
             values.iter_mut().for_each(|v| *v = bf16::from_f32(*v).to_f32());
         }
-        let path = dir.file("weights");
-        export::write_weights(&weights, 16, &path).unwrap();
-        let info = DrafterInfo {
-            kind: "hat".to_owned(),
-            split: SPLIT.to_string(),
-            fingerprint: String::new(),
-            threshold: 0.5,
-            trained_tokens: 0,
-            measured: BTreeMap::new(),
-        };
-        let drafter = export::read_drafter(&source, &path, info).unwrap();
+        let drafter = written_drafter(&dir, &source, &weights);
         let shallow = noise(ROWS * 16, 0);
         let expected = drafter.forward_at(&mut drafter.new_kv(&KvPool::new(usize::MAX), ROWS), 0, &shallow).unwrap();
         let (found, _) = Pass::new(source.config(), &weights).forward(&shallow, FIRST);
