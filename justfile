@@ -27,4 +27,4 @@ proto:
 
 # Distil the demo model's drafter again (DATA holds stories.train.jsonl and stories.valid.jsonl)
 distill DATA OUT:
-    cargo run --release -- distill --model demo --data {{DATA}}/stories.train.jsonl --valid {{DATA}}/stories.valid.jsonl --out {{OUT}}
+    cargo run --release -- distill --model demo --data {{DATA}}/stories.train.jsonl --valid {{DATA}}/stories.valid.jsonl --out {{OUT}} --tokens 6000000 --ce-weight 10 --eval-every 250000 --eval-prompts 32 --eval-tokens 128

@@ -16,8 +16,6 @@ use tricorn_train::{Budget, DistillConfig, Event, HeldOutConfig, HeldOutReport, 
 
 /// Minutes of training where no budget is given.
 const DEFAULT_MINUTES: f64 = 30.0;
-/// Tokens after which a text is cut, where none are given and the model's context allows.
-const DEFAULT_CONTEXT: usize = 512;
 
 pub(crate) fn run(args: &DistillArgs) -> Result<(), CliError> {
     let (source, split) = open(&args.model)?;
@@ -33,11 +31,12 @@ pub(crate) fn run(args: &DistillArgs) -> Result<(), CliError> {
         return if args.json { print_json(&report) } else { Ok(ui::print(curve(&report))?) };
     };
     let unlimited = args.minutes.is_none() && args.tokens.is_none() && args.steps.is_none();
+    let defaults = DistillConfig::new(data.clone(), args.valid.clone(), out.clone());
     let config = DistillConfig {
         split,
         budget: Budget { steps: args.steps, tokens: args.tokens, minutes: args.minutes.or(unlimited.then_some(DEFAULT_MINUTES)) },
         batch_tokens: args.batch_tokens,
-        context: args.context.unwrap_or(DEFAULT_CONTEXT.min(source.config().context)),
+        context: args.context.unwrap_or(defaults.context.min(source.config().context)),
         learning_rate: args.learning_rate,
         ce_weight: args.ce_weight,
         seed: args.seed,
@@ -46,7 +45,7 @@ pub(crate) fn run(args: &DistillArgs) -> Result<(), CliError> {
         held_out,
         stop_when_flat: args.stop_when_flat,
         resume: args.resume,
-        ..DistillConfig::new(data.clone(), args.valid.clone(), out.clone())
+        ..defaults
     };
     let mut view = View::new(args.json);
     let outcome = distill(&source, &config, &stop, &mut |event| view.show(event));
