@@ -117,14 +117,17 @@ fn broken_drafters() {
     };
     let other = drafter(|model| {
         let mistral = poor_drafter(&fixture("mistral"), "2:0");
-        fs::copy(mistral.file("drafter.json"), model.file("drafter.json")).unwrap();
+        fs::copy(mistral.file("drafter-hat.json"), model.file("drafter-hat.json")).unwrap();
     });
     let print = |model: &Path| Device::load(model, "2:0", HiddenCodec::F16).ends.fingerprint.to_string();
     let (mine, theirs) = (print(&fixture("llama")), print(&fixture("mistral")));
     broken_model(&other, &["the drafter is for model", &mine, &theirs, "tricorn distill"]);
-    let corrupt = drafter(|model| fs::write(model.file("drafter.json"), "{\"kind\":").unwrap());
-    broken_model(&corrupt, &["drafter.json", "tricorn distill"]);
-    broken_model(&drafter(|model| fs::write(model.file("drafter.safetensors"), "").unwrap()), &["drafter.safetensors", "tricorn distill"]);
+    let corrupt = drafter(|model| fs::write(model.file("drafter-hat.json"), "{\"kind\":").unwrap());
+    broken_model(&corrupt, &["drafter-hat.json", "tricorn distill"]);
+    broken_model(
+        &drafter(|model| fs::write(model.file("drafter-hat.safetensors"), "").unwrap()),
+        &["drafter-hat.safetensors", "tricorn distill"],
+    );
     let sound = drafter(|_| {});
     refused(local(sound.path(), &["--split", "1:0", "hello"]), 1, &["the drafter is for split 2:0, not for split 1:0"]);
     for model in [&other, &corrupt, &sound] {

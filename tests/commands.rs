@@ -312,7 +312,7 @@ fn distill_stops_cleanly_resumes_and_leaves_a_drafter() {
     let (name, end) = events.last().unwrap();
     assert_eq!((*name, end["reason"].as_str(), end["steps"].as_u64()), ("end", Some("budget"), Some(steps + 3)));
 
-    for file in ["drafter.safetensors", "drafter.json"] {
+    for file in ["drafter-hat.safetensors", "drafter-hat.json"] {
         fs::copy(out.join(file), model.file(file)).unwrap();
     }
     let common = ["run", "--json", "--local", "--max-tokens", "16", "--model", text(model.path()), "A hat."];

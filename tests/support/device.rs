@@ -9,7 +9,9 @@ use std::{
 
 use tokio::runtime::Runtime;
 use tricorn_core::{ChunkPolicy, DraftPolicy, HiddenCodec, SamplingParams};
-use tricorn_device::{Conversation, Ends, Event, Link, LocalLink, Prompter, RemoteConfig, RemoteLink, Turn, TurnReport, link::Backoff};
+use tricorn_device::{
+    Conversation, Drafting, Ends, Event, Link, LocalLink, Prompter, RemoteConfig, RemoteLink, Turn, TurnReport, link::Backoff,
+};
 use tricorn_model::{MiddlePart, ModelSource, template::Message};
 
 use super::split;
@@ -36,7 +38,7 @@ impl Device {
     pub fn load(model: &Path, cut: &str, codec: HiddenCodec) -> Self {
         let source = Arc::new(ModelSource::open(model).unwrap());
         Self {
-            ends: Ends::load(&source, split(cut), codec, true).unwrap(),
+            ends: Ends::load(&source, split(cut), codec, Drafting::Best).unwrap(),
             prompter: Prompter::load(&source).unwrap(),
             middle: Arc::new(MiddlePart::load(&source, split(cut)).unwrap()),
             source,

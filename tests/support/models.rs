@@ -10,8 +10,7 @@ use safetensors::{Dtype, tensor::TensorView};
 use serde_json::Value;
 use tricorn_core::Split;
 use tricorn_model::{
-    DrafterInfo, ModelSource,
-    drafter::{INFO_FILE, TENSORS, WEIGHTS_FILE},
+    DrafterInfo, DrafterKind, ModelSource,
     weights::{INDEX_FILE, SINGLE_FILE},
 };
 
@@ -61,24 +60,27 @@ pub fn fair_drafter(model: &Path, cut: &str) -> TempDir {
 /// Writes a drafter with random weights; `loudness` is the scale of what it adds to the shallow row, 0 for nothing.
 pub fn write_drafter(dir: &Path, cut: &str, loudness: f32) {
     let source = ModelSource::open(dir).unwrap();
-    let hidden = source.config().hidden;
     let mut random = Random(7);
-    let scale = (3.0 / hidden as f32).sqrt();
-    let tensors = TENSORS.map(|name| match name {
-        "norm.weight" => (name, vec![hidden], vec![1.0; hidden]),
-        "o_proj.weight" => (name, vec![hidden, hidden], random.uniform(hidden * hidden, scale * loudness)),
-        _ => (name, vec![hidden, hidden], random.uniform(hidden * hidden, scale)),
+    let scale = (3.0 / source.config().hidden as f32).sqrt();
+    let tensors = DrafterKind::Hat.tensors(source.config()).into_iter().map(|(name, shape)| {
+        let count = shape.iter().product();
+        let values = match name {
+            "norm.weight" => vec![1.0; count],
+            "o_proj.weight" => random.uniform(count, scale * loudness),
+            _ => random.uniform(count, scale),
+        };
+        (name, shape, values)
     });
-    write_tensors(&dir.join(WEIGHTS_FILE), tensors);
+    write_tensors(&dir.join(DrafterKind::Hat.weights_file()), tensors);
     let info = DrafterInfo {
-        kind: "hat".to_owned(),
+        kind: DrafterKind::Hat,
         split: cut.to_owned(),
         fingerprint: source.fingerprint().to_hex(),
         threshold: 0.0,
         trained_tokens: 0,
         measured: BTreeMap::new(),
     };
-    fs::write(dir.join(INFO_FILE), serde_json::to_vec(&info).unwrap()).unwrap();
+    fs::write(dir.join(DrafterKind::Hat.info_file()), serde_json::to_vec(&info).unwrap()).unwrap();
 }
 
 /// Rewrites a model so that what its layers from `first` on add to a row is `factor` of what it was.

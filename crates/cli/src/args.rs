@@ -7,6 +7,8 @@ use std::{
     path::PathBuf,
 };
 use tricorn_core::{ChunkPolicy, HiddenCodec, Split};
+use tricorn_device::Drafting;
+use tricorn_model::DrafterKind;
 
 const EXIT_CODES: &str = "Exit codes: 0 done, 1 failed, 2 asked wrongly, 3 no cloud or refused by it.";
 
@@ -82,6 +84,9 @@ pub(crate) struct GenerateArgs {
     /// Do not draft: one token a round trip
     #[arg(long)]
     pub(crate) no_draft: bool,
+    /// Which of the model's drafters to use: hat or fused [default: the one with the most tokens a round]
+    #[arg(long, value_name = "KIND", conflicts_with = "no_draft")]
+    pub(crate) drafter: Option<DrafterKind>,
     /// Most drafts before a verification
     #[arg(long, value_name = "N", default_value_t = 6)]
     pub(crate) max_draft: usize,
@@ -97,6 +102,12 @@ pub(crate) struct GenerateArgs {
     /// Seconds without an answer after which the cloud is taken for dead
     #[arg(long, value_name = "SECONDS", default_value_t = 30.0, value_parser = parse_seconds)]
     pub(crate) deadline: f64,
+}
+
+impl GenerateArgs {
+    pub(crate) fn drafting(&self) -> Drafting {
+        if self.no_draft { Drafting::Off } else { self.drafter.map_or(Drafting::Best, Drafting::Kind) }
+    }
 }
 
 #[derive(Debug, ClapArgs)]
@@ -172,7 +183,7 @@ Ctrl-C stops cleanly: a checkpoint is written and --resume goes on from it.
 
 Example:
   tricorn distill --model DIR --data train.jsonl --valid valid.jsonl --out drafter --minutes 60
-  cp drafter/drafter.* DIR/        # where `tricorn run` finds it")]
+  cp drafter/drafter-* DIR/        # where `tricorn run` finds it")]
 pub(crate) struct DistillArgs {
     #[command(flatten)]
     pub(crate) model: ModelArgs,

@@ -16,8 +16,8 @@ static FILES: &[(&str, &[u8])] = files![
     "model.safetensors",
     "tokenizer.json",
     "tokenizer_config.json",
-    "drafter.json",
-    "drafter.safetensors"
+    "drafter-hat.json",
+    "drafter-hat.safetensors"
 ];
 
 /// What `--model` calls it. A directory of this name is meant when the path says so: `./demo`.

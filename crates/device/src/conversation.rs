@@ -202,7 +202,7 @@ impl<'e, L: Link> Conversation<'e, L> {
             all_finite(&x, "first layers")?;
             self.window.extend(missing, &x);
             if let (Some(drafter), Some(kv)) = (&self.ends.drafter, &mut self.drafter_kv) {
-                drafter.extend(kv, pos + held, &x)?;
+                drafter.extend(kv, pos + held, &x, &[])?;
             }
         }
         Ok(())
@@ -217,7 +217,7 @@ impl<'e, L: Link> Conversation<'e, L> {
             return Ok(());
         };
         let row = &self.window.rows(pos - first)[(pos - first - 1) * self.ends.hidden..];
-        let guess = drafter.forward_at(kv, pos - 1, row)?;
+        let guess = drafter.forward_at(kv, pos - 1, row, &[])?;
         let logits = self.ends.output.logits(&guess);
         self.session.drafted(choose(&logits, sampling, pos), confidence(&logits));
         Ok(())

@@ -2,7 +2,19 @@
 
 use std::sync::Arc;
 use tricorn_core::{Fingerprint, HiddenCodec, Split};
-use tricorn_model::{Drafter, InputPart, KvPool, ModelError, ModelSource, OutputPart, source::BundlePart};
+use tricorn_model::{Drafter, DrafterKind, InputPart, KvPool, ModelError, ModelSource, OutputPart, source::BundlePart};
+
+/// Which drafter a device uses.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Drafting {
+    /// None: one token a round trip.
+    Off,
+    /// The best of those beside the model; none where there is none.
+    #[default]
+    Best,
+    /// The one of this kind.
+    Kind(DrafterKind),
+}
 
 /// First layers, last layers with the head, and the drafter where there is one; shared by all conversations of a device.
 #[derive(Debug)]
@@ -26,17 +38,21 @@ pub struct Ends {
 }
 
 impl Ends {
-    /// Reads the device's parts of a model or of a device bundle, and its drafter unless `draft` is false.
+    /// Reads the device's parts of a model or of a device bundle, and the drafter asked for.
     ///
     /// # Errors
-    /// When files are missing or broken, the split does not fit, or the drafter was trained for another model or split.
-    pub fn load(source: &Arc<ModelSource>, split: Split, codec: HiddenCodec, draft: bool) -> Result<Self, ModelError> {
+    /// When files are missing or broken, the split does not fit, or the drafter is not there or was trained for another model or split.
+    pub fn load(source: &Arc<ModelSource>, split: Split, codec: HiddenCodec, drafting: Drafting) -> Result<Self, ModelError> {
         source.expect_part(BundlePart::Device, split)?;
         let config = source.config();
         Ok(Self {
             input: InputPart::load(source, split)?,
             output: OutputPart::load(source, split)?,
-            drafter: if draft { Drafter::load(source, split)? } else { None },
+            drafter: match drafting {
+                Drafting::Off => None,
+                Drafting::Best => Drafter::load(source, split, None)?,
+                Drafting::Kind(kind) => Drafter::load(source, split, Some(kind))?,
+            },
             pool: KvPool::new(usize::MAX),
             fingerprint: source.fingerprint(),
             split,

@@ -15,7 +15,7 @@ mod shallow;
 
 pub use chat::Chat;
 pub use conversation::{Conversation, Event, Turn};
-pub use ends::Ends;
+pub use ends::{Drafting, Ends};
 pub use error::DeviceError;
 pub use link::{Link, LinkError, LocalLink, RemoteConfig, RemoteLink};
 pub use prompt::{Prompter, Reply};

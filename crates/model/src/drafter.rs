@@ -1,132 +1,88 @@
-//! The device's drafter: HAT's adapter, which turns a shallow row into a guess of the last layer's.
-//!
-//! One RMSNorm, one causal multi-head self-attention with rope (`4 * hidden^2` weights) and a residual connection; the model's own final
-//! norm and head then give the token distribution (HAT, arXiv 2503.18989, section 3; the design is Kangaroo's, arXiv 2404.18911).
+//! The device's drafter: turns shallow rows into guesses of the last layer's rows, which the model's own final norm and head turn into
+//! token distributions.
+
+mod attention;
+mod fused;
+mod hat;
+mod info;
 
 use crate::{
     config::ModelConfig,
     error::ModelError,
-    kernels::{KvLayout, Linear},
+    kernels::KvLayout,
     kv::{KvCache, KvPool},
-    layer::{Attention, SeqRows, commit, prepare},
-    rope::RopeTable,
+    layer::{SeqRows, commit, prepare},
+    rope::{RopeRows, RopeTable},
     source::ModelSource,
     weights::Weights,
 };
-use serde::{Deserialize, Serialize};
-use std::{collections::BTreeMap, sync::Arc};
-use tricorn_core::{Fingerprint, Split, SplitError};
-
-/// The drafter's weights, beside the model's.
-pub const WEIGHTS_FILE: &str = "drafter.safetensors";
-/// The drafter's description, beside the model's.
-pub const INFO_FILE: &str = "drafter.json";
-/// The tensors of [`WEIGHTS_FILE`]: the norm (`hidden`) and four projections (`hidden x hidden`, row-major, outputs first).
-pub const TENSORS: [&str; 5] = ["norm.weight", "q_proj.weight", "k_proj.weight", "v_proj.weight", "o_proj.weight"];
-
-/// What a drafter was trained for and how well it does: the content of [`INFO_FILE`].
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
-pub struct DrafterInfo {
-    /// The architecture; `hat` is the only one yet.
-    pub kind: String,
-    /// The split whose shallow rows it was trained on.
-    pub split: String,
-    /// The model it was trained for, 64 hexadecimal digits.
-    pub fingerprint: String,
-    /// Confidence below which drafting should stop.
-    pub threshold: f32,
-    /// Tokens seen in training.
-    pub trained_tokens: u64,
-    /// Whatever else the trainer measured.
-    #[serde(flatten)]
-    pub measured: BTreeMap<String, serde_json::Value>,
-}
-
-impl DrafterInfo {
-    /// The description beside a model; `None` when there is none.
-    ///
-    /// # Errors
-    /// When it cannot be read.
-    pub fn read(source: &ModelSource) -> Result<Option<Self>, ModelError> {
-        let Some(json) = source.file(INFO_FILE)? else { return Ok(None) };
-        serde_json::from_slice(&json).map(Some).map_err(|error| broken(format!("{INFO_FILE}: {error}")))
-    }
-
-    /// The split whose shallow rows it was trained on.
-    ///
-    /// # Errors
-    /// When the description names none.
-    pub fn split(&self) -> Result<Split, ModelError> {
-        self.split.parse().map_err(|error: SplitError| broken(error.to_string()))
-    }
-}
-
-fn broken(problem: String) -> ModelError {
-    ModelError::BrokenDrafter { problem }
-}
+use fused::Fused;
+use hat::Hat;
+use info::broken;
+pub use info::{DrafterInfo, DrafterKind, UnknownDrafterKind};
+use std::sync::Arc;
+use tricorn_core::{Fingerprint, Split};
 
 /// A loaded drafter.
 #[derive(Debug)]
 pub struct Drafter {
-    attention: Attention,
+    net: Net,
+    layout: KvLayout,
     rope: RopeTable,
     hidden: usize,
     info: DrafterInfo,
 }
 
+#[derive(Debug)]
+enum Net {
+    Hat(Hat),
+    Fused(Box<Fused>),
+}
+
 impl Drafter {
-    /// The drafter beside a model; `None` when there is none.
+    /// The drafter of `kind` beside a model; with no kind asked for, of those that fit the one whose description says the most tokens per
+    /// round. `None` when no kind was asked for and there is none.
     ///
     /// # Errors
-    /// When it is broken, or was trained for another model or split.
-    pub fn load(source: &ModelSource, split: Split) -> Result<Option<Self>, ModelError> {
-        let Some(info) = DrafterInfo::read(source)? else {
-            return match source.file(WEIGHTS_FILE)? {
-                Some(_) => Err(broken(format!("{WEIGHTS_FILE} is there and {INFO_FILE} is not"))),
-                None => Ok(None),
-            };
+    /// When the kind asked for is not there, or the drafter is broken or was trained for another model or split.
+    pub fn load(source: &ModelSource, split: Split, kind: Option<DrafterKind>) -> Result<Option<Self>, ModelError> {
+        let info = match kind {
+            Some(kind) => DrafterInfo::read(source, kind)?,
+            None => {
+                let rank = |info: &DrafterInfo| (fits(info, source, split).is_ok(), info.tokens_per_round());
+                let better = |a: &DrafterInfo, b: &DrafterInfo| {
+                    let ((a_fits, a_tokens), (b_fits, b_tokens)) = (rank(a), rank(b));
+                    a_fits.cmp(&b_fits).then(a_tokens.total_cmp(&b_tokens))
+                };
+                DrafterInfo::read_all(source)?.into_iter().max_by(better)
+            }
         };
-        let weights = source.side_weights(WEIGHTS_FILE).map_err(|error| broken(error.to_string()))?;
-        let weights = weights.ok_or_else(|| broken(format!("{INFO_FILE} is there and {WEIGHTS_FILE} is not")))?;
-        let fingerprint = source.fingerprint();
-        if Fingerprint::from_hex(&info.fingerprint) != Some(fingerprint) {
-            let (found, expected) = (format!("model {:.16}", info.fingerprint), format!("model {fingerprint}"));
-            return Err(ModelError::WrongDrafter { found, expected });
-        }
-        if info.split()?.input_layers != split.input_layers {
-            return Err(ModelError::WrongDrafter { found: format!("split {}", info.split), expected: format!("split {split}") });
-        }
+        let Some(info) = info else {
+            for kind in kind.map_or(DrafterKind::ALL.to_vec(), |kind| vec![kind]) {
+                if source.file(kind.weights_file())?.is_some() {
+                    return Err(broken(format!("{} is there and {} is not", kind.weights_file(), kind.info_file())));
+                }
+            }
+            return kind.map_or(Ok(None), |kind| Err(ModelError::NoDrafter { kind }));
+        };
+        let file = info.kind.weights_file();
+        let weights = source.side_weights(file).map_err(|error| broken(error.to_string()))?;
+        let weights = weights.ok_or_else(|| broken(format!("{} is there and {file} is not", info.kind.info_file())))?;
+        fits(&info, source, split)?;
         Self::from_weights(&weights, source.config(), info).map(Some)
     }
 
-    /// Builds a drafter from its five tensors.
+    /// Builds a drafter from the tensors of its kind.
     ///
     /// # Errors
-    /// When a tensor is missing or has the wrong shape, or the kind is not known.
+    /// When a tensor is missing or has the wrong shape.
     pub fn from_weights(weights: &Weights, config: &ModelConfig, info: DrafterInfo) -> Result<Self, ModelError> {
-        if info.kind != "hat" {
-            return Err(ModelError::WrongDrafter { found: format!("kind {}", info.kind), expected: "kind hat".to_owned() });
-        }
-        let hidden = config.hidden;
-        let [norm, q, k, v, o] = TENSORS;
-        let square = |name: &str| weights.raw(name, &[hidden, hidden]);
-        let head_dim = head_dim(config);
-        let layout = KvLayout { kv_heads: hidden / head_dim, head_dim };
-        Ok(Self {
-            attention: Attention {
-                norm: weights.f32(norm, &[hidden])?,
-                qkv: Linear::pack(&[square(q)?, square(k)?, square(v)?], hidden, None),
-                qk_norm: None,
-                output: Linear::pack(&[square(o)?], hidden, None),
-                heads: hidden / head_dim,
-                layout,
-                norm_eps: config.norm_eps,
-                window: None,
-            },
-            rope: RopeTable::new(&config.rope, head_dim),
-            hidden,
-            info,
-        })
+        let net = match info.kind {
+            DrafterKind::Hat => Net::Hat(Hat::load(weights, config)?),
+            DrafterKind::Fused => Net::Fused(Box::new(Fused::load(weights, config)?)),
+        };
+        let layout = attention::layout(config);
+        Ok(Self { net, layout, rope: RopeTable::new(&config.rope, layout.head_dim), hidden: config.hidden, info })
     }
 
     /// What it was trained for.
@@ -135,44 +91,91 @@ impl Drafter {
         &self.info
     }
 
+    /// Its architecture.
+    #[must_use]
+    pub fn kind(&self) -> DrafterKind {
+        self.info.kind
+    }
+
+    /// Whether it reads the `previous` rows; if not, they may be left out everywhere.
+    #[must_use]
+    pub fn reads_deep(&self) -> bool {
+        matches!(self.net, Net::Fused(_))
+    }
+
     /// An empty cache for one sequence of at most `context` positions.
     #[must_use]
     pub fn new_kv(&self, pool: &Arc<KvPool>, context: usize) -> KvCache {
-        KvCache::new(pool, self.attention.layout, 1, context)
+        KvCache::new(pool, self.layout, 1, context)
     }
 
-    /// Takes in shallow rows at `pos..` without drafting from them; truncates the cache to `pos` first.
+    /// Takes in rows at `pos..` without drafting from them; truncates the cache to `pos` first. Rows as in [`Drafter::forward`].
     ///
     /// # Errors
     /// When the cache has no room.
-    pub fn extend(&self, kv: &mut KvCache, pos: usize, shallow: &[f32]) -> Result<(), ModelError> {
-        let rows = shallow.len() / self.hidden;
-        let mut batch = [SeqRows { kv, pos, rows }];
-        prepare(&mut batch)?;
-        self.attention.project(0, &mut batch, &self.rope.rows(pos..pos + rows), shallow);
-        commit(&mut batch);
+    pub fn extend(&self, kv: &mut KvCache, pos: usize, shallow: &[f32], previous: &[f32]) -> Result<(), ModelError> {
+        let batch = &mut [SeqRows { kv, pos, rows: shallow.len() / self.hidden }];
+        let rope = self.begin(batch)?;
+        match &self.net {
+            Net::Hat(hat) => hat.extend(batch, &rope, shallow),
+            Net::Fused(fused) => fused.extend(batch, &rope, shallow, previous),
+        }
+        commit(batch);
         Ok(())
     }
 
-    /// Takes in shallow rows at `pos..` and guesses the last layer's rows (before the final norm), `rows x hidden`.
+    /// A guess of the last layer's row (before the final norm) for every row of a ragged batch: `rows x hidden`.
+    ///
+    /// `shallow` holds the rows of the first layers, `previous` for a row at position `p` the last layer's row at `p - 1`: the true one
+    /// where the cloud has answered it, the drafter's own guess while drafting, zeros where none is known (in the prompt, at position 0).
+    /// An empty `previous` stands for zeros everywhere.
+    ///
+    /// # Errors
+    /// When a cache has no room.
+    pub fn forward(&self, batch: &mut [SeqRows<'_>], shallow: &[f32], previous: &[f32]) -> Result<Vec<f32>, ModelError> {
+        let rope = self.begin(batch)?;
+        let guess = match &self.net {
+            Net::Hat(hat) => hat.forward(batch, &rope, shallow),
+            Net::Fused(fused) => fused.forward(batch, &rope, shallow, previous),
+        };
+        commit(batch);
+        Ok(guess)
+    }
+
+    /// As [`Drafter::forward`], for one sequence's rows at `pos..`.
     ///
     /// # Errors
     /// When the cache has no room.
-    pub fn forward_at(&self, kv: &mut KvCache, pos: usize, shallow: &[f32]) -> Result<Vec<f32>, ModelError> {
-        let rows = shallow.len() / self.hidden;
-        let mut batch = [SeqRows { kv, pos, rows }];
-        prepare(&mut batch)?;
-        let mut x = shallow.to_vec();
-        self.attention.forward(0, &mut batch, &self.rope.rows(pos..pos + rows), &mut x);
-        commit(&mut batch);
-        Ok(x)
+    pub fn forward_at(&self, kv: &mut KvCache, pos: usize, shallow: &[f32], previous: &[f32]) -> Result<Vec<f32>, ModelError> {
+        self.forward(&mut [SeqRows { kv, pos, rows: shallow.len() / self.hidden }], shallow, previous)
+    }
+
+    fn begin(&self, batch: &mut [SeqRows<'_>]) -> Result<RopeRows, ModelError> {
+        prepare(batch)?;
+        Ok(self.rope.rows(batch.iter().flat_map(|seq| seq.pos..seq.pos + seq.rows)))
     }
 
     /// Bytes of weights held in memory.
     #[must_use]
     pub fn bytes(&self) -> usize {
-        self.attention.bytes()
+        match &self.net {
+            Net::Hat(hat) => hat.bytes(),
+            Net::Fused(fused) => fused.bytes(),
+        }
     }
+}
+
+/// Checks that a drafter was trained for this model and split.
+fn fits(info: &DrafterInfo, source: &ModelSource, split: Split) -> Result<(), ModelError> {
+    let fingerprint = source.fingerprint();
+    if Fingerprint::from_hex(&info.fingerprint) != Some(fingerprint) {
+        let (found, expected) = (format!("model {:.16}", info.fingerprint), format!("model {fingerprint}"));
+        return Err(ModelError::WrongDrafter { found, expected });
+    }
+    if info.split()?.input_layers != split.input_layers {
+        return Err(ModelError::WrongDrafter { found: format!("split {}", info.split), expected: format!("split {split}") });
+    }
+    Ok(())
 }
 
 /// The width of the drafter's heads: the model's, where it divides the hidden width, else the widest even divisor that is no wider.

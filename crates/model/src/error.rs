@@ -4,7 +4,7 @@ use std::{io, path::PathBuf};
 
 use tricorn_core::{Split, SplitError};
 
-use crate::source::BundlePart;
+use crate::{drafter::DrafterKind, source::BundlePart};
 
 /// Why a model cannot be loaded or used. Each message is one line and ends with the mend where there is one.
 #[derive(Debug, thiserror::Error)]
@@ -165,12 +165,16 @@ pub enum ModelError {
         vocab: usize,
     },
     /// The drafter beside the model cannot be read.
-    #[error(
-        "the drafter cannot be used ({problem}); train one again with `tricorn distill`, or delete drafter.json and drafter.safetensors"
-    )]
+    #[error("the drafter cannot be used ({problem}); train one again with `tricorn distill`, or delete its drafter-* files")]
     BrokenDrafter {
         /// What is wrong.
         problem: String,
+    },
+    /// There is no drafter of the kind asked for.
+    #[error("there is no {kind} drafter beside the model; train one with `tricorn distill --kind {kind}`, or leave --drafter out")]
+    NoDrafter {
+        /// The kind.
+        kind: DrafterKind,
     },
     /// The drafter beside the model was made for something else.
     #[error("the drafter is for {found}, not for {expected}; train one with `tricorn distill`, or add --no-draft")]

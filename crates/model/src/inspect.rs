@@ -44,8 +44,8 @@ pub struct Inspection {
     pub cloud_kv_bytes_per_token: usize,
     /// Bytes of hidden states a token puts on the wire each way, by codec.
     pub wire_bytes_per_token: Vec<(String, usize)>,
-    /// The drafter beside the model.
-    pub drafter: Option<DrafterInfo>,
+    /// The drafters beside the model.
+    pub drafters: Vec<DrafterInfo>,
 }
 
 /// Which side needs a tensor; `None` when nobody does.
@@ -86,7 +86,7 @@ pub fn inspect(source: &ModelSource, split: Split) -> Result<Inspection, ModelEr
         }
     }
     let kv_bytes = |layers: usize| layers * 2 * config.kv_width() * size_of::<f32>();
-    let drafter = DrafterInfo::read(source)?;
+    let drafters = DrafterInfo::read_all(source)?;
     Ok(Inspection {
         family: match config.family {
             Family::Llama => "Llama",
@@ -108,14 +108,14 @@ pub fn inspect(source: &ModelSource, split: Split) -> Result<Inspection, ModelEr
         middle_bytes,
         output_bytes,
         device_kv_bytes_per_token: kv_bytes(ranges.input.len() + ranges.output.len())
-            + drafter.as_ref().map_or(0, |_| 2 * config.hidden * size_of::<f32>()),
+            + drafters.first().map_or(0, |_| 2 * config.hidden * size_of::<f32>()),
         cloud_kv_bytes_per_token: kv_bytes(ranges.middle.len()),
         wire_bytes_per_token: HiddenCodec::ALL.map(|codec| (codec.name().to_owned(), config.hidden * codec.bytes_per_value())).to_vec(),
-        drafter,
+        drafters,
     })
 }
 
-/// The split to use where none is asked for: the bundle's, else the one its drafter was trained for, else the paper's two first layers
+/// The split to use where none is asked for: the bundle's, else the one its best drafter was trained for, else the paper's two first layers
 /// (one for models of fewer than four).
 ///
 /// # Errors
@@ -124,7 +124,8 @@ pub fn default_split(source: &ModelSource) -> Result<Split, ModelError> {
     if let Some(bundle) = source.bundle() {
         return Ok(bundle.split);
     }
-    if let Some(info) = DrafterInfo::read(source)? {
+    let best = DrafterInfo::read_all(source)?.into_iter().max_by(|a, b| a.tokens_per_round().total_cmp(&b.tokens_per_round()));
+    if let Some(info) = best {
         return info.split();
     }
     Ok(Split { input_layers: if source.config().layers < 4 { 1 } else { 2 }, output_layers: 0 })

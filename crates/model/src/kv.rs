@@ -64,15 +64,40 @@ impl KvPool {
     }
 }
 
+/// The keys and values of 64 positions in all layers, and the memory they hold of a pool.
+#[derive(Debug)]
+struct Block {
+    floats: Box<[f32]>,
+    pool: Arc<KvPool>,
+}
+
+impl Block {
+    fn new(pool: &Arc<KvPool>, floats: usize) -> Result<Self, KvError> {
+        pool.take(floats * size_of::<f32>())?;
+        Ok(Self { floats: vec![0.0; floats].into_boxed_slice(), pool: Arc::clone(pool) })
+    }
+
+    fn copy(&self) -> Result<Self, KvError> {
+        self.pool.take(size_of_val(&*self.floats))?;
+        Ok(Self { floats: self.floats.clone(), pool: Arc::clone(&self.pool) })
+    }
+}
+
+impl Drop for Block {
+    fn drop(&mut self) {
+        self.pool.give_back(size_of_val(&*self.floats));
+    }
+}
+
 /// Keys and values of positions `0..len`, in blocks of 64 positions that are taken from a [`KvPool`] as the sequence grows and given
-/// back when it is truncated.
+/// back when it is truncated. Forks share blocks until one of them writes.
 #[derive(Debug)]
 pub struct KvCache {
     pool: Arc<KvPool>,
     layout: KvLayout,
     layers: usize,
     context: usize,
-    blocks: Vec<Box<[f32]>>,
+    blocks: Vec<Arc<Block>>,
     len: usize,
 }
 
@@ -93,6 +118,21 @@ impl KvCache {
         self.len == 0
     }
 
+    /// A cache with the same positions that goes its own way: full blocks are shared until either side writes to them, a block that is
+    /// not full is copied at once, for that is where the next row goes.
+    ///
+    /// # Errors
+    /// When the pool has no room for that copy.
+    pub fn fork(&self) -> Result<Self, KvError> {
+        let full = self.len / KV_BLOCK;
+        let mut blocks = self.blocks[..full].to_vec();
+        if self.len > full * KV_BLOCK {
+            blocks.push(Arc::new(self.blocks[full].copy()?));
+        }
+        let Self { layout, layers, context, len, .. } = *self;
+        Ok(Self { pool: Arc::clone(&self.pool), layout, layers, context, blocks, len })
+    }
+
     /// Truncates to `pos` and makes room for `rows` more positions; blocks beyond these go back to the pool.
     ///
     /// # Errors
@@ -105,50 +145,41 @@ impl KvCache {
         if wanted > self.context {
             return Err(KvError::Context { wanted, context: self.context });
         }
-        while self.blocks.len() < wanted.div_ceil(KV_BLOCK) {
-            self.pool.take(self.block_bytes())?;
-            self.blocks.push(vec![0.0; self.block_floats()].into_boxed_slice());
+        let needed = wanted.div_ceil(KV_BLOCK);
+        if rows > 0 {
+            for block in self.blocks.iter_mut().take(needed).skip(pos / KV_BLOCK) {
+                if Arc::get_mut(block).is_none() {
+                    *block = Arc::new(block.copy()?);
+                }
+            }
+        }
+        while self.blocks.len() < needed {
+            self.blocks.push(Arc::new(Block::new(&self.pool, self.layers * self.layout.layer_floats())?));
         }
         self.len = self.len.min(pos);
-        self.release_from(wanted.div_ceil(KV_BLOCK));
+        self.blocks.truncate(needed);
         Ok(())
-    }
-
-    fn release_from(&mut self, block: usize) {
-        let freed = self.blocks.drain(block.min(self.blocks.len())..).count();
-        self.pool.give_back(freed * self.block_bytes());
-    }
-
-    fn block_floats(&self) -> usize {
-        self.layers * self.layout.layer_floats()
-    }
-
-    fn block_bytes(&self) -> usize {
-        self.block_floats() * size_of::<f32>()
     }
 
     /// Writes one position of one layer; [`KvCache::prepare`] has made the room.
     pub(crate) fn write(&mut self, layer: usize, pos: usize, key: &[f32], value: &[f32]) {
         let floats = self.layout.layer_floats();
-        let share = &mut self.blocks[pos / KV_BLOCK][layer * floats..][..floats];
-        self.layout.write(share, pos % KV_BLOCK, key, value);
+        let block = Arc::get_mut(&mut self.blocks[pos / KV_BLOCK]);
+        debug_assert!(block.is_some(), "prepare leaves no block shared that is written to");
+        if let Some(block) = block {
+            self.layout.write(&mut block.floats[layer * floats..][..floats], pos % KV_BLOCK, key, value);
+        }
     }
 
     /// One layer's shares of all blocks.
     pub(crate) fn layer_blocks(&self, layer: usize) -> Vec<&[f32]> {
         let floats = self.layout.layer_floats();
-        self.blocks.iter().map(|block| &block[layer * floats..][..floats]).collect()
+        self.blocks.iter().map(|block| &block.floats[layer * floats..][..floats]).collect()
     }
 
     /// Declares positions `0..len` written.
     pub(crate) fn commit(&mut self, len: usize) {
         self.len = len;
-    }
-}
-
-impl Drop for KvCache {
-    fn drop(&mut self) {
-        self.release_from(0);
     }
 }
 
@@ -184,5 +215,60 @@ mod tests {
         assert_eq!(kv.prepare(1, 1), Err(KvError::Gap { pos: 1, len: 0 }));
         assert_eq!(kv.prepare(0, 1001), Err(KvError::Context { wanted: 1001, context: 1000 }));
         assert!(kv.prepare(usize::MAX, 2).is_err());
+    }
+
+    /// Writes `value` as every element of the keys and values at `pos`.
+    fn put(kv: &mut KvCache, pos: usize, value: f32) {
+        kv.prepare(pos, 1).unwrap();
+        for layer in 0..3 {
+            kv.write(layer, pos, &[value; 2], &[value; 2]);
+        }
+        kv.commit(pos + 1);
+    }
+
+    fn at(kv: &KvCache, pos: usize) -> f32 {
+        kv.layer_blocks(2)[pos / KV_BLOCK][pos % KV_BLOCK]
+    }
+
+    #[test]
+    fn a_fork_and_its_origin_do_not_see_each_others_writes() {
+        let pool = KvPool::new(usize::MAX);
+        let block = 3 * 2 * 2 * KV_BLOCK * 4;
+        let mut origin = cache(&pool);
+        (0..2 * KV_BLOCK + 3).for_each(|pos| put(&mut origin, pos, pos as f32));
+        assert_eq!(pool.used_bytes(), 3 * block);
+        let mut fork = origin.fork().unwrap();
+        assert_eq!((fork.len(), pool.used_bytes()), (origin.len(), 4 * block), "full blocks are shared");
+
+        put(&mut fork, 2 * KV_BLOCK + 1, -1.0);
+        put(&mut origin, 2 * KV_BLOCK + 3, -2.0);
+        assert_eq!((at(&fork, 2 * KV_BLOCK + 1), at(&origin, 2 * KV_BLOCK + 1)), (-1.0, 2.0 * KV_BLOCK as f32 + 1.0));
+        assert_eq!((fork.len(), origin.len(), pool.used_bytes()), (2 * KV_BLOCK + 2, 2 * KV_BLOCK + 4, 4 * block));
+
+        // The origin goes back into a shared block: it gets its own, and the fork keeps what it had.
+        put(&mut origin, 5, -3.0);
+        assert_eq!((at(&origin, 5), at(&fork, 5), at(&fork, 6)), (-3.0, 5.0, 6.0));
+        assert_eq!(pool.used_bytes(), 4 * block, "the origin gave its last two blocks back, one of them shared, and took one");
+        drop(fork);
+        assert_eq!((at(&origin, 4), pool.used_bytes()), (4.0, block));
+        drop(origin);
+        assert_eq!(pool.used_bytes(), 0);
+    }
+
+    #[test]
+    fn a_copy_that_the_pool_has_no_room_for_changes_nothing() {
+        let pool = KvPool::new(2 * 3 * 2 * 2 * KV_BLOCK * 4);
+        let mut origin = cache(&pool);
+        (0..KV_BLOCK + 1).for_each(|pos| put(&mut origin, pos, 1.0));
+        assert!(matches!(origin.fork(), Err(KvError::Exhausted { .. })));
+        origin.prepare(KV_BLOCK, 0).unwrap();
+        let mut fork = origin.fork().unwrap();
+        let _full = {
+            let mut other = cache(&pool);
+            other.prepare(0, 1).unwrap();
+            other
+        };
+        assert!(matches!(fork.prepare(3, 1), Err(KvError::Exhausted { .. })));
+        assert_eq!((fork.len(), at(&fork, 3)), (KV_BLOCK, 1.0));
     }
 }

@@ -38,12 +38,12 @@ pub(crate) struct Attention {
 
 /// The feed-forward half: norm and SwiGLU.
 #[derive(Debug)]
-struct Mlp {
-    norm: Vec<f32>,
-    gate_up: Linear,
-    down: Linear,
-    intermediate: usize,
-    norm_eps: f32,
+pub(crate) struct Mlp {
+    pub(crate) norm: Vec<f32>,
+    pub(crate) gate_up: Linear,
+    pub(crate) down: Linear,
+    pub(crate) intermediate: usize,
+    pub(crate) norm_eps: f32,
 }
 
 /// A contiguous range of decoder layers.
@@ -168,7 +168,8 @@ impl Mlp {
         })
     }
 
-    fn forward(&self, x: &mut [f32]) {
+    /// Adds the block's output to the residual stream `x` (`rows x hidden`).
+    pub(crate) fn forward(&self, x: &mut [f32]) {
         let mut normed = vec![0.0; x.len()];
         rms_norm(x, &self.norm, self.norm_eps, &mut normed);
         let gate_up = self.gate_up.apply(&normed);
@@ -178,7 +179,7 @@ impl Mlp {
         add(x, &normed);
     }
 
-    fn bytes(&self) -> usize {
+    pub(crate) fn bytes(&self) -> usize {
         self.gate_up.bytes() + self.down.bytes() + self.norm.len() * 4
     }
 }

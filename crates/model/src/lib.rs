@@ -20,7 +20,7 @@ pub mod tokenizer;
 pub mod weights;
 
 pub use config::ModelConfig;
-pub use drafter::{Drafter, DrafterInfo};
+pub use drafter::{Drafter, DrafterInfo, DrafterKind};
 pub use error::ModelError;
 pub use kv::{KvCache, KvError, KvPool};
 pub use layer::SeqRows;

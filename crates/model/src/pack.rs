@@ -1,7 +1,7 @@
 //! Bundles: each side's share of a model, so that neither needs the other's weights.
 
 use crate::{
-    drafter,
+    drafter::DrafterKind,
     error::ModelError,
     inspect::owner,
     source::{Bundle, BundlePart, MANIFEST_FILE, ModelSource},
@@ -32,7 +32,7 @@ pub struct Packed {
 /// Files that both sides need.
 const SHARED: [&str; 2] = ["config.json", "generation_config.json"];
 /// Files that only the device needs.
-const DEVICE: [&str; 5] = ["tokenizer.json", "tokenizer_config.json", "chat_template.jinja", drafter::INFO_FILE, drafter::WEIGHTS_FILE];
+const DEVICE: [&str; 3] = ["tokenizer.json", "tokenizer_config.json", "chat_template.jinja"];
 
 /// Writes `out/device` and `out/cloud`, model directories that hold one side's tensors and a manifest naming the whole model.
 ///
@@ -44,7 +44,9 @@ pub fn pack(source: &ModelSource, split: Split, out: &Path) -> Result<Packed, Mo
     }
     split.ranges(source.config().layers)?;
     let (device, cloud) = (out.join("device"), out.join("cloud"));
-    let device_bytes = write(source, Bundle { part: BundlePart::Device, split }, &device, &[&SHARED[..], &DEVICE[..]].concat())?;
+    let drafters = DrafterKind::ALL.map(|kind| [kind.info_file(), kind.weights_file()]).concat();
+    let device_files = [&SHARED[..], &DEVICE[..], &drafters[..]].concat();
+    let device_bytes = write(source, Bundle { part: BundlePart::Device, split }, &device, &device_files)?;
     let cloud_bytes = write(source, Bundle { part: BundlePart::Cloud, split }, &cloud, &SHARED)?;
     Ok(Packed { device, device_bytes, cloud, cloud_bytes })
 }

@@ -61,8 +61,16 @@ impl InputPart {
     /// # Errors
     /// When a token is not in the vocabulary or the cache has no room.
     pub fn forward_at(&self, kv: &mut KvCache, pos: usize, tokens: &[u32]) -> Result<Vec<f32>, ModelError> {
+        self.forward_batch(&mut [SeqRows { kv, pos, rows: tokens.len() }], tokens)
+    }
+
+    /// The hidden rows of a ragged batch: `tokens` are those of all sequences, one after the other.
+    ///
+    /// # Errors
+    /// When a token is not in the vocabulary or a cache has no room.
+    pub fn forward_batch(&self, batch: &mut [SeqRows<'_>], tokens: &[u32]) -> Result<Vec<f32>, ModelError> {
         let mut x = self.embed(tokens)?;
-        self.layers.forward(&mut [SeqRows { kv, pos, rows: tokens.len() }], &mut x)?;
+        self.layers.forward(batch, &mut x)?;
         Ok(x)
     }
 

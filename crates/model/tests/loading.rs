@@ -240,7 +240,7 @@ fn fingerprint_tells_models_apart_and_ignores_the_rest() {
     let original = print(&dir);
     assert_eq!(print(&model_dir()), original);
 
-    fs::write(dir.file("drafter.safetensors"), b"anything").unwrap();
+    fs::write(dir.file("drafter-hat.safetensors"), b"anything").unwrap();
     fs::write(dir.file("tokenizer_config.json"), b"{}").unwrap();
     let mut config = tiny_config();
     config["max_position_embeddings"] = json!(32);
@@ -298,12 +298,12 @@ fn bundles() {
 fn side_weights_and_other_files() {
     let dir = model_dir();
     let source = ModelSource::open(dir.path()).unwrap();
-    assert!(source.side_weights("drafter.safetensors").unwrap().is_none());
-    assert!(source.file("drafter.json").unwrap().is_none());
-    write_tensors(&dir.file("drafter.safetensors"), &[f32s("d", &[1], &[7.0])]);
-    assert_eq!(source.side_weights("drafter.safetensors").unwrap().unwrap().f32("d", &[1]).unwrap(), [7.0]);
-    fs::write(dir.file("drafter.safetensors"), b"short").unwrap();
-    assert!(matches!(source.side_weights("drafter.safetensors"), Err(ModelError::Truncated { .. })));
+    assert!(source.side_weights("drafter-hat.safetensors").unwrap().is_none());
+    assert!(source.file("drafter-hat.json").unwrap().is_none());
+    write_tensors(&dir.file("drafter-hat.safetensors"), &[f32s("d", &[1], &[7.0])]);
+    assert_eq!(source.side_weights("drafter-hat.safetensors").unwrap().unwrap().f32("d", &[1]).unwrap(), [7.0]);
+    fs::write(dir.file("drafter-hat.safetensors"), b"short").unwrap();
+    assert!(matches!(source.side_weights("drafter-hat.safetensors"), Err(ModelError::Truncated { .. })));
     assert!(source.file("config.json").unwrap().unwrap().starts_with(b"{"));
 }
 
@@ -315,7 +315,7 @@ fn model_built_into_the_program() {
     let source = ModelSource::from_static(files).unwrap();
     assert_eq!(source.fingerprint(), ModelSource::open(dir.path()).unwrap().fingerprint());
     assert_eq!(source.weights().f32(NORM, &[4]).unwrap().len(), 4);
-    assert!(source.side_weights("drafter.safetensors").unwrap().is_none());
+    assert!(source.side_weights("drafter-hat.safetensors").unwrap().is_none());
     let error = ModelSource::from_static(&files[..1]).unwrap_err().to_string();
     assert!(error.contains("the built-in model has no model.safetensors"), "{error}");
 }

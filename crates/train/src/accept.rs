@@ -209,7 +209,7 @@ fn replay_text(teacher: &Teacher, drafter: &Drafter, text: &Written, astray: usi
     let context = tokens.len() + astray;
     let mut input = teacher.input.new_kv(&teacher.pool, context);
     let mut kv = drafter.new_kv(&teacher.pool, context);
-    let guessed = drafter.forward_at(&mut kv, 0, shallow)?;
+    let guessed = drafter.forward_at(&mut kv, 0, shallow, &[])?;
     if astray > 0 {
         teacher.shallow_at(&mut input, 0, &tokens[..rows])?;
     }
@@ -223,7 +223,7 @@ fn replay_text(teacher: &Teacher, drafter: &Drafter, text: &Written, astray: usi
         if !agrees {
             for pos in (row + 1..).take(astray.saturating_sub(1)) {
                 let shallow = teacher.shallow_at(&mut input, pos, &[token])?;
-                let logits = teacher.output.logits(&drafter.forward_at(&mut kv, pos, &shallow)?);
+                let logits = teacher.output.logits(&drafter.forward_at(&mut kv, pos, &shallow, &[])?);
                 let draft;
                 (token, draft) = drafted(teacher, &logits);
                 detour.push(draft);

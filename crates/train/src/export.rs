@@ -8,11 +8,7 @@ use std::{
 
 use half::bf16;
 use safetensors::{Dtype, tensor::TensorView};
-use tricorn_model::{
-    Drafter, DrafterInfo, ModelSource,
-    drafter::{INFO_FILE, WEIGHTS_FILE},
-    weights::Weights,
-};
+use tricorn_model::{Drafter, DrafterInfo, DrafterKind, ModelSource, weights::Weights};
 
 use crate::{error::TrainError, student::Tensors};
 
@@ -58,7 +54,7 @@ pub(crate) fn read_drafter(source: &ModelSource, path: &Path, info: DrafterInfo)
 
 /// The drafter's two files in `out`.
 pub(crate) fn paths(out: &Path) -> (PathBuf, PathBuf) {
-    (out.join(WEIGHTS_FILE), out.join(INFO_FILE))
+    (out.join(DrafterKind::Hat.weights_file()), out.join(DrafterKind::Hat.info_file()))
 }
 
 /// Writes the drafter's description.

@@ -70,7 +70,7 @@ pub(crate) fn measure_draft_cost(teacher: &Teacher, drafter: &Drafter, text: &Wr
     let drafting = fastest(|| {
         for (pos, token) in tokens[..count].iter().enumerate() {
             let shallow = teacher.shallow_at(&mut input, pos, &[*token])?;
-            black_box(teacher.output.logits(&drafter.forward_at(&mut kv, pos, &shallow)?));
+            black_box(teacher.output.logits(&drafter.forward_at(&mut kv, pos, &shallow, &[])?));
         }
         Ok(())
     })?;

@@ -1,14 +1,14 @@
 //! The drafter under training: its five tensors, and where they start.
 
-use tricorn_model::{
-    ModelConfig, ModelError, ModelSource,
-    drafter::{TENSORS, head_dim},
-};
+use tricorn_model::{ModelConfig, ModelError, ModelSource, drafter::head_dim};
 
 use crate::rng::Rng;
 
 /// Stream of the random numbers for initial weights.
 const INIT_STREAM: u64 = u64::MAX;
+
+/// As the drafter's file has them: the norm (`hidden`) and four projections (`hidden x hidden`).
+const TENSORS: [&str; 5] = ["norm.weight", "q_proj.weight", "k_proj.weight", "v_proj.weight", "o_proj.weight"];
 
 /// The five tensors, or something that has a number for each of theirs: gradients, moments.
 #[derive(Clone, Debug, PartialEq)]

@@ -14,7 +14,7 @@ use std::{
 use safetensors::{Dtype, tensor::TensorView};
 use serde_json::{Value, json};
 use tricorn_core::Split;
-use tricorn_model::{Drafter, DrafterInfo, ModelSource};
+use tricorn_model::{Drafter, DrafterInfo, DrafterKind, ModelSource};
 
 use crate::{config::DistillConfig, export, rng::Rng, student::Tensors};
 
@@ -138,7 +138,7 @@ pub(crate) fn written_drafter(dir: &TempDir, source: &ModelSource, weights: &Ten
     let path = dir.file("weights");
     export::write_weights(weights, source.config().hidden, &path).unwrap();
     let info = DrafterInfo {
-        kind: "hat".to_owned(),
+        kind: DrafterKind::Hat,
         split: SPLIT.to_string(),
         fingerprint: String::new(),
         threshold: 0.5,

@@ -15,7 +15,7 @@ use std::{
 use rayon::prelude::*;
 use serde_json::json;
 use tricorn_core::DraftPolicy;
-use tricorn_model::{DrafterInfo, ModelSource};
+use tricorn_model::{DrafterInfo, DrafterKind, ModelSource};
 
 use crate::{
     accept::{self, HeldOutReport, Replay},
@@ -276,7 +276,7 @@ impl<'a> Run<'a> {
 
     fn info(&self, threshold: f32, measured: BTreeMap<String, serde_json::Value>) -> DrafterInfo {
         DrafterInfo {
-            kind: "hat".to_owned(),
+            kind: DrafterKind::Hat,
             split: self.config.split.to_string(),
             fingerprint: self.identity.fingerprint.clone(),
             threshold,

@@ -15,7 +15,7 @@ pub(crate) fn run(args: &ChatArgs) -> Result<(), CliError> {
     let (source, split) = open(&args.model)?;
     source.expect_part(BundlePart::Device, split)?;
     let prompter = Prompter::load(&source)?;
-    let ends = Ends::load(&source, split, args.generate.codec, !args.generate.no_draft)?;
+    let ends = Ends::load(&source, split, args.generate.codec, args.generate.drafting())?;
     match &args.middle.cloud {
         Some(url) => {
             let runtime = generate::runtime()?;

@@ -17,7 +17,7 @@ use std::{
     time::{Duration, Instant},
 };
 use tricorn_core::{ChunkPolicy, HiddenCodec, SamplingParams};
-use tricorn_device::{Conversation, Ends, Prompter, Turn};
+use tricorn_device::{Conversation, Drafting, Ends, Prompter, Turn};
 use tricorn_model::{inspect::default_split, template::Message};
 
 const DEADLINE: f64 = 30.0;
@@ -83,7 +83,7 @@ pub(crate) fn run(args: &DemoArgs) -> Result<(), CliError> {
     let split = default_split(&source)?;
     let prompter = Prompter::load(&source)?;
     let tokens = prompter.chat(&[Message::new("user", prompt)])?;
-    let ends = Ends::load(&source, split, HiddenCodec::default(), true)?;
+    let ends = Ends::load(&source, split, HiddenCodec::default(), Drafting::Best)?;
     let cloud = cloud.recv_timeout(START_LIMIT).map_err(|_| CliError::DemoCloud(format!("not ready within {START_LIMIT:?}")))??;
     let colour = ui::shows_colour(&io::stdout());
     let layers = source.config().layers;

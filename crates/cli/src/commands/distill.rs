@@ -26,7 +26,7 @@ pub(crate) fn run(args: &DistillArgs) -> Result<(), CliError> {
         HeldOutConfig { prompts: args.eval_prompts, new_tokens: args.eval_tokens, max_draft: args.max_draft, draft_cost: args.draft_cost };
     // clap lets the two be absent only together with --measure.
     let (Some(data), Some(out)) = (&args.data, &args.out) else {
-        let drafter = Drafter::load(&source, split)?.ok_or(CliError::NoDrafter)?;
+        let drafter = Drafter::load(&source, split, None)?.ok_or(CliError::NoDrafter)?;
         let report = measure(&source, &drafter, split, &args.valid, &held_out, &stop)?;
         return if args.json { print_json(&report) } else { Ok(ui::print(curve(&report))?) };
     };

@@ -52,13 +52,13 @@ pub(crate) fn run(args: &InspectArgs) -> Result<(), CliError> {
     if let Some(bundle) = &inspection.bundle {
         rows.push(("bundle", format!("the {bundle}'s share only")));
     }
-    match &inspection.drafter {
-        Some(info) => rows.push((
-            "drafter",
-            format!("{} for split {}, trained on {} tokens, threshold {:.1}", info.kind, info.split, info.trained_tokens, info.threshold),
-        )),
-        None if inspection.bundle.is_none() => rows.push(("drafter", "none; train one with `tricorn distill`".to_owned())),
-        None => {}
+    for info in &inspection.drafters {
+        let figures =
+            format!("{} for split {}, trained on {} tokens, threshold {:.1}", info.kind, info.split, info.trained_tokens, info.threshold);
+        rows.push(("drafter", figures));
+    }
+    if inspection.drafters.is_empty() && inspection.bundle.is_none() {
+        rows.push(("drafter", "none; train one with `tricorn distill`".to_owned()));
     }
     Ok(ui::print(ui::table(&rows))?)
 }

@@ -24,7 +24,7 @@ fn decode(teacher: &Teacher, drafter: &Drafter, prompt: &[u32], policy: DraftPol
             Action::Draft { pos } => {
                 let tokens = session.tokens_at(0, pos).to_vec();
                 let shallow = teacher.shallow_at(&mut teacher.input.new_kv(&teacher.pool, pos), 0, &tokens).unwrap();
-                let rows = drafter.forward_at(&mut drafter.new_kv(&teacher.pool, pos), 0, &shallow).unwrap();
+                let rows = drafter.forward_at(&mut drafter.new_kv(&teacher.pool, pos), 0, &shallow, &[]).unwrap();
                 let logits = teacher.output.logits(&rows[(pos - 1) * teacher.hidden..]);
                 session.drafted(argmax(&logits), confidence(&logits));
             }

@@ -34,7 +34,7 @@ fn forward_equals_the_drafter_in_use() {
         }
         let drafter = written_drafter(&dir, &source, &weights);
         let shallow = noise(ROWS * 16, 0);
-        let expected = drafter.forward_at(&mut drafter.new_kv(&KvPool::new(usize::MAX), ROWS), 0, &shallow).unwrap();
+        let expected = drafter.forward_at(&mut drafter.new_kv(&KvPool::new(usize::MAX), ROWS), 0, &shallow, &[]).unwrap();
         let (found, _) = Pass::new(source.config(), &weights).forward(&shallow, FIRST);
         assert_eq!(found.len(), (ROWS - FIRST) * 16);
         for (a, b) in found.iter().zip(&expected[FIRST * 16..]) {

@@ -41,17 +41,17 @@ fn the_loss_falls_and_the_drafter_loads() {
     assert_eq!(outcome.history.points[0].tokens, 0);
     assert!(outcome.history.points.len() > 3);
 
-    for name in ["drafter.safetensors", "drafter.json"] {
+    for name in ["drafter-hat.safetensors", "drafter-hat.json"] {
         fs::copy(config.out.join(name), dir.file(name)).unwrap();
     }
-    let drafter = Drafter::load(&source, SPLIT).unwrap().unwrap();
+    let drafter = Drafter::load(&source, SPLIT, None).unwrap().unwrap();
     assert_eq!(drafter.info().trained_tokens, outcome.tokens);
     assert_eq!(drafter.info().threshold, report.best.threshold);
     assert!(drafter.info().measured.contains_key("held_out"));
     let again = crate::measure(&source, &drafter, SPLIT, &config.valid, &config.held_out, &AtomicBool::new(false)).unwrap();
     let rates = |report: &HeldOutReport| report.curve.iter().map(|p| (p.tokens_per_round, p.drafted_per_round)).collect::<Vec<_>>();
     assert_eq!(rates(&again), rates(&report));
-    drafter.forward_at(&mut drafter.new_kv(&KvPool::new(usize::MAX), 4), 0, &[0.5; 32]).unwrap();
+    drafter.forward_at(&mut drafter.new_kv(&KvPool::new(usize::MAX), 4), 0, &[0.5; 32], &[]).unwrap();
     assert!(fs::read_to_string(config.out.join("history.svg")).unwrap().contains("<circle"));
 }
 
@@ -75,7 +75,7 @@ fn a_resumed_run_equals_one_that_went_through() {
         };
         let whole = run(&config, u64::MAX);
         let expected = std::mem::take(&mut *losses.lock().unwrap());
-        let drafter = fs::read(config.out.join("drafter.safetensors")).unwrap();
+        let drafter = fs::read(config.out.join("drafter-hat.safetensors")).unwrap();
 
         config.out = dir.file("again");
         assert_eq!(run(&config, 2).end, End::Stopped);
@@ -83,7 +83,7 @@ fn a_resumed_run_equals_one_that_went_through() {
         assert_eq!(run(&config, 5).steps, 5);
         let resumed = run(&config, u64::MAX);
         assert_eq!(*losses.lock().unwrap(), expected);
-        assert_eq!(fs::read(config.out.join("drafter.safetensors")).unwrap(), drafter);
+        assert_eq!(fs::read(config.out.join("drafter-hat.safetensors")).unwrap(), drafter);
         assert_eq!(resumed.tokens, whole.tokens);
         let rates = |outcome: &Outcome| outcome.history.points.iter().map(|p| p.tokens_per_round.to_bits()).collect::<Vec<_>>();
         assert_eq!(rates(&resumed), rates(&whole));
