@@ -199,6 +199,12 @@ pub(crate) struct DistillArgs {
     /// Train nothing: measure the drafter beside the model on the prompts of --valid
     #[arg(long, conflicts_with_all = ["data", "out", "resume"])]
     pub(crate) measure: bool,
+    /// The drafter to train: hat, a small adapter, or fused, a decoder block that also reads what the cloud answered
+    #[arg(long, value_name = "KIND", default_value_t = DrafterKind::Hat)]
+    pub(crate) kind: DrafterKind,
+    /// Steps over which the fused drafter learns from its own guesses, the first included
+    #[arg(long, value_name = "N", default_value_t = 3)]
+    pub(crate) unroll: usize,
     /// Stop after so many minutes [default: 30, unless --tokens or --steps is given]
     #[arg(long, value_name = "N")]
     pub(crate) minutes: Option<f64>,

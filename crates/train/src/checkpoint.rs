@@ -4,6 +4,7 @@ use std::{collections::HashMap, fs, path::Path};
 
 use safetensors::{Dtype, SafeTensors};
 use serde::{Deserialize, Serialize};
+use tricorn_model::{DrafterKind, ModelConfig};
 
 use crate::{
     error::TrainError,
@@ -21,6 +22,8 @@ const STATE: &str = "tricorn_distill";
 /// What a run is made of; a checkpoint only continues the same run.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub(crate) struct RunIdentity {
+    pub(crate) kind: DrafterKind,
+    pub(crate) unroll: usize,
     pub(crate) fingerprint: String,
     pub(crate) split: String,
     pub(crate) data_bytes: u64,
@@ -36,6 +39,8 @@ impl RunIdentity {
     /// The first property in which `found` differs, with its two values.
     fn difference(&self, found: &Self) -> Option<(&'static str, String, String)> {
         let pairs = [
+            ("kind", found.kind.to_string(), self.kind.to_string()),
+            ("unrolled steps", found.unroll.to_string(), self.unroll.to_string()),
             ("model", found.fingerprint.clone(), self.fingerprint.clone()),
             ("split", found.split.clone(), self.split.clone()),
             ("data of bytes", found.data_bytes.to_string(), self.data_bytes.to_string()),
@@ -82,13 +87,14 @@ pub(crate) fn write(
     path: &Path,
     identity: &RunIdentity,
     progress: &Progress,
+    config: &ModelConfig,
     weights: &Tensors,
     optimizer: &AdamW,
 ) -> Result<(), TrainError> {
-    let hidden = weights.norm.len();
-    let named = |prefix: &'static str, tensors: &Tensors| {
-        let bytes = tensors.all().map(|values| values.iter().flat_map(|v| v.to_le_bytes()).collect::<Vec<u8>>());
-        Tensors::shapes(hidden).into_iter().zip(bytes).map(move |((name, shape), bytes)| (format!("{prefix}{name}"), shape, bytes))
+    let named = |prefix: &'static str, tensors: &Tensors| -> Vec<(String, Vec<usize>, Vec<u8>)> {
+        let bytes = |values: &Vec<f32>| values.iter().flat_map(|v| v.to_le_bytes()).collect();
+        let named = identity.kind.tensors(config).into_iter().zip(tensors.all());
+        named.map(|((name, shape), values)| (format!("{prefix}{name}"), shape, bytes(values))).collect()
     };
     let stored: Vec<(String, Vec<usize>, Vec<u8>)> = PREFIXES
         .into_iter()
@@ -105,7 +111,7 @@ pub(crate) fn write(
 }
 
 /// Reads a checkpoint of the same run.
-pub(crate) fn read(path: &Path, identity: &RunIdentity, hidden: usize) -> Result<(Progress, Tensors, AdamW), TrainError> {
+pub(crate) fn read(path: &Path, identity: &RunIdentity, config: &ModelConfig) -> Result<(Progress, Tensors, AdamW), TrainError> {
     let broken = |problem: String| TrainError::Checkpoint { path: path.to_owned(), problem };
     let content = match fs::read(path) {
         Ok(content) => content,
@@ -120,8 +126,8 @@ pub(crate) fn read(path: &Path, identity: &RunIdentity, hidden: usize) -> Result
     }
     let stored = SafeTensors::deserialize(&content).map_err(|e| broken(e.to_string()))?;
     let read = |prefix: &str| {
-        let mut tensors = Tensors::zero(hidden);
-        for ((name, shape), values) in Tensors::shapes(hidden).into_iter().zip(tensors.all_mut()) {
+        let mut tensors = Tensors::zero(identity.kind, config);
+        for ((name, shape), values) in identity.kind.tensors(config).into_iter().zip(tensors.all_mut()) {
             let name = format!("{prefix}{name}");
             let tensor = stored.tensor(&name).map_err(|e| broken(e.to_string()))?;
             if tensor.dtype() != Dtype::F32 || tensor.shape() != shape {

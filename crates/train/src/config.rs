@@ -3,7 +3,7 @@
 use std::{path::PathBuf, time::Duration};
 
 use tricorn_core::Split;
-use tricorn_model::ModelConfig;
+use tricorn_model::{DrafterKind, ModelConfig};
 
 use crate::error::TrainError;
 
@@ -38,6 +38,10 @@ pub struct HeldOutConfig {
 /// each with up to 8 drafts and no threshold; with threshold 0.6 they are about a third lower.
 #[derive(Clone, Debug, PartialEq)]
 pub struct DistillConfig {
+    /// The drafter's architecture.
+    pub kind: DrafterKind,
+    /// Steps over which the fused drafter is unrolled on its own outputs, the first included. HAT's adapter does not read them.
+    pub unroll: usize,
     /// Where the model is cut; the drafter fits the first cut only.
     pub split: Split,
     /// JSONL file of prompts and responses to learn from.
@@ -69,6 +73,8 @@ pub struct DistillConfig {
     pub own_text: f64,
     /// Tokens that the model writes for such a sequence.
     pub own_text_tokens: usize,
+    /// Bytes of memory for lessons that later epochs take up again instead of letting the model write and read them anew.
+    pub lesson_memory: usize,
     /// Time between checkpoints.
     pub checkpoint_every: Duration,
     /// Trained tokens between measurements on the held-out prompts.
@@ -106,6 +112,8 @@ impl DistillConfig {
     #[must_use]
     pub fn new(data: PathBuf, valid: PathBuf, out: PathBuf) -> Self {
         Self {
+            kind: DrafterKind::Hat,
+            unroll: 3,
             split: Split { input_layers: 2, output_layers: 0 },
             data,
             valid,
@@ -120,6 +128,7 @@ impl DistillConfig {
             seed: 1,
             own_text: 0.9,
             own_text_tokens: 192,
+            lesson_memory: 4 << 30,
             checkpoint_every: Duration::from_secs(60),
             eval_every: 500_000,
             held_out: HeldOutConfig::default(),
@@ -147,7 +156,9 @@ impl DistillConfig {
         if budget.steps == Some(0) || budget.tokens == Some(0) || budget.minutes.is_some_and(|minutes| !positive(minutes)) {
             return bad("budget", "has a limit that is not above 0".to_owned());
         }
-        for (setting, value) in [("batch tokens", self.batch_tokens), ("own-text tokens", self.own_text_tokens)] {
+        for (setting, value) in
+            [("batch tokens", self.batch_tokens), ("own-text tokens", self.own_text_tokens), ("unrolled steps", self.unroll)]
+        {
             if value == 0 {
                 return bad(setting, "is 0; use at least 1".to_owned());
             }

@@ -8,7 +8,7 @@ use std::{
 
 use half::bf16;
 use safetensors::{Dtype, tensor::TensorView};
-use tricorn_model::{Drafter, DrafterInfo, DrafterKind, ModelSource, weights::Weights};
+use tricorn_model::{Drafter, DrafterInfo, DrafterKind, ModelConfig, ModelSource, weights::Weights};
 
 use crate::{error::TrainError, student::Tensors};
 
@@ -37,9 +37,12 @@ pub(crate) fn view<'a>(path: &Path, dtype: Dtype, shape: Vec<usize>, bytes: &'a 
 }
 
 /// Writes the drafter's weights, in bf16.
-pub(crate) fn write_weights(weights: &Tensors, hidden: usize, path: &Path) -> Result<(), TrainError> {
-    let bytes = weights.all().map(|values| values.iter().flat_map(|&v| bf16::from_f32(v).to_le_bytes()).collect::<Vec<u8>>());
-    let tensors = Tensors::shapes(hidden)
+pub(crate) fn write_weights(weights: &Tensors, config: &ModelConfig, path: &Path) -> Result<(), TrainError> {
+    let bytes = |values: &Vec<f32>| values.iter().flat_map(|&v| bf16::from_f32(v).to_le_bytes()).collect::<Vec<u8>>();
+    let bytes: Vec<Vec<u8>> = weights.all().into_iter().map(bytes).collect();
+    let tensors = weights
+        .kind()
+        .tensors(config)
         .into_iter()
         .zip(&bytes)
         .map(|((name, shape), bytes)| Ok((name.to_owned(), view(path, Dtype::BF16, shape, bytes)?)))
@@ -53,8 +56,8 @@ pub(crate) fn read_drafter(source: &ModelSource, path: &Path, info: DrafterInfo)
 }
 
 /// The drafter's two files in `out`.
-pub(crate) fn paths(out: &Path) -> (PathBuf, PathBuf) {
-    (out.join(DrafterKind::Hat.weights_file()), out.join(DrafterKind::Hat.info_file()))
+pub(crate) fn paths(out: &Path, kind: DrafterKind) -> (PathBuf, PathBuf) {
+    (out.join(kind.weights_file()), out.join(kind.info_file()))
 }
 
 /// Writes the drafter's description.

@@ -16,6 +16,7 @@ use crate::{
     config::DistillConfig,
     data::{Dataset, Order},
     error::TrainError,
+    lessons::{LessonKey, Lessons},
     rng::Rng,
     teacher::{Lesson, Teacher},
     text::{Renderer, Sequence},
@@ -55,9 +56,10 @@ pub(crate) struct FeedParts<'a> {
 
 enum Task {
     Skip,
-    Read(Sequence),
+    Ready(Lesson),
+    Read(LessonKey, Sequence),
     /// The next of the texts that the model writes.
-    Own,
+    Own(LessonKey),
 }
 
 impl Feed {
@@ -106,16 +108,24 @@ impl Drop for Feed {
 impl FeedParts<'_> {
     fn run(self, position: u64, sender: &SyncSender<Delivery>, closed: &AtomicBool) {
         let mut order = Order::new(self.config.seed, self.dataset.examples.len());
+        let mut lessons = Lessons::new(self.config.lesson_memory);
         for start in (position..).step_by(WINDOW as usize) {
-            if self.window(&mut order, start, sender, closed).is_none() {
+            if self.window(&mut order, &mut lessons, start, sender, closed).is_none() {
                 return;
             }
         }
     }
 
     /// Sends the lessons of one window; `None` when nobody listens any more or there was an error.
-    fn window(self, order: &mut Order, start: u64, sender: &SyncSender<Delivery>, closed: &AtomicBool) -> Option<()> {
-        let prepared = self.prepare(order, start, closed);
+    fn window(
+        self,
+        order: &mut Order,
+        lessons: &mut Lessons,
+        start: u64,
+        sender: &SyncSender<Delivery>,
+        closed: &AtomicBool,
+    ) -> Option<()> {
+        let prepared = self.prepare(order, lessons, start, closed);
         let (tasks, mut own) = match prepared {
             Ok(prepared) => prepared,
             Err(error) => {
@@ -125,11 +135,16 @@ impl FeedParts<'_> {
             }
         };
         for task in tasks {
-            let lesson = match task {
-                Task::Skip => Ok(None),
-                Task::Own => Ok(own.next()),
-                Task::Read(sequence) => self.teacher.teach(sequence).map(Some),
+            let (key, lesson) = match task {
+                Task::Skip => (None, Ok(None)),
+                Task::Ready(lesson) => (None, Ok(Some(lesson))),
+                Task::Own(key) => (Some(key), Ok(own.next())),
+                Task::Read(key, sequence) => (Some(key), self.teacher.teach(sequence).map(Some)),
             };
+            // A text that was cut short because nobody listens any more must not be kept; neither will it be needed.
+            if let (Some(key), Ok(Some(lesson)), false) = (key, &lesson, closed.load(Ordering::Relaxed)) {
+                lessons.keep(key, lesson);
+            }
             let failed = lesson.is_err();
             sender.send(lesson.map_err(TrainError::from)).ok()?;
             if failed {
@@ -139,22 +154,31 @@ impl FeedParts<'_> {
         Some(())
     }
 
-    fn prepare(self, order: &mut Order, start: u64, closed: &AtomicBool) -> Result<(Vec<Task>, std::vec::IntoIter<Lesson>), ModelError> {
+    fn prepare(
+        self,
+        order: &mut Order,
+        lessons: &Lessons,
+        start: u64,
+        closed: &AtomicBool,
+    ) -> Result<(Vec<Task>, std::vec::IntoIter<Lesson>), ModelError> {
         let DistillConfig { context, own_text, own_text_tokens, seed, .. } = *self.config;
         let (mut tasks, mut prompts) = (Vec::new(), Vec::new());
         for position in start..start + WINDOW {
-            let example = &self.dataset.examples[order.at(position)];
-            tasks.push(if Rng::new(seed ^ OWN_TEXT, position).unit() < own_text {
+            let key = LessonKey { example: order.at(position), own_text: Rng::new(seed ^ OWN_TEXT, position).unit() < own_text };
+            let example = &self.dataset.examples[key.example];
+            tasks.push(if let Some(lesson) = lessons.get(key) {
+                Task::Ready(lesson)
+            } else if key.own_text {
                 let prompt = self.renderer.prompt(&example.prompt)?;
                 // A text of two tokens is the shortest that has a row to learn from.
                 if prompt.is_empty() || prompt.len() >= context {
                     Task::Skip
                 } else {
                     prompts.push(prompt);
-                    Task::Own
+                    Task::Own(key)
                 }
             } else {
-                self.renderer.sequence(example, context)?.map_or(Task::Skip, Task::Read)
+                self.renderer.sequence(example, context)?.map_or(Task::Skip, |sequence| Task::Read(key, sequence))
             });
         }
         let own = self.teacher.write(prompts, own_text_tokens, context, closed)?;

@@ -68,9 +68,11 @@ pub(crate) fn measure_draft_cost(teacher: &Teacher, drafter: &Drafter, text: &Wr
     let mut input = teacher.input.new_kv(&teacher.pool, count);
     let mut kv = drafter.new_kv(&teacher.pool, count);
     let drafting = fastest(|| {
+        let mut guess = Vec::new();
         for (pos, token) in tokens[..count].iter().enumerate() {
             let shallow = teacher.shallow_at(&mut input, pos, &[*token])?;
-            black_box(teacher.output.logits(&drafter.forward_at(&mut kv, pos, &shallow, &[])?));
+            guess = drafter.forward_at(&mut kv, pos, &shallow, &guess)?;
+            black_box(teacher.output.logits(&guess));
         }
         Ok(())
     })?;

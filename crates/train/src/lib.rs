@@ -32,6 +32,7 @@ mod export;
 mod feed;
 mod held_out;
 mod history;
+mod lessons;
 mod loss;
 mod optimizer;
 mod pass;

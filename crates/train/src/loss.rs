@@ -31,6 +31,17 @@ impl Losses {
     }
 }
 
+/// The student's last-layer rows for some consecutive rows of the teacher's.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Guess<'a> {
+    /// `rows x hidden`, before the final norm.
+    pub(crate) rows: &'a [f32],
+    /// The teacher's row that the first of them is a guess of.
+    pub(crate) from: usize,
+    /// What one row counts for in the batch: one over the batch's rows, for a plain mean.
+    pub(crate) share: f64,
+}
+
 /// The loss with the model's frozen norm and head.
 #[derive(Debug)]
 pub(crate) struct Loss {
@@ -52,36 +63,52 @@ impl Loss {
         losses.smooth_l1 + self.ce_weight * losses.cross_entropy
     }
 
-    /// The share that the student's last-layer rows `guess` have in the losses of a batch of `batch_rows` rows, against the teacher's rows
-    /// `target` (both `rows x hidden`, before the final norm), and the gradient of the total with respect to `guess`.
-    pub(crate) fn of(&self, output: &OutputPart, guess: &[f32], target: &[f32], batch_rows: usize) -> (Losses, Vec<f32>) {
+    /// The share of the student's guesses in the losses of a batch, against the teacher's rows `target` (`rows x hidden`, before the final
+    /// norm), and the gradient of the total with respect to each guess.
+    pub(crate) fn of(&self, output: &OutputPart, target: &[f32], guesses: &[Guess<'_>]) -> (Losses, Vec<Vec<f32>>) {
         let (vocab, hidden) = (output.vocab(), output.hidden());
-        let per_row = (batch_rows as f64).recip();
-        let per_element = per_row / hidden as f64;
-
-        let mut cross_entropy = 0.0;
-        let mut gradient = Vec::with_capacity(guess.len());
-        let scale = (self.ce_weight * per_row) as f32;
+        let mut losses = Losses::default();
+        let mut gradients: Vec<Vec<f32>> = guesses.iter().map(|guess| Vec::with_capacity(guess.rows.len())).collect();
         let chunk = (CHUNK_BYTES / (vocab * size_of::<f32>())).max(1) * hidden;
-        for (guess, target) in guess.chunks(chunk).zip(target.chunks(chunk)) {
-            let (mut p, mut wanted) = (output.logits(guess), output.logits(target));
-            for (p, wanted) in p.chunks_exact_mut(vocab).zip(wanted.chunks_exact_mut(vocab)) {
+        for (index, target) in target.chunks(chunk).enumerate() {
+            let (start, end) = (index * chunk, index * chunk + target.len());
+            let mut wanted = output.logits(target);
+            for wanted in wanted.chunks_exact_mut(vocab) {
                 softmax(wanted);
-                let expected: f32 = wanted.iter().zip(&*p).map(|(w, logit)| w * logit).sum();
-                cross_entropy += f64::from(softmax(p) - expected);
-                p.iter_mut().zip(&*wanted).for_each(|(p, w)| *p = flush(*p - w));
             }
-            gradient.extend(self.head.times(&p).into_iter().map(|g| g * scale));
+            for (guess, gradient) in guesses.iter().zip(&mut gradients) {
+                let offset = guess.from * hidden;
+                let (from, to) = (start.max(offset), end.min(offset + guess.rows.len()));
+                if from >= to {
+                    continue;
+                }
+                let wanted = &wanted[(from - start) / hidden * vocab..];
+                let mut p = output.logits(&guess.rows[from - offset..to - offset]);
+                let mut cross_entropy = 0.0;
+                for (p, wanted) in p.chunks_exact_mut(vocab).zip(wanted.chunks_exact(vocab)) {
+                    let expected: f32 = wanted.iter().zip(&*p).map(|(w, logit)| w * logit).sum();
+                    cross_entropy += f64::from(softmax(p) - expected);
+                    p.iter_mut().zip(wanted).for_each(|(p, w)| *p = flush(*p - w));
+                }
+                losses.cross_entropy += cross_entropy * guess.share;
+                let scale = (self.ce_weight * guess.share) as f32;
+                gradient.extend(self.head.times(&p).into_iter().map(|g| g * scale));
+            }
         }
-
-        let mut smooth_l1 = 0.0;
-        for (gradient, (ours, theirs)) in gradient.iter_mut().zip(output.normed(guess).iter().zip(output.normed(target))) {
-            let difference = ours - theirs;
-            smooth_l1 += f64::from(huber(difference));
-            *gradient += difference.clamp(-1.0, 1.0) * per_element as f32;
+        let target = output.normed(target);
+        for (guess, gradient) in guesses.iter().zip(&mut gradients) {
+            let per_element = guess.share / hidden as f64;
+            let mut smooth_l1 = 0.0;
+            let rows = output.normed(guess.rows);
+            for (gradient, (ours, theirs)) in gradient.iter_mut().zip(rows.iter().zip(&target[guess.from * hidden..])) {
+                let difference = ours - theirs;
+                smooth_l1 += f64::from(huber(difference));
+                *gradient += difference.clamp(-1.0, 1.0) * per_element as f32;
+            }
+            losses.smooth_l1 += smooth_l1 * per_element;
+            *gradient = rms_norm_backward(guess.rows, &self.norm, self.eps, gradient);
         }
-        let losses = Losses { smooth_l1: smooth_l1 * per_element, cross_entropy: cross_entropy * per_row };
-        (losses, rms_norm_backward(guess, &self.norm, self.eps, &gradient))
+        (losses, gradients)
     }
 }
 
@@ -123,12 +150,14 @@ mod tests {
         let (output, loss) = (OutputPart::load(&source, SPLIT).unwrap(), Loss::new(&source, 0.1).unwrap());
         let mut rng = Rng::new(1, 0);
         let [guess, target] = [1.0, 3.0].map(|size| (0..ROWS * 16).map(|_| size * rng.normal()).collect::<Vec<f32>>());
-        let (whole, _) = loss.of(&output, &guess, &target, ROWS);
+        let share = 1.0 / ROWS as f64;
+        let (whole, whole_gradients) = loss.of(&output, &target, &[Guess { rows: &guess, from: 0, share }]);
         let (smooth_l1, cross_entropy) = textbook(&output, &guess, &target);
         assert!((whole.smooth_l1 - smooth_l1).abs() < 1e-5 && (whole.cross_entropy - cross_entropy).abs() < 1e-5, "{whole:?}");
         assert!((loss.total(whole) - (smooth_l1 + 0.1 * cross_entropy)).abs() < 1e-5);
-        let mut shares = loss.of(&output, &guess[..32], &target[..32], ROWS).0;
-        shares.add(loss.of(&output, &guess[32..], &target[32..], ROWS).0);
+        let parts = [Guess { rows: &guess[..32], from: 0, share }, Guess { rows: &guess[32..], from: 2, share }];
+        let (shares, gradients) = loss.of(&output, &target, &parts);
+        assert_eq!(gradients.concat(), whole_gradients.concat());
         assert!((loss.total(shares) - loss.total(whole)).abs() < 1e-6);
     }
 
@@ -138,7 +167,8 @@ mod tests {
         let source = tiny_model(&dir, &json!({}));
         let (output, loss) = (OutputPart::load(&source, SPLIT).unwrap(), Loss::new(&source, 0.1).unwrap());
         let target: Vec<f32> = (0..ROWS * 16).map(|i| (i * 7 % 13) as f32 - 6.0).collect();
-        let (losses, gradient) = loss.of(&output, &target, &target, ROWS);
+        let (losses, gradients) = loss.of(&output, &target, &[Guess { rows: &target, from: 0, share: 1.0 / ROWS as f64 }]);
+        let gradient = gradients.concat();
         assert_eq!(losses.smooth_l1, 0.0);
         assert!(gradient.iter().all(|g| g.abs() < 1e-7), "{gradient:?}");
     }

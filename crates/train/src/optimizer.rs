@@ -1,5 +1,7 @@
 //! AdamW (Loshchilov and Hutter 2019).
 
+use tricorn_model::{DrafterKind, ModelConfig};
+
 use crate::student::Tensors;
 
 /// Decay of the moments.
@@ -16,15 +18,16 @@ pub(crate) struct AdamW {
 }
 
 impl AdamW {
-    pub(crate) fn new(hidden: usize) -> Self {
-        Self { first: Tensors::zero(hidden), second: Tensors::zero(hidden) }
+    pub(crate) fn new(kind: DrafterKind, config: &ModelConfig) -> Self {
+        Self { first: Tensors::zero(kind, config), second: Tensors::zero(kind, config) }
     }
 
     /// One step, number `step` counted from 1, on `weights`; the gradient's elements are clipped to `-clip ..= clip` first.
     pub(crate) fn update(&mut self, weights: &mut Tensors, gradients: &Tensors, step: u64, learning_rate: f64, clip: f32) {
         let moments = self.first.all_mut().into_iter().zip(self.second.all_mut());
-        for (index, ((weights, gradient), (first, second))) in weights.all_mut().into_iter().zip(gradients.all()).zip(moments).enumerate() {
-            let decay = if index == 0 { 0.0 } else { WEIGHT_DECAY };
+        let width = weights.attention.norm.len();
+        for ((weights, gradient), (first, second)) in weights.all_mut().into_iter().zip(gradients.all()).zip(moments) {
+            let decay = if weights.len() == width { 0.0 } else { WEIGHT_DECAY };
             Step::new(step, learning_rate, clip, decay).apply(weights, gradient, first, second);
         }
     }

@@ -1,18 +1,23 @@
-//! The drafter under training: its five tensors, and where they start.
+//! The drafter under training: its tensors, and where they start.
 
-use tricorn_model::{ModelConfig, ModelError, ModelSource, drafter::head_dim};
+use tricorn_model::{DrafterKind, ModelConfig, ModelError, ModelSource, drafter::head_dim};
 
 use crate::rng::Rng;
 
 /// Stream of the random numbers for initial weights.
 const INIT_STREAM: u64 = u64::MAX;
 
-/// As the drafter's file has them: the norm (`hidden`) and four projections (`hidden x hidden`).
-const TENSORS: [&str; 5] = ["norm.weight", "q_proj.weight", "k_proj.weight", "v_proj.weight", "o_proj.weight"];
-
-/// The five tensors, or something that has a number for each of theirs: gradients, moments.
+/// The tensors of a drafter, or something that has a number for each of theirs: gradients, moments.
 #[derive(Clone, Debug, PartialEq)]
 pub(crate) struct Tensors {
+    pub(crate) attention: AttentionTensors,
+    /// What only the fused drafter has.
+    pub(crate) block: Option<BlockTensors>,
+}
+
+/// The attention of every drafter.
+#[derive(Clone, Debug, PartialEq)]
+pub(crate) struct AttentionTensors {
     pub(crate) norm: Vec<f32>,
     pub(crate) q: Vec<f32>,
     pub(crate) k: Vec<f32>,
@@ -20,25 +25,61 @@ pub(crate) struct Tensors {
     pub(crate) o: Vec<f32>,
 }
 
+/// What the fused drafter has around its attention.
+#[derive(Clone, Debug, PartialEq)]
+pub(crate) struct BlockTensors {
+    pub(crate) shallow_norm: Vec<f32>,
+    pub(crate) deep_norm: Vec<f32>,
+    pub(crate) fuse: Vec<f32>,
+    pub(crate) mlp_norm: Vec<f32>,
+    pub(crate) gate: Vec<f32>,
+    pub(crate) up: Vec<f32>,
+    pub(crate) down: Vec<f32>,
+}
+
 impl Tensors {
-    pub(crate) fn zero(hidden: usize) -> Self {
-        let square = || vec![0.0; hidden * hidden];
-        Self { norm: vec![0.0; hidden], q: square(), k: square(), v: square(), o: square() }
+    pub(crate) fn zero(kind: DrafterKind, config: &ModelConfig) -> Self {
+        let (h, inner) = (config.hidden, config.intermediate);
+        let zero = |count: usize| vec![0.0; count];
+        let attention = AttentionTensors { norm: zero(h), q: zero(h * h), k: zero(h * h), v: zero(h * h), o: zero(h * h) };
+        let block = || BlockTensors {
+            shallow_norm: zero(h),
+            deep_norm: zero(h),
+            fuse: zero(2 * h * h),
+            mlp_norm: zero(h),
+            gate: zero(inner * h),
+            up: zero(inner * h),
+            down: zero(inner * h),
+        };
+        Self { attention, block: (kind == DrafterKind::Fused).then(block) }
     }
 
-    /// As [`TENSORS`] orders them.
-    pub(crate) fn all(&self) -> [&Vec<f32>; 5] {
-        [&self.norm, &self.q, &self.k, &self.v, &self.o]
+    pub(crate) fn kind(&self) -> DrafterKind {
+        if self.block.is_some() { DrafterKind::Fused } else { DrafterKind::Hat }
     }
 
-    /// As [`TENSORS`] orders them.
-    pub(crate) fn all_mut(&mut self) -> [&mut Vec<f32>; 5] {
-        [&mut self.norm, &mut self.q, &mut self.k, &mut self.v, &mut self.o]
+    /// As [`DrafterKind::tensors`] orders them.
+    pub(crate) fn all(&self) -> Vec<&Vec<f32>> {
+        let AttentionTensors { norm, q, k, v, o } = &self.attention;
+        let attention = [norm, q, k, v, o];
+        match &self.block {
+            None => attention.to_vec(),
+            Some(BlockTensors { shallow_norm, deep_norm, fuse, mlp_norm, gate, up, down }) => {
+                [shallow_norm, deep_norm, fuse].into_iter().chain(attention).chain([mlp_norm, gate, up, down]).collect()
+            }
+        }
     }
 
-    /// Names and shapes.
-    pub(crate) fn shapes(hidden: usize) -> [(&'static str, Vec<usize>); 5] {
-        TENSORS.map(|name| (name, if name == TENSORS[0] { vec![hidden] } else { vec![hidden, hidden] }))
+    /// As [`DrafterKind::tensors`] orders them.
+    pub(crate) fn all_mut(&mut self) -> Vec<&mut Vec<f32>> {
+        let AttentionTensors { norm, q, k, v, o } = &mut self.attention;
+        let attention = [norm, q, k, v, o];
+        match &mut self.block {
+            None => attention.into_iter().collect(),
+            Some(BlockTensors { shallow_norm, deep_norm, fuse, mlp_norm, gate, up, down }) => {
+                [shallow_norm, deep_norm, fuse].into_iter().chain(attention).chain([mlp_norm, gate, up, down]).collect()
+            }
+        }
     }
 
     pub(crate) fn add(&mut self, other: &Self) {
@@ -48,8 +89,8 @@ impl Tensors {
     }
 
     /// Starts from the weights of layer `layer`, the first one that the drafter stands in for, as far as its attention has the drafter's
-    /// shape (grouped keys and values are repeated); what does not fit starts random.
-    pub(crate) fn initial(source: &ModelSource, layer: usize, seed: u64) -> Result<Self, ModelError> {
+    /// shape (grouped keys and values are repeated); what does not fit starts random. The fused drafter starts without reading deep rows.
+    pub(crate) fn initial(kind: DrafterKind, source: &ModelSource, layer: usize, seed: u64) -> Result<Self, ModelError> {
         let (config, weights) = (source.config(), source.weights());
         let hidden = config.hidden;
         let name = |part: &str| format!("model.layers.{layer}.{part}");
@@ -63,17 +104,51 @@ impl Tensors {
             let copies = config.heads / heads;
             Ok::<Vec<f32>, ModelError>(stored.chunks_exact(config.head_dim * hidden).flat_map(|head| head.repeat(copies)).collect())
         };
-        Ok(Self {
+        let attention = AttentionTensors {
             q: projection("q", config.heads)?,
             k: projection("k", config.kv_heads)?,
             v: projection("v", config.kv_heads)?,
             o: projection("o", config.heads)?,
             norm: weights.f32(&name("input_layernorm.weight"), &[hidden])?,
-        })
+        };
+        if kind == DrafterKind::Hat {
+            return Ok(Self { attention, block: None });
+        }
+        let mlp = |part: &str, shape: [usize; 2]| weights.f32(&name(&format!("mlp.{part}_proj.weight")), &shape);
+        let block = BlockTensors {
+            shallow_norm: attention.norm.clone(),
+            deep_norm: weights.f32("model.norm.weight", &[hidden])?,
+            fuse: vec![0.0; 2 * hidden * hidden],
+            mlp_norm: weights.f32(&name("post_attention_layernorm.weight"), &[hidden])?,
+            gate: mlp("gate", [config.intermediate, hidden])?,
+            up: mlp("up", [config.intermediate, hidden])?,
+            down: mlp("down", [hidden, config.intermediate])?,
+        };
+        Ok(Self { attention, block: Some(block) })
     }
 }
 
 /// Whether the model's own attention has the drafter's shape once keys and values are repeated.
 fn fits(config: &ModelConfig) -> bool {
     head_dim(config) == config.head_dim && config.heads * config.head_dim == config.hidden
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::*;
+    use crate::testing::{TempDir, tiny_model};
+
+    #[test]
+    fn tensors_have_the_sizes_that_the_drafter_reads() {
+        let dir = TempDir::new();
+        let source = tiny_model(&dir, &json!({}));
+        for kind in DrafterKind::ALL {
+            let tensors = Tensors::zero(kind, source.config());
+            let sizes: Vec<usize> = kind.tensors(source.config()).iter().map(|(_, shape)| shape.iter().product()).collect();
+            assert_eq!(tensors.all().iter().map(|values| values.len()).collect::<Vec<_>>(), sizes);
+            assert_eq!(tensors.kind(), kind);
+        }
+    }
 }

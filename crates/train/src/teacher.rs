@@ -46,6 +46,13 @@ impl Lesson {
         self.tokens.len() - 1
     }
 
+    /// For every row the last layer's row of the position before, as the device knows it: zeros up to the row after which the first one is
+    /// answered. `rows x hidden`.
+    pub(crate) fn previous(&self, hidden: usize) -> Vec<f32> {
+        let known = (self.loss_rows() - 1) * hidden;
+        [vec![0.0; (self.first + 1) * hidden], self.target[..known].to_vec()].concat()
+    }
+
     /// Rows that the student learns from.
     pub(crate) fn loss_rows(&self) -> usize {
         self.rows() - self.first

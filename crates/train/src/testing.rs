@@ -11,6 +11,7 @@ use std::{
     },
 };
 
+use half::bf16;
 use safetensors::{Dtype, tensor::TensorView};
 use serde_json::{Value, json};
 use tricorn_core::Split;
@@ -136,9 +137,9 @@ pub(crate) fn tiny_config(dir: &TempDir) -> DistillConfig {
 /// The drafter that the product reads after training wrote these weights, for a [`tiny_model`].
 pub(crate) fn written_drafter(dir: &TempDir, source: &ModelSource, weights: &Tensors) -> Drafter {
     let path = dir.file("weights");
-    export::write_weights(weights, source.config().hidden, &path).unwrap();
+    export::write_weights(weights, source.config(), &path).unwrap();
     let info = DrafterInfo {
-        kind: DrafterKind::Hat,
+        kind: weights.kind(),
         split: SPLIT.to_string(),
         fingerprint: String::new(),
         threshold: 0.5,
@@ -146,4 +147,17 @@ pub(crate) fn written_drafter(dir: &TempDir, source: &ModelSource, weights: &Ten
         measured: BTreeMap::new(),
     };
     export::read_drafter(source, &path, info).unwrap()
+}
+
+/// Weights that the drafter's file can hold, with every tensor at work.
+pub(crate) fn weights(kind: DrafterKind, source: &ModelSource) -> Tensors {
+    let mut weights = Tensors::initial(kind, source, 1, 1).unwrap();
+    if let Some(block) = &mut weights.block {
+        let mut rng = Rng::new(5, 9);
+        block.fuse.iter_mut().for_each(|v| *v = 0.2 * rng.normal());
+    }
+    for values in weights.all_mut() {
+        values.iter_mut().for_each(|v| *v = bf16::from_f32(*v).to_f32());
+    }
+    weights
 }

@@ -115,10 +115,12 @@ struct Run<'a> {
 
 impl<'a> Run<'a> {
     fn new(source: &'a Arc<ModelSource>, config: &'a DistillConfig, teacher: &'a Teacher, dataset: &Dataset) -> Result<Self, TrainError> {
-        let weights = Tensors::initial(source, config.split.input_layers, config.seed)?;
-        let optimizer = AdamW::new(source.config().hidden);
+        let weights = Tensors::initial(config.kind, source, config.split.input_layers, config.seed)?;
+        let optimizer = AdamW::new(config.kind, source.config());
         let loss = Loss::new(source, config.ce_weight)?;
         let identity = RunIdentity {
+            kind: config.kind,
+            unroll: if config.kind == DrafterKind::Fused { config.unroll } else { 1 },
             fingerprint: source.fingerprint().to_hex(),
             split: config.split.to_string(),
             data_bytes: dataset.bytes,
@@ -138,7 +140,7 @@ impl<'a> Run<'a> {
     }
 
     fn resume(&mut self) -> Result<(), TrainError> {
-        let state = checkpoint::read(&self.checkpoint_path(), &self.identity, self.source.config().hidden)?;
+        let state = checkpoint::read(&self.checkpoint_path(), &self.identity, self.source.config())?;
         (self.progress, self.weights, self.optimizer) = state;
         self.seconds_before = self.progress.seconds;
         Ok(())
@@ -147,7 +149,7 @@ impl<'a> Run<'a> {
     fn save(&mut self, observe: &mut dyn FnMut(&Event<'_>)) -> Result<(), TrainError> {
         let path = self.checkpoint_path();
         self.progress.seconds = self.seconds();
-        checkpoint::write(&path, &self.identity, &self.progress, &self.weights, &self.optimizer)?;
+        checkpoint::write(&path, &self.identity, &self.progress, self.source.config(), &self.weights, &self.optimizer)?;
         observe(&Event::Saved(&path));
         Ok(())
     }
@@ -185,19 +187,12 @@ impl<'a> Run<'a> {
 
     fn step(&mut self, lessons: &[Lesson]) -> Result<(Losses, f64), TrainError> {
         let (output, step) = (&self.teacher.output, self.progress.step + 1);
-        let pass = Pass::new(self.source.config(), &self.weights);
-        let batch_rows: usize = lessons.iter().map(Lesson::loss_rows).sum();
-        let results: Vec<(Losses, Tensors)> = lessons
-            .par_iter()
-            .map(|lesson| {
-                let (guess, trace) = pass.forward(&lesson.shallow, lesson.first);
-                let (losses, gradient) = self.loss.of(output, &guess, &lesson.target, batch_rows);
-                (losses, pass.backward(&trace, &gradient))
-            })
-            .collect();
+        let pass = Pass::new(self.source.config(), &self.weights, self.config.unroll);
+        let shares = pass.shares(lessons);
+        let results: Vec<(Losses, Tensors)> = lessons.par_iter().map(|lesson| pass.learn(lesson, &shares, &self.loss, output)).collect();
         // In the order of the lessons, so that the sum is the same whoever was ready first.
         let mut losses = Losses::default();
-        let mut gradients = Tensors::zero(self.source.config().hidden);
+        let mut gradients = Tensors::zero(self.config.kind, self.source.config());
         for (share, gradient) in &results {
             losses.add(*share);
             gradients.add(gradient);
@@ -216,8 +211,8 @@ impl<'a> Run<'a> {
     }
 
     fn evaluate(&mut self, observe: &mut dyn FnMut(&Event<'_>)) -> Result<(), TrainError> {
-        let (weights, info_path) = export::paths(&self.config.out);
-        export::write_weights(&self.weights, self.source.config().hidden, &weights)?;
+        let (weights, info_path) = export::paths(&self.config.out, self.config.kind);
+        export::write_weights(&self.weights, self.source.config(), &weights)?;
         let info = self.info(DraftPolicy::default().threshold, BTreeMap::new());
         export::write_info(&info, &info_path)?;
         let drafter = export::read_drafter(self.source, &weights, info)?;
@@ -243,7 +238,7 @@ impl<'a> Run<'a> {
             self.evaluate(observe)?;
         }
         self.save(observe)?;
-        let (weights, info_path) = export::paths(&self.config.out);
+        let (weights, info_path) = export::paths(&self.config.out, self.config.kind);
         let drafter = export::read_drafter(self.source, &weights, self.info(DraftPolicy::default().threshold, BTreeMap::new()))?;
         let report = accept::report(self.teacher, &drafter, &self.texts, &self.config.held_out)?;
         export::write_info(&self.info(report.best.threshold, self.measured(&report)), &info_path)?;
@@ -266,6 +261,7 @@ impl<'a> Run<'a> {
             "ce_weight": config.ce_weight,
             "own_text": config.own_text,
             "seed": config.seed,
+            "unroll": self.identity.unroll,
         });
         BTreeMap::from([
             ("tokens_per_round".to_owned(), json!(report.best.tokens_per_round)),
@@ -276,7 +272,7 @@ impl<'a> Run<'a> {
 
     fn info(&self, threshold: f32, measured: BTreeMap<String, serde_json::Value>) -> DrafterInfo {
         DrafterInfo {
-            kind: DrafterKind::Hat,
+            kind: self.config.kind,
             split: self.config.split.to_string(),
             fingerprint: self.identity.fingerprint.clone(),
             threshold,

@@ -33,6 +33,8 @@ pub(crate) fn run(args: &DistillArgs) -> Result<(), CliError> {
     let unlimited = args.minutes.is_none() && args.tokens.is_none() && args.steps.is_none();
     let defaults = DistillConfig::new(data.clone(), args.valid.clone(), out.clone());
     let config = DistillConfig {
+        kind: args.kind,
+        unroll: args.unroll,
         split,
         budget: Budget { steps: args.steps, tokens: args.tokens, minutes: args.minutes.or(unlimited.then_some(DEFAULT_MINUTES)) },
         batch_tokens: args.batch_tokens,

@@ -1,0 +1,220 @@
+//! The fused drafter, unrolled over its own outputs.
+//!
+//! With the first halves `Ws` and `Wd` of the fusing matrix, a row at position `t` enters the block as
+//! `z_t = x_t + norm(x_t) Ws^T + norm(d_{t-1}) Wd^T`: `x` is the shallow row, `d` the last layer's. Step 1 reads the true `d`, or zeros
+//! where no answer brings it; step `s` reads what step `s - 1` returned for the position before. Row `i` of every step belongs to the round
+//! that drafts from position `start + i`, and stands at `start + i + s - 1`; it sees the keys that it would see in that round (see
+//! [`super::attention`]). Gradients flow through the rows fed back and through all keys and values.
+
+use tricorn_model::ModelConfig;
+
+use super::{
+    Matrix, add,
+    attention::{KeyGradients, Keys, Seen, Weights},
+    heads::Heads,
+    mlp::{Mlp, MlpTrace},
+    norm_gradient, norm_rows, rms_norm_backward,
+};
+use crate::{
+    student::{AttentionTensors, BlockTensors, Tensors},
+    teacher::Lesson,
+};
+
+/// Rows that step `step` (counted from 0) learns from: the first round after the prompt drafts from the row after the prompt's last.
+pub(super) fn rows(lesson: &Lesson, step: usize) -> usize {
+    lesson.loss_rows().saturating_sub(step + 1)
+}
+
+/// The weights of one step, packed for both directions.
+#[derive(Debug)]
+pub(super) struct FusedPass<'a> {
+    config: &'a ModelConfig,
+    heads: Heads<'a>,
+    pub(super) unroll: usize,
+    shallow_norm: &'a [f32],
+    deep_norm: &'a [f32],
+    norm: &'a [f32],
+    fuse_shallow: Matrix,
+    fuse_deep: Matrix,
+    q: Matrix,
+    k: Matrix,
+    v: Matrix,
+    o: Matrix,
+    mlp: Mlp<'a>,
+}
+
+/// What the backward pass needs from the forward pass.
+#[derive(Debug)]
+pub(super) struct FusedTrace {
+    start: usize,
+    shallow_unit: Vec<f32>,
+    shallow_normed: Vec<f32>,
+    steps: Vec<Step>,
+}
+
+/// One step. Step 1 has keys for the whole sequence and queries from row `start` on; the others have both for their own rows.
+#[derive(Debug)]
+struct Step {
+    /// Position of the first key, and rows of keys.
+    at: usize,
+    rows: usize,
+    /// Keys before the first query.
+    before: usize,
+    previous: Vec<f32>,
+    deep_unit: Vec<f32>,
+    deep_normed: Vec<f32>,
+    z: Vec<f32>,
+    unit: Vec<f32>,
+    normed: Vec<f32>,
+    /// Heads one after the other; rotated.
+    q: Vec<Vec<f32>>,
+    k: Vec<Vec<f32>>,
+    v: Vec<Vec<f32>>,
+    weights: Vec<Weights>,
+    attended: Vec<f32>,
+    mlp: MlpTrace,
+    out: Vec<f32>,
+}
+
+impl FusedTrace {
+    /// The guesses of each step.
+    pub(super) fn guesses(&self) -> impl Iterator<Item = &[f32]> {
+        self.steps.iter().map(|step| step.out.as_slice())
+    }
+}
+
+impl<'a> FusedPass<'a> {
+    pub(super) fn new(config: &'a ModelConfig, attention: &'a AttentionTensors, block: &'a BlockTensors, unroll: usize) -> Self {
+        let hidden = config.hidden;
+        let square = |values: &[f32]| Matrix::new(values, hidden);
+        let half = |from: usize| square(&block.fuse.chunks_exact(hidden).skip(from).step_by(2).flatten().copied().collect::<Vec<f32>>());
+        Self {
+            config,
+            heads: Heads::new(config),
+            unroll,
+            shallow_norm: &block.shallow_norm,
+            deep_norm: &block.deep_norm,
+            norm: &attention.norm,
+            fuse_shallow: half(0),
+            fuse_deep: half(1),
+            q: square(&attention.q),
+            k: square(&attention.k),
+            v: square(&attention.v),
+            o: square(&attention.o),
+            mlp: Mlp::new(config, block),
+        }
+    }
+
+    /// All steps over a lesson, as many as it has rows for.
+    pub(super) fn forward(&self, lesson: &Lesson) -> FusedTrace {
+        let hidden = self.config.hidden;
+        let (start, rows) = (lesson.first + 1, lesson.rows());
+        let (shallow_unit, shallow_normed) = norm_rows(&lesson.shallow, self.shallow_norm, self.config.norm_eps);
+        let mut base = self.fuse_shallow.apply(&shallow_normed);
+        add(&mut base, &lesson.shallow);
+        let mut steps: Vec<Step> = Vec::with_capacity(self.unroll);
+        for index in 0..self.unroll {
+            let count = self::rows(lesson, index);
+            if count == 0 {
+                break;
+            }
+            let (at, previous) = match steps.last() {
+                None => (0, lesson.previous(hidden)),
+                Some(last) => (rows - count, last.out[..count * hidden].to_vec()),
+            };
+            let step = self.step(start, at, previous, &base, &steps);
+            steps.push(step);
+        }
+        FusedTrace { start, shallow_unit, shallow_normed, steps }
+    }
+
+    /// One step whose keys start at position `at`.
+    fn step(&self, start: usize, at: usize, previous: Vec<f32>, base: &[f32], earlier: &[Step]) -> Step {
+        let hidden = self.config.hidden;
+        let eps = self.config.norm_eps;
+        let rows = previous.len() / hidden;
+        let before = if earlier.is_empty() { start } else { 0 };
+        let (deep_unit, deep_normed) = norm_rows(&previous, self.deep_norm, eps);
+        let mut z = self.fuse_deep.apply(&deep_normed);
+        add(&mut z, &base[at * hidden..]);
+        let (unit, normed) = norm_rows(&z, self.norm, eps);
+        let (mut q, mut k) = (self.q.apply(&normed[before * hidden..]), self.k.apply(&normed));
+        self.heads.rotate(&mut q, at + before..at + rows, 1.0);
+        self.heads.rotate(&mut k, at..at + rows, 1.0);
+        let (q, k, v) = (self.heads.split(&q), self.heads.split(&k), self.heads.split(&self.v.apply(&normed)));
+        let (outputs, weights): (Vec<_>, Vec<_>) =
+            q.iter().enumerate().map(|(head, q)| self.seen(start, head, earlier, Keys { k: &k[head], v: &v[head] }).forward(q)).unzip();
+        let attended = self.heads.join(&outputs);
+        let mut y = self.o.apply(&attended);
+        add(&mut y, &z[before * hidden..]);
+        let (out, mlp) = self.mlp.forward(y);
+        Step { at, rows, before, previous, deep_unit, deep_normed, z, unit, normed, q, k, v, weights, attended, mlp, out }
+    }
+
+    /// The gradients of the weights, given those of each step's guesses.
+    pub(super) fn backward(&self, trace: &FusedTrace, mut gradients: Vec<Vec<f32>>) -> Tensors {
+        let mut sums = Tensors::zero(tricorn_model::DrafterKind::Fused, self.config);
+        let Some(block) = &mut sums.block else { return sums };
+        let attention = &mut sums.attention;
+        let (hidden, eps) = (self.config.hidden, self.config.norm_eps);
+        let heads = hidden / self.heads.dim;
+        let mut d_base = vec![0.0; trace.shallow_unit.len()];
+        let mut key_gradients: Vec<Vec<KeyGradients>> =
+            trace.steps.iter().map(|step| vec![KeyGradients::zero(step.rows * self.heads.dim); heads]).collect();
+        let mut fuse_deep = vec![0.0; hidden * hidden];
+        for (index, step) in trace.steps.iter().enumerate().rev() {
+            let (mut d_y, mlp) = self.mlp.backward(&step.mlp, &gradients[index]);
+            add(&mut block.mlp_norm, &mlp.norm);
+            add(&mut block.gate, &mlp.gate);
+            add(&mut block.up, &mlp.up);
+            add(&mut block.down, &mlp.down);
+
+            add(&mut attention.o, &self.o.gradient(&d_y, &step.attended));
+            let d_attended = self.heads.split(&self.o.back(&d_y));
+            let mut dq = Vec::with_capacity(heads);
+            for (head, d_output) in d_attended.iter().enumerate() {
+                let seen = self.seen(trace.start, head, &trace.steps[..index], Keys { k: &step.k[head], v: &step.v[head] });
+                let mut targets = key_gradients[..=index].iter_mut().map(|step| &mut step[head]);
+                let Some(sequence) = targets.next() else { continue };
+                let mut unrolled: Vec<&mut KeyGradients> = targets.collect();
+                dq.push(seen.backward(&step.q[head], &step.weights[head], d_output, sequence, &mut unrolled));
+            }
+            let keys = &key_gradients[index];
+            let join = |of: fn(&KeyGradients) -> &Vec<f32>| self.heads.join(&keys.iter().map(|head| of(head).clone()).collect::<Vec<_>>());
+            let (mut dq, mut dk, dv) = (self.heads.join(&dq), join(|head| &head.k), join(|head| &head.v));
+            self.heads.rotate(&mut dq, step.at + step.before..step.at + step.rows, -1.0);
+            self.heads.rotate(&mut dk, step.at..step.at + step.rows, -1.0);
+            let mut d_normed = self.k.back(&dk);
+            add(&mut d_normed, &self.v.back(&dv));
+            add(&mut d_normed[step.before * hidden..], &self.q.back(&dq));
+            add(&mut attention.norm, &norm_gradient(&d_normed, &step.unit, hidden));
+            add(&mut attention.q, &self.q.gradient(&dq, &step.normed[step.before * hidden..]));
+            add(&mut attention.k, &self.k.gradient(&dk, &step.normed));
+            add(&mut attention.v, &self.v.gradient(&dv, &step.normed));
+
+            let mut d_z = rms_norm_backward(&step.z, self.norm, eps, &d_normed);
+            add(&mut d_z[step.before * hidden..], &d_y);
+            add(&mut d_base[step.at * hidden..], &d_z);
+            add(&mut fuse_deep, &self.fuse_deep.gradient(&d_z, &step.deep_normed));
+            let d_deep = self.fuse_deep.back(&d_z);
+            add(&mut block.deep_norm, &norm_gradient(&d_deep, &step.deep_unit, hidden));
+            if index > 0 {
+                d_y = rms_norm_backward(&step.previous, self.deep_norm, eps, &d_deep);
+                add(&mut gradients[index - 1], &d_y);
+            }
+        }
+        let fuse_shallow = self.fuse_shallow.gradient(&d_base, &trace.shallow_normed);
+        let d_shallow = self.fuse_shallow.back(&d_base);
+        block.shallow_norm = norm_gradient(&d_shallow, &trace.shallow_unit, hidden);
+        let halves = fuse_shallow.chunks_exact(hidden).zip(fuse_deep.chunks_exact(hidden));
+        block.fuse = halves.flat_map(|(shallow, deep)| shallow.iter().chain(deep)).copied().collect();
+        sums
+    }
+
+    /// What a head of a step sees: the keys of step 1, those of the steps between, and the step's own.
+    fn seen<'x>(&self, start: usize, head: usize, earlier: &'x [Step], own: Keys<'x>) -> Seen<'x> {
+        let mut all = earlier.iter().map(|step| Keys { k: &step.k[head], v: &step.v[head] }).chain([own]);
+        let sequence = all.next().unwrap_or(own);
+        Seen { dim: self.heads.dim, start, sequence, unrolled: all.collect() }
+    }
+}
