@@ -35,7 +35,7 @@ pub struct Drafter {
 
 #[derive(Debug)]
 enum Net {
-    Hat(Hat),
+    Hat(Box<Hat>),
     Fused(Box<Fused>),
 }
 
@@ -78,7 +78,7 @@ impl Drafter {
     /// When a tensor is missing or has the wrong shape.
     pub fn from_weights(weights: &Weights, config: &ModelConfig, info: DrafterInfo) -> Result<Self, ModelError> {
         let net = match info.kind {
-            DrafterKind::Hat => Net::Hat(Hat::load(weights, config)?),
+            DrafterKind::Hat => Net::Hat(Box::new(Hat::load(weights, config)?)),
             DrafterKind::Fused => Net::Fused(Box::new(Fused::load(weights, config)?)),
         };
         let layout = attention::layout(config);

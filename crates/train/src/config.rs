@@ -113,7 +113,7 @@ impl DistillConfig {
     pub fn new(data: PathBuf, valid: PathBuf, out: PathBuf) -> Self {
         Self {
             kind: DrafterKind::Hat,
-            unroll: 3,
+            unroll: 4,
             split: Split { input_layers: 2, output_layers: 0 },
             data,
             valid,

@@ -35,6 +35,7 @@ mod history;
 mod lessons;
 mod loss;
 mod optimizer;
+mod pace;
 mod pass;
 pub mod plot;
 mod rng;

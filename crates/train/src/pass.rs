@@ -29,16 +29,16 @@ pub(crate) struct Pass<'a>(Net<'a>);
 
 #[derive(Debug)]
 enum Net<'a> {
-    Hat(HatPass<'a>),
-    Fused(FusedPass<'a>),
+    Hat(Box<HatPass<'a>>),
+    Fused(Box<FusedPass<'a>>),
 }
 
 impl<'a> Pass<'a> {
     /// A pass that unrolls the fused drafter over `unroll` of its own outputs, the first step included; HAT's does not read them.
     pub(crate) fn new(config: &'a ModelConfig, tensors: &'a Tensors, unroll: usize) -> Self {
         match &tensors.block {
-            None => Self(Net::Hat(HatPass::new(config, &tensors.attention))),
-            Some(block) => Self(Net::Fused(FusedPass::new(config, &tensors.attention, block, unroll))),
+            None => Self(Net::Hat(Box::new(HatPass::new(config, &tensors.attention)))),
+            Some(block) => Self(Net::Fused(Box::new(FusedPass::new(config, &tensors.attention, block, unroll)))),
         }
     }
 

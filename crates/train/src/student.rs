@@ -1,5 +1,6 @@
 //! The drafter under training: its tensors, and where they start.
 
+use tricorn_core::Split;
 use tricorn_model::{DrafterKind, ModelConfig, ModelError, ModelSource, drafter::head_dim};
 
 use crate::rng::Rng;
@@ -37,21 +38,26 @@ pub(crate) struct BlockTensors {
     pub(crate) down: Vec<f32>,
 }
 
+impl AttentionTensors {
+    pub(crate) fn zero(config: &ModelConfig) -> Self {
+        let square = || vec![0.0; config.hidden * config.hidden];
+        Self { norm: vec![0.0; config.hidden], q: square(), k: square(), v: square(), o: square() }
+    }
+}
+
+impl BlockTensors {
+    pub(crate) fn zero(config: &ModelConfig) -> Self {
+        let norm = || vec![0.0; config.hidden];
+        let wide = || vec![0.0; config.intermediate * config.hidden];
+        let fuse = vec![0.0; 2 * config.hidden * config.hidden];
+        Self { shallow_norm: norm(), deep_norm: norm(), fuse, mlp_norm: norm(), gate: wide(), up: wide(), down: wide() }
+    }
+}
+
 impl Tensors {
     pub(crate) fn zero(kind: DrafterKind, config: &ModelConfig) -> Self {
-        let (h, inner) = (config.hidden, config.intermediate);
-        let zero = |count: usize| vec![0.0; count];
-        let attention = AttentionTensors { norm: zero(h), q: zero(h * h), k: zero(h * h), v: zero(h * h), o: zero(h * h) };
-        let block = || BlockTensors {
-            shallow_norm: zero(h),
-            deep_norm: zero(h),
-            fuse: zero(2 * h * h),
-            mlp_norm: zero(h),
-            gate: zero(inner * h),
-            up: zero(inner * h),
-            down: zero(inner * h),
-        };
-        Self { attention, block: (kind == DrafterKind::Fused).then(block) }
+        let block = (kind == DrafterKind::Fused).then(|| BlockTensors::zero(config));
+        Self { attention: AttentionTensors::zero(config), block }
     }
 
     pub(crate) fn kind(&self) -> DrafterKind {
@@ -88,11 +94,16 @@ impl Tensors {
         }
     }
 
-    /// Starts from the weights of layer `layer`, the first one that the drafter stands in for, as far as its attention has the drafter's
-    /// shape (grouped keys and values are repeated); what does not fit starts random. The fused drafter starts without reading deep rows.
-    pub(crate) fn initial(kind: DrafterKind, source: &ModelSource, layer: usize, seed: u64) -> Result<Self, ModelError> {
+    /// Starts from the weights of one of the model's layers, as far as its attention has the drafter's shape (grouped keys and values are
+    /// repeated); what does not fit starts random. HAT's adapter starts from the first layer that it stands in for; the fused drafter,
+    /// which reads what the last layer wrote one position before, from the last, and without reading it.
+    pub(crate) fn initial(kind: DrafterKind, source: &ModelSource, split: Split, seed: u64) -> Result<Self, ModelError> {
         let (config, weights) = (source.config(), source.weights());
         let hidden = config.hidden;
+        let layer = match kind {
+            DrafterKind::Hat => split.input_layers,
+            DrafterKind::Fused => config.layers - 1,
+        };
         let name = |part: &str| format!("model.layers.{layer}.{part}");
         let mut rng = Rng::new(seed, INIT_STREAM);
         let mut projection = |part: &str, heads: usize| {

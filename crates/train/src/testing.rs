@@ -151,7 +151,7 @@ pub(crate) fn written_drafter(dir: &TempDir, source: &ModelSource, weights: &Ten
 
 /// Weights that the drafter's file can hold, with every tensor at work.
 pub(crate) fn weights(kind: DrafterKind, source: &ModelSource) -> Tensors {
-    let mut weights = Tensors::initial(kind, source, 1, 1).unwrap();
+    let mut weights = Tensors::initial(kind, source, SPLIT, 1).unwrap();
     if let Some(block) = &mut weights.block {
         let mut rng = Rng::new(5, 9);
         block.fuse.iter_mut().for_each(|v| *v = 0.2 * rng.normal());

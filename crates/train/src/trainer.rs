@@ -9,7 +9,7 @@ use std::{
         atomic::{AtomicBool, Ordering},
     },
     thread,
-    time::{Duration, Instant},
+    time::Instant,
 };
 
 use rayon::prelude::*;
@@ -30,6 +30,7 @@ use crate::{
     history::HistoryPoint,
     loss::{Loss, Losses},
     optimizer::AdamW,
+    pace::Pace,
     pass::Pass,
     schedule::learning_rate,
     student::Tensors,
@@ -115,7 +116,7 @@ struct Run<'a> {
 
 impl<'a> Run<'a> {
     fn new(source: &'a Arc<ModelSource>, config: &'a DistillConfig, teacher: &'a Teacher, dataset: &Dataset) -> Result<Self, TrainError> {
-        let weights = Tensors::initial(config.kind, source, config.split.input_layers, config.seed)?;
+        let weights = Tensors::initial(config.kind, source, config.split, config.seed)?;
         let optimizer = AdamW::new(config.kind, source.config());
         let loss = Loss::new(source, config.ce_weight)?;
         let identity = RunIdentity {
@@ -309,32 +310,6 @@ impl<'a> Run<'a> {
             left,
             skipped: self.progress.skipped,
         }
-    }
-}
-
-/// Speed over the last steps.
-#[derive(Debug, Default)]
-struct Pace {
-    marks: std::collections::VecDeque<(Instant, u64, f64)>,
-}
-
-impl Pace {
-    /// Steps looked back.
-    const STEPS: usize = 20;
-
-    /// Tokens per second, and the time until the whole budget is used.
-    fn add(&mut self, tokens: u64, used: f64) -> (f64, Option<Duration>) {
-        let now = Instant::now();
-        self.marks.push_back((now, tokens, used));
-        if self.marks.len() > Self::STEPS {
-            self.marks.pop_front();
-        }
-        let Some(&(then, tokens_then, used_then)) = self.marks.front().filter(|_| self.marks.len() > 1) else {
-            return (0.0, None);
-        };
-        let seconds = (now - then).as_secs_f64().max(1e-9);
-        let left = (1.0 - used).max(0.0) * seconds / (used - used_then).max(1e-12);
-        ((tokens - tokens_then) as f64 / seconds, Duration::try_from_secs_f64(left).ok())
     }
 }
 

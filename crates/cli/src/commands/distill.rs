@@ -11,7 +11,7 @@ use std::{
     },
     time::Duration,
 };
-use tricorn_model::Drafter;
+use tricorn_model::{Drafter, DrafterKind};
 use tricorn_train::{Budget, DistillConfig, Event, HeldOutConfig, HeldOutReport, StepReport, distill, measure};
 
 /// Minutes of training where no budget is given.
@@ -26,14 +26,14 @@ pub(crate) fn run(args: &DistillArgs) -> Result<(), CliError> {
         HeldOutConfig { prompts: args.eval_prompts, new_tokens: args.eval_tokens, max_draft: args.max_draft, draft_cost: args.draft_cost };
     // clap lets the two be absent only together with --measure.
     let (Some(data), Some(out)) = (&args.data, &args.out) else {
-        let drafter = Drafter::load(&source, split, None)?.ok_or(CliError::NoDrafter)?;
+        let drafter = Drafter::load(&source, split, args.kind)?.ok_or(CliError::NoDrafter)?;
         let report = measure(&source, &drafter, split, &args.valid, &held_out, &stop)?;
         return if args.json { print_json(&report) } else { Ok(ui::print(curve(&report))?) };
     };
     let unlimited = args.minutes.is_none() && args.tokens.is_none() && args.steps.is_none();
     let defaults = DistillConfig::new(data.clone(), args.valid.clone(), out.clone());
     let config = DistillConfig {
-        kind: args.kind,
+        kind: args.kind.unwrap_or(DrafterKind::Hat),
         unroll: args.unroll,
         split,
         budget: Budget { steps: args.steps, tokens: args.tokens, minutes: args.minutes.or(unlimited.then_some(DEFAULT_MINUTES)) },
@@ -43,6 +43,7 @@ pub(crate) fn run(args: &DistillArgs) -> Result<(), CliError> {
         ce_weight: args.ce_weight,
         seed: args.seed,
         own_text: args.own_text,
+        lesson_memory: args.lesson_memory.saturating_mul(1 << 20),
         eval_every: args.eval_every,
         held_out,
         stop_when_flat: args.stop_when_flat,

@@ -6,17 +6,19 @@
 //! that drafts from position `start + i`, and stands at `start + i + s - 1`; it sees the keys that it would see in that round (see
 //! [`super::attention`]). Gradients flow through the rows fed back and through all keys and values.
 
+mod backward;
+
 use tricorn_model::ModelConfig;
 
 use super::{
     Matrix, add,
-    attention::{KeyGradients, Keys, Seen, Weights},
+    attention::{Keys, Seen, Weights},
     heads::Heads,
     mlp::{Mlp, MlpTrace},
-    norm_gradient, norm_rows, rms_norm_backward,
+    norm_rows,
 };
 use crate::{
-    student::{AttentionTensors, BlockTensors, Tensors},
+    student::{AttentionTensors, BlockTensors},
     teacher::Lesson,
 };
 
@@ -149,66 +151,6 @@ impl<'a> FusedPass<'a> {
         add(&mut y, &z[before * hidden..]);
         let (out, mlp) = self.mlp.forward(y);
         Step { at, rows, before, previous, deep_unit, deep_normed, z, unit, normed, q, k, v, weights, attended, mlp, out }
-    }
-
-    /// The gradients of the weights, given those of each step's guesses.
-    pub(super) fn backward(&self, trace: &FusedTrace, mut gradients: Vec<Vec<f32>>) -> Tensors {
-        let mut sums = Tensors::zero(tricorn_model::DrafterKind::Fused, self.config);
-        let Some(block) = &mut sums.block else { return sums };
-        let attention = &mut sums.attention;
-        let (hidden, eps) = (self.config.hidden, self.config.norm_eps);
-        let heads = hidden / self.heads.dim;
-        let mut d_base = vec![0.0; trace.shallow_unit.len()];
-        let mut key_gradients: Vec<Vec<KeyGradients>> =
-            trace.steps.iter().map(|step| vec![KeyGradients::zero(step.rows * self.heads.dim); heads]).collect();
-        let mut fuse_deep = vec![0.0; hidden * hidden];
-        for (index, step) in trace.steps.iter().enumerate().rev() {
-            let (mut d_y, mlp) = self.mlp.backward(&step.mlp, &gradients[index]);
-            add(&mut block.mlp_norm, &mlp.norm);
-            add(&mut block.gate, &mlp.gate);
-            add(&mut block.up, &mlp.up);
-            add(&mut block.down, &mlp.down);
-
-            add(&mut attention.o, &self.o.gradient(&d_y, &step.attended));
-            let d_attended = self.heads.split(&self.o.back(&d_y));
-            let mut dq = Vec::with_capacity(heads);
-            for (head, d_output) in d_attended.iter().enumerate() {
-                let seen = self.seen(trace.start, head, &trace.steps[..index], Keys { k: &step.k[head], v: &step.v[head] });
-                let mut targets = key_gradients[..=index].iter_mut().map(|step| &mut step[head]);
-                let Some(sequence) = targets.next() else { continue };
-                let mut unrolled: Vec<&mut KeyGradients> = targets.collect();
-                dq.push(seen.backward(&step.q[head], &step.weights[head], d_output, sequence, &mut unrolled));
-            }
-            let keys = &key_gradients[index];
-            let join = |of: fn(&KeyGradients) -> &Vec<f32>| self.heads.join(&keys.iter().map(|head| of(head).clone()).collect::<Vec<_>>());
-            let (mut dq, mut dk, dv) = (self.heads.join(&dq), join(|head| &head.k), join(|head| &head.v));
-            self.heads.rotate(&mut dq, step.at + step.before..step.at + step.rows, -1.0);
-            self.heads.rotate(&mut dk, step.at..step.at + step.rows, -1.0);
-            let mut d_normed = self.k.back(&dk);
-            add(&mut d_normed, &self.v.back(&dv));
-            add(&mut d_normed[step.before * hidden..], &self.q.back(&dq));
-            add(&mut attention.norm, &norm_gradient(&d_normed, &step.unit, hidden));
-            add(&mut attention.q, &self.q.gradient(&dq, &step.normed[step.before * hidden..]));
-            add(&mut attention.k, &self.k.gradient(&dk, &step.normed));
-            add(&mut attention.v, &self.v.gradient(&dv, &step.normed));
-
-            let mut d_z = rms_norm_backward(&step.z, self.norm, eps, &d_normed);
-            add(&mut d_z[step.before * hidden..], &d_y);
-            add(&mut d_base[step.at * hidden..], &d_z);
-            add(&mut fuse_deep, &self.fuse_deep.gradient(&d_z, &step.deep_normed));
-            let d_deep = self.fuse_deep.back(&d_z);
-            add(&mut block.deep_norm, &norm_gradient(&d_deep, &step.deep_unit, hidden));
-            if index > 0 {
-                d_y = rms_norm_backward(&step.previous, self.deep_norm, eps, &d_deep);
-                add(&mut gradients[index - 1], &d_y);
-            }
-        }
-        let fuse_shallow = self.fuse_shallow.gradient(&d_base, &trace.shallow_normed);
-        let d_shallow = self.fuse_shallow.back(&d_base);
-        block.shallow_norm = norm_gradient(&d_shallow, &trace.shallow_unit, hidden);
-        let halves = fuse_shallow.chunks_exact(hidden).zip(fuse_deep.chunks_exact(hidden));
-        block.fuse = halves.flat_map(|(shallow, deep)| shallow.iter().chain(deep)).copied().collect();
-        sums
     }
 
     /// What a head of a step sees: the keys of step 1, those of the steps between, and the step's own.

@@ -2,7 +2,7 @@ use std::sync::Mutex;
 
 use serde_json::json;
 use tricorn_core::Split;
-use tricorn_model::{Drafter, KvPool};
+use tricorn_model::{Drafter, DrafterKind, KvPool};
 
 use super::*;
 use crate::testing::{SPLIT, TempDir, tiny_config, tiny_model};
@@ -21,9 +21,14 @@ fn error(change: impl FnOnce(&TempDir, &mut DistillConfig)) -> String {
 
 #[test]
 fn the_loss_falls_and_the_drafter_loads() {
+    DrafterKind::ALL.into_iter().for_each(the_loss_falls);
+}
+
+fn the_loss_falls(kind: DrafterKind) {
     let dir = TempDir::new();
     let source = tiny_model(&dir, &json!({}));
     let mut config = tiny_config(&dir);
+    config.kind = kind;
     config.budget.steps = Some(60);
     config.learning_rate = 0.01;
     let mut losses = Vec::new();
@@ -41,10 +46,10 @@ fn the_loss_falls_and_the_drafter_loads() {
     assert_eq!(outcome.history.points[0].tokens, 0);
     assert!(outcome.history.points.len() > 3);
 
-    for name in ["drafter-hat.safetensors", "drafter-hat.json"] {
+    for name in [kind.weights_file(), kind.info_file()] {
         fs::copy(config.out.join(name), dir.file(name)).unwrap();
     }
-    let drafter = Drafter::load(&source, SPLIT, None).unwrap().unwrap();
+    let drafter = Drafter::load(&source, SPLIT, Some(kind)).unwrap().unwrap();
     assert_eq!(drafter.info().trained_tokens, outcome.tokens);
     assert_eq!(drafter.info().threshold, report.best.threshold);
     assert!(drafter.info().measured.contains_key("held_out"));
@@ -57,11 +62,11 @@ fn the_loss_falls_and_the_drafter_loads() {
 
 #[test]
 fn a_resumed_run_equals_one_that_went_through() {
-    for own_text in [0.0, 0.5] {
+    for (kind, own_text) in [(DrafterKind::Hat, 0.0), (DrafterKind::Hat, 0.5), (DrafterKind::Fused, 0.5)] {
         let dir = TempDir::new();
         let source = tiny_model(&dir, &json!({}));
         let mut config = tiny_config(&dir);
-        config.own_text = own_text;
+        (config.kind, config.own_text) = (kind, own_text);
         let losses = Mutex::new(Vec::new());
         let run = |config: &DistillConfig, stop_at: u64| {
             let stop = AtomicBool::new(false);
@@ -75,7 +80,7 @@ fn a_resumed_run_equals_one_that_went_through() {
         };
         let whole = run(&config, u64::MAX);
         let expected = std::mem::take(&mut *losses.lock().unwrap());
-        let drafter = fs::read(config.out.join("drafter-hat.safetensors")).unwrap();
+        let drafter = fs::read(config.out.join(kind.weights_file())).unwrap();
 
         config.out = dir.file("again");
         assert_eq!(run(&config, 2).end, End::Stopped);
@@ -83,11 +88,27 @@ fn a_resumed_run_equals_one_that_went_through() {
         assert_eq!(run(&config, 5).steps, 5);
         let resumed = run(&config, u64::MAX);
         assert_eq!(*losses.lock().unwrap(), expected);
-        assert_eq!(fs::read(config.out.join("drafter-hat.safetensors")).unwrap(), drafter);
+        assert_eq!(fs::read(config.out.join(kind.weights_file())).unwrap(), drafter);
         assert_eq!(resumed.tokens, whole.tokens);
         let rates = |outcome: &Outcome| outcome.history.points.iter().map(|p| p.tokens_per_round.to_bits()).collect::<Vec<_>>();
         assert_eq!(rates(&resumed), rates(&whole));
     }
+}
+
+#[test]
+fn kept_lessons_change_nothing() {
+    let dir = TempDir::new();
+    let source = tiny_model(&dir, &json!({}));
+    let mut config = tiny_config(&dir);
+    // Three epochs of the forty texts.
+    (config.budget.steps, config.own_text) = (Some(20), 0.5);
+    let drafters = [0, usize::MAX].map(|bytes| {
+        config.lesson_memory = bytes;
+        config.out = dir.file(&format!("out-{bytes}"));
+        let tokens = run(&source, &config).unwrap().tokens;
+        (tokens, fs::read(config.out.join(DrafterKind::Hat.weights_file())).unwrap())
+    });
+    assert_eq!(drafters[0], drafters[1]);
 }
 
 #[test]
@@ -104,13 +125,14 @@ fn stops_when_flat() {
 #[test]
 fn settings_are_checked() {
     type Change = fn(&mut DistillConfig);
-    let cases: [(Change, &str); 9] = [
+    let cases: [(Change, &str); 10] = [
         (|c| c.budget.steps = None, "budget has no limit"),
         (|c| c.budget.minutes = Some(f64::NAN), "budget has a limit that is not above 0"),
         (|c| c.context = 257, "context is 257; use 2 to the model's 256"),
         (|c| c.batch_tokens = 0, "batch tokens is 0"),
         (|c| c.learning_rate = -1.0, "learning rate is -1"),
         (|c| c.own_text = 1.5, "own text is 1.5"),
+        (|c| c.unroll = 0, "unrolled steps is 0"),
         (|c| c.clip = 0.0, "clip is 0"),
         (|c| c.stop_when_flat = Some(0), "stop when flat is 0"),
         (|c| c.split = Split { input_layers: 2, output_layers: 1 }, "leaves the cloud no layer"),
@@ -149,6 +171,11 @@ fn broken_and_foreign_checkpoints_are_refused() {
     let error = run(&source, &config).unwrap_err().to_string();
     assert!(error.contains("was made with seed 1, not 2"), "{error}");
     config.seed = 1;
+
+    config.kind = DrafterKind::Fused;
+    let error = run(&source, &config).unwrap_err().to_string();
+    assert!(error.contains("was made with kind hat, not fused"), "{error}");
+    config.kind = DrafterKind::Hat;
 
     let path = config.out.join(CHECKPOINT_FILE);
     let whole = fs::read(&path).unwrap();
