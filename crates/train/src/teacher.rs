@@ -89,7 +89,12 @@ impl Teacher {
 
     /// Shallow rows of `tokens` at `pos..`, rounded.
     pub(crate) fn shallow_at(&self, kv: &mut KvCache, pos: usize, tokens: &[u32]) -> Result<Vec<f32>, ModelError> {
-        let mut rows = self.input.forward_at(kv, pos, tokens)?;
+        self.shallow(&mut [SeqRows { kv, pos, rows: tokens.len() }], tokens)
+    }
+
+    /// Shallow rows of a ragged batch, rounded.
+    pub(crate) fn shallow(&self, batch: &mut [SeqRows<'_>], tokens: &[u32]) -> Result<Vec<f32>, ModelError> {
+        let mut rows = self.input.forward_batch(batch, tokens)?;
         CODEC.round(&mut rows);
         Ok(rows)
     }

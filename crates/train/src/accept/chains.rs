@@ -34,6 +34,13 @@ struct Round {
     input: Option<KvCache>,
 }
 
+impl Round {
+    /// Whether the text agrees with all drafts so far.
+    fn on_text(&self) -> bool {
+        self.chain.agreeing == self.chain.drafts.len()
+    }
+}
+
 impl Chains<'_> {
     /// The chains from every row of a lesson that a round can begin at.
     pub(super) fn of(&self, lesson: &Lesson) -> Result<Vec<Chain>, ModelError> {
@@ -109,7 +116,7 @@ impl Chains<'_> {
                 let draft;
                 (round.token, draft) = self.draft(logits);
                 round.pos += 1;
-                if round.chain.agreeing == round.chain.drafts.len() && round.token == lesson.tokens[round.pos] {
+                if round.on_text() && round.token == lesson.tokens[round.pos] {
                     round.chain.agreeing += 1;
                 }
                 round.chain.drafts.push(draft);
@@ -124,33 +131,38 @@ impl Chains<'_> {
 
     fn goes_on(&self, round: &Round, rows: usize) -> bool {
         let ended = round.chain.drafts.last().is_some_and(|draft| draft.ends_text);
-        let on_text = round.chain.agreeing == round.chain.drafts.len();
         // On the text no round drafts behind its last token: no policy leaves room for that.
-        !ended && if on_text { round.pos < rows } else { self.astray }
+        !ended && if round.on_text() { round.pos < rows } else { self.astray }
     }
 
     /// The next guesses of all rounds, from their last drafts and guesses.
     fn guess(&self, active: &mut [&mut Round], lesson: &Lesson, input: &KvCache) -> Result<(), ModelError> {
-        let hidden = self.teacher.hidden;
-        let (mut shallow, mut previous) = (Vec::new(), Vec::new());
-        for round in active.iter_mut() {
-            if round.chain.agreeing == round.chain.drafts.len() {
-                shallow.extend_from_slice(&lesson.shallow[round.pos * hidden..][..hidden]);
-            } else {
-                let kv = match &mut round.input {
-                    Some(kv) => kv,
-                    none => none.insert(input.fork()?),
-                };
-                shallow.extend(self.teacher.shallow_at(kv, round.pos, &[round.token])?);
-            }
-            previous.extend_from_slice(&round.guess);
-        }
+        let shallow = self.shallow(active, lesson, input)?;
+        let previous: Vec<f32> = active.iter().flat_map(|round| round.guess.iter().copied()).collect();
         let mut batch: Vec<SeqRows<'_>> = active.iter_mut().map(|round| SeqRows { pos: round.pos, rows: 1, kv: &mut round.kv }).collect();
         let guesses = self.drafter.forward(&mut batch, &shallow, &previous)?;
-        for (round, guess) in active.iter_mut().zip(guesses.chunks_exact(hidden)) {
+        for (round, guess) in active.iter_mut().zip(guesses.chunks_exact(self.teacher.hidden)) {
             round.guess.copy_from_slice(guess);
         }
         Ok(())
+    }
+
+    /// The shallow rows of the rounds' last drafts: the lesson's own as long as a round is on the text.
+    fn shallow(&self, active: &mut [&mut Round], lesson: &Lesson, input: &KvCache) -> Result<Vec<f32>, ModelError> {
+        let hidden = self.teacher.hidden;
+        let (mut batch, mut tokens) = (Vec::new(), Vec::new());
+        for round in active.iter_mut().filter(|round| !round.on_text()) {
+            let kv = match &mut round.input {
+                Some(kv) => kv,
+                none => none.insert(input.fork()?),
+            };
+            batch.push(SeqRows { kv, pos: round.pos, rows: 1 });
+            tokens.push(round.token);
+        }
+        let astray = self.teacher.shallow(&mut batch, &tokens)?;
+        let mut astray = astray.chunks_exact(hidden);
+        let row = |round: &&mut Round| if round.on_text() { lesson.shallow[round.pos * hidden..].get(..hidden) } else { astray.next() };
+        Ok(active.iter().filter_map(row).flatten().copied().collect())
     }
 
     fn draft(&self, logits: &[f32]) -> (u32, Draft) {
