@@ -1,9 +1,12 @@
 //! Every command and flag, with the help that explains it.
 
 mod distill;
+mod link;
+
+pub(crate) use distill::DistillArgs;
+pub(crate) use link::LinkArgs;
 
 use clap::{Args as ClapArgs, Parser, Subcommand};
-pub(crate) use distill::DistillArgs;
 use std::{
     ffi::OsString,
     net::{IpAddr, Ipv4Addr, SocketAddr},
@@ -38,6 +41,8 @@ pub(crate) enum Command {
     Chat(ChatArgs),
     /// Serve a model's middle layers to devices
     Cloud(CloudArgs),
+    /// Emulate a link between devices and a cloud: rate, delay, jitter, stalls, outages
+    Link(LinkArgs),
     /// Train a drafter for a model
     Distill(DistillArgs),
     /// Write a device bundle and a cloud bundle, so that neither side needs the other's weights

@@ -5,6 +5,7 @@ mod cloud;
 mod demo;
 mod distill;
 mod inspect;
+mod link;
 mod pack;
 mod run;
 
@@ -24,6 +25,7 @@ pub(crate) fn run(command: Command) -> Result<(), CliError> {
         Command::Run(args) => run::run(&args),
         Command::Chat(args) => chat::run(&args),
         Command::Cloud(args) => cloud::run(&args),
+        Command::Link(args) => link::run(&args),
         Command::Distill(args) => distill::run(&args),
         Command::Pack(args) => pack::run(&args),
         Command::Inspect(args) => inspect::run(&args),

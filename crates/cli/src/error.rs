@@ -1,6 +1,7 @@
 //! What ends a command, and the exit code it ends with.
 
 use std::{path::PathBuf, process::ExitCode};
+use tricorn_bench::link;
 use tricorn_cloud::CloudError;
 use tricorn_core::{SamplingError, SplitError};
 use tricorn_device::{DeviceError, LinkError};
@@ -18,6 +19,8 @@ pub(crate) enum CliError {
     #[error(transparent)]
     Cloud(#[from] CloudError),
     #[error(transparent)]
+    Emulation(#[from] link::LinkError),
+    #[error(transparent)]
     Train(#[from] TrainError),
     #[error(transparent)]
     Split(#[from] SplitError),
@@ -25,6 +28,12 @@ pub(crate) enum CliError {
     Sampling(#[from] SamplingError),
     #[error("there is no model in {}; give the folder that holds config.json and model.safetensors, or `demo`", .0.display())]
     NoModel(PathBuf),
+    #[error("nothing is known of {0}; write HOST:PORT, for example 127.0.0.1:7070")]
+    NoAddress(String),
+    #[error(
+        "the link is not what was asked for: a rate is off by more than 3 % or the round trip by more than 1 ms; see above, and ask for less or stop other programs"
+    )]
+    LinkOff,
     #[error("the prompt is not UTF-8 text; convert it first, for example with iconv")]
     NotUtf8,
     #[error("there is no drafter beside the model; train one with `tricorn distill`")]
@@ -61,6 +70,8 @@ impl CliError {
             | Self::Sampling(_)
             | Self::NoModel(_)
             | Self::NotUtf8
+            | Self::NoAddress(_)
+            | Self::Emulation(link::LinkError::Config(_))
             | Self::NotEmpty(_)
             | Self::BundleWithoutMiddle
             | Self::Cloud(CloudError::Config { .. })

@@ -1,0 +1,74 @@
+//! Why a link cannot be emulated.
+
+use super::shape::{MAX_DELAY, MIN_RATE};
+use std::{io, net::SocketAddr, time::Duration};
+
+/// A shape that no link has.
+#[derive(Clone, Debug, PartialEq, thiserror::Error)]
+#[non_exhaustive]
+pub enum LinkConfigError {
+    /// Zero, negative or not a number.
+    #[error("the {way} rate is {bytes_per_s} bytes/s; use at least {MIN_RATE}, or `unlimited`")]
+    Rate {
+        /// `up` or `down`.
+        way: &'static str,
+        /// What was asked for.
+        bytes_per_s: f64,
+    },
+    /// Too long to be meant.
+    #[error("the {way} delay is {delay:?}; use at most {MAX_DELAY:?}")]
+    Delay {
+        /// `up` or `down`.
+        way: &'static str,
+        /// What was asked for.
+        delay: Duration,
+    },
+    /// A piece would arrive before it was sent.
+    #[error("the {way} jitter of {jitter:?} is more than the delay of {delay:?}; use less jitter or more delay")]
+    Jitter {
+        /// `up` or `down`.
+        way: &'static str,
+        /// What was asked for.
+        jitter: Duration,
+        /// The delay that it varies.
+        delay: Duration,
+    },
+    /// Never, always, or for too long.
+    #[error("the {way} stalls make no sense; use a rate above 0 and at most 1000, and a duration above 0 and at most {MAX_DELAY:?}")]
+    Stalls {
+        /// `up` or `down`.
+        way: &'static str,
+    },
+    /// Nothing would ever pass.
+    #[error("the {way} queue holds no bytes; use at least 1")]
+    Queue {
+        /// `up` or `down`.
+        way: &'static str,
+    },
+}
+
+/// What stops an emulated link, or keeps it from starting.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum LinkError {
+    /// The shape makes no sense.
+    #[error(transparent)]
+    Config(#[from] LinkConfigError),
+    /// The port is taken.
+    #[error("{0} is in use by another program; stop that program or listen on another port")]
+    InUse(SocketAddr),
+    /// The address cannot be listened on.
+    #[error("cannot listen on {listen}: {source}; choose an address of this machine and a port that this user may open")]
+    Listen {
+        /// The address.
+        listen: SocketAddr,
+        /// What the operating system said.
+        source: io::Error,
+    },
+    /// The operating system refused a thread or a socket.
+    #[error("cannot start the link: {0}")]
+    Start(#[source] io::Error),
+    /// A measurement through the link failed.
+    #[error("the link could not be measured: {0}")]
+    Check(#[source] io::Error),
+}
