@@ -278,7 +278,7 @@ fn a_hostile_client_ends_its_own_session_only() {
     let model = fair_drafter(&fixture("llama"), "2:1");
     let device = Device::load(model.path(), "2:1", HiddenCodec::F16);
     let cloud = Cloud::start(model.path(), "2:1");
-    let turn = Turn { draft: DraftPolicy { max_len: 4, threshold: 0.0 }, ..greedy(device.prompt("The hat told the cloud a story."), 40) };
+    let turn = Turn { draft: DraftPolicy::up_to(4, 0.0), ..greedy(device.prompt("The hat told the cloud a story."), 40) };
     let reference = device.reference(&turn);
     let ends = &device.ends;
     let open =

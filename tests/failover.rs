@@ -19,7 +19,7 @@ fn model(cut: &str) -> TempDir {
 /// Turns that differ in all that a replay could get wrong.
 fn turns(device: &Device) -> [Turn; 4] {
     let plain = greedy(device.prompt("The hat told the cloud a story."), 40);
-    let drafted = Turn { draft: DraftPolicy { max_len: 5, threshold: 0.0 }, chunk: ChunkPolicy::Fixed(7), ..plain.clone() };
+    let drafted = Turn { draft: DraftPolicy::up_to(5, 0.0), chunk: ChunkPolicy::Fixed(7), ..plain.clone() };
     let sampled = |turn: &Turn| Turn { sampling: SamplingParams::new(0.8, 11).unwrap(), ..turn.clone() };
     [sampled(&plain), sampled(&drafted), plain, drafted]
 }

@@ -31,7 +31,7 @@ fn sampled(temperature: f32, seed: u64) -> SamplingParams {
 }
 
 fn drafts(max_len: usize) -> DraftPolicy {
-    DraftPolicy { max_len, threshold: 0.0 }
+    DraftPolicy::up_to(max_len, 0.0)
 }
 
 /// Drafts proposed and accepted over many turns.
@@ -64,7 +64,7 @@ fn modes(turn: &Turn) -> Vec<Turn> {
     let with = |draft, chunk| Turn { draft, chunk, ..turn.clone() };
     let lengths = (1..=8).map(|length| with(drafts(length), ChunkPolicy::Whole));
     let chunks = CHUNKS.into_iter().flat_map(|chunk| [with(DraftPolicy::OFF, chunk), with(drafts(4), chunk)]);
-    lengths.chain(chunks).chain([with(DraftPolicy { max_len: 8, threshold: 0.6 }, ChunkPolicy::Fixed(7))]).collect()
+    lengths.chain(chunks).chain([with(DraftPolicy::up_to(8, 0.6), ChunkPolicy::Fixed(7))]).collect()
 }
 
 /// Runs every mode on a model with a drafter, here and through a cloud, and gives the sums of the drafts.

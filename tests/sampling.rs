@@ -105,8 +105,7 @@ fn drafts_do_not_change_the_distribution() {
     let tokens = device.prompt("Once upon the cloud");
 
     let (local, _) = draw(&mut device.local(), &tokens, TEMPERATURE, DraftPolicy::OFF);
-    let (split, [drafted, accepted]) =
-        draw(&mut device.remote(&cloud.url()), &tokens, TEMPERATURE, DraftPolicy { max_len: 3, threshold: 0.0 });
+    let (split, [drafted, accepted]) = draw(&mut device.remote(&cloud.url()), &tokens, TEMPERATURE, DraftPolicy::up_to(3, 0.0));
     assert!(split == local, "a seed gave different texts");
     assert!(accepted * 4 > drafted && accepted < drafted, "{accepted} of {drafted} drafts accepted");
 

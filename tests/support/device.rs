@@ -10,7 +10,7 @@ use std::{
 use tokio::runtime::Runtime;
 use tricorn_core::{ChunkPolicy, DraftPolicy, HiddenCodec, SamplingParams};
 use tricorn_device::{
-    Conversation, Drafting, Ends, Event, Link, LocalLink, Prompter, RemoteConfig, RemoteLink, Turn, TurnReport, link::Backoff,
+    Conversation, Drafting, Ends, Event, Link, LocalLink, Options, Prompter, RemoteConfig, RemoteLink, Turn, TurnReport, link::Backoff,
 };
 use tricorn_model::{MiddlePart, ModelSource, template::Message};
 
@@ -47,7 +47,11 @@ impl Device {
 
     /// A new conversation with the middle in this process.
     pub fn local(&self) -> Local<'_> {
-        Conversation::open(&self.ends, LocalLink::new(Arc::clone(&self.middle), self.ends.context, self.ends.codec)).unwrap()
+        Conversation::open(&self.ends, self.local_link()).unwrap()
+    }
+
+    pub fn local_link(&self) -> LocalLink {
+        LocalLink::new(Arc::clone(&self.middle), self.ends.context, self.ends.codec)
     }
 
     /// A new conversation with a cloud. The deadline is long: no test but the one about it may depend on it.
@@ -56,9 +60,17 @@ impl Device {
     }
 
     pub fn remote_with(&self, url: &str, deadline: Duration) -> Remote<'_> {
+        Conversation::open(&self.ends, self.link(url, deadline)).unwrap()
+    }
+
+    pub fn remote_opened(&self, url: &str, options: Options) -> Remote<'_> {
+        Conversation::open_with(&self.ends, self.link(url, Duration::from_secs(30)), options).unwrap()
+    }
+
+    fn link(&self, url: &str, deadline: Duration) -> RemoteLink {
         let backoff = Backoff { first: Duration::from_millis(5), most: Duration::from_millis(20), retries: 4 };
         let config = RemoteConfig { deadline, backoff, ..RemoteConfig::new(url) };
-        Conversation::open(&self.ends, RemoteLink::new(config, &self.ends, runtime().handle().clone())).unwrap()
+        RemoteLink::new(config, &self.ends, runtime().handle().clone())
     }
 
     /// The tokens of a chat of one message.

@@ -10,5 +10,7 @@ mod process;
 pub use cloud::Cloud;
 pub use device::{Device, Local, Remote, ask, greedy, on_token, runtime};
 pub use files::{TempDir, copy_dir};
-pub use models::{FAMILIES, demo, fair_drafter, fixture, poor_drafter, split, stories_prompts, write_drafter};
+pub use models::{
+    FAMILIES, calm_model, demo, fair_drafter, fixture, poor_drafter, split, stories_prompts, write_drafter, write_drafter_of,
+};
 pub use process::{Finished, LIMIT, Running, run, run_with_input, tricorn, until};

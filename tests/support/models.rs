@@ -51,36 +51,47 @@ pub fn poor_drafter(model: &Path, cut: &str) -> TempDir {
 /// A copy of a model whose layers after the first cut change little, with a drafter for `cut`: one that hands on the shallow row with a
 /// little noise, and so is often right and sometimes wrong.
 pub fn fair_drafter(model: &Path, cut: &str) -> TempDir {
-    let copy = copy_dir(model);
-    calm(copy.path(), split(cut).input_layers, 1.0 / 16.0);
+    let copy = calm_model(model, cut);
     write_drafter(copy.path(), cut, 0.05);
     copy
 }
 
 /// Writes a drafter with random weights; `loudness` is the scale of what it adds to the shallow row, 0 for nothing.
 pub fn write_drafter(dir: &Path, cut: &str, loudness: f32) {
+    write_drafter_of(DrafterKind::Hat, dir, cut, loudness);
+}
+
+/// As [`write_drafter`], for any kind.
+pub fn write_drafter_of(kind: DrafterKind, dir: &Path, cut: &str, loudness: f32) {
     let source = ModelSource::open(dir).unwrap();
     let mut random = Random(7);
     let scale = (3.0 / source.config().hidden as f32).sqrt();
-    let tensors = DrafterKind::Hat.tensors(source.config()).into_iter().map(|(name, shape)| {
+    let tensors = kind.tensors(source.config()).into_iter().map(|(name, shape)| {
         let count = shape.iter().product();
         let values = match name {
-            "norm.weight" => vec![1.0; count],
-            "o_proj.weight" => random.uniform(count, scale * loudness),
+            _ if name.ends_with("norm.weight") => vec![1.0; count],
+            "o_proj.weight" | "fuse.weight" | "down_proj.weight" => random.uniform(count, scale * loudness),
             _ => random.uniform(count, scale),
         };
         (name, shape, values)
     });
-    write_tensors(&dir.join(DrafterKind::Hat.weights_file()), tensors);
+    write_tensors(&dir.join(kind.weights_file()), tensors);
     let info = DrafterInfo {
-        kind: DrafterKind::Hat,
+        kind,
         split: cut.to_owned(),
         fingerprint: source.fingerprint().to_hex(),
         threshold: 0.0,
         trained_tokens: 0,
         measured: BTreeMap::new(),
     };
-    fs::write(dir.join(DrafterKind::Hat.info_file()), serde_json::to_vec(&info).unwrap()).unwrap();
+    fs::write(dir.join(kind.info_file()), serde_json::to_vec(&info).unwrap()).unwrap();
+}
+
+/// A copy of a model whose layers after the first cut change little, without a drafter.
+pub fn calm_model(model: &Path, cut: &str) -> TempDir {
+    let copy = copy_dir(model);
+    calm(copy.path(), split(cut).input_layers, 1.0 / 16.0);
+    copy
 }
 
 /// Rewrites a model so that what its layers from `first` on add to a row is `factor` of what it was.

@@ -1,9 +1,11 @@
 //! Every command and flag, with the help that explains it.
 
 mod distill;
+mod generate;
 mod link;
 
 pub(crate) use distill::DistillArgs;
+pub(crate) use generate::{GenerateArgs, Threshold};
 pub(crate) use link::LinkArgs;
 
 use clap::{Args as ClapArgs, Parser, Subcommand};
@@ -11,10 +13,10 @@ use std::{
     ffi::OsString,
     net::{IpAddr, Ipv4Addr, SocketAddr},
     path::PathBuf,
+    time::Duration,
 };
-use tricorn_core::{ChunkPolicy, HiddenCodec, Split};
-use tricorn_device::Drafting;
-use tricorn_model::DrafterKind;
+use tricorn_cloud::Pace;
+use tricorn_core::{Schedule, Split};
 
 const EXIT_CODES: &str = "Exit codes: 0 done, 1 failed, 2 asked wrongly, 3 no cloud or refused by it.";
 
@@ -77,47 +79,6 @@ pub(crate) struct MiddleArgs {
     pub(crate) local: bool,
 }
 
-/// How text is generated. None of these but the sampling changes the text.
-#[derive(Debug, ClapArgs)]
-pub(crate) struct GenerateArgs {
-    /// Most tokens to generate
-    #[arg(long, value_name = "N", default_value_t = 128)]
-    pub(crate) max_tokens: usize,
-    /// Randomness: 0 takes the likeliest token, 1 samples as the model was trained
-    #[arg(long, value_name = "T", default_value_t = 0.0, allow_negative_numbers = true)]
-    pub(crate) temperature: f32,
-    /// Seed of the sampling; the same seed gives the same text in every mode
-    #[arg(long, value_name = "S", default_value_t = 0)]
-    pub(crate) seed: u64,
-    /// Do not draft: one token a round trip
-    #[arg(long)]
-    pub(crate) no_draft: bool,
-    /// Which of the model's drafters to use: hat or fused [default: the one with the most tokens a round]
-    #[arg(long, value_name = "KIND", conflicts_with = "no_draft")]
-    pub(crate) drafter: Option<DrafterKind>,
-    /// Most drafts before a verification
-    #[arg(long, value_name = "N", default_value_t = 6)]
-    pub(crate) max_draft: usize,
-    /// Confidence below which drafting stops, 0 to 1 [default: the best found for the drafter, else 0.6]
-    #[arg(long, value_name = "P", value_parser = parse_probability)]
-    pub(crate) threshold: Option<f32>,
-    /// Tokens in one chunk of the prompt's upload, or `whole`
-    #[arg(long, value_name = "N", default_value = "whole", value_parser = parse_chunk)]
-    pub(crate) chunk: ChunkPolicy,
-    /// Format of hidden states on the wire: f16, or f32 for exact numbers at twice the bytes
-    #[arg(long, value_name = "CODEC", default_value_t = HiddenCodec::F16)]
-    pub(crate) codec: HiddenCodec,
-    /// Seconds without an answer after which the cloud is taken for dead
-    #[arg(long, value_name = "SECONDS", default_value_t = 30.0, value_parser = parse_seconds)]
-    pub(crate) deadline: f64,
-}
-
-impl GenerateArgs {
-    pub(crate) fn drafting(&self) -> Drafting {
-        if self.no_draft { Drafting::Off } else { self.drafter.map_or(Drafting::Best, Drafting::Kind) }
-    }
-}
-
 #[derive(Debug, ClapArgs)]
 pub(crate) struct DemoArgs {
     /// What the story is about
@@ -177,10 +138,25 @@ pub(crate) struct CloudArgs {
     /// Memory for all sessions' KV caches, in MiB
     #[arg(long, value_name = "MIB", default_value_t = 4096)]
     pub(crate) kv_memory: usize,
+    /// Most rows in one append, up to the model's context
+    #[arg(long, value_name = "N", default_value_t = 512, value_parser = parse_rows)]
+    pub(crate) max_append_rows: usize,
+    /// Most rows in one batch
+    #[arg(long, value_name = "N", default_value_t = 512, value_parser = parse_rows)]
+    pub(crate) batch_rows: usize,
+    /// How prompts share batches with verifications: `chunked` cuts them to keep to --tbt-target, `whole` never cuts them
+    #[arg(long, value_name = "SCHEDULE", default_value = "chunked", value_parser = parse_schedule)]
+    pub(crate) schedule: Schedule,
+    /// Milliseconds between two verifications of a device to allow for when prompts are cut
+    #[arg(long, value_name = "MS", default_value_t = 100.0, value_parser = parse_milliseconds)]
+    pub(crate) tbt_target: f64,
+    /// Make every batch take at least BASE + ROW x rows, in microseconds, as on a slower server: for benchmarks
+    #[arg(long, value_name = "BASE:ROW", value_parser = parse_pace)]
+    pub(crate) emulate_pace: Option<Pace>,
     /// Stop when standard input ends: for programs that start a cloud of their own
     #[arg(long, hide = true)]
     pub(crate) until_stdin_ends: bool,
-    /// Print the ready line as JSON
+    /// Print the ready line as JSON, and at the end what was computed: batches, rows, and overruns of the emulated pace
     #[arg(long)]
     pub(crate) json: bool,
 }
@@ -218,22 +194,27 @@ fn parse_listen(text: &str) -> Result<SocketAddr, String> {
     text.parse().map_err(|_| "write IP:PORT, for example 127.0.0.1:7070, or 0.0.0.0:7070 for every address of this machine".to_owned())
 }
 
-fn parse_chunk(text: &str) -> Result<ChunkPolicy, String> {
+fn parse_rows(text: &str) -> Result<usize, String> {
+    text.parse().ok().filter(|&rows| rows > 0).ok_or_else(|| "give a number of rows of at least 1".to_owned())
+}
+
+fn parse_schedule(text: &str) -> Result<Schedule, String> {
     match text {
-        "whole" => Ok(ChunkPolicy::Whole),
-        _ => match text.parse::<usize>() {
-            Ok(rows) if rows > 0 => Ok(ChunkPolicy::Fixed(rows)),
-            _ => Err("give a number of tokens of at least 1, or `whole`".to_owned()),
-        },
+        "whole" => Ok(Schedule::Whole),
+        "chunked" => Ok(Schedule::Chunked),
+        _ => Err("write `whole` or `chunked`".to_owned()),
     }
 }
 
-fn parse_probability(text: &str) -> Result<f32, String> {
-    text.parse::<f32>().ok().filter(|p| (0.0..=1.0).contains(p)).ok_or_else(|| "give a number from 0 to 1".to_owned())
+fn parse_milliseconds(text: &str) -> Result<f64, String> {
+    text.parse::<f64>().ok().filter(|ms| (0.0..=3_600_000.0).contains(ms)).ok_or_else(|| "give milliseconds from 0 to 3600000".to_owned())
 }
 
-fn parse_seconds(text: &str) -> Result<f64, String> {
-    text.parse::<f64>().ok().filter(|s| (0.001..=86_400.0).contains(s)).ok_or_else(|| "give seconds from 0.001 to 86400".to_owned())
+fn parse_pace(text: &str) -> Result<Pace, String> {
+    let micros = |text: &str| text.parse::<u32>().ok().map(|micros| Duration::from_micros(micros.into()));
+    text.split_once(':')
+        .and_then(|(base, row)| Some(Pace { base: micros(base)?, per_row: micros(row)? }))
+        .ok_or_else(|| "write BASE:ROW in whole microseconds, for example 20000:100".to_owned())
 }
 
 #[cfg(test)]

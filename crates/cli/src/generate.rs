@@ -1,6 +1,10 @@
 //! One turn on the terminal, shared by the commands that generate text.
 
-use crate::{args::GenerateArgs, error::CliError, ui};
+use crate::{
+    args::{GenerateArgs, Threshold},
+    error::CliError,
+    ui,
+};
 use serde::Serialize;
 use std::{
     io::{self, Write},
@@ -8,9 +12,12 @@ use std::{
     time::Duration,
 };
 use tokio::runtime::Runtime;
-use tricorn_core::{DraftPolicy, FinishReason, SamplingParams};
+use tricorn_core::{DraftPolicy, DraftStop, FinishReason, SamplingParams, Streaming};
 use tricorn_device::{Conversation, Ends, Event, Link, LocalLink, Prompter, RemoteConfig, RemoteLink, Turn, TurnReport};
 use tricorn_model::MiddlePart;
+
+/// Continuations drafted while a verification is out, unless told otherwise.
+pub(crate) const PARALLEL: usize = 4;
 
 /// Where the text goes while it grows.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -28,11 +35,25 @@ pub(crate) struct Generated {
     pub(crate) report: TurnReport,
 }
 
-/// When drafting stops: where the flags do not say, as was found best for the drafter.
-pub(crate) fn draft_policy(ends: &Ends, max_len: Option<usize>, threshold: Option<f32>) -> DraftPolicy {
+/// How a device drafts that is told nothing: by the threshold that was found best for its drafter, on the link and beside it.
+pub(crate) fn draft_policy(ends: &Ends) -> DraftPolicy {
     let defaults = DraftPolicy::default();
-    let best = ends.drafter().map(|drafter| drafter.info().threshold);
-    DraftPolicy { max_len: max_len.unwrap_or(defaults.max_len), threshold: threshold.or(best).unwrap_or(defaults.threshold) }
+    let stop = ends.drafter().map_or(defaults.stop, |drafter| DraftStop::Threshold(drafter.info().threshold));
+    DraftPolicy { stop, stream: Streaming::Auto, parallel: PARALLEL, ..defaults }
+}
+
+/// The drafting that the flags ask for.
+fn asked_policy(args: &GenerateArgs, ends: &Ends) -> DraftPolicy {
+    if args.no_draft {
+        return DraftPolicy::OFF;
+    }
+    let policy = draft_policy(ends);
+    let stop = match args.threshold {
+        Some(Threshold::At(threshold)) => DraftStop::Threshold(threshold),
+        Some(Threshold::Auto) => DraftStop::Expected { until_known: policy.stop.threshold() },
+        None => policy.stop,
+    };
+    DraftPolicy { max_len: args.max_draft, stop, stream: args.stream, parallel: args.parallel, ..policy }
 }
 
 /// The sampling and drafting that the flags ask for.
@@ -41,7 +62,7 @@ pub(crate) fn turn(args: &GenerateArgs, ends: &Ends, tokens: Vec<u32>) -> Result
         tokens,
         max_new_tokens: args.max_tokens,
         sampling: SamplingParams::new(args.temperature, args.seed)?,
-        draft: if args.no_draft { DraftPolicy::OFF } else { draft_policy(ends, Some(args.max_draft), args.threshold) },
+        draft: asked_policy(args, ends),
         chunk: args.chunk,
     })
 }

@@ -2,9 +2,9 @@
 
 use std::{net::SocketAddr, time::Duration};
 
-use tricorn_core::SessionLimits;
+use tricorn_core::{Schedule, SessionLimits};
 
-use crate::CloudError;
+use crate::{CloudError, Pace};
 
 /// A cloud's settings. Rows are tokens.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -15,8 +15,18 @@ pub struct CloudConfig {
     pub max_sessions: usize,
     /// What each session is held to.
     pub limits: SessionLimits,
-    /// Rows that one forward pass takes, unless a single append has more.
+    /// Most rows in one forward pass; see [`BatchLimits::max_rows`](tricorn_core::BatchLimits::max_rows).
     pub batch_rows: usize,
+    /// How prompts share a batch with verifications.
+    pub schedule: Schedule,
+    /// The time between two verifications that the cloud should allow for: prompts are cut so that a batch takes no longer than half of
+    /// it, since a verification waits for the batch that runs and then for its own.
+    pub tbt_target: Duration,
+    /// How long [`Cloud::serve`](crate::Cloud::serve) may measure batches before it serves, so that the first device learns what a batch
+    /// takes; zero for not at all.
+    pub calibration: Duration,
+    /// Makes every batch take as long as on a slower server, for benchmarks.
+    pub pace: Option<Pace>,
     /// Answers, in rows, that wait for a device to read them before it is dropped as too slow.
     pub outbox_rows: usize,
     /// A session from which nothing was heard for this long is ended.
@@ -36,6 +46,10 @@ impl CloudConfig {
             max_sessions: 64,
             limits: SessionLimits { context, max_append_rows: 512, max_queued_rows: 2048 },
             batch_rows: 512,
+            schedule: Schedule::Chunked,
+            tbt_target: Duration::from_millis(100),
+            calibration: Duration::from_millis(500),
+            pace: None,
             outbox_rows: 4096,
             idle_timeout: Duration::from_secs(300),
             open_timeout: Duration::from_secs(10),

@@ -4,10 +4,15 @@
 //! layers. Per stream, one task checks what the device sends; one more, the scheduler, owns the model and every KV cache, batches what has
 //! arrived and puts the answers into bounded outboxes, so that no device can hold up another.
 
+mod calibrate;
+mod compute;
 mod config;
+mod downstream;
 mod error;
 mod load;
+mod meter;
 mod middle;
+mod monitor;
 mod outbox;
 mod queue;
 mod scheduler;
@@ -15,7 +20,9 @@ mod server;
 mod service;
 mod session;
 
+pub use compute::Pace;
 pub use config::CloudConfig;
 pub use error::CloudError;
 pub use middle::{BatchEntry, MiddleModel, PooledMiddle};
+pub use monitor::Figures;
 pub use server::{Cloud, Served};

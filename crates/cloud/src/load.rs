@@ -1,17 +1,21 @@
 //! How busy the cloud is, counted as it happens.
 
 use std::sync::{
-    Arc,
+    Arc, Mutex, MutexGuard, PoisonError,
     atomic::{AtomicUsize, Ordering},
 };
 
 use tricorn_wire::Load;
 
-#[derive(Debug)]
+use crate::{downstream::StageLost, monitor::Monitor};
+
+#[derive(Debug, Default)]
 pub(crate) struct LoadGauge {
     max_sessions: usize,
     sessions: AtomicUsize,
     queued_rows: AtomicUsize,
+    monitor: Mutex<Monitor>,
+    lost: Mutex<Option<StageLost>>,
 }
 
 /// One session's place; dropping it makes room for another.
@@ -20,7 +24,7 @@ pub(crate) struct Slot(Arc<LoadGauge>);
 
 impl LoadGauge {
     pub(crate) fn new(max_sessions: usize) -> Arc<Self> {
-        Arc::new(Self { max_sessions, sessions: AtomicUsize::new(0), queued_rows: AtomicUsize::new(0) })
+        Arc::new(Self { max_sessions, ..Self::default() })
     }
 
     pub(crate) fn max_sessions(&self) -> usize {
@@ -43,12 +47,29 @@ impl LoadGauge {
         self.queued_rows.fetch_sub(rows, Ordering::Relaxed);
     }
 
-    pub(crate) fn snapshot(&self) -> Load {
+    /// What batches took. Held for an instant only: sessions' tasks ask too.
+    pub(crate) fn monitor(&self) -> MutexGuard<'_, Monitor> {
+        // Plain numbers: a panic leaves nothing half done that matters.
+        self.monitor.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Why new sessions cannot be served for now.
+    pub(crate) fn stage_lost(&self) -> Option<StageLost> {
+        self.lost.lock().unwrap_or_else(PoisonError::into_inner).clone()
+    }
+
+    pub(crate) fn set_stage_lost(&self, lost: Option<StageLost>) {
+        *self.lost.lock().unwrap_or_else(PoisonError::into_inner) = lost;
+    }
+
+    /// The load now, with the batch delays or, where a message should stay small, without.
+    pub(crate) fn snapshot(&self, with_delay: bool) -> Load {
         let count = |value: usize| u64::try_from(value).unwrap_or(u64::MAX);
         Load {
             sessions: count(self.sessions.load(Ordering::Relaxed)),
             max_sessions: count(self.max_sessions),
             queued_rows: count(self.queued_rows.load(Ordering::Relaxed)),
+            pace: self.monitor().pace(with_delay),
         }
     }
 }
@@ -70,9 +91,9 @@ mod tests {
         let (first, second) = (gauge.enter().unwrap(), gauge.enter().unwrap());
         assert!(gauge.enter().is_none());
         drop(first);
-        assert_eq!(gauge.snapshot().sessions, 1);
+        assert_eq!(gauge.snapshot(false).sessions, 1);
         assert!(gauge.enter().is_some());
         drop(second);
-        assert_eq!(gauge.snapshot().sessions, 0);
+        assert_eq!(gauge.snapshot(false).sessions, 0);
     }
 }

@@ -161,12 +161,12 @@ impl Drop for OutboxStream {
 #[allow(clippy::unwrap_used)]
 mod tests {
     use super::*;
-    use tricorn_core::DeepHeader;
-    use tricorn_wire::{Deep, ErrorCode, Load, Timing};
+    use tricorn_core::{AnswerTiming, DeepHeader};
+    use tricorn_wire::{Deep, ErrorCode, Load};
 
     fn deep(rows: usize) -> Downlink {
         let header = DeepHeader { epoch: 0, pos: 0, rows, first_row_pos: 0 };
-        Downlink::Deep(Deep { header, rows: Default::default(), timing: Timing::default(), load: Load::default() })
+        Downlink::Deep(Deep { header, rows: Default::default(), timing: AnswerTiming::default(), load: Load::default() })
     }
 
     fn failure() -> Failure {

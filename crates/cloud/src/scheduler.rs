@@ -1,105 +1,97 @@
 //! The one task that owns the model and every session's KV cache.
 
+mod answer;
+mod failures;
+mod form;
+mod seat;
+mod stages;
+
 use std::{
-    any::Any,
     collections::BTreeMap,
     panic::{AssertUnwindSafe, catch_unwind},
     sync::Arc,
     time::{Duration, Instant},
 };
 
-use tokio::{
-    runtime::{Handle, RuntimeFlavor},
-    sync::mpsc,
-    task::{block_in_place, yield_now},
-};
-use tricorn_core::{Admission, AppendError, AppendHeader, Candidate, CloudSession, HiddenCodec, SessionLimits, Work, choose_batch};
-use tricorn_wire::{Deep, Downlink, ErrorCode, Failure, Timing};
+use tokio::{sync::mpsc, task::yield_now};
+use tricorn_core::{Admission, AppendHeader, BatchLimits};
+use tricorn_wire::{Downlink, ErrorCode, Failure};
 
 use crate::{
-    load::{LoadGauge, Slot},
-    middle::{BatchEntry, MiddleModel},
-    outbox::{Outbox, PushError},
-    queue::QueuedRows,
+    CloudConfig,
+    compute::{QUICK, compute},
+    downstream::{Downstream, StageAnswer, StageLost},
+    load::LoadGauge,
+    middle::MiddleModel,
+    outbox::PushError,
 };
+use form::{Formed, form};
+use seat::{Seat, Waiting};
+use stages::{Flight, Next};
 
-/// What sessions' tasks tell the scheduler.
+pub(crate) use failures::{append_failure, shutting_down, stage_failure};
+pub(crate) use seat::{Arrival, NewSession, Rows};
+
+/// Rows that prompts get in a batch where they wait at all, so that verifications cannot keep them out.
+const QUANTUM: usize = 16;
+
+/// What the scheduler is told: by sessions' tasks, and by whoever keeps the connection to the next stage.
 #[derive(Debug)]
 pub(crate) enum Command {
     Open(NewSession),
-    Append { session: u64, header: AppendHeader, rows: Rows },
-    Close { session: u64 },
+    Append {
+        session: u64,
+        header: AppendHeader,
+        rows: Rows,
+    },
+    Close {
+        session: u64,
+    },
     Drain,
-}
-
-#[derive(Debug)]
-pub(crate) struct NewSession {
-    pub(crate) id: u64,
-    pub(crate) limits: SessionLimits,
-    pub(crate) codec: HiddenCodec,
-    pub(crate) outbox: Arc<Outbox>,
-    pub(crate) slot: Slot,
-}
-
-/// An append's decoded rows.
-#[derive(Debug)]
-pub(crate) struct Rows {
-    pub(crate) values: Vec<f32>,
-    pub(crate) arrived: Instant,
-    /// Dropped when they start to run.
-    pub(crate) queued: QueuedRows,
+    /// The next stage's connection stands anew, or is lost.
+    #[cfg_attr(not(test), allow(dead_code))]
+    Next(Result<Box<dyn Downstream>, StageLost>),
+    /// A batch has come back from the next stage.
+    #[cfg_attr(not(test), allow(dead_code))]
+    Returned(StageAnswer),
 }
 
 pub(crate) struct Scheduler<M: MiddleModel> {
     model: M,
     commands: mpsc::Receiver<Command>,
-    batch_rows: usize,
+    config: CloudConfig,
     load: Arc<LoadGauge>,
-    sessions: BTreeMap<u64, Session<M::Kv>>,
-    arrivals: u64,
+    next: Next,
+    seats: BTreeMap<u64, Seat<M::Kv>>,
+    /// Batches that later stages compute, by their number.
+    flights: BTreeMap<u64, Flight>,
+    batches: u64,
+    tickets: u64,
     draining: bool,
     x: Vec<f32>,
     /// How long a row took in the batch before.
     row_time: Duration,
 }
 
-struct Session<Kv> {
-    state: CloudSession<Waiting>,
-    kv: Kv,
-    codec: HiddenCodec,
-    outbox: Arc<Outbox>,
-    _slot: Slot,
-}
-
-struct Waiting {
-    rows: Rows,
-    arrival: u64,
-}
-
-/// A session with an append to run.
-struct Head<'a, Kv> {
-    id: u64,
-    session: &'a mut Session<Kv>,
-}
-
-impl<Kv> Head<'_, Kv> {
-    fn candidate(&self) -> Option<Candidate> {
-        let Work { header, payload } = self.session.state.head()?;
-        Some(Candidate { arrival: payload.arrival, rows: header.rows, kind: header.kind })
-    }
-}
-
-/// An append in the running batch; its rows start at `first_value` of the batch's.
-struct Member {
-    session: u64,
-    header: AppendHeader,
-    first_value: usize,
-    waited: Duration,
-}
-
 impl<M: MiddleModel> Scheduler<M> {
-    pub(crate) fn new(model: M, commands: mpsc::Receiver<Command>, batch_rows: usize, load: Arc<LoadGauge>) -> Self {
-        Self { model, commands, batch_rows, load, sessions: BTreeMap::new(), arrivals: 0, draining: false, x: Vec::new(), row_time: QUICK }
+    /// With `later_stages` it serves nobody until [`Command::Next`] tells it of the next one.
+    pub(crate) fn new(model: M, commands: mpsc::Receiver<Command>, config: CloudConfig, load: Arc<LoadGauge>, later_stages: bool) -> Self {
+        let lost = later_stages.then(|| StageLost("it has not been reached yet".to_owned()));
+        load.set_stage_lost(lost.clone());
+        Self {
+            model,
+            commands,
+            config,
+            load,
+            next: lost.map_or(Next::None, Next::Lost),
+            seats: BTreeMap::new(),
+            flights: BTreeMap::new(),
+            batches: 0,
+            tickets: 0,
+            draining: false,
+            x: Vec::new(),
+            row_time: QUICK,
+        }
     }
 
     /// Runs until it is drained or nobody can send commands any more.
@@ -109,8 +101,8 @@ impl<M: MiddleModel> Scheduler<M> {
     pub(crate) async fn run(mut self) -> Result<(), String> {
         let outcome = self.serve().await;
         let failure = |code, text: &str| Some(Failure { code, message: text.to_owned() });
-        for session in self.sessions.into_values() {
-            session.outbox.end(match &outcome {
+        for seat in self.seats.into_values() {
+            seat.outbox.end(match &outcome {
                 Ok(()) => failure(ErrorCode::Shutdown, "the cloud has shut down; reconnect elsewhere"),
                 Err(_) => failure(ErrorCode::Internal, "the cloud's model failed; reconnect elsewhere"),
             });
@@ -131,12 +123,14 @@ impl<M: MiddleModel> Scheduler<M> {
             let round = AssertUnwindSafe(|| {
                 command.into_iter().for_each(|command| self.handle(command));
                 self.handle_arrived();
-                self.step();
+                if self.has_work() {
+                    self.step();
+                }
             });
-            catch_unwind(round).map_err(panic_message)?;
+            catch_unwind(round).map_err(failures::panic_message)?;
             if self.draining {
                 self.end_the_answered();
-                if self.sessions.is_empty() {
+                if self.seats.is_empty() {
                     return Ok(());
                 }
             }
@@ -146,7 +140,7 @@ impl<M: MiddleModel> Scheduler<M> {
     }
 
     fn has_work(&self) -> bool {
-        self.sessions.values().any(|session| session.state.head().is_some())
+        self.next.takes(self.flights.len()) && (self.next.has_news() || self.seats.values().any(|seat| seat.state.head().is_some()))
     }
 
     fn handle_arrived(&mut self) {
@@ -160,20 +154,25 @@ impl<M: MiddleModel> Scheduler<M> {
             Command::Open(new) => self.open(new),
             Command::Append { session, header, rows } => self.append(session, header, rows),
             Command::Close { session } => {
-                if let Some(closed) = self.sessions.remove(&session) {
+                if let Some(closed) = self.remove(session) {
                     closed.outbox.end(None);
                 }
             }
             Command::Drain => self.drain(),
+            Command::Next(next) => self.change_next(next),
+            Command::Returned(answer) => self.returned(answer),
         }
     }
 
-    fn open(&mut self, NewSession { id, limits, codec, outbox, slot }: NewSession) {
+    fn open(&mut self, new: NewSession) {
         if self.draining {
-            return outbox.end(Some(shutting_down()));
+            return new.outbox.end(Some(shutting_down()));
         }
-        let kv = self.model.new_kv(limits.context);
-        self.sessions.insert(id, Session { state: CloudSession::new(limits), kv, codec, outbox, _slot: slot });
+        if let Next::Lost(lost) = &self.next {
+            return new.outbox.end(Some(stage_failure(lost)));
+        }
+        let kv = self.model.new_kv(new.limits.context);
+        self.seats.insert(new.id, Seat::new(new, kv, self.next.stages(), Instant::now()));
     }
 
     fn append(&mut self, id: u64, header: AppendHeader, rows: Rows) {
@@ -181,154 +180,98 @@ impl<M: MiddleModel> Scheduler<M> {
             return;
         }
         // Absent: it was ended while this was on its way.
-        let Some(session) = self.sessions.get_mut(&id) else { return };
-        let arrival = self.arrivals;
-        self.arrivals += 1;
-        match session.state.accept(header, Waiting { rows, arrival }) {
+        let Some(seat) = self.seats.get_mut(&id) else { return };
+        let ticket = self.tickets;
+        self.tickets += 1;
+        match seat.state.accept(header, Arc::new(Waiting { rows, ticket })) {
             Ok(Admission::Queued | Admission::Stale) => {}
             Err(error) => self.fail(id, append_failure(&error)),
         }
     }
 
+    fn remove(&mut self, id: u64) -> Option<Seat<M::Kv>> {
+        let seat = self.seats.remove(&id)?;
+        self.next.forget(id);
+        Some(seat)
+    }
+
     fn fail(&mut self, id: u64, failure: Failure) {
-        if let Some(session) = self.sessions.remove(&id) {
-            session.outbox.end(Some(failure));
+        if let Some(seat) = self.remove(id) {
+            seat.outbox.end(Some(failure));
         }
     }
 
     fn drain(&mut self) {
         self.draining = true;
-        let ids: Vec<u64> = self.sessions.keys().copied().collect();
+        let ids: Vec<u64> = self.seats.keys().copied().collect();
         for id in ids {
             self.send(id, Downlink::Drain);
         }
     }
 
     fn end_the_answered(&mut self) {
-        self.sessions.retain(|_, session| {
-            let busy = session.state.head().is_some();
+        self.seats.retain(|_, seat| {
+            let busy = seat.state.is_busy();
             if !busy {
-                session.outbox.end(None);
+                seat.outbox.end(None);
             }
             busy
         });
     }
 
-    /// One batch: chosen, computed, answered.
+    /// One batch: chosen, computed, and answered or handed to the next stage.
     fn step(&mut self) {
         let start = Instant::now();
-        let mut heads: Vec<Option<Head<'_, M::Kv>>> = self
-            .sessions
-            .iter_mut()
-            .filter(|(_, session)| session.state.head().is_some())
-            .map(|(&id, session)| Some(Head { id, session }))
-            .collect();
-        let candidates: Vec<Candidate> = heads.iter().flatten().filter_map(Head::candidate).collect();
-        let chosen = choose_batch(&candidates, self.batch_rows);
-
-        let (mut members, mut entries, mut failed) = (Vec::new(), Vec::new(), Vec::new());
-        self.x.clear();
-        for index in chosen {
-            let Some(Head { id, session }) = heads.get_mut(index).and_then(Option::take) else { continue };
-            let Some(Work { header, payload: Waiting { rows, .. } }) = session.state.start_next() else { continue };
-            drop(rows.queued);
-            if let Err(error) = self.model.prepare(&mut session.kv, header.pos, header.rows) {
-                failed.push((id, Failure { code: ErrorCode::Busy, message: error.to_string() }));
-                continue;
-            }
-            let waited = start.saturating_duration_since(rows.arrived);
-            members.push(Member { session: id, header, first_value: self.x.len(), waited });
-            self.x.extend_from_slice(&rows.values);
-            entries.push(BatchEntry { kv: &mut session.kv, pos: header.pos, rows: header.rows });
-        }
+        let limits = self.limits();
+        let Formed { members, mut entries, refused } = form(&self.model, &mut self.seats, &limits, &mut self.x, start);
         let rows = entries.iter().map(|entry| entry.rows).sum::<usize>();
-        let expected = self.row_time.saturating_mul(rows.try_into().unwrap_or(u32::MAX));
-        let computed = match entries.is_empty() {
-            true => Ok(()),
-            false => on_this_thread(expected, || self.model.forward(&mut entries, &mut self.x)).map_err(|error| error.to_string()),
-        };
-        let compute = start.elapsed();
+        let mut outcome = Ok(());
         if rows > 0 {
-            self.row_time = compute / u32::try_from(rows).unwrap_or(u32::MAX);
+            let expected = self.row_time.saturating_mul(rows.try_into().unwrap_or(u32::MAX));
+            let computed = compute(&self.model, &mut entries, &mut self.x, expected, self.config.pace);
+            self.row_time = computed.time / u32::try_from(rows).unwrap_or(u32::MAX);
+            outcome = computed.outcome.map_err(|error| error.to_string());
+            let mut monitor = self.load.monitor();
+            monitor.batch(rows, computed.time, computed.overran);
+            for member in &members {
+                member.begins.into_iter().for_each(|(kind, waited)| monitor.joined(kind, waited, rows - member.run.rows));
+            }
         }
-
-        failed.into_iter().for_each(|(id, failure)| self.fail(id, failure));
-        // What the devices said meanwhile comes first: it may make an answer stale, and spare it the way.
-        self.handle_arrived();
-        match computed {
-            Ok(()) => self.answer(&members, compute),
+        refused.into_iter().for_each(|(id, failure)| self.fail(id, failure));
+        let flight = Flight { start, own: start.elapsed(), members };
+        match outcome {
+            Ok(()) if self.next.is_some() => self.hand_over(flight),
+            Ok(()) => {
+                // What the devices said meanwhile comes first: it may make an answer stale, and spare it the way.
+                self.handle_arrived();
+                self.answer_here(&flight);
+            }
             Err(message) => {
-                members.iter().for_each(|m| self.fail(m.session, Failure { code: ErrorCode::Internal, message: message.clone() }))
+                let failure = Failure { code: ErrorCode::Internal, message };
+                flight.members.iter().for_each(|member| self.fail(member.session, failure.clone()));
             }
         }
     }
 
-    fn answer(&mut self, members: &[Member], compute: Duration) {
-        let hidden = self.model.hidden();
-        let batch_tokens = members.iter().map(|member| member.header.rows).sum::<usize>();
-        for member in members {
-            let Some(session) = self.sessions.get_mut(&member.session) else { continue };
-            let Some(header) = session.state.done() else { continue };
-            let end = member.first_value + member.header.rows * hidden;
-            let wanted = self.x.get(end - header.rows * hidden..end).unwrap_or_default();
-            let timing = Timing {
-                queue_us: micros(member.waited),
-                compute_us: micros(compute),
-                batch_tokens: batch_tokens.try_into().unwrap_or(u64::MAX),
-                batch_appends: members.len().try_into().unwrap_or(u64::MAX),
-            };
-            match Deep::encode(header, session.codec, hidden, wanted, timing, self.load.snapshot()) {
-                Ok(deep) => self.send(member.session, Downlink::Deep(deep)),
-                Err(error) => self.fail(member.session, Failure { code: ErrorCode::Internal, message: error.to_string() }),
-            }
-        }
+    fn limits(&self) -> BatchLimits {
+        let CloudConfig { schedule, batch_rows, tbt_target, .. } = self.config;
+        let budget = self.load.monitor().budget(tbt_target).unwrap_or(batch_rows);
+        BatchLimits { schedule, budget, quantum: QUANTUM, max_rows: batch_rows }
     }
 
     fn send(&mut self, id: u64, message: Downlink) {
-        let Some(session) = self.sessions.get(&id) else { return };
-        match session.outbox.push(message) {
+        let Some(seat) = self.seats.get(&id) else { return };
+        match seat.outbox.push(message) {
             Ok(()) => {}
             Err(error) => {
                 if error == PushError::Full {
-                    session.outbox.abort(Failure {
+                    seat.outbox.abort(Failure {
                         code: ErrorCode::SlowReader,
                         message: "answers were not read in time; reconnect and read faster or ask for fewer rows".to_owned(),
                     });
                 }
-                self.sessions.remove(&id);
+                self.remove(id);
             }
         }
     }
-}
-
-/// A batch that is expected to take no longer than this runs where it is: another thread would be woken for less than it costs to wake it.
-const QUICK: Duration = Duration::from_millis(5);
-
-/// Runs a batch on this thread of the runtime. A thread of the scheduler's own would cost two wake-ups a round trip, together about as long
-/// as a layer of a small model takes. While a batch runs that is not quick, another thread serves the streams.
-fn on_this_thread<T>(expected: Duration, compute: impl FnOnce() -> T) -> T {
-    if expected > QUICK && Handle::current().runtime_flavor() == RuntimeFlavor::MultiThread { block_in_place(compute) } else { compute() }
-}
-
-pub(crate) fn shutting_down() -> Failure {
-    Failure { code: ErrorCode::Shutdown, message: "this cloud is shutting down; reconnect elsewhere".to_owned() }
-}
-
-pub(crate) fn append_failure(error: &AppendError) -> Failure {
-    let code = match error {
-        AppendError::TooManyRows { .. } => ErrorCode::TooLarge,
-        AppendError::Empty { .. } | AppendError::BeyondContext { .. } | AppendError::Gap { .. } | AppendError::QueueFull { .. } => {
-            ErrorCode::BadAppend
-        }
-    };
-    Failure { code, message: error.to_string() }
-}
-
-fn micros(duration: Duration) -> u64 {
-    duration.as_micros().try_into().unwrap_or(u64::MAX)
-}
-
-fn panic_message(panic: Box<dyn Any + Send>) -> String {
-    let text = panic.downcast_ref::<String>().map(String::as_str).or_else(|| panic.downcast_ref::<&str>().copied());
-    text.unwrap_or("a panic without a message").lines().next().unwrap_or_default().to_owned()
 }

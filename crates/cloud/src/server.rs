@@ -19,8 +19,10 @@ use tricorn_core::{Fingerprint, HiddenCodec, Split};
 use tricorn_wire::{limits::max_message_bytes, transport};
 
 use crate::{
-    CloudConfig, CloudError, MiddleModel,
+    CloudConfig, CloudError, Figures, MiddleModel,
+    calibrate::calibrate,
     load::LoadGauge,
+    meter,
     scheduler::{Command, Scheduler},
     service::{Service, Shared},
 };
@@ -74,17 +76,23 @@ impl Cloud {
         self.local_addr
     }
 
-    /// Serves `model` until `shutdown` completes, then tells every device, answers what was accepted and returns.
+    /// Serves `model` until `shutdown` completes, then tells every device, answers what was accepted and returns what was computed.
+    ///
+    /// Before that it measures what batches take, for at most [`CloudConfig::calibration`].
     ///
     /// # Errors
     /// When the scheduler fails; every session is told first.
-    pub async fn serve<M: MiddleModel>(self, model: M, shutdown: impl Future<Output = ()>) -> Result<(), CloudError> {
+    pub async fn serve<M: MiddleModel>(self, model: M, shutdown: impl Future<Output = ()>) -> Result<Figures, CloudError> {
         let Self { config, served, listener, .. } = self;
         let listener = tokio::net::TcpListener::from_std(listener).map_err(CloudError::Start)?;
         let (commands, received) = mpsc::channel(COMMANDS);
         let load = LoadGauge::new(config.max_sessions);
         let hidden = model.hidden();
-        let mut scheduler = tokio::spawn(Scheduler::new(model, received, config.batch_rows, Arc::clone(&load)).run());
+        for (rows, delay) in calibrate(&model, config.limits.context, config.calibration, config.pace) {
+            load.monitor().calibrated(rows, delay);
+        }
+        let scheduler = Scheduler::new(model, received, config.clone(), Arc::clone(&load), false);
+        let mut scheduler = tokio::spawn(scheduler.run());
 
         let shared = Arc::new(Shared {
             served,
@@ -93,7 +101,7 @@ impl Cloud {
             outbox_rows: config.outbox_rows,
             idle_timeout: config.idle_timeout,
             open_timeout: config.open_timeout,
-            load,
+            load: Arc::clone(&load),
             commands,
             draining: AtomicBool::new(false),
             last_session: AtomicU64::new(0),
@@ -102,13 +110,13 @@ impl Cloud {
         let (stop, stopped) = oneshot::channel::<()>();
         let server = transport::server()
             .add_service(transport::service(Service(Arc::clone(&shared)), max_message))
-            .serve_with_incoming_shutdown(transport::incoming(listener.into()), async {
+            .serve_with_incoming_shutdown(meter::metered(transport::incoming(listener.into())), async {
                 // Either way it is time to stop.
                 let _ = stopped.await;
             });
         tokio::pin!(server);
 
-        tokio::select! {
+        let outcome = tokio::select! {
             ended = &mut server => Ok(ended?),
             ended = &mut scheduler => {
                 drop(stop);
@@ -129,7 +137,8 @@ impl Cloud {
                 // Whoever is not done by then is cut off.
                 drained.await.unwrap_or(Ok(()))
             }
-        }
+        };
+        outcome.map(|()| load.monitor().figures())
     }
 }
 

@@ -51,7 +51,7 @@ impl proto::middle_server::Middle for Service {
             layers: shared.served.layers,
             codecs: HiddenCodec::ALL.to_vec(),
             limits: shared.limits,
-            load: shared.load.snapshot(),
+            load: shared.load.snapshot(true),
         };
         Ok(Response::new(description.into()))
     }
@@ -59,7 +59,7 @@ impl proto::middle_server::Middle for Service {
     async fn session(&self, request: Request<Streaming<proto::Uplink>>) -> Result<Response<OutboxStream>, Status> {
         let (outbox, stream) = Outbox::new(self.0.outbox_rows);
         let id = self.0.last_session.fetch_add(1, Ordering::Relaxed) + 1;
-        tokio::spawn(SessionTask::new(Arc::clone(&self.0), id, request.into_inner(), outbox).run());
+        tokio::spawn(SessionTask::new(Arc::clone(&self.0), id, request, outbox).run());
         Ok(Response::new(stream))
     }
 }

@@ -6,14 +6,15 @@ use std::{
 };
 
 use tokio::time::{sleep, timeout};
-use tonic::{Code, Status, Streaming};
+use tonic::{Code, Request, Status, Streaming};
 use tricorn_core::{AppendError, AppendHeader, HiddenCodec, SessionLimits};
 use tricorn_wire::{Append, Downlink, ErrorCode, Failure, Open, Opened, Uplink, WireError, proto};
 
 use crate::{
+    meter::Meter,
     outbox::Outbox,
     queue::RowQueue,
-    scheduler::{Command, NewSession, Rows, append_failure, shutting_down},
+    scheduler::{Arrival, Command, NewSession, Rows, append_failure, shutting_down, stage_failure},
     service::Shared,
 };
 
@@ -24,6 +25,8 @@ pub(crate) struct SessionTask {
     shared: Arc<Shared>,
     id: u64,
     uplink: Streaming<proto::Uplink>,
+    /// Of the connection that the stream came over.
+    meter: Option<Arc<Meter>>,
     outbox: Arc<Outbox>,
 }
 
@@ -35,8 +38,9 @@ enum Ending {
 }
 
 impl SessionTask {
-    pub(crate) fn new(shared: Arc<Shared>, id: u64, uplink: Streaming<proto::Uplink>, outbox: Arc<Outbox>) -> Self {
-        Self { shared, id, uplink, outbox }
+    pub(crate) fn new(shared: Arc<Shared>, id: u64, request: Request<Streaming<proto::Uplink>>, outbox: Arc<Outbox>) -> Self {
+        let meter = request.extensions().get::<Arc<Meter>>().cloned();
+        Self { shared, id, uplink: request.into_inner(), meter, outbox }
     }
 
     pub(crate) async fn run(mut self) {
@@ -73,7 +77,8 @@ impl SessionTask {
             };
             match message {
                 Uplink::Append(append) => {
-                    let arrived = Instant::now();
+                    let received = self.meter.as_ref().and_then(|meter| meter.received(append.rows.len()));
+                    let arrival = Arrival { at: Instant::now(), received };
                     let values = self.decode(&append, codec, limits)?;
                     let AppendHeader { epoch: newest, rows: count, .. } = append.header;
                     if newest > epoch {
@@ -82,7 +87,7 @@ impl SessionTask {
                     } else {
                         self.until_ended(queue.room_for(count)).await?;
                     }
-                    let rows = Rows { values, arrived, queued: queue.push(count) };
+                    let rows = Rows { values, arrival, _queued: queue.push(count) };
                     self.tell(Command::Append { session: self.id, header: append.header, rows }).await?;
                 }
                 Uplink::Close => return Err(Ending::Quiet),
@@ -130,6 +135,9 @@ impl SessionTask {
         if shared.draining.load(Ordering::Acquire) {
             return Err(Ending::Failed(shutting_down()));
         }
+        if let Some(lost) = shared.load.stage_lost() {
+            return Err(Ending::Failed(stage_failure(&lost)));
+        }
         let Some(slot) = shared.load.enter() else {
             let message = format!("all {} sessions are taken; try again later or elsewhere", shared.load.max_sessions());
             return Err(fail(ErrorCode::Busy, message));
@@ -137,7 +145,7 @@ impl SessionTask {
         let context = open.context.map_or(shared.limits.context, |wanted| wanted.min(shared.limits.context));
         let limits = SessionLimits { context, ..shared.limits };
         // An empty outbox takes it; only a device that has gone does not, and then the next read says so.
-        let _ = self.outbox.push(Downlink::Opened(Opened { codec, limits, session_id: self.id }));
+        let _ = self.outbox.push(Downlink::Opened(Opened { codec, limits, session_id: self.id, load: shared.load.snapshot(true) }));
         self.tell(Command::Open(NewSession { id: self.id, limits, codec, outbox: Arc::clone(&self.outbox), slot })).await?;
         Ok((codec, limits))
     }

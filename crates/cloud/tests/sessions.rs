@@ -76,7 +76,7 @@ async fn answers_what_is_wanted() {
         let (deep, answer) = device.deep().await;
         assert_eq!(deep.header, header.answer());
         assert_eq!(answer, expected[(header.end() - header.answer_rows()) * HIDDEN..header.end() * HIDDEN]);
-        assert_eq!((deep.timing.batch_tokens, deep.timing.batch_appends), (4, 1));
+        assert_eq!((deep.timing.batch_rows, deep.timing.batch_appends), (4, 1));
     }
 }
 

@@ -5,8 +5,11 @@
 //!
 //! - [`DeviceSession`], one conversation on the device. Its driver obeys [`DeviceSession::poll`] (draft a token, upload rows, wait) and
 //!   reports what happened; it rolls back refused drafts and replays everything after a lost connection.
-//! - [`CloudSession`], the same conversation in the cloud: checks and orders what the device appends. [`choose_batch`] picks the appends
+//! - [`CloudSession`], the same conversation in the cloud: checks and orders what the device appends. [`choose_batch`] picks the rows
 //!   of many sessions that run together.
+//!
+//! Both steer by what was measured: [`Average`], and [`DelayModel`], the delay of a batch by its rows, which a cloud tells as its
+//! [`CloudPace`].
 //!
 //! They speak in [`AppendHeader`]s and [`DeepHeader`]s; the hidden states themselves stay with the drivers. Everything is addressed by
 //! *position*, the index of a token in the sequence: the shallow row at a position belongs to the token there, the deep row computed from
@@ -22,18 +25,21 @@ mod codec;
 mod device;
 mod fingerprint;
 mod limits;
+mod monitor;
 mod sampling;
 mod split;
 mod stats;
 
 pub use append::{AppendHeader, AppendKind, DeepHeader, Want};
-pub use cloud::{Admission, AppendError, Candidate, CloudSession, Work, choose_batch};
+pub use cloud::{Admission, AppendError, BatchLimits, Candidate, CloudSession, Head, Piece, Run, Schedule, Share, choose_batch};
 pub use codec::{HiddenCodec, UnknownCodec, to_f16};
 pub use device::{
-    Action, ChunkPolicy, DeepUse, DeviceSession, DraftPolicy, FinishReason, Judgement, ProtocolError, SessionConfig, TurnError, TurnOptions,
+    Action, Branch, BranchAt, ChunkPolicy, DeepUse, DeviceSession, Draft, DraftPolicy, DraftStop, FinishReason, Guess, Judgement,
+    ProtocolError, SessionConfig, Streaming, TurnError, TurnOptions, overlap,
 };
 pub use fingerprint::Fingerprint;
 pub use limits::SessionLimits;
-pub use sampling::{SamplingError, SamplingParams, argmax, choose, confidence};
+pub use monitor::{AnswerTiming, Answered, Average, CloudPace, Conditions, Cost, DelayModel, DelayPoint, DeviceMonitor, Received};
+pub use sampling::{SamplingError, SamplingParams, argmax, choose, confidence, guesses};
 pub use split::{LayerRanges, Split, SplitError};
 pub use stats::TurnStats;

@@ -5,6 +5,10 @@
 //! is right with a probability close to the best that any coupling reaches, and the text depends on the seed alone: not on what was
 //! drafted, how much of it, or by whom (Daliri, Musco and Suresh 2024, arXiv 2408.07978, "drafter-invariant" speculative decoding).
 
+mod guesses;
+
+pub use guesses::guesses;
+
 use std::f64::consts::LN_2;
 
 /// Temperature and seed.

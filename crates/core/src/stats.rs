@@ -17,6 +17,12 @@ pub struct TurnStats {
     pub drafted: usize,
     /// Draft tokens that the target agreed with.
     pub accepted: usize,
+    /// Rounds beside which continuations were drafted while they were verified.
+    pub branch_rounds: usize,
+    /// Rounds after which such a continuation was what the target went on with, so that the next round began with its drafts.
+    pub branch_hits: usize,
+    /// Tokens drafted in continuations, used or not. Those that a round took over count as [`drafted`](Self::drafted) too.
+    pub branch_tokens: usize,
     /// Rows uploaded, those repeated after a lost connection included.
     pub uploaded_rows: usize,
     /// Connections lost.

@@ -6,17 +6,25 @@
 
 mod chat;
 mod conversation;
+mod drafts;
 mod ends;
 mod error;
 pub mod link;
+mod pace;
 mod prompt;
 mod report;
+mod rows;
 mod shallow;
+mod trace;
+mod turn;
 
 pub use chat::Chat;
-pub use conversation::{Conversation, Event, Turn};
+pub use conversation::Conversation;
 pub use ends::{Drafting, Ends};
 pub use error::DeviceError;
 pub use link::{Link, LinkError, LocalLink, RemoteConfig, RemoteLink};
+pub use pace::DevicePace;
 pub use prompt::{Prompter, Reply};
 pub use report::TurnReport;
+pub use trace::TraceEvent;
+pub use turn::{Event, Options, SharedMonitor, Turn};

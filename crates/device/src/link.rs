@@ -9,7 +9,7 @@ pub use local::LocalLink;
 pub use remote::{RemoteConfig, RemoteLink};
 
 use std::time::Duration;
-use tricorn_core::{AppendHeader, DeepHeader, SessionLimits};
+use tricorn_core::{AnswerTiming, AppendHeader, CloudPace, DeepHeader, SessionLimits};
 use tricorn_model::ModelError;
 use tricorn_wire::{Failure, WireError};
 
@@ -19,7 +19,7 @@ pub trait Link {
     ///
     /// # Errors
     /// [`LinkError::Unreachable`] after the last retry, [`LinkError::Refused`] when no retry can help.
-    fn connect(&mut self) -> Result<SessionLimits, LinkError>;
+    fn connect(&mut self) -> Result<Connected, LinkError>;
 
     /// Sends `header.rows` rows of hidden values, already rounded by the codec.
     ///
@@ -33,6 +33,12 @@ pub trait Link {
     /// [`LinkError::Lost`] when the session is gone or the deadline has passed; [`LinkError::Refused`] when the cloud found fault.
     fn receive(&mut self) -> Result<Answer, LinkError>;
 
+    /// The next answer if it is there, without waiting.
+    ///
+    /// # Errors
+    /// As [`receive`](Self::receive), but for the deadline.
+    fn try_receive(&mut self) -> Result<Option<Answer>, LinkError>;
+
     /// What has crossed the wire so far.
     fn traffic(&self) -> Traffic;
 }
@@ -44,6 +50,23 @@ pub struct Answer {
     pub header: DeepHeader,
     /// The deep rows, `header.rows x hidden`.
     pub rows: Vec<f32>,
+    /// Where the cloud spent its time; zeros where there is none.
+    pub timing: AnswerTiming,
+    /// How fast the cloud says it is.
+    pub pace: Option<CloudPace>,
+    /// Bytes of the message; 0 where there is no wire.
+    pub bytes: u64,
+}
+
+/// A session that was opened.
+#[derive(Clone, Debug)]
+pub struct Connected {
+    /// Its limits.
+    pub limits: SessionLimits,
+    /// The round trip that opening it took; `None` where there is no wire.
+    pub round_trip: Option<Duration>,
+    /// How fast the cloud says it is.
+    pub pace: Option<CloudPace>,
 }
 
 /// Bytes of messages sent and received, HTTP/2 framing not counted.

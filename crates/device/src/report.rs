@@ -1,5 +1,6 @@
 //! What a turn did and how long it took.
 
+use crate::TraceEvent;
 use std::time::Duration;
 use tricorn_core::{FinishReason, TurnStats};
 
@@ -20,6 +21,10 @@ pub struct TurnReport {
     pub bytes_up: u64,
     /// Bytes of messages received from it.
     pub bytes_down: u64,
+    /// What was done when, in order.
+    pub trace: Vec<TraceEvent>,
+    /// Operations that took longer than the emulated device's pace; 0 without one.
+    pub overruns: usize,
 }
 
 impl TurnReport {
@@ -60,6 +65,8 @@ mod tests {
             gaps,
             bytes_up: 0,
             bytes_down: 0,
+            trace: Vec::new(),
+            overruns: 0,
         };
         assert_eq!(report.tbt_quantile(0.5), Duration::from_millis(5));
         assert_eq!(report.tbt_quantile(0.99), Duration::from_millis(10));

@@ -115,14 +115,14 @@ impl Replay {
 
     /// Tokens per round when drafting never stops early.
     pub(crate) fn tokens_per_round(&self) -> f64 {
-        let Rounds { rounds, tokens, .. } = self.rounds(DraftPolicy { max_len: self.max_draft, threshold: 0.0 });
+        let Rounds { rounds, tokens, .. } = self.rounds(DraftPolicy::up_to(self.max_draft, 0.0));
         tokens as f64 / rounds.max(1) as f64
     }
 
     /// The whole curve over thresholds.
     pub(crate) fn report(&self, draft_cost: f64) -> HeldOutReport {
         let point = |threshold| {
-            let Rounds { rounds, tokens, drafted } = self.rounds(DraftPolicy { max_len: self.max_draft, threshold });
+            let Rounds { rounds, tokens, drafted } = self.rounds(DraftPolicy::up_to(self.max_draft, threshold));
             let rounds = rounds.max(1) as f64;
             let (tokens_per_round, drafted_per_round) = (tokens as f64 / rounds, drafted as f64 / rounds);
             let speedup = tokens_per_round / (1.0 + draft_cost * drafted_per_round);

@@ -214,7 +214,7 @@ impl<'a> Run<'a> {
     fn evaluate(&mut self, observe: &mut dyn FnMut(&Event<'_>)) -> Result<(), TrainError> {
         let (weights, info_path) = export::paths(&self.config.out, self.config.kind);
         export::write_weights(&self.weights, self.source.config(), &weights)?;
-        let info = self.info(DraftPolicy::default().threshold, BTreeMap::new());
+        let info = self.info(DraftPolicy::default().stop.threshold(), BTreeMap::new());
         export::write_info(&info, &info_path)?;
         let drafter = export::read_drafter(self.source, &weights, info)?;
         let replay = Replay::new(self.teacher, &drafter, &self.texts, self.config.held_out.max_draft, false)?;
@@ -240,7 +240,7 @@ impl<'a> Run<'a> {
         }
         self.save(observe)?;
         let (weights, info_path) = export::paths(&self.config.out, self.config.kind);
-        let drafter = export::read_drafter(self.source, &weights, self.info(DraftPolicy::default().threshold, BTreeMap::new()))?;
+        let drafter = export::read_drafter(self.source, &weights, self.info(DraftPolicy::default().stop.threshold(), BTreeMap::new()))?;
         let report = accept::report(self.teacher, &drafter, &self.texts, &self.config.held_out)?;
         export::write_info(&self.info(report.best.threshold, self.measured(&report)), &info_path)?;
         observe(&Event::Finished(&report));

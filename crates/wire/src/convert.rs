@@ -1,5 +1,7 @@
 //! Checked conversions shared by the messages.
 
+use std::time::Duration;
+
 use bytes::Bytes;
 use tricorn_core::{Fingerprint, HiddenCodec, SessionLimits, Split};
 
@@ -12,6 +14,25 @@ pub(crate) fn to_u64(value: usize) -> u64 {
 
 pub(crate) fn to_usize(field: &'static str, value: u64) -> Result<usize, WireError> {
     usize::try_from(value).map_err(|_| WireError::OutOfRange { field, value })
+}
+
+/// Estimates beyond this say no more than that the cloud is hopeless; held here, they can be added up without overflow.
+const LONGEST: Duration = Duration::from_secs(3600);
+/// The same for counts of rows, appends and stages that only steer.
+const MOST: u64 = 1 << 24;
+
+pub(crate) fn micros(duration: Duration) -> u64 {
+    duration.as_micros().try_into().unwrap_or(u64::MAX)
+}
+
+/// A measured or expected time, held to an hour.
+pub(crate) fn clamped_duration(micros: u64) -> Duration {
+    Duration::from_micros(micros).min(LONGEST)
+}
+
+/// A measured or expected count, held to 2^24.
+pub(crate) fn clamped_count(value: u64) -> usize {
+    value.min(MOST) as usize
 }
 
 pub(crate) fn required<T>(field: &'static str, value: Option<T>) -> Result<T, WireError> {

@@ -19,7 +19,7 @@ pub struct Description {
     pub codecs: Vec<HiddenCodec>,
     /// What each session is held to.
     pub limits: SessionLimits,
-    /// How busy the cloud is now.
+    /// How busy the cloud is now, with the whole of its pace.
     pub load: Load,
 }
 
@@ -32,7 +32,7 @@ impl From<Description> for proto::DescribeResponse {
             layers: convert::to_u64(description.layers),
             codecs: convert::proto_codecs(&description.codecs),
             limits: Some(convert::proto_limits(description.limits)),
-            load: Some(description.load),
+            load: Some(description.load.into()),
         }
     }
 }
@@ -48,7 +48,7 @@ impl TryFrom<proto::DescribeResponse> for Description {
             layers: convert::to_usize("describe.layers", response.layers)?,
             codecs: convert::known_codecs(&response.codecs),
             limits: convert::limits(convert::required("describe.limits", response.limits)?)?,
-            load: response.load.unwrap_or_default(),
+            load: response.load.unwrap_or_default().try_into()?,
         })
     }
 }

@@ -1,12 +1,13 @@
 //! What a cloud sends.
 
 use bytes::Bytes;
-use tricorn_core::{DeepHeader, HiddenCodec, SessionLimits};
+use tricorn_core::{AnswerTiming, DeepHeader, HiddenCodec, SessionLimits};
 
 use crate::{
-    ErrorCode, Load, Timing, WireError, codec,
+    ErrorCode, Load, WireError, codec,
     convert::{self, required, to_u64, to_usize},
     proto::{self, downlink::Message},
+    timing,
 };
 
 /// Cloud to device.
@@ -23,7 +24,7 @@ pub enum Downlink {
 }
 
 /// What the cloud grants.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Opened {
     /// Codec of every append and every answer.
     pub codec: HiddenCodec,
@@ -31,6 +32,8 @@ pub struct Opened {
     pub limits: SessionLimits,
     /// Names the session in the cloud's logs.
     pub session_id: u64,
+    /// How busy the cloud is, with the whole of its pace.
+    pub load: Load,
 }
 
 /// Deep rows, still encoded.
@@ -41,8 +44,8 @@ pub struct Deep {
     /// `header.rows` x hidden values in the session's codec.
     pub rows: Bytes,
     /// Where the cloud spent its time.
-    pub timing: Timing,
-    /// How busy the cloud is.
+    pub timing: AnswerTiming,
+    /// How busy the cloud is; answers to verifications leave out the batch delays.
     pub load: Load,
 }
 
@@ -60,7 +63,7 @@ impl ErrorCode {
     /// Whether the same session may succeed on another try, here or on another cloud.
     #[must_use]
     pub fn is_transient(self) -> bool {
-        matches!(self, Self::Busy | Self::Deadline | Self::Shutdown | Self::Internal | Self::SlowReader)
+        matches!(self, Self::Busy | Self::Deadline | Self::Shutdown | Self::Internal | Self::SlowReader | Self::StageLost)
     }
 }
 
@@ -74,7 +77,7 @@ impl Deep {
         codec: HiddenCodec,
         hidden: usize,
         rows: &[f32],
-        timing: Timing,
+        timing: AnswerTiming,
         load: Load,
     ) -> Result<Self, WireError> {
         let rows = codec::encode("deep.rows", codec, header.rows, hidden, rows)?;
@@ -97,6 +100,7 @@ impl From<Downlink> for proto::Downlink {
                 codec: convert::proto_codec(opened.codec).into(),
                 limits: Some(convert::proto_limits(opened.limits)),
                 session_id: opened.session_id,
+                load: Some(opened.load.into()),
             }),
             Downlink::Deep(Deep { header, rows, timing, load }) => Message::Deep(proto::Deep {
                 epoch: header.epoch,
@@ -104,8 +108,8 @@ impl From<Downlink> for proto::Downlink {
                 first_row_pos: to_u64(header.first_row_pos),
                 row_count: to_u64(header.rows),
                 rows,
-                timing: Some(timing),
-                load: Some(load),
+                timing: Some(timing::to_proto(timing)),
+                load: Some(load.into()),
             }),
             Downlink::Drain => Message::Drain(proto::Drain {}),
             Downlink::Failed(Failure { code, message }) => Message::Error(proto::Error { code: code.into(), message }),
@@ -123,6 +127,7 @@ impl TryFrom<proto::Downlink> for Downlink {
                 codec: convert::codec("opened.codec", opened.codec)?,
                 limits: convert::limits(required("opened.limits", opened.limits)?)?,
                 session_id: opened.session_id,
+                load: opened.load.unwrap_or_default().try_into()?,
             }),
             Message::Deep(deep) => {
                 let first_row_pos = to_usize("deep.first_row_pos", deep.first_row_pos)?;
@@ -131,7 +136,8 @@ impl TryFrom<proto::Downlink> for Downlink {
                     .checked_add(rows)
                     .ok_or(WireError::OutOfRange { field: "deep.first_row_pos + deep.row_count", value: deep.first_row_pos })?;
                 let header = DeepHeader { epoch: deep.epoch, pos: to_usize("deep.pos", deep.pos)?, rows, first_row_pos };
-                let (timing, load) = (deep.timing.unwrap_or_default(), deep.load.unwrap_or_default());
+                let timing = timing::from_proto(deep.timing.unwrap_or_default());
+                let load = deep.load.unwrap_or_default().try_into()?;
                 Self::Deep(Deep { header, rows: deep.rows, timing, load })
             }
             Message::Drain(proto::Drain {}) => Self::Drain,

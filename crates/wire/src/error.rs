@@ -47,6 +47,24 @@ pub enum WireError {
         /// Column within the row, from 0.
         column: usize,
     },
+    /// A list is longer than it may be.
+    #[error("{field} holds {found} entries, the limit is {limit}")]
+    TooMany {
+        /// The list.
+        field: &'static str,
+        /// Its length.
+        found: usize,
+        /// The most it may hold.
+        limit: usize,
+    },
+    /// Entries that must ascend do not.
+    #[error("{field} does not ascend at entry {index}; send the entries in order, each once")]
+    NotAscending {
+        /// The list.
+        field: &'static str,
+        /// The first entry that is not above the one before, from 0.
+        index: usize,
+    },
     /// The cloud's address cannot be used.
     #[error("`{url}` is not a cloud's address ({reason}); write http://HOST:PORT")]
     Address {

@@ -12,6 +12,8 @@ mod error;
 #[rustfmt::skip]
 mod generated;
 pub mod limits;
+mod load;
+mod timing;
 pub mod transport;
 mod uplink;
 
@@ -23,7 +25,8 @@ pub mod proto {
 pub use describe::Description;
 pub use downlink::{Deep, Downlink, Failure, Opened};
 pub use error::WireError;
-pub use proto::{ErrorCode, Load, Timing};
+pub use load::Load;
+pub use proto::ErrorCode;
 pub use uplink::{Append, Open, Uplink};
 
 #[cfg(test)]

@@ -1,14 +1,18 @@
 //! Messages survive the wire, and hostile ones are refused by the name of the field that is wrong.
 #![allow(clippy::unwrap_used, clippy::expect_used)]
 
+use std::time::Duration;
+
 use bytes::Bytes;
 use prop::option;
 use proptest::prelude::*;
 use prost::Message;
-use tricorn_core::{AppendHeader, AppendKind, DeepHeader, Fingerprint, HiddenCodec, SessionLimits, Split, Want};
+use tricorn_core::{
+    AnswerTiming, AppendHeader, AppendKind, CloudPace, DeepHeader, DelayPoint, Fingerprint, HiddenCodec, Received, SessionLimits, Split,
+    Want,
+};
 use tricorn_wire::{
-    Append, Deep, Description, Downlink, ErrorCode, Failure, Load, Open, Opened, Timing, Uplink, WireError, limits::max_message_bytes,
-    proto,
+    Append, Deep, Description, Downlink, ErrorCode, Failure, Load, Open, Opened, Uplink, WireError, limits::max_message_bytes, proto,
 };
 
 const HALF: usize = usize::MAX / 2;
@@ -37,8 +41,32 @@ fn limits() -> impl Strategy<Value = SessionLimits> {
     any::<[usize; 3]>().prop_map(|[context, max_append_rows, max_queued_rows]| SessionLimits { context, max_append_rows, max_queued_rows })
 }
 
+fn micros() -> impl Strategy<Value = Duration> {
+    (0..3_600_000_001_u64).prop_map(Duration::from_micros)
+}
+
+fn pace() -> impl Strategy<Value = CloudPace> {
+    let delay = prop::collection::btree_map(0..1_usize << 24, micros(), 0..32)
+        .prop_map(|points| points.into_iter().map(|(rows, delay)| DelayPoint { rows, delay }).collect());
+    (micros(), micros(), 0..1_usize << 24, 1..64_usize, delay).prop_map(|(prompt_wait, verify_wait, batch_rows, stages, delay)| CloudPace {
+        prompt_wait,
+        verify_wait,
+        batch_rows,
+        stages,
+        delay,
+    })
+}
+
 fn load() -> impl Strategy<Value = Load> {
-    any::<[u64; 3]>().prop_map(|[sessions, max_sessions, queued_rows]| Load { sessions, max_sessions, queued_rows })
+    (any::<[u64; 3]>(), pace()).prop_map(|([sessions, max_sessions, queued_rows], pace)| Load { sessions, max_sessions, queued_rows, pace })
+}
+
+fn timing() -> impl Strategy<Value = AnswerTiming> {
+    let received = option::of((1..u64::MAX, (1..3_600_000_000_u64).prop_map(Duration::from_micros)))
+        .prop_map(|received| received.map(|(bytes, time)| Received { bytes, time }));
+    (micros(), micros(), 0..1_usize << 24, 0..1_usize << 24, received).prop_map(|(queue, compute, batch_rows, batch_appends, received)| {
+        AnswerTiming { queue, compute, batch_rows, batch_appends, received }
+    })
 }
 
 fn bytes() -> impl Strategy<Value = Bytes> {
@@ -57,21 +85,15 @@ fn uplink() -> impl Strategy<Value = Uplink> {
 }
 
 fn downlink() -> impl Strategy<Value = Downlink> {
-    let opened =
-        (codec(), limits(), any::<u64>()).prop_map(|(codec, limits, session_id)| Downlink::Opened(Opened { codec, limits, session_id }));
-    let timing = any::<[u64; 4]>().prop_map(|[queue_us, compute_us, batch_tokens, batch_appends]| Timing {
-        queue_us,
-        compute_us,
-        batch_tokens,
-        batch_appends,
-    });
-    let deep = (any::<u32>(), any::<usize>(), 0..HALF, 0..HALF, bytes(), timing, load()).prop_map(
+    let opened = (codec(), limits(), any::<u64>(), load())
+        .prop_map(|(codec, limits, session_id, load)| Downlink::Opened(Opened { codec, limits, session_id, load }));
+    let deep = (any::<u32>(), any::<usize>(), 0..HALF, 0..HALF, bytes(), timing(), load()).prop_map(
         |(epoch, pos, rows, first_row_pos, data, timing, load)| {
             Downlink::Deep(Deep { header: DeepHeader { epoch, pos, rows, first_row_pos }, rows: data, timing, load })
         },
     );
     let failed =
-        (0..=13_i32, ".*").prop_map(|(code, message)| Downlink::Failed(Failure { code: ErrorCode::try_from(code).unwrap(), message }));
+        (0..=14_i32, ".*").prop_map(|(code, message)| Downlink::Failed(Failure { code: ErrorCode::try_from(code).unwrap(), message }));
     prop_oneof![opened, deep, Just(Downlink::Drain), failed]
 }
 
@@ -122,8 +144,11 @@ proptest! {
         let header = AppendHeader { epoch: u32::MAX, pos: HALF, rows, want: Want::All, kind: AppendKind::Verify };
         let append = Append::encode(header, HiddenCodec::F32, hidden, &vec![1.5; rows * hidden]).unwrap();
         prop_assert!(proto::Uplink::from(Uplink::Append(append.clone())).encoded_len() <= limit);
-        let timing = Timing { queue_us: u64::MAX, compute_us: u64::MAX, batch_tokens: u64::MAX, batch_appends: u64::MAX };
-        let load = Load { sessions: u64::MAX, max_sessions: u64::MAX, queued_rows: u64::MAX };
+        let received = Some(Received { bytes: u64::MAX, time: Duration::MAX });
+        let timing = AnswerTiming { queue: Duration::MAX, compute: Duration::MAX, batch_rows: HALF, batch_appends: HALF, received };
+        let delay = (0..32).map(|i| DelayPoint { rows: HALF + i, delay: Duration::MAX }).collect();
+        let pace = CloudPace { prompt_wait: Duration::MAX, verify_wait: Duration::MAX, batch_rows: HALF, stages: HALF, delay };
+        let load = Load { sessions: u64::MAX, max_sessions: u64::MAX, queued_rows: u64::MAX, pace };
         let deep = Deep { header: header.answer(), rows: append.rows, timing, load };
         prop_assert!(proto::Downlink::from(Downlink::Deep(deep)).encoded_len() <= limit);
         let failed = Downlink::Failed(Failure { code: ErrorCode::Internal, message: text });
@@ -185,4 +210,28 @@ fn an_error_code_from_the_future_is_still_an_error() {
     let error = proto::Error { code: 4711, message: "new".to_owned() };
     let read = Downlink::try_from(proto::Downlink { message: Some(proto::downlink::Message::Error(error)) });
     assert_eq!(read, Ok(Downlink::Failed(Failure { code: ErrorCode::Unspecified, message: "new".to_owned() })));
+}
+
+#[test]
+fn absurd_times_are_clamped() {
+    let load = proto::Load { prompt_wait_us: u64::MAX, verify_wait_us: u64::MAX, batch_rows: u64::MAX, ..Default::default() };
+    let timing = proto::Timing { queue_us: u64::MAX, compute_us: u64::MAX, receive_us: u64::MAX, receive_bytes: 1, ..Default::default() };
+    let deep = proto::Deep { timing: Some(timing), load: Some(load), ..Default::default() };
+    let read = Downlink::try_from(proto::Downlink { message: Some(proto::downlink::Message::Deep(deep)) });
+    let Ok(Downlink::Deep(Deep { timing, load, .. })) = read else { panic!("{read:?}") };
+    let hour = Duration::from_secs(3600);
+    assert_eq!((timing.queue, timing.compute, timing.received), (hour, hour, Some(Received { bytes: 1, time: hour })));
+    assert_eq!((load.pace.prompt_wait, load.pace.verify_wait, load.pace.batch_rows, load.pace.stages), (hour, hour, 1 << 24, 1));
+}
+
+#[test]
+fn batch_delays_must_be_few_and_ascend() {
+    let read = |rows: &[u64]| {
+        let delay = rows.iter().map(|&rows| proto::DelayPoint { rows, delay_us: 1 }).collect();
+        Load::try_from(proto::Load { delay, ..Default::default() })
+    };
+    assert_eq!(read(&[1, 2, 4]).unwrap().pace.delay.len(), 3);
+    assert_eq!(read(&[1, 4, 4]), Err(WireError::NotAscending { field: "load.delay", index: 2 }));
+    assert_eq!(read(&[2, 1]), Err(WireError::NotAscending { field: "load.delay", index: 1 }));
+    assert_eq!(read(&[0; 33]), Err(WireError::TooMany { field: "load.delay", found: 33, limit: 32 }));
 }

@@ -2,9 +2,10 @@
 
 use super::{open, print_json};
 use crate::{args::CloudArgs, error::CliError, ui};
-use std::io::Read;
+use std::{io::Read, time::Duration};
 use tokio::sync::mpsc;
-use tricorn_cloud::{Cloud, CloudConfig, PooledMiddle, Served};
+use tricorn_cloud::{Cloud, CloudConfig, Figures, PooledMiddle, Served};
+use tricorn_core::SessionLimits;
 use tricorn_model::{KvPool, MiddlePart, source::BundlePart};
 
 /// Threads that serve streams and run small batches; for others the runtime adds one, and the model computes on threads of its own.
@@ -13,7 +14,7 @@ const WORKERS: usize = 1;
 pub(crate) fn run(args: &CloudArgs) -> Result<(), CliError> {
     let (source, split) = open(&args.model)?;
     source.expect_part(BundlePart::Cloud, split)?;
-    let config = CloudConfig { max_sessions: args.max_sessions, ..CloudConfig::new(args.listen, source.config().context) };
+    let config = config(args, source.config().context);
     let served = Served { fingerprint: source.fingerprint(), split, layers: source.config().layers };
     let pool = KvPool::new(args.kv_memory.saturating_mul(1 << 20));
     let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(WORKERS).enable_all().build().map_err(CliError::Start)?;
@@ -55,8 +56,27 @@ pub(crate) fn run(args: &CloudArgs) -> Result<(), CliError> {
             ui::bytes(weights)
         ))?;
     }
-    runtime.block_on(cloud.serve(PooledMiddle::new(middle, pool), async move {
+    let Figures { batches, rows, overruns } = runtime.block_on(cloud.serve(PooledMiddle::new(middle, pool), async move {
         stopped.recv().await;
     }))?;
+    if args.json {
+        print_json(&serde_json::json!({ "event": "end", "batches": batches, "rows": rows, "overruns": overruns }))?;
+    }
     Ok(())
+}
+
+fn config(args: &CloudArgs, context: usize) -> CloudConfig {
+    let defaults = CloudConfig::new(args.listen, context);
+    // A longer append than the context can never be.
+    let max_append_rows = args.max_append_rows.min(context);
+    CloudConfig {
+        max_sessions: args.max_sessions,
+        limits: SessionLimits { max_append_rows, max_queued_rows: defaults.limits.max_queued_rows.max(max_append_rows), ..defaults.limits },
+        outbox_rows: defaults.outbox_rows.max(max_append_rows),
+        batch_rows: args.batch_rows,
+        schedule: args.schedule,
+        tbt_target: Duration::from_secs_f64(args.tbt_target / 1000.0),
+        pace: args.emulate_pace,
+        ..defaults
+    }
 }

@@ -107,8 +107,8 @@ pub(crate) fn run(args: &DemoArgs) -> Result<(), CliError> {
         tokens,
         max_new_tokens: args.max_tokens,
         sampling: SamplingParams::greedy(),
-        draft: generate::draft_policy(&ends, None, None),
-        chunk: ChunkPolicy::Whole,
+        draft: generate::draft_policy(&ends),
+        chunk: ChunkPolicy::Dynamic,
     };
     let runtime = generate::runtime()?;
     let mut conversation = Conversation::open(&ends, generate::remote(&cloud.url, DEADLINE, &ends, &runtime))?;

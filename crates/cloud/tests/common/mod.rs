@@ -4,10 +4,10 @@
 mod device;
 mod toy;
 
-use std::net::SocketAddr;
+use std::{net::SocketAddr, time::Duration};
 
 use tokio::{sync::oneshot, task::JoinHandle};
-use tricorn_cloud::{Cloud, CloudConfig, CloudError, Served};
+use tricorn_cloud::{Cloud, CloudConfig, CloudError, Figures, Served};
 use tricorn_core::{AppendHeader, AppendKind, Fingerprint, SessionLimits, Split, Want};
 
 pub use device::{Device, connect, dial, good_open};
@@ -20,6 +20,8 @@ pub const LIMITS: SessionLimits = SessionLimits { context: 64, max_append_rows: 
 pub fn config() -> CloudConfig {
     let mut config = CloudConfig::new("127.0.0.1:0".parse().unwrap(), LIMITS.context);
     config.limits = LIMITS;
+    // The gates count batches.
+    config.calibration = Duration::ZERO;
     config
 }
 
@@ -27,7 +29,7 @@ pub fn config() -> CloudConfig {
 pub struct Running {
     pub addr: SocketAddr,
     stop: oneshot::Sender<()>,
-    served: JoinHandle<Result<(), CloudError>>,
+    served: JoinHandle<Result<Figures, CloudError>>,
 }
 
 pub fn start(config: CloudConfig, toy: Toy) -> Running {
@@ -44,13 +46,13 @@ pub fn start(config: CloudConfig, toy: Toy) -> Running {
 }
 
 impl Running {
-    pub async fn stop(self) -> Result<(), CloudError> {
+    pub async fn stop(self) -> Result<Figures, CloudError> {
         self.stop.send(()).unwrap();
         self.served.await.unwrap()
     }
 
     /// Waits for a cloud that ends by itself.
-    pub async fn ended(self) -> Result<(), CloudError> {
+    pub async fn ended(self) -> Result<Figures, CloudError> {
         self.served.await.unwrap()
     }
 }

@@ -1,86 +1,119 @@
-//! The plain batch policy: which sessions' appends run in the next forward pass.
+//! The batch policy: which sessions' rows run in the next forward pass.
 
 use crate::AppendKind;
 
-/// The append at the head of one session's queue.
+/// What one session could run next.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Candidate {
-    /// Ticket drawn when the append was accepted; lower came earlier.
+    /// Ticket drawn when its append was accepted; lower came earlier.
     pub arrival: u64,
-    /// Rows it carries.
+    /// Rows that may run together.
     pub rows: usize,
-    /// What it is for.
+    /// What they are for.
     pub kind: AppendKind,
 }
 
-/// Chooses the candidates that run now, as indices into `candidates` in the order they were chosen.
+/// One candidate's place in the batch.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Share {
+    /// Which candidate.
+    pub index: usize,
+    /// How many of its rows, at least one.
+    pub rows: usize,
+}
+
+/// How prompts share a batch with verifications.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Schedule {
+    /// Prompts are never cut: whole ones join the batch in order of arrival, however long others then wait. What split inference does
+    /// without chunked prefill.
+    Whole,
+    /// Prompts are cut so that a batch keeps to a budget.
+    #[default]
+    Chunked,
+}
+
+/// What a batch is held to, in rows.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct BatchLimits {
+    /// How prompts take part.
+    pub schedule: Schedule,
+    /// Rows that prompts may fill a batch up to; not looked at by [`Schedule::Whole`].
+    pub budget: usize,
+    /// Rows that prompts together get where they wait at all, however many verifications there are; not looked at by
+    /// [`Schedule::Whole`].
+    pub quantum: usize,
+    /// Most rows in a batch. The oldest verification, an uncut prompt that is the oldest, and the quantum run all the same.
+    pub max_rows: usize,
+}
+
+/// Chooses the rows that run now: verifications, then prompts, each in order of arrival. Empty only when there are no candidates.
 ///
-/// Verifications come first, then prompts, each in order of arrival, while they fit into `budget` rows. The candidate that has waited
-/// longest is always taken, whatever its size, so that nothing starves and a batch holds at most `budget` rows plus one append. Empty only
-/// when there are no candidates.
+/// Verifications come first, uncut, as many as `max_rows` holds beside the quantum; the first always runs. Then prompts:
+///
+/// - [`Schedule::Chunked`] gives them what is left of the budget, at least the quantum, and shares it max-min fairly: nobody gets more
+///   than somebody who wants more gets, so that a short prompt behind a long one is through at once. Rows that do not divide go to the
+///   earliest.
+/// - [`Schedule::Whole`] takes them uncut while they fit `max_rows`, the first in any case.
+///
+/// Nothing starves: every batch holds the oldest verification and rows of the oldest prompt, so whoever arrived earlier is done first or
+/// shares the batch.
 #[must_use]
-pub fn choose_batch(candidates: &[Candidate], budget: usize) -> Vec<usize> {
-    let mut order: Vec<usize> = (0..candidates.len()).collect();
-    order.sort_by_key(|&i| (candidates[i].kind != AppendKind::Verify, candidates[i].arrival));
-    let Some(oldest) = (0..candidates.len()).min_by_key(|&i| candidates[i].arrival) else {
-        return order;
+pub fn choose_batch(candidates: &[Candidate], limits: &BatchLimits) -> Vec<Share> {
+    let of = |kind| {
+        let mut indices: Vec<usize> = (0..candidates.len()).filter(|&i| candidates[i].kind == kind && candidates[i].rows > 0).collect();
+        indices.sort_by_key(|&i| candidates[i].arrival);
+        indices
     };
-    let (mut rows, mut full) = (0_usize, [false; 2]);
-    order.retain(|&i| {
-        // The first that does not fit closes its class: a smaller one behind it must not overtake.
-        let full = &mut full[usize::from(candidates[i].kind != AppendKind::Verify)];
-        *full |= rows.saturating_add(candidates[i].rows) > budget;
-        let take = i == oldest || !*full;
-        if take {
-            rows = rows.saturating_add(candidates[i].rows);
+    let share = |index: usize| Share { index, rows: candidates[index].rows };
+    let (verifications, prompts) = (of(AppendKind::Verify), of(AppendKind::Prompt));
+    let reserved = match limits.schedule {
+        Schedule::Chunked if !prompts.is_empty() => limits.quantum.max(1),
+        _ => 0,
+    };
+    let mut batch = while_they_fit(verifications.into_iter().map(share), limits.max_rows.saturating_sub(reserved));
+    let taken = batch.iter().map(|share| share.rows).sum::<usize>();
+    match limits.schedule {
+        Schedule::Whole => batch.extend(while_they_fit(prompts.into_iter().map(share), limits.max_rows.saturating_sub(taken))),
+        Schedule::Chunked => {
+            let room = limits.budget.min(limits.max_rows).saturating_sub(taken).max(reserved);
+            batch.extend(fairly(prompts.into_iter().map(share), room));
         }
-        take
-    });
-    order
+    }
+    batch
+}
+
+/// The first share, and those behind it until one exceeds `room` rows: a smaller one behind that must not overtake.
+fn while_they_fit(shares: impl Iterator<Item = Share>, room: usize) -> Vec<Share> {
+    let mut taken = 0_usize;
+    let fits = |(place, share): &(usize, Share)| {
+        taken = taken.saturating_add(share.rows);
+        *place == 0 || taken <= room
+    };
+    shares.enumerate().take_while(fits).map(|(_, share)| share).collect()
+}
+
+/// Cuts `shares`, which are in order of arrival, so that they fill `room` rows max-min fairly.
+fn fairly(shares: impl Iterator<Item = Share>, mut room: usize) -> Vec<Share> {
+    let mut shares: Vec<Share> = shares.collect();
+    // Least wanted last.
+    let mut unserved: Vec<usize> = (0..shares.len()).collect();
+    unserved.sort_by_key(|&place| std::cmp::Reverse(shares[place].rows));
+    while let Some(&least) = unserved.last() {
+        if shares[least].rows > room / unserved.len() {
+            break;
+        }
+        room -= shares[least].rows;
+        unserved.pop();
+    }
+    // Whoever is left wants more than an equal part, and gets that.
+    unserved.sort_unstable();
+    for (turn, &place) in unserved.iter().enumerate() {
+        shares[place].rows = room / unserved.len() + usize::from(turn < room % unserved.len());
+    }
+    shares.retain(|share| share.rows > 0);
+    shares
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-
-    fn verify(arrival: u64, rows: usize) -> Candidate {
-        Candidate { arrival, rows, kind: AppendKind::Verify }
-    }
-
-    fn prompt(arrival: u64, rows: usize) -> Candidate {
-        Candidate { arrival, rows, kind: AppendKind::Prompt }
-    }
-
-    #[test]
-    fn verifications_come_first() {
-        let heads = [prompt(3, 16), verify(5, 4), prompt(2, 16), verify(1, 4)];
-        assert_eq!(choose_batch(&heads, 64), [3, 1, 2, 0]);
-        assert_eq!(choose_batch(&heads, 24), [3, 1, 2]);
-        assert_eq!(choose_batch(&heads, 8), [3, 1]);
-    }
-
-    #[test]
-    fn nothing_overtakes_its_own_kind() {
-        assert_eq!(choose_batch(&[verify(0, 4), prompt(1, 16), prompt(2, 1)], 8), [0]);
-    }
-
-    #[test]
-    fn the_oldest_always_runs() {
-        assert_eq!(choose_batch(&[prompt(0, 512)], 64), [0]);
-        assert_eq!(choose_batch(&[verify(1, 4), prompt(0, 512), verify(2, 4)], 64), [0, 2, 1]);
-        assert!(choose_batch(&[], 64).is_empty());
-    }
-
-    #[test]
-    fn a_prompt_behind_endless_verifications_is_served() {
-        let mut heads = [verify(1, 8), verify(2, 8), prompt(3, 8)];
-        let served = (4..8).any(|arrival| {
-            let chosen = choose_batch(&heads, 16);
-            for &i in &chosen {
-                heads[i].arrival = arrival;
-            }
-            chosen.contains(&2)
-        });
-        assert!(served);
-    }
-}
+mod tests;

@@ -2,16 +2,11 @@
 
 use std::collections::VecDeque;
 
-use crate::{AppendHeader, DeepHeader, SessionLimits};
-
-/// An append on its way through the cloud, with whatever the caller attached to it (its rows, its time of arrival).
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Work<P> {
-    /// The append as the device sent it. Run it at `header.pos`: the KV cache is truncated there first.
-    pub header: AppendHeader,
-    /// The caller's own.
-    pub payload: P,
-}
+use super::{
+    error::AppendError,
+    run::{Head, Piece, Run},
+};
+use crate::{AppendHeader, AppendKind, SessionLimits};
 
 /// What became of a valid append.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -22,77 +17,56 @@ pub enum Admission {
     Stale,
 }
 
-/// Why an append ends its session.
-#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
-pub enum AppendError {
-    /// No rows.
-    #[error("append at position {pos} carries no rows; send at least one")]
-    Empty {
-        /// The append's position.
-        pos: usize,
-    },
-    /// More rows than one append may carry.
-    #[error("append carries {rows} rows, the limit is {limit}; send smaller chunks")]
-    TooManyRows {
-        /// The append's rows.
-        rows: usize,
-        /// [`SessionLimits::max_append_rows`].
-        limit: usize,
-    },
-    /// It ends beyond the context.
-    #[error("append of {rows} rows at position {pos} ends beyond the context of {context} tokens; shorten the conversation")]
-    BeyondContext {
-        /// The append's position.
-        pos: usize,
-        /// The append's rows.
-        rows: usize,
-        /// [`SessionLimits::context`].
-        context: usize,
-    },
-    /// Rows between the session's end and the append are missing.
-    #[error("append at position {pos} leaves a gap, the session holds {len} rows; replay from position {len} or below")]
-    Gap {
-        /// The append's position.
-        pos: usize,
-        /// Rows that the session holds once everything accepted has run.
-        len: usize,
-    },
-    /// Too much is waiting already.
-    #[error("append of {rows} rows does not fit the queue, {queued} of {limit} rows wait already; await answers before sending more")]
-    QueueFull {
-        /// The append's rows.
-        rows: usize,
-        /// Rows accepted and not yet started.
-        queued: usize,
-        /// [`SessionLimits::max_queued_rows`].
-        limit: usize,
-    },
+#[derive(Debug)]
+struct Waiting<P> {
+    header: AppendHeader,
+    payload: P,
 }
 
 #[derive(Clone, Copy, Debug)]
 struct Running {
-    header: AppendHeader,
+    end: usize,
     stale: bool,
 }
 
 /// The cloud's state machine for one session: checks appends, keeps them in order, and says which answers are still wanted.
 ///
-/// Per session, one append runs at a time: [`accept`](Self::accept), then [`start_next`](Self::start_next), compute, [`done`](Self::done).
+/// [`accept`](Self::accept), then [`start_next`](Self::start_next), compute, [`done`](Self::done). What runs is a [`Run`]: appends that
+/// follow each other run together, and a prompt may be cut anywhere, since its rows are computed the same in any company. As many runs as
+/// the middle has stages may be under way, each behind the one before.
 #[derive(Debug)]
 pub struct CloudSession<P = ()> {
     limits: SessionLimits,
+    stages: usize,
     epoch: u32,
     computed: usize,
-    running: Option<Running>,
-    queue: VecDeque<Work<P>>,
+    running: VecDeque<Running>,
+    queue: VecDeque<Waiting<P>>,
+    /// Rows of the queue's first append that have started.
+    front_started: usize,
     queued_rows: usize,
 }
 
 impl<P> CloudSession<P> {
-    /// An empty session that is held to `limits`.
+    /// An empty session that is held to `limits`, in a middle of one stage.
     #[must_use]
     pub fn new(limits: SessionLimits) -> Self {
-        Self { limits, epoch: 0, computed: 0, running: None, queue: VecDeque::new(), queued_rows: 0 }
+        Self {
+            limits,
+            stages: 1,
+            epoch: 0,
+            computed: 0,
+            running: VecDeque::new(),
+            queue: VecDeque::new(),
+            front_started: 0,
+            queued_rows: 0,
+        }
+    }
+
+    /// The same in a middle of `stages` stages: so many runs may be under way at once.
+    #[must_use]
+    pub fn with_stages(self, stages: usize) -> Self {
+        Self { stages: stages.max(1), ..self }
     }
 
     /// Checks an append and queues it.
@@ -128,38 +102,82 @@ impl<P> CloudSession<P> {
         if abandons {
             self.epoch = epoch;
             self.queue.clear();
-            if let Some(running) = &mut self.running {
-                running.stale = true;
-            }
+            self.front_started = 0;
+            self.running.iter_mut().for_each(|running| running.stale = true);
         }
         self.queued_rows = queued + rows;
-        self.queue.push_back(Work { header, payload });
+        self.queue.push_back(Waiting { header, payload });
         Ok(Admission::Queued)
     }
 
-    /// What [`start_next`](Self::start_next) would hand out; `None` while an append runs or when nothing waits.
+    /// What [`start_next`](Self::start_next) would begin with; `None` while as many runs as there are stages are under way, or when nothing
+    /// waits.
     #[must_use]
-    pub fn head(&self) -> Option<&Work<P>> {
-        if self.running.is_some() { None } else { self.queue.front() }
+    pub fn head(&self) -> Option<Head<'_, P>> {
+        let front = self.queue.front().filter(|_| self.running.len() < self.stages)?;
+        let together = self.queue.iter().zip(self.queue.iter().skip(1)).take_while(|(before, next)| follows(&before.header, &next.header));
+        let rows = together.map(|(_, next)| next.header.rows).sum::<usize>() + front.header.rows - self.front_started;
+        Some(Head { kind: front.header.kind, rows, payload: &front.payload })
     }
 
-    /// Takes the oldest waiting append to be run now; `None` while another one runs or when nothing waits.
-    pub fn start_next(&mut self) -> Option<Work<P>> {
-        if self.running.is_some() {
-            return None;
+    /// Takes what is to run now, the oldest rows first: appends of one kind that follow each other, together at most `most_rows`. A prompt
+    /// is cut there; a verification is not, and the first is taken whatever its size. `None` as [`head`](Self::head) says, or for 0 rows.
+    ///
+    /// The payload of a prompt that is cut is cloned.
+    pub fn start_next(&mut self, most_rows: usize) -> Option<Run<P>>
+    where
+        P: Clone,
+    {
+        self.head().filter(|_| most_rows > 0)?;
+        let mut run: Option<Run<P>> = None;
+        while let Some(front) = self.queue.front() {
+            let header = front.header;
+            let taken = run.as_ref().map_or(0, |run| run.rows);
+            if run.as_ref().and_then(|run| run.pieces.last()).is_some_and(|before| !follows(&before.header, &header)) {
+                break;
+            }
+            let (pos, left) = (header.pos + self.front_started, header.rows - self.front_started);
+            let whole = left <= most_rows.saturating_sub(taken) || (header.kind == AppendKind::Verify && run.is_none());
+            let rows = match (whole, header.kind) {
+                (true, _) => left,
+                (false, AppendKind::Prompt) => most_rows - taken,
+                (false, AppendKind::Verify) => 0,
+            };
+            if rows == 0 {
+                break;
+            }
+            let payload = if whole {
+                self.front_started = 0;
+                self.queue.pop_front()?.payload
+            } else {
+                self.front_started += rows;
+                front.payload.clone()
+            };
+            let run = run.get_or_insert_with(|| Run { pos, rows: 0, pieces: Vec::with_capacity(1) });
+            run.rows += rows;
+            run.pieces.push(Piece { header, pos, rows, payload });
+            if !whole {
+                break;
+            }
         }
-        let work = self.queue.pop_front()?;
-        self.queued_rows -= work.header.rows;
-        self.running = Some(Running { header: work.header, stale: false });
-        Some(work)
+        let run = run?;
+        self.queued_rows -= run.rows;
+        self.running.push_back(Running { end: run.pos + run.rows, stale: false });
+        Some(run)
     }
 
-    /// The running append has been computed. The header of its answer, or `None` when the device abandoned it meanwhile (or nothing ran):
-    /// then nothing is sent.
-    pub fn done(&mut self) -> Option<DeepHeader> {
-        let Running { header, stale } = self.running.take()?;
-        self.computed = header.end();
-        (!stale).then(|| header.answer())
+    /// The oldest run has been computed. Whether the answers of the appends that end in it are wanted: not when the device abandoned them
+    /// meanwhile.
+    pub fn done(&mut self) -> bool {
+        let Some(Running { end, stale }) = self.running.pop_front() else { return false };
+        self.computed = end;
+        !stale
+    }
+
+    /// Whether something waits or runs.
+    #[must_use]
+    pub fn is_busy(&self) -> bool {
+        !self.queue.is_empty() || !self.running.is_empty()
     }
 
     /// Rows held once everything accepted has run: the next append starts here or below.
@@ -199,75 +217,14 @@ impl<P> CloudSession<P> {
     }
 
     fn started_len(&self) -> usize {
-        self.running.map_or(self.computed, |running| running.header.end())
+        self.running.back().map_or(self.computed, |running| running.end)
     }
+}
+
+/// Whether `next` may run together with `before`.
+fn follows(before: &AppendHeader, next: &AppendHeader) -> bool {
+    next.kind == before.kind && next.pos == before.end()
 }
 
 #[cfg(test)]
-#[allow(clippy::unwrap_used)]
-mod tests {
-    use super::*;
-    use crate::{AppendKind, Want};
-
-    fn session() -> CloudSession {
-        CloudSession::new(SessionLimits { context: 32, max_append_rows: 8, max_queued_rows: 16 })
-    }
-
-    fn append(epoch: u32, pos: usize, rows: usize) -> AppendHeader {
-        AppendHeader { epoch, pos, rows, want: Want::Last, kind: AppendKind::Prompt }
-    }
-
-    #[test]
-    fn answers_in_order_one_at_a_time() {
-        let mut cloud = session();
-        assert_eq!(cloud.accept(append(0, 0, 8), ()), Ok(Admission::Queued));
-        assert_eq!(cloud.accept(append(0, 8, 4), ()), Ok(Admission::Queued));
-        assert_eq!((cloud.len(), cloud.queued_rows()), (12, 12));
-        assert_eq!(cloud.start_next().unwrap().header.pos, 0);
-        assert!(cloud.start_next().is_none() && cloud.head().is_none());
-        assert_eq!(cloud.done().unwrap(), DeepHeader { epoch: 0, pos: 0, rows: 1, first_row_pos: 7 });
-        assert_eq!(cloud.start_next().unwrap().header.pos, 8);
-        assert_eq!(cloud.done().unwrap().first_row_pos, 11);
-        assert!(cloud.start_next().is_none() && cloud.done().is_none());
-    }
-
-    #[test]
-    fn an_append_below_the_end_truncates() {
-        let mut cloud = session();
-        cloud.accept(append(0, 0, 8), ()).unwrap();
-        cloud.accept(append(0, 3, 2), ()).unwrap();
-        assert_eq!(cloud.len(), 5);
-        assert_eq!(cloud.accept(append(0, 6, 1), ()), Err(AppendError::Gap { pos: 6, len: 5 }));
-        assert_eq!(cloud.len(), 5);
-    }
-
-    #[test]
-    fn a_newer_epoch_drops_what_waits_and_silences_what_runs() {
-        let mut cloud = session();
-        cloud.accept(append(0, 0, 4), ()).unwrap();
-        cloud.accept(append(0, 4, 8), ()).unwrap();
-        cloud.start_next().unwrap();
-        assert_eq!(cloud.accept(append(1, 5, 1), ()), Err(AppendError::Gap { pos: 5, len: 4 }));
-        assert_eq!(cloud.queued_rows(), 8);
-        assert_eq!(cloud.accept(append(1, 2, 3), ()), Ok(Admission::Queued));
-        assert_eq!(cloud.accept(append(0, 12, 1), ()), Ok(Admission::Stale));
-        assert_eq!(cloud.done(), None);
-        assert_eq!(cloud.start_next().unwrap().header, append(1, 2, 3));
-        assert_eq!(cloud.done().unwrap().epoch, 1);
-        assert_eq!((cloud.len(), cloud.epoch()), (5, 1));
-    }
-
-    #[test]
-    fn refuses_what_breaks_a_limit() {
-        let mut cloud = session();
-        assert_eq!(cloud.accept(append(0, 0, 0), ()), Err(AppendError::Empty { pos: 0 }));
-        assert_eq!(cloud.accept(append(0, 0, 9), ()), Err(AppendError::TooManyRows { rows: 9, limit: 8 }));
-        assert!(matches!(cloud.accept(append(0, usize::MAX, 2), ()), Err(AppendError::BeyondContext { .. })));
-        cloud.accept(append(0, 0, 8), ()).unwrap();
-        cloud.accept(append(0, 8, 8), ()).unwrap();
-        assert_eq!(cloud.accept(append(0, 16, 1), ()), Err(AppendError::QueueFull { rows: 1, queued: 16, limit: 16 }));
-        assert_eq!(cloud.room(), 0);
-        assert_eq!(cloud.accept(append(1, 0, 1), ()), Ok(Admission::Queued));
-        assert_eq!(cloud.room(), 15);
-    }
-}
+mod tests;

@@ -9,11 +9,20 @@ pub enum Action {
     /// Open a session on a cloud, then report [`connected`](super::DeviceSession::connected).
     Connect,
     /// Draft the token at `pos` from all tokens before it ([`tokens_at`](super::DeviceSession::tokens_at)), then report
-    /// [`drafted`](super::DeviceSession::drafted).
+    /// [`drafted`](super::DeviceSession::drafted). Where answers are due, look for them first: they may end the round.
     Draft {
         /// Position of the token to draft.
         pos: usize,
     },
+    /// All rows of the round are on their way. Say what the drafter holds possible at `pos`, the position after the last draft, by
+    /// [`guessed`](super::DeviceSession::guessed); continuations are drafted from the likeliest. Where answers are due, look for them first.
+    Guess {
+        /// Position of the token to guess.
+        pos: usize,
+    },
+    /// Draft one token more for each of [`open_branches`](super::DeviceSession::open_branches), then report
+    /// [`branched`](super::DeviceSession::branched). Where answers are due, look for them first.
+    Branch,
     /// Send the shallow rows of `tokens_at(pos, rows)`. The append counts as sent from now on; when sending fails, report
     /// [`disconnected`](super::DeviceSession::disconnected).
     Append(AppendHeader),
@@ -36,7 +45,7 @@ pub enum DeepUse {
     /// The rows only feed the output layers' KV cache.
     Extend,
     /// Choose the target's token from each row's logits, from row `first_row` on, and report each with
-    /// [`judge`](super::DeviceSession::judge), until it says [`Settled`](Judgement::Settled).
+    /// [`judge`](super::DeviceSession::judge), as long as it says [`Accepted`](Judgement::Accepted).
     Judge {
         /// Index of the first row to judge, among the answer's rows.
         first_row: usize,
@@ -50,8 +59,14 @@ pub enum DeepUse {
 pub enum Judgement {
     /// The target agrees with the draft: go on with the next row.
     Accepted,
+    /// The target agrees with the draft, and this answer has no further row; the round goes on with the next one.
+    Pending,
     /// The round is over.
-    Settled,
+    Settled {
+        /// The index, among [`branches`](super::DeviceSession::branches) as they were, of the one whose drafts are now the new round's: the
+        /// caches that were filled for it hold the rows of all its tokens but the last.
+        branch: Option<usize>,
+    },
 }
 
 /// The cloud answered what was not asked; the connection is of no further use.

@@ -1,5 +1,8 @@
 //! How a prompt is cut for the upload.
 
+use super::overlap::{best_rows, window_rows};
+use crate::monitor::Conditions;
+
 /// The size of a prompt's chunks, in rows. Smaller ones let the cloud compute while the link still carries the rest.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum ChunkPolicy {
@@ -8,18 +11,23 @@ pub enum ChunkPolicy {
     Whole,
     /// This many rows; 0 counts as 1.
     Fixed(usize),
+    /// As large as is best by what is known of device, link and cloud, decided again for every chunk; and no more under way than link and
+    /// cloud can hold. See [`best_rows`] and [`window_rows`].
+    Dynamic,
 }
 
 impl ChunkPolicy {
-    /// Rows of the next chunk when `left` are still to be sent and the cloud accepts `most` at a time: at least 1, so that uploads advance
-    /// whatever a cloud states.
-    #[must_use]
-    pub fn rows(self, left: usize, most: usize) -> usize {
+    /// Rows of the next chunk when `left` are still to be sent, the cloud accepts `most` at a time and `in_flight` are under way: at least
+    /// 1, so that uploads advance whatever a cloud states. `None` when enough is under way already.
+    pub(super) fn rows(self, left: usize, most: usize, in_flight: usize, conditions: &Conditions) -> Option<usize> {
         let wish = match self {
             Self::Whole => left,
             Self::Fixed(rows) => rows.min(left),
+            Self::Dynamic => best_rows(left, most, in_flight, conditions),
         };
-        wish.min(most).max(1)
+        let rows = wish.min(most).max(1);
+        let enough = self == Self::Dynamic && in_flight > 0 && in_flight + rows > window_rows(rows, conditions);
+        (!enough).then_some(rows)
     }
 }
 
@@ -29,10 +37,14 @@ mod tests {
 
     #[test]
     fn a_chunk_holds_what_all_bounds_allow() {
-        assert_eq!(ChunkPolicy::Whole.rows(100, 64), 64);
-        assert_eq!(ChunkPolicy::Whole.rows(10, 64), 10);
-        assert_eq!(ChunkPolicy::Fixed(7).rows(100, 64), 7);
-        assert_eq!(ChunkPolicy::Fixed(7).rows(3, 64), 3);
-        assert_eq!(ChunkPolicy::Fixed(0).rows(3, 0), 1);
+        let rows = |policy: ChunkPolicy, left, most, in_flight| policy.rows(left, most, in_flight, &Conditions::default());
+        assert_eq!(rows(ChunkPolicy::Whole, 100, 64, 0), Some(64));
+        assert_eq!(rows(ChunkPolicy::Whole, 10, 64, 500), Some(10));
+        assert_eq!(rows(ChunkPolicy::Fixed(7), 100, 64, 500), Some(7));
+        assert_eq!(rows(ChunkPolicy::Fixed(7), 3, 64, 0), Some(3));
+        assert_eq!(rows(ChunkPolicy::Fixed(0), 3, 0, 0), Some(1));
+        assert_eq!(rows(ChunkPolicy::Dynamic, 1000, 512, 192), Some(64));
+        assert_eq!(rows(ChunkPolicy::Dynamic, 1000, 512, 193), None);
+        assert_eq!(rows(ChunkPolicy::Dynamic, 3, 0, 0), Some(1));
     }
 }

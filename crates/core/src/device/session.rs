@@ -1,9 +1,16 @@
 //! One conversation as the device sees it: confirmed tokens, drafts, and what the cloud holds of them.
 
+mod answers;
+mod drafting;
+mod next;
+
 use std::collections::VecDeque;
 
-use super::{Action, DeepUse, FinishReason, Judgement, ProtocolError, TurnError, TurnOptions};
-use crate::{AppendHeader, AppendKind, DeepHeader, TurnStats, Want};
+use super::{Action, Branch, FinishReason, TurnError, TurnOptions, calibration::Calibration, round::Round};
+use crate::{
+    AppendHeader, AppendKind, TurnStats,
+    monitor::{Average, Conditions},
+};
 
 /// Bounds of a conversation.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -24,6 +31,20 @@ struct Turn {
     /// Tokens the turn started with; the rest is generated.
     prompt: usize,
     finished: Option<FinishReason>,
+}
+
+/// An answer whose rows are being judged.
+#[derive(Clone, Copy, Debug)]
+struct Judging {
+    kind: AppendKind,
+    rows_left: usize,
+}
+
+/// What rounds have been like.
+#[derive(Debug, Default)]
+struct Habit {
+    drafted: Average,
+    accepted: Average,
 }
 
 /// The device's state machine for one conversation: drafts, uploads, verifies, rolls back and replays.
@@ -54,10 +75,11 @@ pub struct DeviceSession {
     /// The confirmed tokens, then the drafts.
     tokens: Vec<u32>,
     confirmed: usize,
-    /// No further draft in this round.
-    drafts_closed: bool,
-    /// The round whose rows are being judged.
-    judging: Option<AppendKind>,
+    round: Round,
+    judging: Option<Judging>,
+    conditions: Conditions,
+    calibration: Calibration,
+    habit: Habit,
     connected: bool,
     epoch: u32,
     in_flight: VecDeque<AppendHeader>,
@@ -71,7 +93,7 @@ pub struct DeviceSession {
 }
 
 impl DeviceSession {
-    /// An empty conversation, not connected.
+    /// An empty conversation, not connected, under unknown conditions.
     #[must_use]
     pub fn new(config: SessionConfig) -> Self {
         Self {
@@ -79,8 +101,11 @@ impl DeviceSession {
             turn: None,
             tokens: Vec::new(),
             confirmed: 0,
-            drafts_closed: false,
+            round: Round::default(),
             judging: None,
+            conditions: Conditions::default(),
+            calibration: Calibration::default(),
+            habit: Habit::default(),
             connected: false,
             epoch: 0,
             in_flight: VecDeque::new(),
@@ -112,6 +137,7 @@ impl DeviceSession {
         self.turn = Some(Turn { options, prompt: tokens.len(), finished });
         self.confirmed = tokens.len();
         self.tokens = tokens;
+        self.round = Round::default();
         Ok(())
     }
 
@@ -126,74 +152,9 @@ impl DeviceSession {
         action
     }
 
-    /// The answer to [`Action::Draft`]: the drafter's token and its greatest probability. Ignored when no draft is awaited any more.
-    pub fn drafted(&mut self, token: u32, confidence: f32) {
-        let (Action::Draft { .. }, Some(Turn { options, .. })) = (self.next_action(), &self.turn) else {
-            return;
-        };
-        self.drafts_closed = !options.draft.is_confident(confidence) || options.stop_tokens.contains(&token);
-        self.tokens.push(token);
-        self.stats.drafted += 1;
-    }
-
-    /// The header of an answer from the cloud, and what its rows are for.
-    ///
-    /// # Errors
-    /// When it answers no append in flight; the connection should be closed and [`disconnected`](Self::disconnected) reported.
-    pub fn deep(&mut self, header: DeepHeader) -> Result<DeepUse, ProtocolError> {
-        if header.epoch < self.epoch {
-            return Ok(DeepUse::Stale);
-        }
-        if header.epoch > self.epoch {
-            return Err(ProtocolError::FutureEpoch { epoch: self.epoch, got: header.epoch });
-        }
-        let Some(&append) = self.in_flight.front() else {
-            return Err(ProtocolError::Unasked(header));
-        };
-        if append.answer() != header {
-            return Err(ProtocolError::Mismatch { due: append.answer(), got: header });
-        }
-        self.in_flight.pop_front();
-        self.acknowledged = append.end();
-        if header.rows == 0 {
-            return Ok(DeepUse::Ack);
-        }
-        self.deep_len = append.end();
-        if append.end() < self.confirmed {
-            return Ok(DeepUse::Extend);
-        }
-        self.judging = Some(append.kind);
-        if append.kind == AppendKind::Verify {
-            self.stats.rounds += 1;
-        }
-        Ok(DeepUse::Judge { first_row: self.confirmed - 1 - header.first_row_pos, pos: self.confirmed })
-    }
-
-    /// Confirms the target's token for the next row of the round being judged. Without such a round nothing happens and the answer is
-    /// [`Judgement::Settled`].
-    pub fn judge(&mut self, token: u32) -> Judgement {
-        let (Some(kind), Some(turn)) = (self.judging, &mut self.turn) else {
-            return Judgement::Settled;
-        };
-        let agrees = self.tokens.get(self.confirmed) == Some(&token);
-        if !agrees {
-            self.tokens.truncate(self.confirmed);
-            self.tokens.push(token);
-        }
-        self.confirmed += 1;
-        self.stats.generated += 1;
-        self.stats.accepted += usize::from(agrees);
-        self.stats.verified += usize::from(kind == AppendKind::Verify);
-        if turn.options.stop_tokens.contains(&token) {
-            turn.finished = Some(FinishReason::Stop);
-        } else if self.stats.generated >= turn.options.max_new_tokens || self.confirmed >= self.config.context {
-            turn.finished = Some(FinishReason::Length);
-        }
-        if agrees && turn.finished.is_none() {
-            return Judgement::Accepted;
-        }
-        self.settle();
-        Judgement::Settled
+    /// What was measured of device, link and cloud. It counts from the next decision on, and has no influence on the text.
+    pub fn set_conditions(&mut self, conditions: Conditions) {
+        self.conditions = conditions;
     }
 
     /// There is a connection to a cloud session that holds nothing yet: everything is uploaded again, in a new epoch.
@@ -218,7 +179,7 @@ impl DeviceSession {
         };
         turn.finished = Some(FinishReason::Cancelled);
         self.abandon_in_flight();
-        self.settle();
+        self.settle(None);
     }
 
     /// The tokens of rows `[pos, pos + rows)`: confirmed tokens, then drafts; empty when there are not so many.
@@ -251,6 +212,18 @@ impl DeviceSession {
         &self.tokens[self.confirmed..]
     }
 
+    /// The continuations that are being drafted beside the round.
+    #[must_use]
+    pub fn branches(&self) -> &[Branch] {
+        self.round.branches()
+    }
+
+    /// Whether the cloud still owes answers.
+    #[must_use]
+    pub fn awaits_answers(&self) -> bool {
+        !self.in_flight.is_empty()
+    }
+
     /// The turn's counters.
     #[must_use]
     pub fn stats(&self) -> &TurnStats {
@@ -261,71 +234,6 @@ impl DeviceSession {
     #[must_use]
     pub fn epoch(&self) -> u32 {
         self.epoch
-    }
-
-    fn next_action(&self) -> Action {
-        let Some(turn) = &self.turn else {
-            return Action::Wait;
-        };
-        if let Some(reason) = turn.finished {
-            return Action::Finished(reason);
-        }
-        if self.judging.is_some() {
-            return Action::Wait;
-        }
-        if !self.connected {
-            return Action::Connect;
-        }
-        // The last token's row is a prompt's last row, and judged as such, or the first of a verification.
-        let last = self.confirmed - 1;
-        let decoding = self.confirmed > turn.prompt;
-        let prompt_end = if decoding { last } else { self.confirmed };
-        if self.upload_pos < prompt_end {
-            let rows = turn.options.chunk.rows(prompt_end - self.upload_pos, self.most_rows());
-            return self.append(rows, AppendKind::Prompt);
-        }
-        if !decoding || self.upload_pos > last {
-            return Action::Wait;
-        }
-        if !self.drafts_closed && self.drafts().len() < self.most_drafts(turn) {
-            return Action::Draft { pos: self.tokens.len() };
-        }
-        self.append(1 + self.drafts().len(), AppendKind::Verify)
-    }
-
-    fn append(&self, rows: usize, kind: AppendKind) -> Action {
-        let in_flight: usize = self.in_flight.iter().map(|append| append.rows).sum();
-        if in_flight > 0 && in_flight + rows > self.config.max_queued_rows {
-            return Action::Wait;
-        }
-        let end = self.upload_pos + rows;
-        let want = match kind {
-            AppendKind::Verify => Want::All,
-            // The output layers need the deep row of every position once, whether or not it is judged.
-            AppendKind::Prompt if self.config.output_layers > 0 && end > self.deep_len => Want::All,
-            AppendKind::Prompt if end == self.confirmed => Want::Last,
-            AppendKind::Prompt => Want::None,
-        };
-        Action::Append(AppendHeader { epoch: self.epoch, pos: self.upload_pos, rows, want, kind })
-    }
-
-    fn most_rows(&self) -> usize {
-        self.config.max_append_rows.min(self.config.max_queued_rows).max(1)
-    }
-
-    /// Drafts beyond these could not become tokens of this turn, or would not fit an append. A round confirms one token more than it
-    /// accepts drafts. The same throughout a round.
-    fn most_drafts(&self, turn: &Turn) -> usize {
-        let tokens_left = (turn.options.max_new_tokens - self.stats.generated).min(self.config.context - self.confirmed);
-        turn.options.draft.max_len.min(tokens_left - 1).min(self.most_rows() - 1)
-    }
-
-    /// Ends a round: drafts that were not confirmed go, on both sides. The last token's own row was not among those verified.
-    fn settle(&mut self) {
-        self.tokens.truncate(self.confirmed);
-        self.drafts_closed = false;
-        self.judging = None;
-        self.truncate_rows(self.confirmed - 1);
     }
 
     /// Rows from `len` on are no longer valid anywhere; uploads continue from what is valid and acknowledged.

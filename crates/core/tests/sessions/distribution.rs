@@ -35,7 +35,7 @@ fn drafts_leave_the_distribution_of_texts_alone() {
         texts.map(|text| (0..3).map(|i| probabilities(&text[..i])[text[i] as usize]).product()).collect()
     };
     let config = SessionConfig { context: 16, max_append_rows: 16, max_queued_rows: 16, output_layers: 0 };
-    let options = TurnOptions { max_new_tokens: 3, draft: DraftPolicy { max_len: 3, threshold: 0.0 }, ..TurnOptions::default() };
+    let options = TurnOptions { max_new_tokens: 3, draft: DraftPolicy::up_to(3, 0.0), ..TurnOptions::default() };
     for drafter_skill in [0, 8] {
         let mut counts = vec![0; 64];
         for seed in 0..TEXTS as u64 {

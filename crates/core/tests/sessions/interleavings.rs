@@ -1,7 +1,12 @@
 //! Whatever the order of events, the text is the reference's.
 
-use proptest::{collection::vec, prelude::*};
-use tricorn_core::{ChunkPolicy, DraftPolicy, FinishReason, SamplingParams, SessionConfig, TurnOptions};
+use std::time::Duration;
+
+use proptest::{collection::vec, option, prelude::*};
+use tricorn_core::{
+    BranchAt, ChunkPolicy, CloudPace, Conditions, Cost, DelayPoint, DraftPolicy, DraftStop, FinishReason, SamplingParams, SessionConfig,
+    Streaming, TurnOptions,
+};
 
 use crate::{model::Model, world::World};
 
@@ -16,11 +21,12 @@ struct TurnPlan {
     events: Vec<Event>,
 }
 
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Debug)]
 enum Event {
     Device,
     DeliverUp,
-    CloudStart,
+    /// At most so many rows.
+    CloudStart(usize),
     CloudDone,
     DeliverDown,
     DeliverLate,
@@ -28,13 +34,15 @@ enum Event {
     KillCloud,
     Evict,
     Cancel,
+    /// Something else was measured.
+    Measure(Conditions),
 }
 
 fn event() -> impl Strategy<Value = Event> {
     prop_oneof![
         40 => Just(Event::Device),
         24 => Just(Event::DeliverUp),
-        24 => Just(Event::CloudStart),
+        24 => prop_oneof![Just(usize::MAX), 1..12_usize].prop_map(Event::CloudStart),
         24 => Just(Event::CloudDone),
         24 => Just(Event::DeliverDown),
         4 => Just(Event::DeliverLate),
@@ -42,13 +50,76 @@ fn event() -> impl Strategy<Value = Event> {
         1 => Just(Event::KillCloud),
         1 => Just(Event::Evict),
         1 => Just(Event::Cancel),
+        6 => conditions().prop_map(Event::Measure),
     ]
 }
 
+fn us(count: u64) -> Duration {
+    Duration::from_micros(count)
+}
+
+fn cost() -> impl Strategy<Value = Cost> {
+    (0..50_000_u64, 0..5_000_u64).prop_map(|(base, per_row)| Cost { base: us(base), per_row: us(per_row) })
+}
+
+fn pace() -> impl Strategy<Value = CloudPace> {
+    let point = (1..600_usize, 0..200_000_u64).prop_map(|(rows, delay)| DelayPoint { rows, delay: us(delay) });
+    let delay = vec(point, 0..6).prop_map(|mut points| {
+        points.sort_by_key(|point| point.rows);
+        points
+    });
+    (0..100_000_u64, 0..100_000_u64, 0..600_usize, 0..40_usize, delay).prop_map(|(prompt, verify, batch_rows, stages, delay)| CloudPace {
+        prompt_wait: us(prompt),
+        verify_wait: us(verify),
+        batch_rows,
+        stages,
+        delay,
+    })
+}
+
+/// Sensible ones and nonsense.
+fn conditions() -> impl Strategy<Value = Conditions> {
+    let rate = || prop_oneof![8 => 1e3..1e10_f64, 1 => Just(0.0), 1 => Just(f64::NAN), 1 => Just(f64::INFINITY), 1 => Just(-1.0)];
+    (
+        0..10_000_usize,
+        option::of(rate()),
+        option::of(0..200_000_u64),
+        option::of(pace()),
+        option::of(cost()),
+        option::of(cost()),
+        option::of(rate()),
+    )
+        .prop_map(|(row_bytes, uplink, rtt, pace, shallow, draft, tokens_per_second)| Conditions {
+            row_bytes,
+            uplink,
+            rtt: rtt.map(us),
+            pace,
+            shallow,
+            draft,
+            tokens_per_second,
+        })
+}
+
+fn draft_policy() -> impl Strategy<Value = DraftPolicy> {
+    let threshold = || prop_oneof![Just(0.0_f32), 0.1..0.4_f32];
+    let stop = prop_oneof![
+        2 => threshold().prop_map(DraftStop::Threshold),
+        1 => threshold().prop_map(|until_known| DraftStop::Expected { until_known }),
+    ];
+    let stream = prop_oneof![Just(Streaming::Never), Just(Streaming::Auto), Just(Streaming::Always)];
+    let branch = prop_oneof![Just(BranchAt::Anywhere), Just(BranchAt::Bonus)];
+    (0..=8_usize, stop, stream, 0..=9_usize, branch).prop_map(|(max_len, stop, stream, parallel, branch)| DraftPolicy {
+        max_len,
+        stop,
+        stream,
+        parallel,
+        branch,
+    })
+}
+
 fn options() -> impl Strategy<Value = TurnOptions> {
-    let chunk = prop_oneof![Just(ChunkPolicy::Whole), (1..24_usize).prop_map(ChunkPolicy::Fixed)];
-    let draft = (0..=8_usize, prop_oneof![Just(0.0_f32), 0.1..0.4_f32]).prop_map(|(max_len, threshold)| DraftPolicy { max_len, threshold });
-    (0..24_usize, vec(0..VOCAB, 0..2), draft, chunk).prop_map(|(max_new_tokens, stop_tokens, draft, chunk)| TurnOptions {
+    let chunk = prop_oneof![Just(ChunkPolicy::Whole), (1..24_usize).prop_map(ChunkPolicy::Fixed), Just(ChunkPolicy::Dynamic)];
+    (0..24_usize, vec(0..VOCAB, 0..2), draft_policy(), chunk).prop_map(|(max_new_tokens, stop_tokens, draft, chunk)| TurnOptions {
         max_new_tokens,
         stop_tokens,
         draft,
@@ -97,13 +168,17 @@ fn run_turn(world: &mut World, plan: TurnPlan) {
         match event {
             Event::Device => world.device_step(),
             Event::DeliverUp => world.deliver_up(),
-            Event::CloudStart => world.cloud_start(),
+            Event::CloudStart(most_rows) => world.cloud_start(most_rows),
             Event::CloudDone => world.cloud_done(),
             Event::DeliverDown => world.deliver_down(),
             Event::DeliverLate => world.deliver_late(),
             Event::Lose => world.lose(),
             Event::KillCloud => world.kill_cloud(),
             Event::Evict => world.evict(),
+            Event::Measure(conditions) => {
+                world.device.set_conditions(conditions);
+                true
+            }
             Event::Cancel => {
                 world.device.cancel();
                 break;
@@ -127,14 +202,21 @@ fn run_turn(world: &mut World, plan: TurnPlan) {
     assert_eq!(stats.verified, text.len().saturating_sub(1));
     assert!(stats.accepted <= stats.drafted && stats.accepted <= stats.verified);
     assert!(stats.verified <= stats.accepted + stats.rounds && stats.rounds <= stats.verified + 1);
+    assert!(stats.branch_hits <= stats.branch_rounds && stats.branch_rounds <= stats.branch_tokens, "{stats:?}");
 }
 
 proptest! {
     #![proptest_config(ProptestConfig { cases: 8000, failure_persistence: None, ..ProptestConfig::default() })]
 
     #[test]
-    fn any_interleaving_gives_the_reference_text(model in model(), config in config(), turns in vec(turn(), 1..5)) {
+    fn any_interleaving_gives_the_reference_text(
+        model in model(),
+        config in config(),
+        stages in 1..=3_usize,
+        turns in vec(turn(), 1..5),
+    ) {
         let mut world = World::new(model, SessionConfig { output_layers: model.output_layers, ..config });
+        world.stages = stages;
         for plan in turns {
             run_turn(&mut world, plan);
         }
@@ -151,7 +233,7 @@ proptest! {
         let config = SessionConfig { context: 64, max_append_rows: 32, max_queued_rows: 64, output_layers: model.output_layers };
         let mut texts = [(0, 0), (1, 0), (3, 4), (8, 8)].map(|(max_len, drafter_skill)| {
             let mut world = World::new(Model { sampling, drafter_skill, ..model }, config);
-            let options = TurnOptions { draft: DraftPolicy { max_len, threshold: 0.0 }, ..options.clone() };
+            let options = TurnOptions { draft: DraftPolicy { max_len, ..options.draft }, ..options.clone() };
             world.device.start_turn(prompt.clone(), options).unwrap();
             world.finish();
             world.device.generated().to_vec()

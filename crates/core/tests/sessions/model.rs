@@ -1,6 +1,6 @@
 //! A model in which every row depends on all rows below it, so that one stale or misplaced row changes all text after it.
 
-use tricorn_core::{SamplingParams, TurnOptions, choose, confidence};
+use tricorn_core::{Draft, Guess, SamplingParams, TurnOptions, choose, confidence, guesses};
 
 /// A KV cache and its layers in one: the output row at a position is a hash over the input rows up to there.
 #[derive(Clone, Debug, Default)]
@@ -51,14 +51,24 @@ impl Model {
         self.logits(rows[rows.len() - 1])
     }
 
-    /// A draft of the token after `tokens`, and its confidence.
-    pub(crate) fn draft(&self, tokens: &[u32]) -> (u32, f32) {
+    /// A draft of the token after `tokens`, with its alternatives.
+    pub(crate) fn draft(&self, tokens: &[u32]) -> Draft {
+        let logits = self.drafter_logits(tokens);
+        Draft { others: self.guesses(tokens), ..Draft::new(choose(&logits, &self.sampling, tokens.len()), confidence(&logits)) }
+    }
+
+    /// The drafter's likeliest tokens after `tokens`.
+    pub(crate) fn guesses(&self, tokens: &[u32]) -> Vec<Guess> {
+        guesses(&self.drafter_logits(tokens), &self.sampling, tokens.len(), 4)
+    }
+
+    fn drafter_logits(&self, tokens: &[u32]) -> Vec<f32> {
         let mut logits = self.whole(tokens);
         let luck = tokens.iter().fold(self.seed, |state, &token| hash(state, u64::from(token)));
         if luck % 8 >= self.drafter_skill {
             logits.reverse();
         }
-        (choose(&logits, &self.sampling, tokens.len()), confidence(&logits))
+        logits
     }
 
     /// What a turn must generate: token by token, without any session.

@@ -1,6 +1,6 @@
 //! Lost connections and cancelled turns, one situation at a time.
 
-use tricorn_core::{Action, AppendKind, DeepUse, FinishReason, SessionConfig, Want};
+use tricorn_core::{Action, AppendKind, DeepUse, Draft, FinishReason, SessionConfig, Want};
 
 use crate::rounds::{append, decoding, options};
 
@@ -10,8 +10,8 @@ const CONFIG: SessionConfig = SessionConfig { context: 32, max_append_rows: 8, m
 fn a_lost_verification_is_replayed_with_its_drafts() {
     let mut session = decoding(CONFIG, options(10, 2));
     session.poll();
-    session.drafted(5, 0.9);
-    session.drafted(6, 0.9);
+    session.drafted(Draft::new(5, 0.9));
+    session.drafted(Draft::new(6, 0.9));
     let lost = append(&mut session);
     session.disconnected();
     assert_eq!(session.deep(lost.answer()), Ok(DeepUse::Stale));
@@ -45,8 +45,8 @@ fn every_connection_has_an_epoch_of_its_own() {
 #[test]
 fn a_connection_lost_while_judging_is_replayed_from_what_was_confirmed() {
     let mut session = decoding(CONFIG, options(10, 2));
-    session.drafted(5, 0.9);
-    session.drafted(6, 0.9);
+    session.drafted(Draft::new(5, 0.9));
+    session.drafted(Draft::new(6, 0.9));
     let verify = append(&mut session);
     session.deep(verify.answer()).unwrap();
     session.judge(5);
@@ -63,7 +63,7 @@ fn a_connection_lost_while_judging_is_replayed_from_what_was_confirmed() {
 #[test]
 fn a_cancelled_turn_keeps_its_tokens_and_what_the_cloud_acknowledged() {
     let mut session = decoding(CONFIG, options(10, 1));
-    session.drafted(5, 0.9);
+    session.drafted(Draft::new(5, 0.9));
     let abandoned = append(&mut session);
     session.cancel();
     assert_eq!(session.poll(), Action::Finished(FinishReason::Cancelled));
@@ -96,7 +96,7 @@ fn rows_of_a_turn_cancelled_before_they_were_acknowledged_go_up_again() {
 fn a_turn_cancelled_between_two_judged_rows_forgets_the_rest() {
     let mut session = decoding(CONFIG, options(10, 3));
     for token in [5, 6, 7] {
-        session.drafted(token, 0.9);
+        session.drafted(Draft::new(token, 0.9));
     }
     let verify = append(&mut session);
     session.deep(verify.answer()).unwrap();

@@ -1,19 +1,16 @@
 //! What a device sends, one situation at a time.
 
 use tricorn_core::{
-    Action, AppendHeader, AppendKind, ChunkPolicy, DeepUse, DeviceSession, DraftPolicy, FinishReason, Judgement, ProtocolError,
+    Action, AppendHeader, AppendKind, ChunkPolicy, DeepUse, DeviceSession, Draft, DraftPolicy, FinishReason, Judgement, ProtocolError,
     SessionConfig, TurnError, TurnOptions, Want,
 };
 
 const CONFIG: SessionConfig = SessionConfig { context: 32, max_append_rows: 8, max_queued_rows: 16, output_layers: 0 };
 
+pub(crate) const SETTLED: Judgement = Judgement::Settled { branch: None };
+
 pub(crate) fn options(max_new_tokens: usize, max_drafts: usize) -> TurnOptions {
-    TurnOptions {
-        max_new_tokens,
-        stop_tokens: vec![99],
-        draft: DraftPolicy { max_len: max_drafts, threshold: 0.6 },
-        chunk: ChunkPolicy::Whole,
-    }
+    TurnOptions { max_new_tokens, stop_tokens: vec![99], draft: DraftPolicy::up_to(max_drafts, 0.6), chunk: ChunkPolicy::Whole }
 }
 
 pub(crate) fn append(session: &mut DeviceSession) -> AppendHeader {
@@ -37,7 +34,7 @@ pub(crate) fn decoding(config: SessionConfig, options: TurnOptions) -> DeviceSes
 
 fn draft(session: &mut DeviceSession, pos: usize, token: u32, confidence: f32) {
     assert_eq!(session.poll(), Action::Draft { pos });
-    session.drafted(token, confidence);
+    session.drafted(Draft::new(token, confidence));
 }
 
 #[test]
@@ -86,7 +83,7 @@ fn the_agreeing_drafts_and_one_token_more_are_kept() {
     assert_eq!(session.poll(), Action::Wait);
     assert_eq!(session.deep(verify.answer()), Ok(DeepUse::Judge { first_row: 0, pos: 4 }));
     assert_eq!(session.judge(5), Judgement::Accepted);
-    assert_eq!(session.judge(60), Judgement::Settled);
+    assert_eq!(session.judge(60), SETTLED);
     assert_eq!(session.generated(), [4, 5, 60]);
     assert!(session.drafts().is_empty());
     for (pos, token) in [(6, 8), (7, 9), (8, 10)] {
@@ -96,7 +93,7 @@ fn the_agreeing_drafts_and_one_token_more_are_kept() {
     assert_eq!((verify.pos, verify.rows), (5, 4), "what was refused is overwritten");
     session.deep(verify.answer()).unwrap();
     assert_eq!([8, 9, 10].map(|token| session.judge(token)), [Judgement::Accepted; 3]);
-    assert_eq!(session.judge(11), Judgement::Settled);
+    assert_eq!(session.judge(11), SETTLED);
     assert_eq!(session.generated(), [4, 5, 60, 8, 9, 10, 11]);
     let stats = session.stats();
     assert_eq!((stats.rounds, stats.drafted, stats.accepted, stats.verified), (2, 6, 4, 6));
@@ -117,7 +114,7 @@ fn drafting_stops_in_doubt_and_at_a_stop_token() {
     let mut session = decoding(CONFIG, options(10, 6));
     draft(&mut session, 4, 99, 0.9);
     assert_eq!(append(&mut session).rows, 2);
-    session.drafted(7, 0.9);
+    session.drafted(Draft::new(7, 0.9));
     assert_eq!(session.drafts(), [99], "nobody asked");
 }
 
@@ -149,8 +146,8 @@ fn a_stop_token_ends_the_turn_before_the_drafts_behind_it() {
     }
     let verify = append(&mut session);
     session.deep(verify.answer()).unwrap();
-    assert_eq!(session.judge(99), Judgement::Settled);
-    assert_eq!(session.judge(6), Judgement::Settled);
+    assert_eq!(session.judge(99), SETTLED);
+    assert_eq!(session.judge(6), SETTLED);
     assert_eq!(session.poll(), Action::Finished(FinishReason::Stop));
     assert_eq!(session.generated(), [4, 99]);
 }

@@ -3,8 +3,8 @@
 use std::collections::VecDeque;
 
 use tricorn_core::{
-    Action, Admission, AppendError, AppendHeader, CloudSession, DeepHeader, DeepUse, DeviceSession, FinishReason, Judgement, SessionConfig,
-    SessionLimits,
+    Action, Admission, AppendError, AppendHeader, Branch, CloudSession, DeepHeader, DeepUse, DeviceSession, Draft, FinishReason, Judgement,
+    Run, SessionConfig, SessionLimits,
 };
 
 use crate::model::{Layers, Model};
@@ -12,8 +12,10 @@ use crate::model::{Layers, Model};
 struct Cloud {
     session: CloudSession<Vec<u64>>,
     middle: Layers,
-    /// The deep rows of the append that runs.
-    running: Option<Vec<u64>>,
+    /// What runs, with its deep rows; as many as the middle has stages, in order.
+    running: VecDeque<(Run<Vec<u64>>, Vec<u64>)>,
+    /// The rows so far of the answer to an append that runs in pieces.
+    answer: Vec<u64>,
     evicted: bool,
 }
 
@@ -21,6 +23,8 @@ pub(crate) struct World {
     pub(crate) model: Model,
     pub(crate) device: DeviceSession,
     pub(crate) config: SessionConfig,
+    /// Of the middle of every cloud to come.
+    pub(crate) stages: usize,
     input: Layers,
     output: Layers,
     cloud: Option<Cloud>,
@@ -38,6 +42,7 @@ impl World {
             model,
             device: DeviceSession::new(config),
             config,
+            stages: 1,
             input: Layers::default(),
             output: Layers::default(),
             cloud: None,
@@ -59,11 +64,28 @@ impl World {
                 self.device.connected();
                 let SessionConfig { context, max_append_rows, max_queued_rows, .. } = self.config;
                 let limits = SessionLimits { context, max_append_rows, max_queued_rows };
-                self.cloud = Some(Cloud { session: CloudSession::new(limits), middle: Layers::default(), running: None, evicted: false });
+                self.cloud = Some(Cloud {
+                    session: CloudSession::new(limits).with_stages(self.stages),
+                    middle: Layers::default(),
+                    running: VecDeque::new(),
+                    answer: Vec::new(),
+                    evicted: false,
+                });
             }
             Action::Draft { pos } => {
-                let (token, confidence) = self.model.draft(self.device.tokens_at(0, pos));
-                self.device.drafted(token, confidence);
+                let draft = self.model.draft(self.device.tokens_at(0, pos));
+                self.device.drafted(draft);
+            }
+            Action::Guess { pos } => {
+                assert!(self.device.awaits_answers(), "nothing is out");
+                let guesses = self.model.guesses(self.device.tokens_at(0, pos));
+                self.device.guessed(guesses);
+            }
+            Action::Branch => {
+                let branches = self.device.open_branches().map(|index| &self.device.branches()[index]);
+                let drafts: Vec<Draft> = branches.map(|branch| self.model.draft(&self.tokens_of(branch))).collect();
+                assert!(!drafts.is_empty());
+                self.device.branched(drafts);
             }
             Action::Append(header) => {
                 let tokens = self.device.tokens_at(header.pos, header.rows);
@@ -93,28 +115,39 @@ impl World {
         true
     }
 
-    /// The cloud starts its next append.
-    pub(crate) fn cloud_start(&mut self) -> bool {
+    /// The cloud starts at most `most_rows` of what waits.
+    pub(crate) fn cloud_start(&mut self, most_rows: usize) -> bool {
         let Some(cloud) = &mut self.cloud else {
             return false;
         };
-        let Some(work) = cloud.session.start_next() else {
+        let Some(run) = cloud.session.start_next(most_rows) else {
             return false;
         };
-        cloud.running = Some(cloud.middle.forward_at(work.header.pos, &work.payload));
+        let rows: Vec<u64> =
+            run.pieces.iter().flat_map(|piece| &piece.payload[piece.pos - piece.header.pos..][..piece.rows]).copied().collect();
+        let deep = cloud.middle.forward_at(run.pos, &rows);
+        cloud.running.push_back((run, deep));
         true
     }
 
-    /// The cloud finishes it.
+    /// The cloud finishes the oldest of what runs.
     pub(crate) fn cloud_done(&mut self) -> bool {
         let Some(cloud) = &mut self.cloud else {
             return false;
         };
-        let Some(mut deep) = cloud.running.take() else {
+        let Some((run, deep)) = cloud.running.pop_front() else {
             return false;
         };
-        if let Some(header) = cloud.session.done() {
-            self.down.push_back((header, deep.split_off(deep.len() - header.rows)));
+        let wanted = cloud.session.done();
+        for piece in &run.pieces {
+            if piece.is_first() {
+                cloud.answer.clear();
+            }
+            let rows = piece.answer_rows();
+            cloud.answer.extend(&deep[rows.start - run.pos..rows.end - run.pos]);
+            if piece.is_last() && wanted {
+                self.down.push_back((piece.header.answer(), std::mem::take(&mut cloud.answer)));
+            }
         }
         true
     }
@@ -129,14 +162,44 @@ impl World {
             rows = self.output.forward_at(header.first_row_pos, &rows);
         }
         if let DeepUse::Judge { first_row, pos } = use_of {
-            for (pos, &row) in (pos..).zip(&rows[first_row..]) {
-                if self.device.judge(self.model.target(row, pos)) == Judgement::Settled {
+            self.judge(pos, &rows[first_row..]);
+        }
+        true
+    }
+
+    fn judge(&mut self, pos: usize, rows: &[u64]) {
+        let branches = self.device.branches().to_vec();
+        for (index, (pos, &row)) in (pos..).zip(rows).enumerate() {
+            let token = self.model.target(row, pos);
+            match self.device.judge(token) {
+                Judgement::Accepted => assert!(index + 1 < rows.len(), "no row is left"),
+                Judgement::Pending => {
+                    assert_eq!(index + 1, rows.len(), "a row is left");
+                    return;
+                }
+                Judgement::Settled { branch: None } => {
+                    assert!(self.device.drafts().is_empty());
+                    break;
+                }
+                Judgement::Settled { branch: Some(branch) } => {
+                    let branch = &branches[branch];
+                    assert_eq!((branch.pos, branch.token), (pos, token));
+                    let drafts: Vec<u32> = branch.drafts.iter().map(|draft| draft.token).collect();
+                    assert!(drafts.starts_with(self.device.drafts()) && self.device.finished().is_none());
                     break;
                 }
             }
-            assert_eq!(self.device.judge(0), Judgement::Settled, "a round has as many rows as it needs");
         }
-        true
+        assert_eq!(self.device.judge(0), Judgement::Settled { branch: None }, "a round has as many rows as it needs");
+    }
+
+    /// The whole sequence up to a continuation's last draft.
+    fn tokens_of(&self, branch: &Branch) -> Vec<u32> {
+        let mut tokens = self.device.tokens_at(0, branch.pos).to_vec();
+        assert_eq!(tokens.len(), branch.pos);
+        tokens.push(branch.token);
+        tokens.extend(branch.drafts.iter().map(|draft| draft.token));
+        tokens
     }
 
     /// An answer of a lost connection arrives after all.
@@ -165,10 +228,10 @@ impl World {
 
     /// The cloud drops an idle session's rows without telling.
     pub(crate) fn evict(&mut self) -> bool {
-        let Some(cloud) = self.cloud.as_mut().filter(|cloud| cloud.running.is_none() && cloud.session.queued_rows() == 0) else {
+        let Some(cloud) = self.cloud.as_mut().filter(|cloud| !cloud.session.is_busy()) else {
             return false;
         };
-        cloud.session = CloudSession::new(*cloud.session.limits());
+        cloud.session = CloudSession::new(*cloud.session.limits()).with_stages(self.stages);
         cloud.middle = Layers::default();
         cloud.evicted = true;
         true
@@ -180,7 +243,8 @@ impl World {
             if let Some(reason) = self.device.finished() {
                 return reason;
             }
-            let steps = [Self::device_step, Self::deliver_up, Self::cloud_start, Self::cloud_done, Self::deliver_down];
+            let cloud_start = |world: &mut Self| world.cloud_start(usize::MAX);
+            let steps = [Self::device_step, Self::deliver_up, cloud_start, Self::cloud_done, Self::deliver_down];
             let mut progress = false;
             for step in steps {
                 progress |= step(self);

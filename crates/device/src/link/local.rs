@@ -1,8 +1,8 @@
 //! The middle in this process: the reference.
 
-use super::{Answer, Link, LinkError, Traffic, all_finite};
+use super::{Answer, Connected, Link, LinkError, Traffic, all_finite};
 use std::{collections::VecDeque, sync::Arc};
-use tricorn_core::{AppendHeader, HiddenCodec, SessionLimits};
+use tricorn_core::{AnswerTiming, AppendHeader, HiddenCodec, SessionLimits};
 use tricorn_model::{KvCache, KvPool, MiddlePart, SeqRows};
 
 /// A session on a middle in this process, rounded at both cuts as on the wire, computed while [`Link::send`] runs.
@@ -28,10 +28,10 @@ impl LocalLink {
 }
 
 impl Link for LocalLink {
-    fn connect(&mut self) -> Result<SessionLimits, LinkError> {
+    fn connect(&mut self) -> Result<Connected, LinkError> {
         self.kv = self.middle.new_kv(&self.pool, self.limits.context);
         self.answers.clear();
-        Ok(self.limits)
+        Ok(Connected { limits: self.limits, round_trip: None, pace: None })
     }
 
     fn send(&mut self, header: AppendHeader, rows: &[f32]) -> Result<(), LinkError> {
@@ -40,12 +40,16 @@ impl Link for LocalLink {
         let mut rows = x.split_off((header.rows - header.answer_rows()) * self.middle.hidden());
         self.codec.round(&mut rows);
         all_finite(&rows, "middle layers")?;
-        self.answers.push_back(Answer { header: header.answer(), rows });
+        self.answers.push_back(Answer { header: header.answer(), rows, timing: AnswerTiming::default(), pace: None, bytes: 0 });
         Ok(())
     }
 
     fn receive(&mut self) -> Result<Answer, LinkError> {
         self.answers.pop_front().ok_or_else(|| LinkError::Lost("no append is in flight".to_owned()))
+    }
+
+    fn try_receive(&mut self) -> Result<Option<Answer>, LinkError> {
+        Ok(self.answers.pop_front())
     }
 
     fn traffic(&self) -> Traffic {

@@ -1,6 +1,6 @@
 //! A cloud over gRPC.
 
-use super::{Answer, Backoff, Link, LinkError, Traffic};
+use super::{Answer, Backoff, Connected, Link, LinkError, Traffic};
 use prost::Message;
 use std::time::{Duration, Instant};
 use tokio::{runtime::Handle, sync::mpsc, time::timeout};
@@ -71,7 +71,7 @@ impl RemoteLink {
         Self { config, identity, runtime, session: None, traffic: Traffic::default() }
     }
 
-    async fn open(&self) -> Result<(Session, SessionLimits), Attempt> {
+    async fn open(&self) -> Result<(Session, Connected), Attempt> {
         let Identity { fingerprint, split, hidden, codec, context } = self.identity;
         let endpoint = endpoint(&self.config.url).map_err(|error| Attempt::Final(error.into()))?;
         let channel = endpoint.connect().await.map_err(|error| Attempt::Failed(root_cause(&error)))?;
@@ -81,16 +81,56 @@ impl RemoteLink {
         let (uplink, messages) = mpsc::channel(UPLINK_MESSAGES);
         let open = Uplink::Open(Open { fingerprint, split, hidden, codecs: vec![codec], context: Some(context) });
         uplink.send(open.into()).await.map_err(|_| Attempt::Failed("the stream closed at once".to_owned()))?;
+        let asked = Instant::now();
         let response = client.session(ReceiverStream::new(messages)).await.map_err(|status| Attempt::Failed(describe(&status)))?;
         let mut downlink = response.into_inner();
         let first = downlink.message().await.map_err(|status| Attempt::Failed(describe(&status)))?;
         let first = first.ok_or_else(|| Attempt::Failed("the cloud closed the stream at once".to_owned()))?;
         match Downlink::try_from(first).map_err(|error| Attempt::Failed(error.to_string()))? {
-            Downlink::Opened(Opened { limits, .. }) => Ok((Session { uplink, downlink }, limits)),
+            Downlink::Opened(Opened { limits, load, .. }) => {
+                let connected = Connected { limits, round_trip: Some(asked.elapsed()), pace: Some(load.pace) };
+                Ok((Session { uplink, downlink }, connected))
+            }
             Downlink::Failed(failure) if failure.code.is_transient() => Err(Attempt::Failed(failure.message)),
             Downlink::Failed(failure) => Err(Attempt::Final(failure.into())),
             Downlink::Drain => Err(Attempt::Failed("the cloud is shutting down".to_owned())),
             Downlink::Deep(_) => Err(Attempt::Failed("the cloud answered before the session was open".to_owned())),
+        }
+    }
+
+    /// The next answer; `None` when there is none within `limit`.
+    fn receive_within(&mut self, limit: Duration) -> Result<Option<Answer>, LinkError> {
+        loop {
+            let Some(session) = &mut self.session else { return Err(self.lost("no session is open")) };
+            let received = self.runtime.block_on(async { timeout(limit, session.downlink.message()).await });
+            let message = match received {
+                Ok(Ok(Some(message))) => message,
+                Ok(Ok(None)) => return Err(self.lost("the cloud ended the stream")),
+                Ok(Err(status)) => return Err(self.lost(describe(&status))),
+                Err(_) => return Ok(None),
+            };
+            let bytes = message.encoded_len() as u64;
+            self.traffic.down += bytes;
+            let answer = match Downlink::try_from(message) {
+                Ok(answer) => answer,
+                Err(error) => return Err(self.lost(error.to_string())),
+            };
+            match answer {
+                Downlink::Deep(deep) => {
+                    return match deep.decode(self.identity.codec, self.identity.hidden) {
+                        Ok(rows) => Ok(Some(Answer { header: deep.header, rows, timing: deep.timing, pace: Some(deep.load.pace), bytes })),
+                        Err(error) => Err(self.lost(error.to_string())),
+                    };
+                }
+                // What was accepted is still answered; the end of the stream follows.
+                Downlink::Drain => {}
+                Downlink::Failed(Failure { code, message }) if code.is_transient() => return Err(self.lost(message)),
+                Downlink::Failed(failure) => {
+                    self.session = None;
+                    return Err(failure.into());
+                }
+                Downlink::Opened(_) => return Err(self.lost("the cloud opened the session twice")),
+            }
         }
     }
 
@@ -109,7 +149,7 @@ enum Attempt {
 }
 
 impl Link for RemoteLink {
-    fn connect(&mut self) -> Result<SessionLimits, LinkError> {
+    fn connect(&mut self) -> Result<Connected, LinkError> {
         self.session = None;
         let started = Instant::now();
         let mut waits = self.config.backoff.waits();
@@ -118,9 +158,9 @@ impl Link for RemoteLink {
             attempts += 1;
             let opened = self.runtime.block_on(async { timeout(self.config.deadline, self.open()).await });
             let reason = match opened {
-                Ok(Ok((session, limits))) => {
+                Ok(Ok((session, connected))) => {
                     self.session = Some(session);
-                    return Ok(limits);
+                    return Ok(connected);
                 }
                 Ok(Err(Attempt::Final(error))) => return Err(error),
                 Ok(Err(Attempt::Failed(reason))) => reason,
@@ -164,38 +204,15 @@ impl Link for RemoteLink {
     }
 
     fn receive(&mut self) -> Result<Answer, LinkError> {
-        loop {
-            let deadline = self.config.deadline;
-            let Some(session) = &mut self.session else { return Err(self.lost("no session is open")) };
-            let received = self.runtime.block_on(async { timeout(deadline, session.downlink.message()).await });
-            let message = match received {
-                Ok(Ok(Some(message))) => message,
-                Ok(Ok(None)) => return Err(self.lost("the cloud ended the stream")),
-                Ok(Err(status)) => return Err(self.lost(describe(&status))),
-                Err(_) => return Err(self.lost(format!("no answer within {deadline:?}"))),
-            };
-            self.traffic.down += message.encoded_len() as u64;
-            let answer = match Downlink::try_from(message) {
-                Ok(answer) => answer,
-                Err(error) => return Err(self.lost(error.to_string())),
-            };
-            match answer {
-                Downlink::Deep(deep) => {
-                    return match deep.decode(self.identity.codec, self.identity.hidden) {
-                        Ok(rows) => Ok(Answer { header: deep.header, rows }),
-                        Err(error) => Err(self.lost(error.to_string())),
-                    };
-                }
-                // What was accepted is still answered; the end of the stream follows.
-                Downlink::Drain => {}
-                Downlink::Failed(Failure { code, message }) if code.is_transient() => return Err(self.lost(message)),
-                Downlink::Failed(failure) => {
-                    self.session = None;
-                    return Err(failure.into());
-                }
-                Downlink::Opened(_) => return Err(self.lost("the cloud opened the session twice")),
-            }
+        let deadline = self.config.deadline;
+        match self.receive_within(deadline)? {
+            Some(answer) => Ok(answer),
+            None => Err(self.lost(format!("no answer within {deadline:?}"))),
         }
+    }
+
+    fn try_receive(&mut self) -> Result<Option<Answer>, LinkError> {
+        self.receive_within(Duration::ZERO)
     }
 
     fn traffic(&self) -> Traffic {

@@ -47,7 +47,7 @@ impl Add for Rounds {
 impl Chain {
     /// Drafts accepted and made under a policy, at most `most`.
     fn play(&self, most: usize, policy: DraftPolicy) -> (usize, usize) {
-        let stops = |draft: &Draft| !policy.is_confident(draft.confidence) || draft.ends_text;
+        let stops = |draft: &Draft| !policy.stop.is_confident(draft.confidence) || draft.ends_text;
         let within = &self.drafts[..self.drafts.len().min(most)];
         let drafted = within.iter().position(stops).map_or(within.len(), |last| last + 1);
         (self.agreeing.min(drafted), drafted)

@@ -39,7 +39,7 @@ fn decode(teacher: &Teacher, drafter: &Drafter, prompt: &[u32], policy: DraftPol
             Action::Draft { pos } => {
                 let logits =
                     teacher.output.logits(&guess(teacher, drafter, session.tokens_at(0, pos), session.tokens().len(), prompt.len()));
-                session.drafted(argmax(&logits), confidence(&logits));
+                session.drafted(tricorn_core::Draft::new(argmax(&logits), confidence(&logits)));
             }
             Action::Append(header) => {
                 let mut tokens = session.tokens_at(0, header.end()).to_vec();
@@ -52,7 +52,7 @@ fn decode(teacher: &Teacher, drafter: &Drafter, prompt: &[u32], policy: DraftPol
                 }
             }
             Action::Finished(_) => break,
-            Action::Wait => panic!("nothing to wait for"),
+            Action::Wait | Action::Guess { .. } | Action::Branch => panic!("nothing to wait for"),
         }
     }
     let stats = session.stats();
@@ -79,7 +79,7 @@ fn replay_equals_decoding_with_the_device_session() {
         let mut accepted = 0;
         for max_len in [1, 2, 5] {
             for threshold in [0.0, 0.3, 0.6, 0.95] {
-                let policy = DraftPolicy { max_len, threshold };
+                let policy = DraftPolicy::up_to(max_len, threshold);
                 let mut expected = Rounds::default();
                 for (prompt, text) in prompts.iter().zip(&texts) {
                     let (generated, rounds) = decode(&teacher, &drafter, prompt, policy);

@@ -1,0 +1,171 @@
+//! What the cloud learns from its batches, and tells devices as its pace.
+
+use std::time::Duration;
+
+use tricorn_core::{AppendKind, Average, CloudPace, DelayModel};
+
+/// Figures of the batches that ran, and what is expected of the next.
+#[derive(Debug)]
+pub(crate) struct Monitor {
+    /// Of this stage.
+    delay: DelayModel,
+    /// The delay through all stages over this stage's.
+    through: Average,
+    stages: usize,
+    prompt_wait: Average,
+    verify_wait: Average,
+    others: Average,
+    figures: Figures,
+}
+
+/// What a cloud computed.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Figures {
+    /// Batches.
+    pub batches: u64,
+    /// Rows in them.
+    pub rows: u64,
+    /// Batches that took longer than the emulated [`Pace`](crate::Pace): with any, its benchmark says less.
+    pub overruns: u64,
+}
+
+impl Default for Monitor {
+    fn default() -> Self {
+        Self {
+            delay: DelayModel::default(),
+            through: Average::new(),
+            stages: 1,
+            // Most appends do not wait and some wait long: what counts is the mean.
+            prompt_wait: Average::plain(),
+            verify_wait: Average::plain(),
+            others: Average::plain(),
+            figures: Figures::default(),
+        }
+    }
+}
+
+impl Monitor {
+    /// A batch of `rows` rows took `delay` in this stage.
+    pub(crate) fn batch(&mut self, rows: usize, delay: Duration, overran: bool) {
+        self.delay.observe(rows, delay);
+        self.figures.batches += 1;
+        self.figures.rows += u64::try_from(rows).unwrap_or(u64::MAX);
+        self.figures.overruns += u64::from(overran);
+    }
+
+    /// A batch took so long before any device came.
+    pub(crate) fn calibrated(&mut self, rows: usize, delay: Duration) {
+        self.delay.observe(rows, delay);
+    }
+
+    /// A batch that took `own` here took `later` in the stages behind.
+    pub(crate) fn returned(&mut self, own: Duration, later: Duration) {
+        if !own.is_zero() {
+            self.through.add((own + later).div_duration_f64(own));
+        }
+    }
+
+    /// The middle runs in so many stages from now on.
+    pub(crate) fn set_stages(&mut self, stages: usize) {
+        (self.stages, self.through) = (stages, Average::new());
+    }
+
+    /// An append was ready to run for `waited`, then ran in a batch with `others` rows of other sessions.
+    pub(crate) fn joined(&mut self, kind: AppendKind, waited: Duration, others: usize) {
+        let wait = match kind {
+            AppendKind::Prompt => &mut self.prompt_wait,
+            AppendKind::Verify => &mut self.verify_wait,
+        };
+        wait.add(waited.as_secs_f64());
+        self.others.add(others as f64);
+    }
+
+    /// Rows that prompts may fill a batch up to, so that verifications come `target` apart; `None` before anything was measured.
+    ///
+    /// A verification waits for the batch that runs in this stage, `g / P`, and then for its own through all `P`, `g`: so
+    /// `g = target x P / (P + 1)`. Where even a single row takes long, batches twice as long are allowed all the same: smaller ones
+    /// would mean many more of them, and little gained for each.
+    pub(crate) fn budget(&self, target: Duration) -> Option<usize> {
+        let share = self.stages as f64 / (self.stages as f64 + 1.0);
+        let here = target.mul_f64(share / self.through_all());
+        self.delay.rows_within(here.max(self.delay.at(1)?.saturating_mul(2)))
+    }
+
+    /// What devices are told; the batch delays only `with_delay`.
+    pub(crate) fn pace(&self, with_delay: bool) -> CloudPace {
+        let seconds = |average: &Average| Duration::try_from_secs_f64(average.get().unwrap_or_default()).unwrap_or_default();
+        let mut delay = if with_delay { self.delay.points() } else { Vec::new() };
+        let through = self.through_all();
+        delay.iter_mut().for_each(|point| point.delay = point.delay.mul_f64(through));
+        CloudPace {
+            prompt_wait: seconds(&self.prompt_wait),
+            verify_wait: seconds(&self.verify_wait),
+            batch_rows: self.others.get().unwrap_or_default().round() as usize,
+            stages: self.stages,
+            delay,
+        }
+    }
+
+    pub(crate) fn figures(&self) -> Figures {
+        self.figures
+    }
+
+    /// Stages alike, until one has come back.
+    fn through_all(&self) -> f64 {
+        self.through.get().unwrap_or(self.stages as f64)
+    }
+}
+
+#[cfg(test)]
+#[allow(clippy::unwrap_used)]
+mod tests {
+    use super::*;
+
+    fn ms(count: u64) -> Duration {
+        Duration::from_millis(count)
+    }
+
+    /// 10 ms and 1 ms a row.
+    fn measured() -> Monitor {
+        let mut monitor = Monitor::default();
+        [1, 8, 64].into_iter().for_each(|rows| monitor.calibrated(rows, ms(10 + rows as u64)));
+        monitor
+    }
+
+    #[test]
+    fn the_budget_is_half_the_target_or_two_batches_of_one_row() {
+        assert_eq!(Monitor::default().budget(ms(100)), None);
+        assert_eq!(measured().budget(ms(100)), Some(40));
+        assert_eq!(measured().budget(ms(10)), Some(12));
+    }
+
+    #[test]
+    fn two_stages_share_the_target() {
+        let mut monitor = measured();
+        monitor.set_stages(2);
+        // As if alike: 2/3 of 150 ms for both, 50 ms for each.
+        assert_eq!(monitor.budget(ms(150)), Some(40));
+        monitor.returned(ms(10), ms(30));
+        assert_eq!(monitor.budget(ms(240)), Some(30));
+        let pace = monitor.pace(true);
+        assert_eq!((pace.stages, pace.batch_delay(64)), (2, Some(ms(296))));
+    }
+
+    #[test]
+    fn waits_are_kept_by_kind() {
+        let mut monitor = Monitor::default();
+        monitor.joined(AppendKind::Prompt, ms(30), 8);
+        monitor.joined(AppendKind::Verify, ms(5), 8);
+        let pace = monitor.pace(false);
+        assert_eq!((pace.prompt_wait, pace.verify_wait, pace.batch_rows, pace.stages), (ms(30), ms(5), 8, 1));
+        assert!(pace.delay.is_empty());
+    }
+
+    #[test]
+    fn figures_add_up() {
+        let mut monitor = measured();
+        monitor.batch(4, ms(14), false);
+        monitor.batch(2, ms(50), true);
+        assert_eq!(monitor.figures(), Figures { batches: 2, rows: 6, overruns: 1 });
+    }
+}

@@ -1,0 +1,152 @@
+//! How a prompt's upload overlaps with its computing: the size of the next chunk, and how much may be under way.
+//!
+//! Three things happen to a chunk of `X` rows: the device computes its shallow rows, the link carries them (`X A / beta`, with `A` bytes a
+//! row and `beta` bytes a second), and the cloud has it wait (`w`) and computes it in a batch (`g(mu + X)`, spread over a pipeline of `P`
+//! stages). They overlap for different chunks; what does not overlap is the way of the first and of the last. HAT (arXiv 2503.18989) makes a
+//! chunk's transmission as long as its turn in the cloud, see [`overlap_rows`]. Here the time of the whole remainder is predicted for
+//! candidates of `X` by the recurrence of that pipeline, see [`completion_seconds`], and the best is taken, again for every chunk. On a long
+//! prompt over a link slower than the cloud both agree. Towards the end the prediction makes chunks smaller, since nothing hides the last
+//! one's computing, and it follows conditions as they change.
+
+use crate::monitor::Conditions;
+
+/// A chunk while link or cloud are not known yet.
+const UNKNOWN: usize = 64;
+/// Chunks under way while link or cloud are not known yet.
+const UNKNOWN_IN_FLIGHT: usize = 4;
+/// The smallest chunk considered, unless less is left.
+const LEAST: usize = 8;
+/// Sizes considered between the smallest and the largest.
+const CANDIDATES: i32 = 20;
+/// Chunks that a prediction looks ahead at most; it bounds its cost.
+const MOST_CHUNKS: usize = 128;
+/// Stages that a prediction tells apart at most.
+const MOST_STAGES: usize = 16;
+/// What is under way at most, over what link and cloud hold at the time: so much is there to even out their jitter.
+const SLACK: f64 = 1.5;
+
+/// HAT's overlap condition: the `X` in `1..=most` whose transmission takes about as long as its turn in the cloud,
+/// `argmin |X A / beta - (w + g(mu + X) / P)|`; the smallest of several. `None` where link or cloud are not known.
+#[must_use]
+pub fn overlap_rows(conditions: &Conditions, most: usize) -> Option<usize> {
+    let Known { wait, stages, .. } = Known::of(conditions)?;
+    let mut best = None;
+    for rows in 1..=most {
+        let turn = wait + conditions.batch_seconds(rows)? / stages as f64;
+        let gap = (conditions.send_seconds(rows)? - turn).abs();
+        if best.is_none_or(|(least, _)| gap < least) {
+            best = Some((gap, rows));
+        }
+    }
+    best.map(|(_, rows)| rows)
+}
+
+/// Seconds until the cloud has computed `left` rows that go up in chunks of `chunk` rows (the last may be smaller), while `in_flight` rows
+/// sent before may still be on the link. `None` where link or cloud are not known.
+///
+/// For chunk `i` of `x_i` rows, with the end of each step in terms of the steps before:
+/// `device_i = device_{i-1} + shallow(x_i)`, `link_i = max(device_i, link_{i-1}) + x_i A / beta`,
+/// `stage_{i,1} = max(link_i, stage_{i-1,1}) + w + g(mu + x_i) / P`, `stage_{i,k} = max(stage_{i,k-1}, stage_{i-1,k}) + g(mu + x_i) / P`.
+#[must_use]
+pub fn completion_seconds(left: usize, chunk: usize, in_flight: usize, conditions: &Conditions) -> Option<f64> {
+    let Known { wait, stages, rtt } = Known::of(conditions)?;
+    let chunk = chunk.max(1);
+    let first = Step::of(chunk.min(left), conditions)?;
+    // What was sent and not answered has left the link, but for what can be on the way and in the cloud at the time.
+    let mut link = (conditions.send_seconds(in_flight)? - rtt - wait - first.batch).max(0.0);
+    let (mut device, mut ends) = (0.0_f64, [0.0_f64; MOST_STAGES]);
+    let mut advance = |step: Step| {
+        device += step.shallow;
+        link = device.max(link) + step.send;
+        let mut before = link;
+        for (stage, end) in ends.iter_mut().take(stages).enumerate() {
+            *end = before.max(*end) + if stage == 0 { wait } else { 0.0 } + step.batch / stages as f64;
+            before = *end;
+        }
+        before
+    };
+    let mut end = 0.0;
+    for _ in 0..left / chunk {
+        end = advance(first);
+    }
+    if left % chunk > 0 {
+        end = advance(Step::of(left % chunk, conditions)?);
+    }
+    Some(end)
+}
+
+/// Rows of the next chunk when `left` are to be sent, the cloud takes at most `most` at a time, and `in_flight` are under way: at least 1.
+#[must_use]
+pub fn best_rows(left: usize, most: usize, in_flight: usize, conditions: &Conditions) -> usize {
+    let most = left.min(most).max(1);
+    let least = LEAST.max(left.div_ceil(MOST_CHUNKS)).min(most);
+    let ratio = (most as f64 / least as f64).powf(1.0 / f64::from(CANDIDATES));
+    let geometric = (0..=CANDIDATES).map(|power| (least as f64 * ratio.powi(power)).round() as usize);
+    let condition = overlap_rows(conditions, most).map(|rows| rows.max(least));
+    let mut candidates: Vec<usize> = geometric.chain(condition).map(|rows| rows.clamp(1, most)).collect();
+    // Of equal times the larger chunk: it spares messages and batches.
+    candidates.sort_unstable_by(|a, b| b.cmp(a));
+    candidates.dedup();
+    let mut best: Option<(f64, usize)> = None;
+    for rows in candidates {
+        let Some(seconds) = completion_seconds(left, rows, in_flight, conditions) else { return UNKNOWN.min(most) };
+        if best.is_none_or(|(least, _)| seconds < least) {
+            best = Some((seconds, rows));
+        }
+    }
+    best.map_or(most, |(_, rows)| rows)
+}
+
+/// Rows that may be under way when the next chunk has `chunk`: what link and cloud hold at a time with some slack, and two chunks. More
+/// would only wait below the application, sized by what was known when it was sent.
+#[must_use]
+pub fn window_rows(chunk: usize, conditions: &Conditions) -> usize {
+    let held = || {
+        let Known { wait, rtt, .. } = Known::of(conditions)?;
+        let seconds = rtt + wait + conditions.batch_seconds(chunk)?;
+        Some((seconds * conditions.uplink_rate()? * SLACK / conditions.row_bytes.max(1) as f64).ceil() as usize)
+    };
+    held().map_or(UNKNOWN_IN_FLIGHT.saturating_mul(chunk), |held| held.saturating_add(2 * chunk))
+}
+
+/// What must be known for a prediction, in seconds.
+struct Known {
+    wait: f64,
+    stages: usize,
+    rtt: f64,
+}
+
+impl Known {
+    fn of(conditions: &Conditions) -> Option<Self> {
+        let pace = conditions.pace.as_ref()?;
+        conditions.uplink_rate()?;
+        Some(Self {
+            wait: pace.prompt_wait.as_secs_f64(),
+            stages: pace.stages.clamp(1, MOST_STAGES),
+            rtt: conditions.rtt.unwrap_or_default().as_secs_f64(),
+        })
+    }
+}
+
+/// A chunk's seconds on device, link and in the cloud.
+#[derive(Clone, Copy)]
+struct Step {
+    shallow: f64,
+    send: f64,
+    batch: f64,
+}
+
+impl Step {
+    fn of(rows: usize, conditions: &Conditions) -> Option<Self> {
+        Some(Self {
+            shallow: conditions.shallow.map_or(0.0, |cost| cost.of(rows).as_secs_f64()),
+            send: conditions.send_seconds(rows)?,
+            batch: conditions.batch_seconds(rows)?,
+        })
+    }
+}
+
+#[cfg(test)]
+#[path = "overlap/tests.rs"]
+#[allow(clippy::unwrap_used)]
+mod tests;

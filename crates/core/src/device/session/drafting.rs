@@ -1,0 +1,147 @@
+//! A round's drafts, and the continuations beside it.
+
+use super::{DeviceSession, Turn};
+use crate::{
+    Action,
+    device::{
+        Branch, Draft, DraftPolicy, DraftStop, Guess, Streaming,
+        branch::choose_branches,
+        round::{Branching, Round},
+        streaming::streaming_pays,
+    },
+};
+
+impl DeviceSession {
+    /// The answer to [`Action::Draft`]. Ignored when no draft is awaited any more.
+    pub fn drafted(&mut self, draft: Draft) {
+        let (Action::Draft { .. }, Some(turn)) = (self.next_action(), &self.turn) else {
+            return;
+        };
+        self.tokens.push(draft.token);
+        self.round.drafts.push(draft);
+        self.round.closed = !self.goes_on(turn, &self.round.drafts);
+        self.stats.drafted += 1;
+    }
+
+    /// The answer to [`Action::Guess`]: what the drafter holds possible after the last draft, likeliest first. Ignored when no guess is
+    /// awaited any more.
+    pub fn guessed(&mut self, guesses: Vec<Guess>) {
+        let (Action::Guess { .. }, Some(turn)) = (self.next_action(), &self.turn) else {
+            return;
+        };
+        let draft = &turn.options.draft;
+        let mut branches = choose_branches(
+            self.round.first,
+            &self.round.drafts,
+            guesses,
+            draft.branch,
+            draft.parallel.min(DraftPolicy::MAX_PARALLEL),
+            |draft| self.calibration.chance(draft.confidence),
+            |token| turn.options.stop_tokens.contains(&token),
+        );
+        branches.retain(|branch| branch.pos >= self.confirmed);
+        let steps_left = self.branch_steps(turn).saturating_sub(1);
+        self.round.branching = Branching::Under { branches, steps_left };
+    }
+
+    /// The answer to [`Action::Branch`]: a draft for each of [`open_branches`](Self::open_branches), in their order. Ignored when none is
+    /// awaited any more.
+    pub fn branched(&mut self, drafts: Vec<Draft>) {
+        let (Action::Branch, Some(turn)) = (self.next_action(), &self.turn) else {
+            return;
+        };
+        let open: Vec<usize> = self.open_branches().collect();
+        let mut branching = std::mem::take(&mut self.round.branching);
+        if let Branching::Under { branches, steps_left } = &mut branching {
+            *steps_left -= 1;
+            self.stats.branch_rounds += usize::from(branches.iter().all(|branch| branch.drafts.is_empty()));
+            for (index, draft) in open.into_iter().zip(drafts) {
+                let Some(branch) = branches.get_mut(index) else { continue };
+                branch.drafts.push(draft);
+                branch.closed = !self.goes_on(turn, &branch.drafts);
+                self.stats.branch_tokens += 1;
+            }
+        }
+        self.round.branching = branching;
+    }
+
+    /// The indices, among [`branches`](Self::branches), of those to draft on: the ones that the target may still take, and whose last draft
+    /// is neither in doubt nor the last that could be used.
+    pub fn open_branches(&self) -> impl Iterator<Item = usize> {
+        let branches = self.branches().iter().enumerate();
+        let open = branches.filter(|(_, b)| !b.closed && b.pos >= self.confirmed && b.next_pos() < self.drafts_end(b.pos + 1));
+        open.map(|(index, _)| index)
+    }
+
+    /// The round that follows the tokens confirmed, with the drafts of a continuation where there is one.
+    pub(super) fn begin_round(&mut self, branch: Option<Branch>) {
+        let Some(turn) = &self.turn else { return };
+        let (first, end) = (self.confirmed, self.drafts_end(self.confirmed));
+        let mut drafts = branch.map_or_else(Vec::new, |branch| branch.drafts);
+        drafts.truncate(end.saturating_sub(first));
+        let closed = !self.goes_on(turn, &drafts);
+        let stream = match turn.options.draft.stream {
+            Streaming::Never => false,
+            Streaming::Always => true,
+            Streaming::Auto => {
+                let (drafted, accepted) = (self.habit.drafted.get(), self.habit.accepted.get());
+                let pays =
+                    |(drafted, accepted): (f64, f64)| streaming_pays(&self.conditions, drafted.round() as usize, accepted.round() as usize);
+                drafted.zip(accepted).is_some_and(pays)
+            }
+        };
+        self.tokens.extend(drafts.iter().map(|draft| draft.token));
+        self.stats.drafted += drafts.len();
+        self.round = Round { first, end, drafts, closed, stream, answered: false, branching: Branching::NotYet };
+    }
+
+    /// Where the drafts after the token at `confirmed - 1` end: those beyond could not become tokens of this turn, or would not fit an
+    /// append. A round confirms one token more than it accepts drafts.
+    pub(super) fn drafts_end(&self, confirmed: usize) -> usize {
+        let Some(turn) = &self.turn else { return 0 };
+        let tokens_end = turn.prompt.saturating_add(turn.options.max_new_tokens).min(self.config.context);
+        let wish = confirmed.saturating_add(turn.options.draft.max_len);
+        wish.min(tokens_end - 1).min(confirmed - 1 + self.most_rows())
+    }
+
+    /// Whether a draft after `drafts` is worth its time.
+    fn goes_on(&self, turn: &Turn, drafts: &[Draft]) -> bool {
+        if drafts.last().is_some_and(|draft| turn.options.stop_tokens.contains(&draft.token)) {
+            return false;
+        }
+        let stop = turn.options.draft.stop;
+        let confident = drafts.last().is_none_or(|draft| stop.is_confident(draft.confidence));
+        match stop {
+            DraftStop::Threshold(_) => confident,
+            DraftStop::Expected { .. } => match self.tokens_per_draft(drafts.len()) {
+                Some(price) => drafts.iter().map(|draft| self.calibration.chance(draft.confidence)).product::<f64>() > price,
+                None => confident,
+            },
+        }
+    }
+
+    /// What one draft more costs, in tokens: those that are generated in the time it takes to draft, send and verify it after `drafts`
+    /// others. `None` where that is not known.
+    fn tokens_per_draft(&self, drafts: usize) -> Option<f64> {
+        let conditions = &self.conditions;
+        let verify = conditions.verify_seconds(drafts + 2)? - conditions.verify_seconds(drafts + 1)?;
+        Some((conditions.draft_seconds(1)? + verify) * conditions.tokens_per_second?)
+    }
+
+    /// How many draft steps fit into the wait for this round's answer, the guess after its last draft included; 0 where none would be of
+    /// use. Where the wait is not known, as many as there could be.
+    pub(super) fn branch_steps(&self, turn: &Turn) -> usize {
+        let draft = &turn.options.draft;
+        let next = self.tokens.len() + 1;
+        let ends = self.drafts().last().is_some_and(|token| turn.options.stop_tokens.contains(token));
+        if draft.parallel == 0 || ends || self.drafts_end(next) <= next {
+            return 0;
+        }
+        let most = draft.max_len + 1;
+        let step = self.conditions.draft_seconds(draft.parallel.min(DraftPolicy::MAX_PARALLEL));
+        match self.conditions.verify_seconds(self.tokens.len() + 1 - self.confirmed).zip(step) {
+            Some((wait, step)) if step > 0.0 => most.min((wait / step) as usize),
+            _ => most,
+        }
+    }
+}

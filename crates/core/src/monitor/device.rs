@@ -1,0 +1,174 @@
+//! What a device measures, put together: its own speed, its link, and the cloud's word.
+
+use std::time::Duration;
+
+use super::{AnswerTiming, Average, CloudPace, Conditions, cost::CostModel, link::LinkMonitor};
+
+/// The weight of past rounds in the rate of tokens: rounds differ a lot.
+const ROUND_HISTORY: f64 = 0.95;
+
+/// Keeps the measurements of one device; all its conversations share it.
+#[derive(Clone, Debug)]
+pub struct DeviceMonitor {
+    link: LinkMonitor,
+    pace: Option<CloudPace>,
+    shallow: CostModel,
+    draft: CostModel,
+    round_tokens: Average,
+    round_seconds: Average,
+}
+
+/// An append's answer, as it came back.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct Answered {
+    /// Bytes of the append.
+    pub bytes: u64,
+    /// Time since the append was handed to the link, when it was alone on its way and its answer was waited for; `None` otherwise.
+    pub elapsed: Option<Duration>,
+    /// Where the cloud spent its time.
+    pub timing: AnswerTiming,
+    /// How fast the cloud says it is.
+    pub pace: Option<CloudPace>,
+}
+
+impl Default for DeviceMonitor {
+    fn default() -> Self {
+        Self::new()
+    }
+}
+
+impl DeviceMonitor {
+    /// Nothing is known yet.
+    #[must_use]
+    pub fn new() -> Self {
+        let rounds = || Average::with_history(ROUND_HISTORY);
+        Self {
+            link: LinkMonitor::default(),
+            pace: None,
+            shallow: CostModel::default(),
+            draft: CostModel::default(),
+            round_tokens: rounds(),
+            round_seconds: rounds(),
+        }
+    }
+
+    /// A session was opened: the round trip that took, and how fast the cloud says it is.
+    pub fn connected(&mut self, round_trip: Option<Duration>, pace: Option<CloudPace>) {
+        if let Some(time) = round_trip {
+            self.link.round_trip(time);
+        }
+        self.hear(pace);
+    }
+
+    /// An append was answered.
+    pub fn answered(&mut self, Answered { bytes, elapsed, timing, pace }: Answered) {
+        self.link.answered(bytes, elapsed, &timing);
+        self.hear(pace);
+    }
+
+    /// Computing `rows` shallow rows at once took `time`.
+    pub fn shallow(&mut self, rows: usize, time: Duration) {
+        self.shallow.observe(rows, time);
+    }
+
+    /// One draft step for `branches` continuations at once took `time`.
+    pub fn drafted(&mut self, branches: usize, time: Duration) {
+        self.draft.observe(branches, time);
+    }
+
+    /// A round gave `tokens` tokens and took `time`.
+    pub fn round(&mut self, tokens: usize, time: Duration) {
+        self.round_tokens.add(tokens as f64);
+        self.round_seconds.add(time.as_secs_f64());
+    }
+
+    /// What is known now; hidden rows take `row_bytes` bytes on the wire.
+    #[must_use]
+    pub fn conditions(&self, row_bytes: usize) -> Conditions {
+        let rate = self.round_tokens.get().zip(self.round_seconds.get());
+        Conditions {
+            row_bytes,
+            uplink: self.link.uplink(),
+            rtt: self.link.rtt(),
+            pace: self.pace.clone(),
+            shallow: self.shallow.get(),
+            draft: self.draft.get(),
+            tokens_per_second: rate.filter(|(_, seconds)| *seconds > 0.0).map(|(tokens, seconds)| tokens / seconds),
+        }
+    }
+
+    /// Short answers leave out the delays of batches: those said before hold.
+    fn hear(&mut self, pace: Option<CloudPace>) {
+        let Some(mut pace) = pace else { return };
+        if pace.delay.is_empty() {
+            pace.delay = self.pace.take().map_or_else(Vec::new, |before| before.delay);
+        }
+        self.pace = Some(pace);
+    }
+}
+
+#[cfg(test)]
+#[allow(clippy::unwrap_used)]
+mod tests {
+    use super::*;
+    use crate::monitor::{DelayPoint, Received};
+
+    fn ms(count: u64) -> Duration {
+        Duration::from_millis(count)
+    }
+
+    fn chunk(bytes: u64, time: Duration) -> Answered {
+        Answered {
+            bytes,
+            timing: AnswerTiming { received: Some(Received { bytes, time }), ..AnswerTiming::default() },
+            ..Answered::default()
+        }
+    }
+
+    #[test]
+    fn the_uplink_is_what_the_cloud_saw_arrive() {
+        let mut monitor = DeviceMonitor::new();
+        monitor.answered(chunk(1000, ms(1)));
+        monitor.answered(chunk(100_000, Duration::ZERO));
+        assert_eq!(monitor.conditions(512).uplink, Some(1e8), "a burst says at least that much");
+        (0..3).for_each(|_| monitor.answered(chunk(75_000, ms(10))));
+        assert_eq!(monitor.conditions(512).uplink, Some(7.5e6));
+        monitor.answered(chunk(1000, ms(10)));
+        monitor.answered(chunk(20_000_000, ms(5_000)));
+        let uplink = monitor.conditions(512).uplink.unwrap();
+        assert!((6.5e6..7.5e6).contains(&uplink), "{uplink}");
+    }
+
+    #[test]
+    fn the_round_trip_is_what_the_rest_does_not_explain() {
+        let mut monitor = DeviceMonitor::new();
+        monitor.connected(Some(ms(20)), None);
+        assert_eq!(monitor.conditions(512).rtt, Some(ms(20)));
+        (0..3).for_each(|_| monitor.answered(chunk(75_000, ms(10))));
+        let timing = AnswerTiming { queue: ms(5), compute: ms(7), ..AnswerTiming::default() };
+        // 7.5 kB take 1 ms up.
+        monitor.answered(Answered { bytes: 7500, elapsed: Some(ms(43)), timing, pace: None });
+        assert!(monitor.conditions(512).rtt.unwrap().abs_diff(ms(22)) < Duration::from_micros(10));
+        let before = monitor.conditions(512).rtt;
+        monitor.answered(Answered { bytes: 7500, elapsed: None, timing, pace: None });
+        assert_eq!(monitor.conditions(512).rtt, before, "that answer lay unread");
+    }
+
+    #[test]
+    fn delays_once_said_are_remembered() {
+        let mut monitor = DeviceMonitor::new();
+        let delay = vec![DelayPoint { rows: 1, delay: ms(4) }];
+        monitor.connected(None, Some(CloudPace { delay: delay.clone(), ..CloudPace::default() }));
+        monitor.answered(Answered { pace: Some(CloudPace { verify_wait: ms(9), ..CloudPace::default() }), ..Answered::default() });
+        let pace = monitor.conditions(512).pace.unwrap();
+        assert_eq!((pace.verify_wait, pace.delay), (ms(9), delay));
+    }
+
+    #[test]
+    fn tokens_per_second_are_those_of_rounds() {
+        let mut monitor = DeviceMonitor::new();
+        assert_eq!(monitor.conditions(512).tokens_per_second, None);
+        monitor.round(3, ms(30));
+        assert!((monitor.conditions(512).tokens_per_second.unwrap() - 100.0).abs() < 1e-6);
+    }
+}

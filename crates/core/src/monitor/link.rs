@@ -1,0 +1,64 @@
+//! A device's link, as appends and their answers show it.
+
+use std::time::Duration;
+
+use super::{AnswerTiming, Average, Received};
+
+/// Fewer bytes say nothing about a rate: they fit into buffers on the way.
+const LEAST_BYTES: u64 = 2 * 1024;
+/// Shorter times are measured too coarsely.
+const LEAST_TIME: Duration = Duration::from_millis(1);
+/// So many bytes within less than that say at least how fast the link is.
+const BURST_BYTES: u64 = 16 * 1024;
+
+/// Rate of the uplink and round trip.
+#[derive(Clone, Debug, Default)]
+pub(super) struct LinkMonitor {
+    uplink: Average,
+    rtt: Average,
+}
+
+impl LinkMonitor {
+    /// The round trip of a message that costs the cloud next to nothing.
+    pub(super) fn round_trip(&mut self, time: Duration) {
+        self.rtt.add(time.as_secs_f64());
+    }
+
+    /// An append of `bytes` was answered; `elapsed` is the time since it was handed over when it was alone on its way and its answer was
+    /// waited for.
+    pub(super) fn answered(&mut self, bytes: u64, elapsed: Option<Duration>, timing: &AnswerTiming) {
+        if let Some(received) = timing.received {
+            self.received(received);
+        }
+        let Some(elapsed) = elapsed else { return };
+        let upload = match self.uplink.get() {
+            Some(rate) if rate > 0.0 => bytes as f64 / rate,
+            // A large append's upload cannot be told from the round trip.
+            _ if bytes > LEAST_BYTES => return,
+            _ => 0.0,
+        };
+        let rest = elapsed.saturating_sub(timing.queue).saturating_sub(timing.compute).as_secs_f64() - upload;
+        self.rtt.add(rest.max(0.0));
+    }
+
+    /// The receiver's view: what the sender sees is how fast its own buffers fill.
+    fn received(&mut self, Received { bytes, time }: Received) {
+        if time >= LEAST_TIME && bytes >= LEAST_BYTES {
+            self.uplink.add(bytes as f64 / time.as_secs_f64());
+        } else if time < LEAST_TIME && bytes >= BURST_BYTES {
+            let at_least = bytes as f64 / LEAST_TIME.as_secs_f64();
+            if self.uplink.get().is_none_or(|rate| rate < at_least) {
+                self.uplink.add(at_least);
+            }
+        }
+    }
+
+    /// Bytes per second.
+    pub(super) fn uplink(&self) -> Option<f64> {
+        self.uplink.get()
+    }
+
+    pub(super) fn rtt(&self) -> Option<Duration> {
+        self.rtt.get().and_then(|seconds| Duration::try_from_secs_f64(seconds).ok())
+    }
+}

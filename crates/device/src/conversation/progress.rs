@@ -1,0 +1,102 @@
+//! The clock's and counters' side of a turn under way.
+
+use crate::{Event, Turn, trace::Trace};
+use std::{
+    collections::VecDeque,
+    ops::ControlFlow,
+    time::{Duration, Instant},
+};
+use tricorn_core::{AppendHeader, DeepHeader, SamplingParams};
+
+pub(super) struct Progress<'f> {
+    on_event: &'f mut dyn FnMut(Event) -> ControlFlow<()>,
+    pub(super) sampling: SamplingParams,
+    /// Alternatives to look for at each draft.
+    pub(super) others: usize,
+    started: Instant,
+    last: Option<Instant>,
+    pub(super) ttft: Duration,
+    pub(super) gaps: Vec<Duration>,
+    /// Losses without a token in between.
+    pub(super) losses: usize,
+    pub(super) trace: Trace,
+    sent: VecDeque<Sent>,
+    round: Option<Round>,
+}
+
+/// An append on its way.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Sent {
+    pub(super) header: AppendHeader,
+    pub(super) bytes: u64,
+    pub(super) at: Instant,
+    /// Nothing else was on its way.
+    pub(super) alone: bool,
+}
+
+/// The verification round under way.
+struct Round {
+    started: Instant,
+    tokens: usize,
+}
+
+impl<'f> Progress<'f> {
+    pub(super) fn new(turn: &Turn, on_event: &'f mut dyn FnMut(Event) -> ControlFlow<()>) -> Self {
+        let started = Instant::now();
+        Self {
+            on_event,
+            sampling: turn.sampling,
+            others: if turn.draft.parallel > 0 { turn.draft.parallel + 1 } else { 0 },
+            started,
+            last: None,
+            ttft: Duration::ZERO,
+            gaps: Vec::new(),
+            losses: 0,
+            trace: Trace::new(started),
+            sent: VecDeque::new(),
+            round: None,
+        }
+    }
+
+    pub(super) fn tell(&mut self, event: Event) -> ControlFlow<()> {
+        (self.on_event)(event)
+    }
+
+    pub(super) fn sent(&mut self, header: AppendHeader, bytes: u64, at: Instant) {
+        let alone = self.sent.is_empty();
+        self.sent.push_back(Sent { header, bytes, at, alone });
+    }
+
+    /// The append that is answered; those before it were given up.
+    pub(super) fn answered(&mut self, answer: DeepHeader) -> Option<Sent> {
+        let index = self.sent.iter().position(|sent| sent.header.answer() == answer)?;
+        self.sent.drain(..=index).next_back()
+    }
+
+    pub(super) fn forget_sent(&mut self) {
+        self.sent.clear();
+    }
+
+    /// Tokens of an answer, in order; one that ends its round gives the round's tokens and time, unless it was a prompt's.
+    pub(super) fn tokens(&mut self, confirmed: &[Event], settled: bool) -> (ControlFlow<()>, Option<(usize, Duration)>) {
+        let now = Instant::now();
+        match self.last {
+            None => self.ttft = now - self.started,
+            Some(last) => {
+                let share = (now - last) / u32::try_from(confirmed.len()).unwrap_or(u32::MAX);
+                self.gaps.extend(confirmed.iter().map(|_| share));
+            }
+        }
+        self.last = Some(now);
+        let mut over = None;
+        if let Some(round) = &mut self.round {
+            round.tokens += confirmed.len();
+            over = settled.then(|| (round.tokens, now - round.started));
+        }
+        if settled {
+            self.round = Some(Round { started: now, tokens: 0 });
+        }
+        let flow = confirmed.iter().try_for_each(|&event| (self.on_event)(event));
+        (flow, over)
+    }
+}

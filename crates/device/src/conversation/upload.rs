@@ -1,0 +1,58 @@
+//! Shallow rows: computed, taken in by the drafter, and sent.
+
+use super::{Conversation, progress::Progress};
+use crate::{DeviceError, Link, link::all_finite, trace::TraceEvent};
+use std::time::Instant;
+use tricorn_core::{AppendHeader, AppendKind};
+
+impl<L: Link> Conversation<'_, L> {
+    /// Computes what is missing of the shallow rows at `pos..pos + rows`, and of those before them that the drafter still needs.
+    pub(super) fn shallow(&mut self, pos: usize, rows: usize, progress: &mut Progress<'_>) -> Result<(), DeviceError> {
+        let from = self.drafts.as_ref().map_or(pos, |drafts| drafts.needs_from().min(pos));
+        let tokens = self.session.tokens_at(from, pos + rows - from);
+        let held = self.window.reuse(from, tokens);
+        if held == tokens.len() {
+            return Ok(());
+        }
+        let (start, first, missing) = (Instant::now(), from + held, &tokens[held..]);
+        let mut x = self.ends.input.forward_at(&mut self.input_kv, first, missing)?;
+        self.ends.codec.round(&mut x);
+        all_finite(&x, "first layers")?;
+        self.window.put(first, missing, &x);
+        if let Some(drafts) = &mut self.drafts {
+            drafts.truncate(first);
+        }
+        let rows = missing.len();
+        let time = self.pacer.finish(|pace| pace.shallow, rows, start);
+        self.monitor.lock().shallow(rows, time);
+        let start = progress.trace.at(start);
+        progress.trace.push(TraceEvent::Shallow { pos: first, rows, start, end: start + time });
+        Ok(())
+    }
+
+    pub(super) fn append(&mut self, header: AppendHeader, progress: &mut Progress<'_>) -> Result<(), DeviceError> {
+        let AppendHeader { pos, rows, kind, .. } = header;
+        self.shallow(pos, rows, progress)?;
+        let before = self.link.traffic().up;
+        let at = Instant::now();
+        self.link.send(header, self.window.rows(pos, rows))?;
+        let bytes = self.link.traffic().up - before;
+        progress.sent(header, bytes, at);
+        let at = progress.trace.at(at);
+        progress.trace.push(TraceEvent::Sent { pos, rows, bytes, kind, at });
+        // While the rows are on their way; those of drafts are taken in as drafting goes on.
+        if kind == AppendKind::Prompt {
+            self.take_in_prompt(header.end())?;
+        }
+        Ok(())
+    }
+
+    fn take_in_prompt(&mut self, end: usize) -> Result<(), DeviceError> {
+        let (Some(drafter), Some(drafts)) = (&self.ends.drafter, &mut self.drafts) else { return Ok(()) };
+        let fed = drafts.fed();
+        if fed < end {
+            drafts.prompt(drafter, end, self.window.rows(fed, end - fed))?;
+        }
+        Ok(())
+    }
+}
