@@ -58,8 +58,12 @@ impl Cloud {
 
     /// On a port that another cloud had before.
     pub fn start_at(model: &Path, split: &str, port: u16) -> Self {
+        Self::start_at_with(model, split, port, &[])
+    }
+
+    pub fn start_at_with(model: &Path, split: &str, port: u16, more: &[&str]) -> Self {
         // Some connection elsewhere on this machine may hold the port for a moment.
         until("the port is free again", || TcpListener::bind(("127.0.0.1", port)).ok());
-        Self::start_with(model, split, port, &[])
+        Self::start_with(model, split, port, more)
     }
 }

@@ -60,15 +60,20 @@ impl Device {
     }
 
     pub fn remote_with(&self, url: &str, deadline: Duration) -> Remote<'_> {
-        Conversation::open(&self.ends, self.link(url, deadline)).unwrap()
+        self.remote_after(url, deadline, 4)
+    }
+
+    /// One that tries again so many times, within 20 ms each.
+    pub fn remote_after(&self, url: &str, deadline: Duration, retries: usize) -> Remote<'_> {
+        Conversation::open(&self.ends, self.link(url, deadline, retries)).unwrap()
     }
 
     pub fn remote_opened(&self, url: &str, options: Options) -> Remote<'_> {
-        Conversation::open_with(&self.ends, self.link(url, Duration::from_secs(30)), options).unwrap()
+        Conversation::open_with(&self.ends, self.link(url, Duration::from_secs(30), 4), options).unwrap()
     }
 
-    fn link(&self, url: &str, deadline: Duration) -> RemoteLink {
-        let backoff = Backoff { first: Duration::from_millis(5), most: Duration::from_millis(20), retries: 4 };
+    fn link(&self, url: &str, deadline: Duration, retries: usize) -> RemoteLink {
+        let backoff = Backoff { first: Duration::from_millis(5), most: Duration::from_millis(20), retries };
         let config = RemoteConfig { deadline, backoff, ..RemoteConfig::new(url) };
         RemoteLink::new(config, &self.ends, runtime().handle().clone())
     }

@@ -12,6 +12,7 @@ use clap::{Args as ClapArgs, Parser, Subcommand};
 use std::{
     ffi::OsString,
     net::{IpAddr, Ipv4Addr, SocketAddr},
+    ops::Range,
     path::PathBuf,
     time::Duration,
 };
@@ -126,6 +127,11 @@ pub(crate) struct ChatArgs {
 }
 
 #[derive(Debug, ClapArgs)]
+#[command(after_help = "\
+Examples:
+  tricorn cloud --model demo
+  tricorn cloud --model demo --layers 7..12 --listen 127.0.0.1:7071        # a middle in two clouds: the later layers first,
+  tricorn cloud --model demo --layers 2..7 --next http://127.0.0.1:7071    # then those that devices connect to")]
 pub(crate) struct CloudArgs {
     #[command(flatten)]
     pub(crate) model: ModelArgs,
@@ -135,6 +141,15 @@ pub(crate) struct CloudArgs {
     /// Sessions at a time
     #[arg(long, value_name = "N", default_value_t = 64)]
     pub(crate) max_sessions: usize,
+    /// Layers A up to but without B of the whole model: one stage of a middle in several clouds [default: the whole middle]
+    #[arg(long, value_name = "A..B", value_parser = parse_layers)]
+    pub(crate) layers: Option<Range<usize>>,
+    /// The cloud that holds the layers after these, started before this one
+    #[arg(long, value_name = "URL")]
+    pub(crate) next: Option<String>,
+    /// Seconds without an answer after which the next cloud is taken for dead
+    #[arg(long, value_name = "SECONDS", default_value_t = 30.0, value_parser = parse_seconds)]
+    pub(crate) next_deadline: f64,
     /// Memory for all sessions' KV caches, in MiB
     #[arg(long, value_name = "MIB", default_value_t = 4096)]
     pub(crate) kv_memory: usize,
@@ -192,6 +207,11 @@ pub(crate) struct InspectArgs {
 
 fn parse_listen(text: &str) -> Result<SocketAddr, String> {
     text.parse().map_err(|_| "write IP:PORT, for example 127.0.0.1:7070, or 0.0.0.0:7070 for every address of this machine".to_owned())
+}
+
+fn parse_layers(text: &str) -> Result<Range<usize>, String> {
+    let range = text.split_once("..").and_then(|(start, end)| Some(start.parse().ok()?..end.parse().ok()?));
+    range.ok_or_else(|| "write A..B, for example 4..8 for the layers 4, 5, 6 and 7".to_owned())
 }
 
 fn parse_rows(text: &str) -> Result<usize, String> {

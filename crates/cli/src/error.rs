@@ -65,7 +65,8 @@ impl CliError {
         match self {
             Self::Device(DeviceError::Link(
                 LinkError::Unreachable { .. } | LinkError::Refused(_) | LinkError::KeepsFailing { .. } | LinkError::Shrunk { .. },
-            )) => ExitCode::from(3),
+            ))
+            | Self::Cloud(CloudError::NextUnreachable { .. } | CloudError::NextRefused { .. }) => ExitCode::from(3),
             Self::Split(_)
             | Self::Sampling(_)
             | Self::NoModel(_)
@@ -74,7 +75,13 @@ impl CliError {
             | Self::Emulation(link::LinkError::Config(_))
             | Self::NotEmpty(_)
             | Self::BundleWithoutMiddle
-            | Self::Cloud(CloudError::Config { .. })
+            | Self::Cloud(
+                CloudError::Config { .. }
+                | CloudError::Split(_)
+                | CloudError::NoNext { .. }
+                | CloudError::NothingLeft { .. }
+                | CloudError::Address(_),
+            )
             | Self::Model(ModelError::Split(_) | ModelError::WrongBundle { .. })
             | Self::Device(
                 DeviceError::EmptyPrompt

@@ -1,6 +1,6 @@
 //! What an operator decides.
 
-use std::{net::SocketAddr, time::Duration};
+use std::{net::SocketAddr, ops::Range, time::Duration};
 
 use tricorn_core::{Schedule, SessionLimits};
 
@@ -35,6 +35,12 @@ pub struct CloudConfig {
     pub open_timeout: Duration,
     /// How long [`Cloud::serve`](crate::Cloud::serve) waits for answers and devices once it is told to stop.
     pub drain_timeout: Duration,
+    /// The layers that run here, counted in the whole model; `None` for the whole middle.
+    pub held: Option<Range<usize>>,
+    /// The cloud that holds the layers after these, `http://HOST:PORT`; `None` when these are the middle's last.
+    pub next: Option<String>,
+    /// A next stage that leaves a batch unanswered for this long is taken for dead.
+    pub next_deadline: Duration,
 }
 
 impl CloudConfig {
@@ -54,7 +60,16 @@ impl CloudConfig {
             idle_timeout: Duration::from_secs(300),
             open_timeout: Duration::from_secs(10),
             drain_timeout: Duration::from_secs(10),
+            held: None,
+            next: None,
+            next_deadline: Duration::from_secs(30),
         }
+    }
+
+    /// Rows in the largest batch there can be: over `batch_rows`, the oldest verification and the oldest prompt run all the same, and what
+    /// a session runs at once was queued.
+    pub(crate) fn max_batch_rows(&self) -> usize {
+        self.batch_rows.saturating_add(self.limits.max_queued_rows.saturating_mul(2))
     }
 
     pub(crate) fn check(&self) -> Result<(), CloudError> {

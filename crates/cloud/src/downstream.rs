@@ -1,10 +1,14 @@
 //! The stage behind this one, when the middle runs in several.
 //!
-//! A [`Downstream`] is one connection to it. Whoever keeps the connection sends [`Command::Next`](crate::scheduler::Command::Next) with a new
-//! one when it stands and with the reason when it is lost, and [`Command::Returned`](crate::scheduler::Command::Returned) for every batch.
-//! All go through the scheduler's one queue, so a batch never meets another connection than the one that holds its sessions' rows.
+//! A [`Downstream`] is one connection to it. Whoever keeps the connection tells in [`NextEvent`]s of every batch that comes back, of the
+//! connection's loss and of the new one. All go through the one queue of the model's owner, so a batch never meets another connection than
+//! the one that holds its sessions' rows.
 
 use std::{fmt::Debug, time::Duration};
+
+use tricorn_wire::Failure;
+/// Its `session` names the session on this connection, and is never used again for another.
+pub(crate) use tricorn_wire::StageEntry;
 
 /// A connection to the next stage. Dropped when it is lost.
 pub(crate) trait Downstream: Send + Debug {
@@ -34,19 +38,6 @@ pub(crate) struct StageBatch {
     pub(crate) closed: Vec<u64>,
 }
 
-/// One session's share of a batch.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) struct StageEntry {
-    /// Names the session on this connection; never used again for another.
-    pub(crate) session: u64,
-    /// Position of the first row. Truncates the session there.
-    pub(crate) pos: usize,
-    /// Number of rows.
-    pub(crate) rows: usize,
-    /// How many of its last rows must come back, 0 to `rows`.
-    pub(crate) answer_rows: usize,
-}
-
 /// A batch through all later stages.
 #[derive(Debug, PartialEq)]
 pub(crate) struct StageAnswer {
@@ -54,10 +45,21 @@ pub(crate) struct StageAnswer {
     pub(crate) id: u64,
     /// The answer rows of every entry that did not fail, in order.
     pub(crate) rows: Vec<f32>,
-    /// Sessions that could not be computed, with a line for the device that says why; the others never notice.
-    pub(crate) failed: Vec<(u64, String)>,
+    /// Sessions that could not be computed, and why; the others never notice.
+    pub(crate) failed: Vec<(u64, Failure)>,
     /// The sum of what the later stages computed.
     pub(crate) compute: Duration,
+    /// The sum of what the batch waited for them.
+    pub(crate) queue: Duration,
+}
+
+/// What the keeper of the connection says; every owner of a model has a command for it.
+#[derive(Debug)]
+pub(crate) enum NextEvent {
+    /// The connection stands anew, or is lost.
+    Connection(Result<Box<dyn Downstream>, StageLost>),
+    /// A batch has come back.
+    Answer(StageAnswer),
 }
 
 /// The next stage cannot be reached.

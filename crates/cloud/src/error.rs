@@ -2,6 +2,9 @@
 
 use std::{io, net::SocketAddr};
 
+use tricorn_core::SplitError;
+use tricorn_wire::WireError;
+
 /// What ends a cloud. A device's mistakes never do.
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
@@ -30,6 +33,44 @@ pub enum CloudError {
     /// The operating system refused a thread or a socket.
     #[error("cannot start the cloud: {0}")]
     Start(#[source] io::Error),
+    /// The layers given to this cloud are not a part of the middle.
+    #[error(transparent)]
+    Split(#[from] SplitError),
+    /// Layers of the middle are left to nobody.
+    #[error("layers {end}..{last} of the middle are left to nobody; name the cloud that holds them with --next URL")]
+    NoNext {
+        /// Where this cloud's layers end.
+        end: usize,
+        /// Where the middle ends.
+        last: usize,
+    },
+    /// A next stage is named, and nothing is left for it to do.
+    #[error("the layers given end at {end}, where the middle ends; leave out --next, or give fewer --layers")]
+    NothingLeft {
+        /// Where both end.
+        end: usize,
+    },
+    /// The next stage's address cannot be used.
+    #[error(transparent)]
+    Address(WireError),
+    /// The next stage does not answer.
+    #[error("the next stage at {url} cannot be reached ({reason}); start it first, with `tricorn cloud --layers {end}..B`")]
+    NextUnreachable {
+        /// Its address.
+        url: String,
+        /// What happened.
+        reason: String,
+        /// The layer it must begin with.
+        end: usize,
+    },
+    /// The next stage does not fit this one.
+    #[error("the next stage at {url} does not fit: {reason}")]
+    NextRefused {
+        /// Its address.
+        url: String,
+        /// Why not, with the mend.
+        reason: String,
+    },
     /// The server failed.
     #[error("the gRPC server failed: {0}")]
     Transport(#[from] tonic::transport::Error),

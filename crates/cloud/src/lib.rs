@@ -19,6 +19,7 @@ mod scheduler;
 mod server;
 mod service;
 mod session;
+mod stage;
 
 pub use compute::Pace;
 pub use config::CloudConfig;

@@ -29,6 +29,15 @@ pub struct Figures {
     pub overruns: u64,
 }
 
+impl Figures {
+    /// One more batch.
+    pub(crate) fn count(&mut self, rows: usize, overran: bool) {
+        self.batches += 1;
+        self.rows += u64::try_from(rows).unwrap_or(u64::MAX);
+        self.overruns += u64::from(overran);
+    }
+}
+
 impl Default for Monitor {
     fn default() -> Self {
         Self {
@@ -48,9 +57,7 @@ impl Monitor {
     /// A batch of `rows` rows took `delay` in this stage.
     pub(crate) fn batch(&mut self, rows: usize, delay: Duration, overran: bool) {
         self.delay.observe(rows, delay);
-        self.figures.batches += 1;
-        self.figures.rows += u64::try_from(rows).unwrap_or(u64::MAX);
-        self.figures.overruns += u64::from(overran);
+        self.figures.count(rows, overran);
     }
 
     /// A batch took so long before any device came.

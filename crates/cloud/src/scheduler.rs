@@ -20,7 +20,7 @@ use tricorn_wire::{Downlink, ErrorCode, Failure};
 use crate::{
     CloudConfig,
     compute::{QUICK, compute},
-    downstream::{Downstream, StageAnswer, StageLost},
+    downstream::{Downstream, NextEvent, StageAnswer, StageLost},
     load::LoadGauge,
     middle::MiddleModel,
     outbox::PushError,
@@ -29,7 +29,7 @@ use form::{Formed, form};
 use seat::{Seat, Waiting};
 use stages::{Flight, Next};
 
-pub(crate) use failures::{append_failure, shutting_down, stage_failure};
+pub(crate) use failures::{append_failure, panic_message, shutting_down, stage_failure};
 pub(crate) use seat::{Arrival, NewSession, Rows};
 
 /// Rows that prompts get in a batch where they wait at all, so that verifications cannot keep them out.
@@ -56,6 +56,15 @@ pub(crate) enum Command {
     Returned(StageAnswer),
 }
 
+impl From<NextEvent> for Command {
+    fn from(event: NextEvent) -> Self {
+        match event {
+            NextEvent::Connection(connection) => Self::Next(connection),
+            NextEvent::Answer(answer) => Self::Returned(answer),
+        }
+    }
+}
+
 pub(crate) struct Scheduler<M: MiddleModel> {
     model: M,
     commands: mpsc::Receiver<Command>,
@@ -74,16 +83,22 @@ pub(crate) struct Scheduler<M: MiddleModel> {
 }
 
 impl<M: MiddleModel> Scheduler<M> {
-    /// With `later_stages` it serves nobody until [`Command::Next`] tells it of the next one.
-    pub(crate) fn new(model: M, commands: mpsc::Receiver<Command>, config: CloudConfig, load: Arc<LoadGauge>, later_stages: bool) -> Self {
-        let lost = later_stages.then(|| StageLost("it has not been reached yet".to_owned()));
-        load.set_stage_lost(lost.clone());
+    /// With `next` when this is not the only stage; [`Command::Next`] tells it of another.
+    pub(crate) fn new(
+        model: M,
+        commands: mpsc::Receiver<Command>,
+        config: CloudConfig,
+        load: Arc<LoadGauge>,
+        next: Option<Box<dyn Downstream>>,
+    ) -> Self {
+        let next = next.map_or(Next::None, Next::up);
+        load.monitor().set_stages(next.stages());
         Self {
             model,
             commands,
             config,
             load,
-            next: lost.map_or(Next::None, Next::Lost),
+            next,
             seats: BTreeMap::new(),
             flights: BTreeMap::new(),
             batches: 0,
@@ -127,7 +142,7 @@ impl<M: MiddleModel> Scheduler<M> {
                     self.step();
                 }
             });
-            catch_unwind(round).map_err(failures::panic_message)?;
+            catch_unwind(round).map_err(panic_message)?;
             if self.draining {
                 self.end_the_answered();
                 if self.seats.is_empty() {

@@ -3,6 +3,7 @@
 use std::{
     io,
     net::{SocketAddr, TcpListener},
+    ops::Range,
     sync::{
         Arc,
         atomic::{AtomicBool, AtomicU64, Ordering},
@@ -16,7 +17,7 @@ use tokio::{
     time::timeout,
 };
 use tricorn_core::{Fingerprint, HiddenCodec, Split};
-use tricorn_wire::{limits::max_message_bytes, transport};
+use tricorn_wire::{StageOpen, limits::max_message_bytes, transport};
 
 use crate::{
     CloudConfig, CloudError, Figures, MiddleModel,
@@ -25,12 +26,13 @@ use crate::{
     meter,
     scheduler::{Command, Scheduler},
     service::{Service, Shared},
+    stage::{self, DialError, Joined, NextConfig, Place},
 };
 
 /// Commands on their way to the scheduler. Each session's rows are bounded on their own; this bounds the rest.
-const COMMANDS: usize = 1024;
+pub(crate) const COMMANDS: usize = 1024;
 /// How long devices get to read why the scheduler failed.
-const FAREWELL: Duration = Duration::from_secs(1);
+pub(crate) const FAREWELL: Duration = Duration::from_secs(1);
 
 /// What a device must hold as well.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -48,6 +50,8 @@ pub struct Served {
 pub struct Cloud {
     config: CloudConfig,
     served: Served,
+    place: Place,
+    next: Option<Joined>,
     listener: TcpListener,
     local_addr: SocketAddr,
 }
@@ -56,9 +60,10 @@ impl Cloud {
     /// Listens on `config.listen`. Devices that connect from now on wait until [`serve`](Self::serve) runs.
     ///
     /// # Errors
-    /// When a setting makes no sense or the address cannot be listened on.
+    /// When a setting makes no sense, layers of the middle are left to nobody, or the address cannot be listened on.
     pub fn bind(config: CloudConfig, served: Served) -> Result<Self, CloudError> {
         config.check()?;
+        let place = Place::new(&config, served)?;
         let listen = config.listen;
         let refused = |source: io::Error| match source.kind() {
             io::ErrorKind::AddrInUse => CloudError::InUse(listen),
@@ -67,7 +72,7 @@ impl Cloud {
         let listener = TcpListener::bind(listen).map_err(refused)?;
         listener.set_nonblocking(true).map_err(CloudError::Start)?;
         let local_addr = listener.local_addr().map_err(CloudError::Start)?;
-        Ok(Self { config, served, listener, local_addr })
+        Ok(Self { config, served, place, next: None, listener, local_addr })
     }
 
     /// Where it listens: `config.listen` with the port that was taken.
@@ -76,22 +81,63 @@ impl Cloud {
         self.local_addr
     }
 
-    /// Serves `model` until `shutdown` completes, then tells every device, answers what was accepted and returns what was computed.
-    ///
-    /// Before that it measures what batches take, for at most [`CloudConfig::calibration`].
+    /// The layers that run here, counted in the whole model.
+    #[must_use]
+    pub fn held(&self) -> Range<usize> {
+        self.place.held.clone()
+    }
+
+    /// Connects to the next stage, if there is one, and agrees with it on hidden rows of `hidden` values. Gives the number of stages from
+    /// this one to the last.
     ///
     /// # Errors
-    /// When the scheduler fails; every session is told first.
-    pub async fn serve<M: MiddleModel>(self, model: M, shutdown: impl Future<Output = ()>) -> Result<Figures, CloudError> {
-        let Self { config, served, listener, .. } = self;
+    /// When the next stage cannot be reached for some seconds, or does not fit: another model, split, or layers that do not follow.
+    pub async fn connect_next(&mut self, hidden: usize) -> Result<usize, CloudError> {
+        let Self { config, served, place, .. } = self;
+        let Some(url) = &config.next else { return Ok(1) };
+        let open = StageOpen {
+            fingerprint: served.fingerprint,
+            split: served.split,
+            hidden,
+            first_layer: place.held.end,
+            context: config.limits.context,
+            max_sessions: config.max_sessions,
+            max_batch_rows: config.max_batch_rows(),
+        };
+        let next = NextConfig { url: url.clone(), open, end_layer: place.middle.end, deadline: config.next_deadline };
+        let joined = stage::join(next).await.map_err(|error| match error {
+            DialError::Unreachable(reason) => CloudError::NextUnreachable { url: url.clone(), reason, end: place.held.end },
+            DialError::Refused(reason) => CloudError::NextRefused { url: url.clone(), reason },
+            DialError::Address(error) => CloudError::Address(error),
+        })?;
+        Ok(self.next.insert(joined).stages() + 1)
+    }
+
+    /// Serves `model`, which runs the layers [`held`](Self::held), until `shutdown` completes; then tells every device, answers what was
+    /// accepted and returns what was computed. A stage that is not the first serves the one before instead of devices.
+    ///
+    /// Before that it [connects](Self::connect_next) to the next stage where that has not been done, and measures what batches take, for at
+    /// most [`CloudConfig::calibration`].
+    ///
+    /// # Errors
+    /// When the next stage is not there, or the scheduler fails; every session is told first.
+    pub async fn serve<M: MiddleModel>(mut self, model: M, shutdown: impl Future<Output = ()>) -> Result<Figures, CloudError> {
+        if self.next.is_none() {
+            self.connect_next(model.hidden()).await?;
+        }
+        let Self { config, served, place, next, listener, .. } = self;
         let listener = tokio::net::TcpListener::from_std(listener).map_err(CloudError::Start)?;
+        if !place.is_first() {
+            return stage::serve(config, served, place, listener, next, model, shutdown).await;
+        }
         let (commands, received) = mpsc::channel(COMMANDS);
         let load = LoadGauge::new(config.max_sessions);
         let hidden = model.hidden();
         for (rows, delay) in calibrate(&model, config.limits.context, config.calibration, config.pace) {
             load.monitor().calibrated(rows, delay);
         }
-        let scheduler = Scheduler::new(model, received, config.clone(), Arc::clone(&load), false);
+        let next = next.map(|next| next.keep(commands.clone()));
+        let scheduler = Scheduler::new(model, received, config.clone(), Arc::clone(&load), next);
         let mut scheduler = tokio::spawn(scheduler.run());
 
         let shared = Arc::new(Shared {
@@ -142,9 +188,10 @@ impl Cloud {
     }
 }
 
-fn scheduler_outcome(ended: Result<Result<(), String>, JoinError>) -> Result<(), CloudError> {
+/// What the owner of the model left.
+pub(crate) fn scheduler_outcome<T>(ended: Result<Result<T, String>, JoinError>) -> Result<T, CloudError> {
     match ended {
-        Ok(Ok(())) => Ok(()),
+        Ok(Ok(left)) => Ok(left),
         Ok(Err(message)) => Err(CloudError::Scheduler(message)),
         Err(_) => Err(CloudError::Scheduler("its task is gone".to_owned())),
     }

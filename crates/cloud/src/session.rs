@@ -105,7 +105,7 @@ impl SessionTask {
         match message {
             Ok(Some(message)) => Uplink::try_from(message).map_err(|error| wire_failure(&error)),
             Ok(None) => Err(Ending::Quiet),
-            Err(status) => Err(broken(&status)),
+            Err(status) => Err(transport_failure(&status).map_or(Ending::Quiet, Ending::Failed)),
         }
     }
 
@@ -196,11 +196,11 @@ fn wire_failure(error: &WireError) -> Ending {
 }
 
 /// tonic's own refusals become the contract's errors; anything else is a connection that is gone.
-fn broken(status: &Status) -> Ending {
-    let one_line = || status.message().lines().next().unwrap_or_default().to_owned();
-    match status.code() {
-        Code::OutOfRange | Code::ResourceExhausted => fail(ErrorCode::TooLarge, one_line()),
-        Code::Internal => fail(ErrorCode::BadMessage, one_line()),
-        _ => Ending::Quiet,
-    }
+pub(crate) fn transport_failure(status: &Status) -> Option<Failure> {
+    let code = match status.code() {
+        Code::OutOfRange | Code::ResourceExhausted => ErrorCode::TooLarge,
+        Code::Internal => ErrorCode::BadMessage,
+        _ => return None,
+    };
+    Some(Failure { code, message: status.message().lines().next().unwrap_or_default().to_owned() })
 }

@@ -42,6 +42,16 @@ pub enum SplitError {
         /// The model's decoder layers.
         layers: usize,
     },
+    /// A cloud was given layers that are not its to run.
+    #[error("layers {}..{} are not a part of the middle, which split {split} leaves at {}..{}; give layers A..B within it", held.start, held.end, middle.start, middle.end)]
+    OutsideMiddle {
+        /// The split.
+        split: Split,
+        /// The refused layers.
+        held: Range<usize>,
+        /// The middle's layers.
+        middle: Range<usize>,
+    },
 }
 
 impl Split {
@@ -60,6 +70,18 @@ impl Split {
             }
             _ => Err(SplitError::NoMiddleLayer { split: self, layers }),
         }
+    }
+
+    /// The layers of the middle of a model of `layers` decoder layers, once it is sure that `held` is a part of them.
+    ///
+    /// # Errors
+    /// As [`ranges`](Self::ranges), and when `held` is empty or reaches beyond the middle.
+    pub fn middle_around(self, layers: usize, held: &Range<usize>) -> Result<Range<usize>, SplitError> {
+        let middle = self.ranges(layers)?.middle;
+        if held.is_empty() || held.start < middle.start || held.end > middle.end {
+            return Err(SplitError::OutsideMiddle { split: self, held: held.clone(), middle });
+        }
+        Ok(middle)
     }
 }
 
@@ -88,6 +110,17 @@ mod tests {
     fn parts_cover_the_model_once() {
         let parts = "3:2".parse::<Split>().unwrap().ranges(12).unwrap();
         assert_eq!((parts.input, parts.middle, parts.output), (0..3, 3..10, 10..12));
+    }
+
+    #[test]
+    fn a_part_of_the_middle_is_not_empty_and_within_it() {
+        let split = "3:2".parse::<Split>().unwrap();
+        for held in [3..10, 3..4, 9..10] {
+            assert_eq!(split.middle_around(12, &held), Ok(3..10));
+        }
+        for held in [2..5, 9..11, 5..5, 12..14] {
+            assert_eq!(split.middle_around(12, &held), Err(SplitError::OutsideMiddle { split, held, middle: 3..10 }));
+        }
     }
 
     #[test]

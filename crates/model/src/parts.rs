@@ -9,7 +9,7 @@ use crate::{
     source::ModelSource,
     weights::RawTensor,
 };
-use std::sync::Arc;
+use std::{ops::Range, sync::Arc};
 use tricorn_core::Split;
 
 /// The device's first part: embedding and the first layers.
@@ -99,9 +99,18 @@ impl MiddlePart {
     /// # Errors
     /// When the split does not fit the model, or a tensor is missing or has the wrong shape.
     pub fn load(source: &ModelSource, split: Split) -> Result<Self, ModelError> {
+        let middle = split.ranges(source.config().layers)?.middle;
+        Self::load_layers(source, split, middle)
+    }
+
+    /// Reads some of the middle layers, numbered as in the whole model: one stage of a middle that runs in several places.
+    ///
+    /// # Errors
+    /// As [`load`](Self::load), and when `held` is not a part of the middle.
+    pub fn load_layers(source: &ModelSource, split: Split, held: Range<usize>) -> Result<Self, ModelError> {
         let config = source.config();
-        let range = split.ranges(config.layers)?.middle;
-        Ok(Self { layers: Layers::load(source.weights(), config, range)?, hidden: config.hidden })
+        split.middle_around(config.layers, &held)?;
+        Ok(Self { layers: Layers::load(source.weights(), config, held)?, hidden: config.hidden })
     }
 
     /// Width of a hidden row.

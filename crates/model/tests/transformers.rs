@@ -5,7 +5,7 @@ use std::{path::PathBuf, sync::Arc};
 
 use serde::Deserialize;
 use tricorn_core::Split;
-use tricorn_model::{InputPart, KvCache, KvPool, MiddlePart, ModelSource, OutputPart, SeqRows};
+use tricorn_model::{InputPart, KvCache, KvPool, MiddlePart, ModelError, ModelSource, OutputPart, SeqRows};
 
 /// Of the row's largest absolute value.
 const TOLERANCE: f32 = 1e-4;
@@ -143,6 +143,33 @@ fn check_ragged_batch(fixture: &Fixture) {
     }
 }
 
+/// The middle cut once more, anywhere: the same bits, in whatever chunks the rows come.
+fn check_stages(fixture: &Fixture) {
+    let layers = fixture.source.config().layers;
+    for parts in fixture.parts() {
+        let middle = parts.split.ranges(layers).unwrap().middle;
+        let tokens = &fixture.expected.sequences[0].ids;
+        let mut caches = parts.caches();
+        let shallow = parts.input.forward_at(&mut caches.input, 0, tokens).unwrap();
+        let mut whole = shallow.clone();
+        parts.middle.forward(&mut [SeqRows { kv: &mut caches.middle, pos: 0, rows: tokens.len() }], &mut whole).unwrap();
+        for cut in middle.start + 1..middle.end {
+            let pool = KvPool::new(1 << 30);
+            let load = |held| MiddlePart::load_layers(&fixture.source, parts.split, held).unwrap();
+            let mut stages = [load(middle.start..cut), load(cut..middle.end)].map(|part| (part.new_kv(&pool, CONTEXT), part));
+            let (mut rows, chunk) = (shallow.clone(), 3);
+            for (index, rows) in rows.chunks_mut(chunk * fixture.source.config().hidden).enumerate() {
+                for (kv, part) in &mut stages {
+                    part.forward(&mut [SeqRows { kv, pos: index * chunk, rows: rows.len() / part.hidden() }], rows).unwrap();
+                }
+            }
+            assert!(rows.iter().zip(&whole).all(|(a, b)| a.to_bits() == b.to_bits()), "split {} cut at {cut}", parts.split);
+        }
+        let beyond = MiddlePart::load_layers(&fixture.source, parts.split, middle.start - 1..middle.end);
+        assert!(matches!(beyond, Err(ModelError::Split(_))));
+    }
+}
+
 fn check_greedy_text(fixture: &Fixture) {
     let vocab = fixture.source.config().vocab;
     let tokenizer = fixture.source.tokenizer().unwrap();
@@ -187,6 +214,11 @@ macro_rules! families {
             #[test]
             fn ragged_batch() {
                 check_ragged_batch(&Fixture::open($directory));
+            }
+
+            #[test]
+            fn stages() {
+                check_stages(&Fixture::open($directory));
             }
 
             #[test]

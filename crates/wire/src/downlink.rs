@@ -112,7 +112,7 @@ impl From<Downlink> for proto::Downlink {
                 load: Some(load.into()),
             }),
             Downlink::Drain => Message::Drain(proto::Drain {}),
-            Downlink::Failed(Failure { code, message }) => Message::Error(proto::Error { code: code.into(), message }),
+            Downlink::Failed(failure) => Message::Error(failure.into()),
         };
         Self { message: Some(message) }
     }
@@ -141,8 +141,20 @@ impl TryFrom<proto::Downlink> for Downlink {
                 Self::Deep(Deep { header, rows: deep.rows, timing, load })
             }
             Message::Drain(proto::Drain {}) => Self::Drain,
-            // A code from a newer cloud is still an error: it stays, unspecified, with its message.
-            Message::Error(error) => Self::Failed(Failure { code: error.code(), message: error.message }),
+            Message::Error(error) => Self::Failed(error.into()),
         })
+    }
+}
+
+impl From<Failure> for proto::Error {
+    fn from(Failure { code, message }: Failure) -> Self {
+        Self { code: code.into(), message }
+    }
+}
+
+impl From<proto::Error> for Failure {
+    /// A code from a newer cloud is still an error: it stays, unspecified, with its message.
+    fn from(error: proto::Error) -> Self {
+        Self { code: error.code(), message: error.message }
     }
 }

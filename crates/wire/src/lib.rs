@@ -2,6 +2,7 @@
 //!
 //! [`Uplink`] and [`Downlink`] are the messages as either end uses them: every number, length and enumeration checked. They convert to and
 //! from the generated types in [`proto`], which go over the wire. Hidden rows stay encoded until [`Append::decode`] or [`Deep::decode`].
+//! [`StageUp`] and [`StageDown`] are the same between clouds that share a middle.
 
 pub mod codec;
 mod convert;
@@ -13,6 +14,7 @@ mod error;
 mod generated;
 pub mod limits;
 mod load;
+mod stage;
 mod timing;
 pub mod transport;
 mod uplink;
@@ -27,6 +29,7 @@ pub use downlink::{Deep, Downlink, Failure, Opened};
 pub use error::WireError;
 pub use load::Load;
 pub use proto::ErrorCode;
+pub use stage::{StageBatch, StageDone, StageDown, StageEntry, StageOpen, StageOpened, StageUp};
 pub use uplink::{Append, Open, Uplink};
 
 #[cfg(test)]

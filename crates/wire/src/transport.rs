@@ -9,6 +9,8 @@ use crate::{
     proto::{
         middle_client::MiddleClient,
         middle_server::{Middle, MiddleServer},
+        stage_client::StageClient,
+        stage_server::{Stage, StageServer},
     },
 };
 
@@ -78,6 +80,18 @@ pub fn incoming(incoming: TcpIncoming) -> TcpIncoming {
 #[must_use]
 pub fn service<T: Middle>(middle: T, max_message_bytes: usize) -> MiddleServer<T> {
     MiddleServer::new(middle).max_decoding_message_size(max_message_bytes).max_encoding_message_size(max_message_bytes)
+}
+
+/// A client of a later stage, with the same limit.
+#[must_use]
+pub fn stage_client(channel: Channel, max_message_bytes: usize) -> StageClient<Channel> {
+    StageClient::new(channel).max_decoding_message_size(max_message_bytes).max_encoding_message_size(max_message_bytes)
+}
+
+/// `stage` as a gRPC service, with the same limit.
+#[must_use]
+pub fn stage_service<T: Stage>(stage: T, max_message_bytes: usize) -> StageServer<T> {
+    StageServer::new(stage).max_decoding_message_size(max_message_bytes).max_encoding_message_size(max_message_bytes)
 }
 
 #[cfg(test)]

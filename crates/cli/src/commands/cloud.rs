@@ -35,22 +35,34 @@ pub(crate) fn run(args: &CloudArgs) -> Result<(), CliError> {
         drop(stop);
     }
     // The port first: that it is taken should not be learnt after gigabytes of weights.
-    let cloud = Cloud::bind(config, served)?;
-    let address = cloud.local_addr();
-    let middle = MiddlePart::load(&source, split)?;
+    let mut cloud = Cloud::bind(config, served)?;
+    let (address, held) = (cloud.local_addr(), cloud.held());
+    let middle = MiddlePart::load_layers(&source, split, held.clone())?;
     let weights = middle.bytes();
+    let stages = runtime.block_on(async {
+        tokio::select! {
+            stages = cloud.connect_next(middle.hidden()) => stages.map(Some),
+            _ = stopped.recv() => Ok(None),
+        }
+    })?;
+    let Some(stages) = stages else { return Ok(()) };
     if args.json {
         print_json(&serde_json::json!({
             "event": "ready", "address": address.to_string(), "fingerprint": source.fingerprint().to_hex(), "split": split.to_string(),
+            "layers": [held.start, held.end], "stages": stages,
         }))?;
     } else {
         let place =
             if address.ip().is_unspecified() { format!("port {} of every address", address.port()) } else { format!("http://{address}") };
-        let ranges = split.ranges(source.config().layers)?;
+        let chain = match stages {
+            1 => String::new(),
+            2 => ", one stage behind".to_owned(),
+            _ => format!(", {} stages behind", stages - 1),
+        };
         ui::print(format!(
-            "ready on {place}: layers {}..{} of {}, model {}, {} of weights\n",
-            ranges.middle.start,
-            ranges.middle.end,
+            "ready on {place}: layers {}..{} of {}{chain}, model {}, {} of weights\n",
+            held.start,
+            held.end,
             source.config().layers,
             source.fingerprint(),
             ui::bytes(weights)
@@ -77,6 +89,9 @@ fn config(args: &CloudArgs, context: usize) -> CloudConfig {
         schedule: args.schedule,
         tbt_target: Duration::from_secs_f64(args.tbt_target / 1000.0),
         pace: args.emulate_pace,
+        held: args.layers.clone(),
+        next: args.next.clone(),
+        next_deadline: Duration::from_secs_f64(args.next_deadline),
         ..defaults
     }
 }

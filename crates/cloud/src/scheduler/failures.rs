@@ -25,7 +25,7 @@ pub(crate) fn append_failure(error: &AppendError) -> Failure {
     Failure { code, message: error.to_string() }
 }
 
-pub(super) fn panic_message(panic: Box<dyn Any + Send>) -> String {
+pub(crate) fn panic_message(panic: Box<dyn Any + Send>) -> String {
     let text = panic.downcast_ref::<String>().map(String::as_str).or_else(|| panic.downcast_ref::<&str>().copied());
     text.unwrap_or("a panic without a message").lines().next().unwrap_or_default().to_owned()
 }

@@ -23,6 +23,10 @@ pub(super) enum Next {
 }
 
 impl Next {
+    pub(super) fn up(stage: Box<dyn Downstream>) -> Self {
+        Self::Up { stage, closed: Vec::new() }
+    }
+
     pub(super) fn is_some(&self) -> bool {
         !matches!(self, Self::None)
     }
@@ -100,14 +104,14 @@ impl<M: MiddleModel> Scheduler<M> {
     }
 
     /// A batch is through all stages.
-    pub(super) fn returned(&mut self, StageAnswer { id, rows, failed, compute }: StageAnswer) {
+    pub(super) fn returned(&mut self, StageAnswer { id, rows, failed, compute, .. }: StageAnswer) {
         // Absent: the connection that it went over was lost.
         let Some(flight) = self.flights.remove(&id) else { return };
         if !flight.members.is_empty() {
             self.load.monitor().returned(flight.own, compute);
         }
-        for (session, message) in &failed {
-            self.fail(*session, tricorn_wire::Failure { code: tricorn_wire::ErrorCode::Busy, message: message.clone() });
+        for (session, failure) in &failed {
+            self.fail(*session, failure.clone());
         }
         let hidden = self.model.hidden();
         let mut rest = rows.as_slice();
@@ -129,7 +133,7 @@ impl<M: MiddleModel> Scheduler<M> {
             seat.outbox.end(Some(stage_failure(&ended)));
         }
         self.next = match next {
-            Ok(stage) => Next::Up { stage, closed: Vec::new() },
+            Ok(stage) => Next::up(stage),
             Err(lost) => Next::Lost(lost),
         };
         self.load.monitor().set_stages(self.next.stages());

@@ -1,17 +1,23 @@
 //! A cloud with a toy middle on a real loopback socket, and a device that says whatever a test wants.
 #![allow(dead_code, unused_imports, unreachable_pub, clippy::unwrap_used, clippy::expect_used)]
 
+mod counted;
 mod device;
+mod stack;
 mod toy;
+mod upstream;
 
 use std::{net::SocketAddr, time::Duration};
 
 use tokio::{sync::oneshot, task::JoinHandle};
-use tricorn_cloud::{Cloud, CloudConfig, CloudError, Figures, Served};
+use tricorn_cloud::{Cloud, CloudConfig, CloudError, Figures, MiddleModel, Served};
 use tricorn_core::{AppendHeader, AppendKind, Fingerprint, SessionLimits, Split, Want};
 
+pub use counted::Counted;
 pub use device::{Device, connect, dial, good_open};
+pub use stack::Stack;
 pub use toy::{Gate, POISON, POISON_CONTEXT, Toy};
+pub use upstream::{Upstream, entry, stage, stage_open, through};
 
 pub const HIDDEN: usize = 8;
 pub const SERVED: Served = Served { fingerprint: Fingerprint([7; 32]), split: Split { input_layers: 2, output_layers: 1 }, layers: 6 };
@@ -32,7 +38,7 @@ pub struct Running {
     served: JoinHandle<Result<Figures, CloudError>>,
 }
 
-pub fn start(config: CloudConfig, toy: Toy) -> Running {
+pub fn start(config: CloudConfig, toy: impl MiddleModel) -> Running {
     let cloud = Cloud::bind(config, SERVED).unwrap();
     let addr = cloud.local_addr();
     let (stop, stopped) = oneshot::channel();

@@ -33,6 +33,11 @@ impl Gate {
         drop(self.changed.wait_while(state, |(_, visits)| *visits < n).unwrap());
     }
 
+    /// How often the toy stood there.
+    pub fn visits(&self) -> usize {
+        self.state.lock().unwrap().1
+    }
+
     fn pass(&self) {
         let mut state = self.state.lock().unwrap();
         state.1 += 1;

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use tokio::{sync::mpsc, task::JoinHandle};
 use tokio_stream::StreamExt;
 use tricorn_core::{AppendHeader, AppendKind, HiddenCodec, SessionLimits, Want};
-use tricorn_wire::{Downlink, ErrorCode};
+use tricorn_wire::{Downlink, ErrorCode, Failure};
 
 use super::*;
 use crate::{
@@ -77,11 +77,9 @@ impl Scene {
         let (commands, received) = mpsc::channel(64);
         let load = LoadGauge::new(8);
         let config = CloudConfig { batch_rows: 16, ..CloudConfig::new("127.0.0.1:0".parse().unwrap(), LIMITS.context) };
-        let scheduler = Scheduler::new(AddOne, received, config, Arc::clone(&load), true);
-        let mut scene = Self { commands, load, batches: mpsc::unbounded_channel().1, running: tokio::spawn(scheduler.run()) };
-        assert!(scene.load.stage_lost().is_some());
-        scene.connect().await;
-        scene
+        let (stage, batches) = mpsc::unbounded_channel();
+        let scheduler = Scheduler::new(AddOne, received, config, Arc::clone(&load), Some(Box::new(Passed(stage))));
+        Self { commands, load, batches, running: tokio::spawn(scheduler.run()) }
     }
 
     async fn tell(&self, command: Command) {
@@ -119,8 +117,9 @@ impl Scene {
             }
             at = end;
         }
-        let failed = failed.iter().map(|&session| (session, "no memory".to_owned())).collect();
-        self.tell(Command::Returned(StageAnswer { id: batch.id, rows, failed, compute: Duration::from_millis(1) })).await;
+        let failed = failed.iter().map(|&session| (session, Failure { code: ErrorCode::Busy, message: "no memory".to_owned() })).collect();
+        let answer = StageAnswer { id: batch.id, rows, failed, compute: Duration::from_millis(1), queue: Duration::ZERO };
+        self.tell(Command::Returned(answer)).await;
     }
 
     async fn batch(&mut self) -> StageBatch {
@@ -259,7 +258,8 @@ async fn too_few_rows_are_a_lost_stage() {
     let mut stream = scene.open(1).await;
     scene.append(1, 0, &[1.0; 2], Want::All).await;
     let id = scene.batch().await.id;
-    scene.tell(Command::Returned(StageAnswer { id, rows: vec![1.0], failed: Vec::new(), compute: Duration::ZERO })).await;
+    let short = StageAnswer { id, rows: vec![1.0], failed: Vec::new(), compute: Duration::ZERO, queue: Duration::ZERO };
+    scene.tell(Command::Returned(short)).await;
     assert_eq!(code(heard(&mut stream).await), ErrorCode::StageLost);
 }
 

@@ -1,0 +1,82 @@
+//! A later stage, from its start to its end.
+
+use tokio::{
+    net::TcpListener,
+    sync::{mpsc, oneshot},
+    time::timeout,
+};
+use tricorn_wire::{limits::max_stage_message_bytes, transport};
+
+use super::{
+    Joined, Place,
+    refuse::RefuseDevices,
+    service::{Shared, StageService},
+    worker::{Command, Worker},
+};
+use crate::{
+    CloudConfig, CloudError, Figures, MiddleModel, Served,
+    server::{COMMANDS, FAREWELL, scheduler_outcome},
+};
+
+/// Messages of devices are refused as soon as they are too long to be an `Open`.
+const DEVICE_MESSAGE: usize = 4096;
+
+/// Serves the stage before until `shutdown` completes, then tells it and returns.
+///
+/// # Errors
+/// When the model fails; every upstream is told first.
+pub(crate) async fn serve<M: MiddleModel>(
+    config: CloudConfig,
+    served: Served,
+    place: Place,
+    listener: TcpListener,
+    joined: Option<Joined>,
+    model: M,
+    shutdown: impl Future<Output = ()>,
+) -> Result<Figures, CloudError> {
+    let (commands, received) = mpsc::channel(COMMANDS);
+    let behind = joined.as_ref().map_or(0, Joined::stages);
+    let shared = Shared {
+        served,
+        held: place.held.clone(),
+        hidden: model.hidden(),
+        context: config.limits.context,
+        max_sessions: config.max_sessions,
+        max_batch_rows: config.max_batch_rows(),
+        // As many as the stage before may have out: one for each stage from here on, and one on its way.
+        window: behind + 2,
+        open_timeout: config.open_timeout,
+        commands: commands.clone(),
+    };
+    let next = joined.map(|joined| joined.keep(commands.clone()));
+    let mut worker = tokio::spawn(Worker::new(model, received, place.middle.end, next, config.pace).run());
+    let max_message = max_stage_message_bytes(shared.max_batch_rows, shared.max_sessions, shared.hidden);
+    let refuse = RefuseDevices { held: place.held, first: place.middle.start };
+    let (stop, stopped) = oneshot::channel::<()>();
+    let server = transport::server()
+        .add_service(transport::stage_service(StageService::new(shared), max_message))
+        .add_service(transport::service(refuse, DEVICE_MESSAGE))
+        .serve_with_incoming_shutdown(transport::incoming(listener.into()), async {
+            // Either way it is time to stop.
+            let _ = stopped.await;
+        });
+    tokio::pin!(server);
+
+    let ended = tokio::select! {
+        ended = &mut server => return Ok(ended.map(|()| Figures::default())?),
+        ended = &mut worker => ended,
+        () = shutdown => {
+            // Fails only when the worker has ended, which is what is waited for next.
+            let _ = commands.send(Command::Drain).await;
+            match timeout(config.drain_timeout, &mut worker).await {
+                Ok(ended) => ended,
+                // Whoever is not done by then is cut off.
+                Err(_) => return Ok(Figures::default()),
+            }
+        }
+    };
+    drop(stop);
+    // The reason is known already; an upstream that stays connected must not hold it back.
+    let _ = timeout(FAREWELL, server).await;
+    scheduler_outcome(ended)
+}

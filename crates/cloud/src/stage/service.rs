@@ -1,0 +1,207 @@
+//! A later stage's gRPC service: one task per upstream.
+
+use std::{
+    convert::Infallible,
+    ops::Range,
+    sync::{
+        Arc,
+        atomic::{AtomicU64, Ordering},
+    },
+    time::{Duration, Instant},
+};
+
+use tokio::{
+    sync::{OwnedSemaphorePermit, Semaphore, mpsc},
+    time::timeout,
+};
+use tonic::{Request, Response, Status, Streaming, async_trait};
+use tricorn_wire::{ErrorCode, Failure, StageBatch, StageOpen, StageUp, WireError, proto};
+
+use super::{
+    replies::{Over, Replies, ReplyStream, replies},
+    worker::{Command, Job},
+};
+use crate::{Served, downstream, session::transport_failure};
+
+/// First stages, or stages before this one, that may be connected at a time.
+const UPSTREAMS: usize = 16;
+
+/// What every upstream's task needs to know.
+#[derive(Debug)]
+pub(crate) struct Shared {
+    pub(crate) served: Served,
+    pub(crate) held: Range<usize>,
+    pub(crate) hidden: usize,
+    pub(crate) context: usize,
+    pub(crate) max_sessions: usize,
+    pub(crate) max_batch_rows: usize,
+    /// Batches of one upstream that may wait here.
+    pub(crate) window: usize,
+    pub(crate) open_timeout: Duration,
+    pub(crate) commands: mpsc::Sender<Command>,
+}
+
+pub(crate) struct StageService {
+    shared: Arc<Shared>,
+    upstreams: Arc<Semaphore>,
+    last_line: AtomicU64,
+}
+
+struct UpstreamTask {
+    shared: Arc<Shared>,
+    line: u64,
+    up: Streaming<proto::StageUp>,
+    over: Over,
+    _place: OwnedSemaphorePermit,
+}
+
+/// Why a stream ends on the upstream's side.
+enum Ending {
+    /// It is gone, or the worker has ended the stream.
+    Quiet,
+    Failed(Failure),
+}
+
+impl StageService {
+    pub(crate) fn new(shared: Shared) -> Self {
+        Self { shared: Arc::new(shared), upstreams: Arc::new(Semaphore::new(UPSTREAMS)), last_line: AtomicU64::new(0) }
+    }
+}
+
+#[async_trait]
+impl proto::stage_server::Stage for StageService {
+    type RunStream = ReplyStream;
+
+    async fn run(&self, request: Request<Streaming<proto::StageUp>>) -> Result<Response<ReplyStream>, Status> {
+        let (replies, over, stream) = replies(self.shared.window);
+        match Arc::clone(&self.upstreams).try_acquire_owned() {
+            Ok(place) => {
+                let line = self.last_line.fetch_add(1, Ordering::Relaxed) + 1;
+                let task = UpstreamTask { shared: Arc::clone(&self.shared), line, up: request.into_inner(), over, _place: place };
+                tokio::spawn(task.run(replies));
+            }
+            Err(_) => replies.end(failure(ErrorCode::Busy, format!("all {UPSTREAMS} places for other clouds are taken; try again later"))),
+        }
+        Ok(Response::new(stream))
+    }
+}
+
+impl UpstreamTask {
+    async fn run(mut self, replies: Replies) {
+        let StageOpen { context, max_sessions, max_batch_rows, .. } = match self.open().await {
+            Ok(open) => open,
+            Err(Ending::Failed(failure)) => return replies.end(failure),
+            Err(Ending::Quiet) => return,
+        };
+        let line = self.line;
+        // Telling fails only when there is no worker, which ends the stream as well.
+        let _ = self.shared.commands.send(Command::Open { line, context, max_sessions, replies }).await;
+        let Err(ending) = self.serve(max_batch_rows).await;
+        let failure = match ending {
+            Ending::Quiet => None,
+            Ending::Failed(failure) => Some(failure),
+        };
+        let _ = self.shared.commands.send(Command::Close { line, failure }).await;
+    }
+
+    /// The first message, if it fits what is here.
+    async fn open(&mut self) -> Result<StageOpen, Ending> {
+        match timeout(self.shared.open_timeout, self.next()).await {
+            Ok(message) => match message? {
+                StageUp::Open(open) => self.shared.check(&open).map(|()| open).map_err(Ending::Failed),
+                StageUp::Batch(_) => Err(bad_message("the first message of a stage's stream must be StageOpen")),
+            },
+            Err(_) => Err(Ending::Failed(failure(ErrorCode::Deadline, "no StageOpen arrived in time; send it first".to_owned()))),
+        }
+    }
+
+    async fn serve(&mut self, max_batch_rows: usize) -> Result<Infallible, Ending> {
+        let places = Arc::new(Semaphore::new(self.shared.window));
+        loop {
+            let StageUp::Batch(batch) = self.next().await? else {
+                return Err(bad_message("StageOpen came twice; open another stream"));
+            };
+            let arrived = Instant::now();
+            let batch = self.decode(batch, max_batch_rows)?;
+            // An upstream that sends more than there is room for waits; answers go on all the same.
+            let permit = tokio::select! {
+                _ = &mut self.over => return Err(Ending::Quiet),
+                permit = Arc::clone(&places).acquire_owned() => permit.map_err(|_| Ending::Quiet)?,
+            };
+            let job = Job { line: self.line, batch, arrived, permit };
+            self.shared.commands.send(Command::Batch(job)).await.map_err(|_| Ending::Quiet)?;
+        }
+    }
+
+    async fn next(&mut self) -> Result<StageUp, Ending> {
+        let message = tokio::select! {
+            _ = &mut self.over => return Err(Ending::Quiet),
+            () = self.shared.commands.closed() => return Err(Ending::Quiet),
+            message = self.up.message() => message,
+        };
+        match message {
+            Ok(Some(message)) => StageUp::try_from(message).map_err(|error| wire_failure(&error)),
+            Ok(None) => Err(Ending::Quiet),
+            Err(status) => Err(transport_failure(&status).map_or(Ending::Quiet, Ending::Failed)),
+        }
+    }
+
+    fn decode(&self, batch: StageBatch, most: usize) -> Result<downstream::StageBatch, Ending> {
+        let rows = batch.row_count();
+        if rows > most {
+            let message = format!("a batch of {rows} rows, where at most {most} were announced; send smaller batches");
+            return Err(Ending::Failed(failure(ErrorCode::TooLarge, message)));
+        }
+        let x = batch.decode(self.shared.hidden).map_err(|error| wire_failure(&error))?;
+        Ok(downstream::StageBatch { id: batch.id, entries: batch.entries, x, closed: batch.closed })
+    }
+}
+
+impl Shared {
+    fn check(&self, open: &StageOpen) -> Result<(), Failure> {
+        let (served, held) = (&self.served, &self.held);
+        if open.fingerprint != served.fingerprint {
+            let message =
+                format!("the stage before holds model {}, this one {}; give both the same model", open.fingerprint, served.fingerprint);
+            return Err(failure(ErrorCode::WrongModel, message));
+        }
+        if open.split != served.split {
+            let message =
+                format!("the stage before splits the model at {}, this one at {}; use the same --split", open.split, served.split);
+            return Err(failure(ErrorCode::WrongSplit, message));
+        }
+        if open.hidden != self.hidden {
+            let message = format!("the stage before has hidden rows of {} values, this one of {}", open.hidden, self.hidden);
+            return Err(failure(ErrorCode::WrongHidden, message));
+        }
+        if open.first_layer != held.start {
+            let message = format!(
+                "the stage before ends before layer {}, this one has layers {}..{}; give it --layers {}..B",
+                open.first_layer, held.start, held.end, open.first_layer
+            );
+            return Err(failure(ErrorCode::WrongStage, message));
+        }
+        let at_most = |what, flag, wanted, granted| {
+            if wanted <= granted {
+                return Ok(());
+            }
+            let message = format!("the stage before may send {wanted} {what}, this one takes {granted}; give both the same {flag}");
+            Err(failure(ErrorCode::WrongStage, message))
+        };
+        at_most("tokens a session", "model", open.context, self.context)?;
+        at_most("sessions", "--max-sessions", open.max_sessions, self.max_sessions)?;
+        at_most("rows a batch", "--batch-rows and --max-append-rows", open.max_batch_rows, self.max_batch_rows)
+    }
+}
+
+fn failure(code: ErrorCode, message: String) -> Failure {
+    Failure { code, message }
+}
+
+fn bad_message(text: &str) -> Ending {
+    Ending::Failed(failure(ErrorCode::BadMessage, text.to_owned()))
+}
+
+fn wire_failure(error: &WireError) -> Ending {
+    Ending::Failed(failure(error.code(), error.to_string()))
+}
