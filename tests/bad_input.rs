@@ -358,5 +358,15 @@ fn mistakes_on_the_command_line_are_one_line() {
     refused(local(demo(), &["--chunk", "0", "hello"]), 2, &["--chunk", "whole"]);
     refused(["cloud", "--model", "demo", "--listen", "localhost:7070"], 2, &["write IP:PORT"]);
     refused(["cloud", "--model", "demo", "--max-sessions", "0"], 2, &["max_sessions", "at least 1"]);
+    for (flag, value, hint) in [
+        ("--schedule", "fair", "`whole` or `chunked`"),
+        ("--emulate-pace", "20ms", "BASE:ROW"),
+        ("--emulate-pace", "20000:", "BASE:ROW"),
+        ("--tbt-target", "-1", "milliseconds"),
+        ("--batch-rows", "0", "at least 1"),
+        ("--max-append-rows", "many", "at least 1"),
+    ] {
+        refused(["cloud", "--model", "demo", &format!("{flag}={value}")], 2, &[flag, hint]);
+    }
     refused(["run", "--model", "demo", "hello"], 2, &["--cloud", "--help"]);
 }

@@ -134,7 +134,30 @@ fn a_cloud_is_ready_once_and_stops_in_good_order() {
     ask(&mut conversation, greedy(device.prompt("A hat."), 4));
     cloud.close_stdin();
     let finished = cloud.finish();
-    assert_eq!((finished.code, finished.stdout.as_str(), finished.stderr.as_str()), (Some(0), "", ""));
+    assert_eq!(finished.stderr, "");
+    let end = finished.json();
+    assert_eq!((end["event"].as_str(), end["overruns"].as_u64()), (Some("end"), Some(0)));
+    assert!(end["batches"].as_u64() > Some(0) && end["rows"].as_u64() >= end["batches"].as_u64(), "{end}");
+}
+
+#[test]
+fn however_a_cloud_schedules_the_text_is_the_same() {
+    let model = fair_drafter(&fixture("llama"), "1:0");
+    let common = ["run", "--json", "--max-tokens", "12", "--model", text(model.path()), "The hat told the cloud a story of many words."];
+    let local = run([&common[..], &["--local"]].concat()).json();
+    for (flags, most_rows) in [
+        (&["--batch-rows", "3", "--tbt-target", "0"][..], 3),
+        (&["--schedule", "whole", "--max-append-rows", "256", "--emulate-pace", "500:20"], 256),
+    ] {
+        let mut cloud = Cloud::start_with(model.path(), "1:0", 0, &[flags, &["--until-stdin-ends"]].concat());
+        let remote = run([&common[..], &["--cloud", &cloud.url()]].concat()).json();
+        assert_eq!(remote["token_ids"], local["token_ids"], "{flags:?}");
+        cloud.close_stdin();
+        let end = cloud.finish().json();
+        // The prompt's pieces, and one a round.
+        let least = remote["prompt_tokens"].as_u64().unwrap().div_ceil(most_rows) + remote["rounds"].as_u64().unwrap();
+        assert!(end["batches"].as_u64() >= Some(least), "{flags:?}: {end}, at least {least}");
+    }
 }
 
 #[test]

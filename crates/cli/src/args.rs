@@ -148,7 +148,7 @@ pub(crate) struct CloudArgs {
     #[arg(long, value_name = "URL")]
     pub(crate) next: Option<String>,
     /// Seconds without an answer after which the next cloud is taken for dead
-    #[arg(long, value_name = "SECONDS", default_value_t = 30.0, value_parser = parse_seconds)]
+    #[arg(long, value_name = "SECONDS", default_value_t = 30.0, value_parser = generate::parse_seconds)]
     pub(crate) next_deadline: f64,
     /// Memory for all sessions' KV caches, in MiB
     #[arg(long, value_name = "MIB", default_value_t = 4096)]

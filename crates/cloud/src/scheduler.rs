@@ -271,7 +271,7 @@ impl<M: MiddleModel> Scheduler<M> {
     fn limits(&self) -> BatchLimits {
         let CloudConfig { schedule, batch_rows, tbt_target, .. } = self.config;
         let budget = self.load.monitor().budget(tbt_target).unwrap_or(batch_rows);
-        BatchLimits { schedule, budget, quantum: QUANTUM, max_rows: batch_rows }
+        BatchLimits { schedule, budget, quantum: QUANTUM.min(batch_rows), max_rows: batch_rows }
     }
 
     fn send(&mut self, id: u64, message: Downlink) {

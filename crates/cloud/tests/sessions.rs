@@ -81,6 +81,19 @@ async fn answers_what_is_wanted() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn tells_how_an_append_came_in() {
+    // Half a megabyte: more than any one read takes.
+    const WIDE: usize = 8192;
+    let cloud = start(config(), Toy::new(WIDE));
+    let mut device = Device::dial(cloud.addr).await;
+    device.open(Open { hidden: WIDE, codecs: vec![HiddenCodec::F32], ..good_open() }).await.unwrap();
+    device.append(append(0, 0, 16), &vec![1.0; 16 * WIDE]).await;
+    let received = device.deep().await.0.timing.received.unwrap();
+    assert!((1..16 * WIDE as u64 * 4).contains(&received.bytes), "{received:?}");
+    assert!(!received.time.is_zero());
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn rolls_back_by_position() {
     let cloud = start(config(), Toy::new(HIDDEN));
     let mut device = connect(cloud.addr).await;

@@ -98,6 +98,6 @@ fn parse_streaming(text: &str) -> Result<Streaming, String> {
     }
 }
 
-fn parse_seconds(text: &str) -> Result<f64, String> {
+pub(super) fn parse_seconds(text: &str) -> Result<f64, String> {
     text.parse::<f64>().ok().filter(|s| (0.001..=86_400.0).contains(s)).ok_or_else(|| "give seconds from 0.001 to 86400".to_owned())
 }
