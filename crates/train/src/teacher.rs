@@ -8,7 +8,6 @@ use std::{
     },
 };
 
-use rayon::prelude::*;
 use tricorn_core::{HiddenCodec, Split, argmax};
 use tricorn_model::{InputPart, KvCache, KvPool, MiddlePart, ModelError, ModelSource, OutputPart, SeqRows};
 
@@ -71,8 +70,6 @@ struct Writing {
     lesson: Lesson,
     caches: Caches,
     limit: usize,
-    /// Shallow row of the last token.
-    row: Vec<f32>,
 }
 
 impl Teacher {
@@ -153,7 +150,7 @@ impl Teacher {
         let first = prompt.len() - 1;
         let mut tokens = prompt;
         tokens.push(next);
-        Ok(Writing { lesson: Lesson { tokens, first, shallow, target }, caches, limit, row: Vec::new() })
+        Ok(Writing { lesson: Lesson { tokens, first, shallow, target }, caches, limit })
     }
 
     fn is_finished(&self, writing: &Writing) -> bool {
@@ -162,12 +159,11 @@ impl Teacher {
     }
 
     fn write_one_token(&self, active: &mut [&mut Writing]) -> Result<(), ModelError> {
-        active.par_iter_mut().try_for_each(|w| {
-            let pos = w.lesson.tokens.len() - 1;
-            w.row = self.shallow_at(&mut w.caches.input, pos, &w.lesson.tokens[pos..])?;
-            Ok::<_, ModelError>(())
-        })?;
-        let mut x = active.iter().flat_map(|w| w.row.iter().copied()).collect::<Vec<f32>>();
+        let last: Vec<u32> = active.iter().filter_map(|w| w.lesson.tokens.last().copied()).collect();
+        let mut batch: Vec<SeqRows<'_>> =
+            active.iter_mut().map(|w| SeqRows { pos: w.lesson.tokens.len() - 1, rows: 1, kv: &mut w.caches.input }).collect();
+        let shallow = self.shallow(&mut batch, &last)?;
+        let mut x = shallow.clone();
         let mut batch: Vec<SeqRows<'_>> =
             active.iter_mut().map(|w| SeqRows { pos: w.lesson.tokens.len() - 1, rows: 1, kv: &mut w.caches.middle }).collect();
         self.middle.forward(&mut batch, &mut x)?;
@@ -176,8 +172,9 @@ impl Teacher {
             self.output.forward_at(&mut w.caches.output, w.lesson.tokens.len() - 1, row)?;
         }
         let logits = self.output.logits(&x);
-        for ((w, deep), logits) in active.iter_mut().zip(x.chunks_exact(self.hidden)).zip(logits.chunks_exact(self.output.vocab())) {
-            w.lesson.shallow.extend_from_slice(&w.row);
+        let rows = shallow.chunks_exact(self.hidden).zip(x.chunks_exact(self.hidden));
+        for ((w, (shallow, deep)), logits) in active.iter_mut().zip(rows).zip(logits.chunks_exact(self.output.vocab())) {
+            w.lesson.shallow.extend_from_slice(shallow);
             w.lesson.target.extend_from_slice(deep);
             w.lesson.tokens.push(argmax(logits));
         }
