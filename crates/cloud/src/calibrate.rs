@@ -11,7 +11,7 @@ use crate::{
     middle::{BatchEntry, MiddleModel},
 };
 
-/// Sizes of the batches. The first one only warms up.
+/// Sizes of the batches. The first one warms up, and counts only when there is no time for another.
 const ROWS: [usize; 6] = [1, 1, 8, 32, 128, 256];
 
 /// The time of batches of growing size, on memory that is given back; as many as fit into `limit` and `context`. A model that fails here
@@ -39,9 +39,61 @@ fn measure<M: MiddleModel>(model: &M, context: usize, limit: Duration, pace: Opt
         }
         spent += computed.time;
         last = (rows, computed.time);
-        if index > 0 {
-            measured.push(last);
+        if index == 1 {
+            measured.clear();
         }
+        measured.push(last);
     }
     measured
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// Rows of one value; no memory for more than 32.
+    struct Small;
+
+    impl MiddleModel for Small {
+        type Kv = ();
+        type Error = &'static str;
+
+        fn hidden(&self) -> usize {
+            1
+        }
+
+        fn new_kv(&self, context: usize) {
+            assert!(context != 13, "a model that fails");
+        }
+
+        fn prepare(&self, (): &mut (), _: usize, rows: usize) -> Result<(), &'static str> {
+            if rows > 32 { Err("no memory") } else { Ok(()) }
+        }
+
+        fn forward(&self, _: &mut [BatchEntry<'_, ()>], x: &mut [f32]) -> Result<(), &'static str> {
+            assert!(x.iter().all(|value| value.is_finite()));
+            Ok(())
+        }
+    }
+
+    fn measured(context: usize, limit: Duration, pace: Option<Pace>) -> Vec<usize> {
+        calibrate(&Small, context, limit, pace).into_iter().map(|(rows, _)| rows).collect()
+    }
+
+    const AMPLE: Duration = Duration::from_secs(3600);
+
+    #[tokio::test]
+    async fn stops_at_the_context_the_memory_and_the_limit() {
+        assert_eq!(measured(1024, AMPLE, None), [1, 8, 32]);
+        assert_eq!(measured(16, AMPLE, None), [1, 8]);
+        assert!(measured(1024, Duration::ZERO, None).is_empty());
+        // What takes longer than the limit is measured once.
+        let slow = Pace { base: Duration::from_millis(20), per_row: Duration::ZERO };
+        assert_eq!(measured(1024, Duration::from_millis(10), Some(slow)), [1]);
+    }
+
+    #[tokio::test]
+    async fn a_model_that_panics_is_left_for_later() {
+        assert!(measured(13, AMPLE, None).is_empty());
+    }
 }

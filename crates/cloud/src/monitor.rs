@@ -94,7 +94,7 @@ impl Monitor {
     /// would mean many more of them, and little gained for each.
     pub(crate) fn budget(&self, target: Duration) -> Option<usize> {
         let share = self.stages as f64 / (self.stages as f64 + 1.0);
-        let here = target.mul_f64(share / self.through_all());
+        let here = scaled(target, share / self.through_all());
         self.delay.rows_within(here.max(self.delay.at(1)?.saturating_mul(2)))
     }
 
@@ -103,7 +103,7 @@ impl Monitor {
         let seconds = |average: &Average| Duration::try_from_secs_f64(average.get().unwrap_or_default()).unwrap_or_default();
         let mut delay = if with_delay { self.delay.points() } else { Vec::new() };
         let through = self.through_all();
-        delay.iter_mut().for_each(|point| point.delay = point.delay.mul_f64(through));
+        delay.iter_mut().for_each(|point| point.delay = scaled(point.delay, through));
         CloudPace {
             prompt_wait: seconds(&self.prompt_wait),
             verify_wait: seconds(&self.verify_wait),
@@ -121,6 +121,11 @@ impl Monitor {
     fn through_all(&self) -> f64 {
         self.through.get().unwrap_or(self.stages as f64)
     }
+}
+
+/// Saturating.
+fn scaled(duration: Duration, factor: f64) -> Duration {
+    Duration::try_from_secs_f64(duration.as_secs_f64() * factor).unwrap_or(Duration::MAX)
 }
 
 #[cfg(test)]
