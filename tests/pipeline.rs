@@ -17,7 +17,7 @@ struct Cut {
     second: &'static str,
 }
 
-const LLAMA: Cut = Cut { split: "1:1", first: "1..2", second: "2..4" };
+const QWEN: Cut = Cut { split: "1:1", first: "1..2", second: "2..4" };
 
 /// A middle in two processes.
 struct Pipeline {
@@ -72,7 +72,7 @@ fn two_stages_write_what_one_process_does() {
 
 #[test]
 fn three_stages_write_what_one_process_does() {
-    let model = fair_drafter(&fixture("llama"), "1:1");
+    let model = fair_drafter(&fixture("qwen3"), "1:1");
     let cloud = |layers, next: Option<&Cloud>| {
         let url = next.map(Cloud::url);
         let next: Vec<&str> = url.iter().flat_map(|url| ["--next", url.as_str()]).collect();
@@ -93,19 +93,18 @@ fn three_stages_write_what_one_process_does() {
 fn a_cloud_bundle_serves_every_stage() {
     let folder = TempDir::new();
     let packed = folder.file("packed");
-    run(["pack", "--model", fixture("llama").to_str().unwrap(), "--split", LLAMA.split, "--json", "--out", packed.to_str().unwrap()])
-        .json();
-    let pipeline = Pipeline::start(&packed.join("cloud"), LLAMA, &[]);
-    let device = Device::load(&fixture("llama"), LLAMA.split, HiddenCodec::F16);
+    run(["pack", "--model", fixture("qwen3").to_str().unwrap(), "--split", QWEN.split, "--json", "--out", packed.to_str().unwrap()]).json();
+    let pipeline = Pipeline::start(&packed.join("cloud"), QWEN, &[]);
+    let device = Device::load(&fixture("qwen3"), QWEN.split, HiddenCodec::F16);
     let turn = greedy(device.prompt("The hat told the cloud a story."), 24);
     assert_eq!(ask(&mut device.remote(&pipeline.first.url()), turn.clone()).token_ids, device.reference(&turn).token_ids);
 }
 
 #[test]
 fn a_killed_stage_is_replaced() {
-    let model = fair_drafter(&fixture("llama"), LLAMA.split);
-    let device = Device::load(model.path(), LLAMA.split, HiddenCodec::F16);
-    let mut pipeline = Pipeline::start(model.path(), LLAMA, &[]);
+    let model = fair_drafter(&fixture("qwen3"), QWEN.split);
+    let device = Device::load(model.path(), QWEN.split, HiddenCodec::F16);
+    let mut pipeline = Pipeline::start(model.path(), QWEN, &[]);
     let url = pipeline.first.url();
     for turn in turns(device.prompt("The hat told the cloud a story."), 40) {
         let reference = device.reference(&turn);
@@ -121,9 +120,9 @@ fn a_killed_stage_is_replaced() {
 
 #[test]
 fn a_frozen_stage_is_replaced() {
-    let model = fair_drafter(&fixture("llama"), LLAMA.split);
-    let device = Device::load(model.path(), LLAMA.split, HiddenCodec::F16);
-    let pipeline = RefCell::new(Pipeline::start(model.path(), LLAMA, &["--next-deadline", "0.5"]));
+    let model = fair_drafter(&fixture("qwen3"), QWEN.split);
+    let device = Device::load(model.path(), QWEN.split, HiddenCodec::F16);
+    let pipeline = RefCell::new(Pipeline::start(model.path(), QWEN, &["--next-deadline", "2"]));
     let url = pipeline.borrow().first.url();
     let [_, turn, _] = turns(device.prompt("The hat told the cloud a story."), 40);
     let mut conversation = device.remote_after(&url, Duration::from_secs(30), 500);
@@ -142,9 +141,9 @@ fn a_frozen_stage_is_replaced() {
 
 #[test]
 fn a_stage_that_stays_away_is_a_typed_error() {
-    let model = fair_drafter(&fixture("llama"), LLAMA.split);
-    let device = Device::load(model.path(), LLAMA.split, HiddenCodec::F16);
-    let mut pipeline = Pipeline::start(model.path(), LLAMA, &[]);
+    let model = fair_drafter(&fixture("qwen3"), QWEN.split);
+    let device = Device::load(model.path(), QWEN.split, HiddenCodec::F16);
+    let mut pipeline = Pipeline::start(model.path(), QWEN, &[]);
     let [turn, ..] = turns(device.prompt("The hat told the cloud a story."), 40);
     let mut conversation = device.remote(&pipeline.first.url());
     let error = conversation.turn(turn, &mut on_token(6, || pipeline.second.kill())).unwrap_err();
@@ -156,16 +155,16 @@ fn a_stage_that_stays_away_is_a_typed_error() {
 
 #[test]
 fn a_device_at_the_wrong_stage_is_refused() {
-    let model = fixture("llama");
-    let pipeline = Pipeline::start(&model, LLAMA, &[]);
+    let model = fixture("qwen3");
+    let pipeline = Pipeline::start(&model, QWEN, &[]);
     let url = pipeline.second.url();
-    let finished = run(["run", "--model", model.to_str().unwrap(), "--split", LLAMA.split, "--cloud", &url, "hello"]);
+    let finished = run(["run", "--model", model.to_str().unwrap(), "--split", QWEN.split, "--cloud", &url, "hello"]);
     assert!(finished.error(3).contains("connect to the cloud that holds layer 1"), "{finished:?}");
 }
 
 #[test]
 fn what_is_wrong_with_a_stage_is_one_line_at_its_start() {
-    let model = fixture("llama");
+    let model = fixture("qwen3");
     let cloud = |more: &[&str]| {
         let common = ["cloud", "--model", model.to_str().unwrap(), "--split", "1:1", "--listen", "127.0.0.1:0"];
         run([&common[..], more].concat())

@@ -17,6 +17,9 @@ const FIRST_WAIT: Duration = Duration::from_millis(200);
 /// The longest.
 const LONGEST_WAIT: Duration = Duration::from_secs(3);
 
+/// The least time that a stage is given for its first message: it may have connections waiting.
+const FIRST_ANSWER: Duration = Duration::from_secs(5);
+
 /// Where the next stage is and what it must be.
 #[derive(Clone, Debug)]
 pub(crate) struct NextConfig {
@@ -25,7 +28,7 @@ pub(crate) struct NextConfig {
     pub(crate) open: StageOpen,
     /// Where the layers of the last stage must end.
     pub(crate) end_layer: usize,
-    /// A stage that leaves a batch, or the first message, unanswered for this long is taken for dead.
+    /// A stage that leaves a batch unanswered for this long is taken for dead.
     pub(crate) deadline: Duration,
 }
 
@@ -77,8 +80,8 @@ impl Backoff {
 impl NextConfig {
     /// One try.
     pub(crate) async fn dial(&self) -> Result<Dialled, DialError> {
-        let silent = |_| DialError::Unreachable(format!("no answer within {:?}", self.deadline));
-        timeout(self.deadline, self.open()).await.unwrap_or_else(|elapsed| Err(silent(elapsed)))
+        let limit = self.deadline.max(FIRST_ANSWER);
+        timeout(limit, self.open()).await.unwrap_or_else(|_| Err(DialError::Unreachable(format!("no answer within {limit:?}"))))
     }
 
     async fn open(&self) -> Result<Dialled, DialError> {
