@@ -31,13 +31,19 @@ impl Pacer {
 
     /// An operation on `rows` rows began at `started` and is computed: returns when it may be over, with the time it took.
     pub(crate) fn finish(&mut self, of: Of, rows: usize, started: Instant) -> Duration {
-        if let Some(pace) = &self.pace {
-            match of(pace).of(rows).checked_sub(started.elapsed()) {
-                Some(rest) => std::thread::sleep(rest),
-                None => self.overruns += 1,
-            }
+        let rest = self.rest(of, rows, started.elapsed());
+        if !rest.is_zero() {
+            std::thread::sleep(rest);
         }
         started.elapsed()
+    }
+
+    /// What is left of the pace's time for an operation that was computed in `took`.
+    fn rest(&mut self, of: Of, rows: usize, took: Duration) -> Duration {
+        let Some(pace) = &self.pace else { return Duration::ZERO };
+        let rest = of(pace).of(rows).checked_sub(took);
+        self.overruns += usize::from(rest.is_none());
+        rest.unwrap_or_default()
     }
 
     /// Operations so far that took longer than the pace.
@@ -52,20 +58,13 @@ mod tests {
 
     #[test]
     fn an_operation_takes_its_time_or_is_counted() {
-        let shallow = Cost { base: Duration::from_millis(2), per_row: Duration::from_millis(1) };
+        let ms = Duration::from_millis;
+        let shallow = Cost { base: ms(2), per_row: ms(1) };
         let mut pacer = Pacer::new(Some(DevicePace { shallow, ..DevicePace::default() }));
-        assert!(pacer.finish(|pace| pace.shallow, 3, Instant::now()) >= Duration::from_millis(5));
-        assert_eq!(pacer.overruns(), 0);
-        let started = Instant::now();
-        std::thread::sleep(Duration::from_millis(1));
-        assert!(pacer.finish(|pace| pace.draft, 3, started) >= Duration::from_millis(1));
-        assert_eq!(pacer.overruns(), 1);
-        assert_eq!(
-            {
-                Pacer::default().finish(|pace| pace.head, 1, started);
-                Pacer::default().overruns()
-            },
-            0
-        );
+        assert_eq!((pacer.rest(|pace| pace.shallow, 3, ms(1)), pacer.overruns()), (ms(4), 0));
+        assert_eq!((pacer.rest(|pace| pace.shallow, 3, ms(6)), pacer.overruns()), (ms(0), 1));
+        assert_eq!((pacer.rest(|pace| pace.draft, 3, ms(1)), pacer.overruns()), (ms(0), 2));
+        let mut free = Pacer::default();
+        assert_eq!((free.rest(|pace| pace.shallow, 3, ms(1)), free.overruns()), (ms(0), 0));
     }
 }

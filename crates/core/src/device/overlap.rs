@@ -5,8 +5,10 @@
 //! stages). They overlap for different chunks; what does not overlap is the way of the first and of the last. HAT (arXiv 2503.18989) makes a
 //! chunk's transmission as long as its turn in the cloud, see [`overlap_rows`]. Here the time of the whole remainder is predicted for
 //! candidates of `X` by the recurrence of that pipeline, see [`completion_seconds`], and the best is taken, again for every chunk. On a long
-//! prompt over a link slower than the cloud both agree. Towards the end the prediction makes chunks smaller, since nothing hides the last
-//! one's computing, and it follows conditions as they change.
+//! prompt over a link slower than the cloud both agree: there the optimum is flat, since whatever keeps the cloud ahead of the link is bound
+//! by the link alone, and of what is about as good the nearest to the condition is taken. Where the condition does not hold, because the
+//! cloud is slower than the link at any size, or towards the end, where nothing hides the last chunk's computing, the prediction goes its own
+//! way; and it follows conditions as they change.
 
 use crate::monitor::Conditions;
 
@@ -18,6 +20,8 @@ const UNKNOWN_IN_FLIGHT: usize = 4;
 const LEAST: usize = 8;
 /// Sizes considered between the smallest and the largest.
 const CANDIDATES: i32 = 20;
+/// Predictions within this factor are about the same.
+const ABOUT: f64 = 1.01;
 /// Chunks that a prediction looks ahead at most; it bounds its cost.
 const MOST_CHUNKS: usize = 128;
 /// Stages that a prediction tells apart at most.
@@ -69,32 +73,27 @@ pub fn completion_seconds(left: usize, chunk: usize, in_flight: usize, condition
     for _ in 0..left / chunk {
         end = advance(first);
     }
-    if left % chunk > 0 {
-        end = advance(Step::of(left % chunk, conditions)?);
+    let rest = left % chunk;
+    if rest > 0 {
+        end = advance(Step::of(rest, conditions)?);
     }
     Some(end)
 }
 
 /// Rows of the next chunk when `left` are to be sent, the cloud takes at most `most` at a time, and `in_flight` are under way: at least 1.
+/// Never one that is predicted to be slower than [`overlap_rows`], held to the sizes considered.
 #[must_use]
 pub fn best_rows(left: usize, most: usize, in_flight: usize, conditions: &Conditions) -> usize {
     let most = left.min(most).max(1);
     let least = LEAST.max(left.div_ceil(MOST_CHUNKS)).min(most);
+    let Some(condition) = overlap_rows(conditions, most).map(|rows| rows.max(least)) else { return UNKNOWN.min(most) };
     let ratio = (most as f64 / least as f64).powf(1.0 / f64::from(CANDIDATES));
     let geometric = (0..=CANDIDATES).map(|power| (least as f64 * ratio.powi(power)).round() as usize);
-    let condition = overlap_rows(conditions, most).map(|rows| rows.max(least));
-    let mut candidates: Vec<usize> = geometric.chain(condition).map(|rows| rows.clamp(1, most)).collect();
-    // Of equal times the larger chunk: it spares messages and batches.
-    candidates.sort_unstable_by(|a, b| b.cmp(a));
-    candidates.dedup();
-    let mut best: Option<(f64, usize)> = None;
-    for rows in candidates {
-        let Some(seconds) = completion_seconds(left, rows, in_flight, conditions) else { return UNKNOWN.min(most) };
-        if best.is_none_or(|(least, _)| seconds < least) {
-            best = Some((seconds, rows));
-        }
-    }
-    best.map_or(most, |(_, rows)| rows)
+    let timed = |rows: usize| Some((rows, completion_seconds(left, rows, in_flight, conditions)?));
+    let candidates: Vec<(usize, f64)> = geometric.chain([condition]).map(|rows| rows.clamp(least, most)).filter_map(timed).collect();
+    let best = candidates.iter().map(|&(_, seconds)| seconds).fold(f64::INFINITY, f64::min);
+    let about_as_good = candidates.iter().filter(|(_, seconds)| *seconds <= best * ABOUT);
+    about_as_good.map(|&(rows, _)| rows).min_by_key(|&rows| rows.abs_diff(condition)).unwrap_or(condition)
 }
 
 /// Rows that may be under way when the next chunk has `chunk`: what link and cloud hold at a time with some slack, and two chunks. More

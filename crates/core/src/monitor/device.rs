@@ -23,8 +23,10 @@ pub struct DeviceMonitor {
 pub struct Answered {
     /// Bytes of the append.
     pub bytes: u64,
-    /// Time since the append was handed to the link, when it was alone on its way and its answer was waited for; `None` otherwise.
+    /// Time since the append was handed to the link, when it was alone on its way; `None` otherwise.
     pub elapsed: Option<Duration>,
+    /// Whether the answer was waited for; if not, it may have lain unread for some of that time.
+    pub awaited: bool,
     /// Where the cloud spent its time.
     pub timing: AnswerTiming,
     /// How fast the cloud says it is.
@@ -61,8 +63,8 @@ impl DeviceMonitor {
     }
 
     /// An append was answered.
-    pub fn answered(&mut self, Answered { bytes, elapsed, timing, pace }: Answered) {
-        self.link.answered(bytes, elapsed, &timing);
+    pub fn answered(&mut self, Answered { bytes, elapsed, awaited, timing, pace }: Answered) {
+        self.link.answered(bytes, elapsed, awaited, &timing);
         self.hear(pace);
     }
 
@@ -147,11 +149,15 @@ mod tests {
         (0..3).for_each(|_| monitor.answered(chunk(75_000, ms(10))));
         let timing = AnswerTiming { queue: ms(5), compute: ms(7), ..AnswerTiming::default() };
         // 7.5 kB take 1 ms up.
-        monitor.answered(Answered { bytes: 7500, elapsed: Some(ms(43)), timing, pace: None });
+        let answered = Answered { bytes: 7500, elapsed: Some(ms(43)), awaited: true, timing, pace: None };
+        monitor.answered(answered.clone());
         assert!(monitor.conditions(512).rtt.unwrap().abs_diff(ms(22)) < Duration::from_micros(10));
         let before = monitor.conditions(512).rtt;
-        monitor.answered(Answered { bytes: 7500, elapsed: None, timing, pace: None });
+        monitor.answered(Answered { elapsed: None, ..answered.clone() });
+        monitor.answered(Answered { awaited: false, ..answered.clone() });
         assert_eq!(monitor.conditions(512).rtt, before, "that answer lay unread");
+        monitor.answered(Answered { awaited: false, elapsed: Some(ms(25)), ..answered });
+        assert!(monitor.conditions(512).rtt < before, "and still came sooner than expected");
     }
 
     #[test]

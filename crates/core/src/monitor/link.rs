@@ -24,9 +24,9 @@ impl LinkMonitor {
         self.rtt.add(time.as_secs_f64());
     }
 
-    /// An append of `bytes` was answered; `elapsed` is the time since it was handed over when it was alone on its way and its answer was
-    /// waited for.
-    pub(super) fn answered(&mut self, bytes: u64, elapsed: Option<Duration>, timing: &AnswerTiming) {
+    /// An append of `bytes` was answered; `elapsed` is the time since it was handed over when it was alone on its way, and more than that
+    /// time unless its answer was `awaited`.
+    pub(super) fn answered(&mut self, bytes: u64, elapsed: Option<Duration>, awaited: bool, timing: &AnswerTiming) {
         if let Some(received) = timing.received {
             self.received(received);
         }
@@ -38,7 +38,9 @@ impl LinkMonitor {
             _ => 0.0,
         };
         let rest = elapsed.saturating_sub(timing.queue).saturating_sub(timing.compute).as_secs_f64() - upload;
-        self.rtt.add(rest.max(0.0));
+        if awaited || self.rtt.get().is_some_and(|rtt| rest < rtt) {
+            self.rtt.add(rest.max(0.0));
+        }
     }
 
     /// The receiver's view: what the sender sees is how fast its own buffers fill.

@@ -14,9 +14,9 @@ impl<L: Link> Conversation<'_, L> {
         let at = progress.trace.at(start);
         progress.trace.push(TraceEvent::Answered { pos: header.pos, rows: header.rows, at, timing });
         if let Some(sent) = progress.answered(header) {
-            let elapsed = (awaited && sent.alone).then(|| start - sent.at);
+            let elapsed = sent.alone.then(|| start - sent.at);
             let mut monitor = self.monitor.lock();
-            monitor.answered(Answered { bytes: sent.bytes, elapsed, timing, pace });
+            monitor.answered(Answered { bytes: sent.bytes, elapsed, awaited, timing, pace });
             self.session.set_conditions(monitor.conditions(self.row_bytes));
         }
         if matches!(used, DeepUse::Extend | DeepUse::Judge { .. }) {

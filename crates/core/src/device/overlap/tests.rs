@@ -45,11 +45,9 @@ fn a_long_prompt_over_a_slow_link_meets_the_overlap_condition() {
     let condition = overlap_rows(&conditions, 512).unwrap();
     // X A / beta = w + g(mu + X) / P: about 17 rows at 1.1 ms each against 10 ms and a quarter of 32 ms.
     assert_eq!(condition, 16);
-    // The optimum is flat: whatever keeps the cloud ahead of the link is bound by the link alone.
     let chosen = best_rows(2000, 512, 0, &conditions);
-    let [best, other] = [chosen, condition].map(|rows| completion_seconds(2000, rows, 0, &conditions).unwrap());
-    assert!(chosen >= condition && chosen <= 4 * condition, "{chosen}");
-    assert!(best <= other && other <= best * 1.03, "{best} {other}");
+    assert!(chosen.abs_diff(condition) * 4 <= condition, "{chosen} {condition}");
+    let best = completion_seconds(2000, chosen, 0, &conditions).unwrap();
     // Chunks much smaller leave the cloud behind, much larger ones nothing to overlap with.
     let [small, large] = [condition / 4, 512].map(|rows| completion_seconds(2000, rows, 0, &conditions).unwrap());
     assert!(small > best * 1.5 && large > best * 1.01, "{small} {large}");

@@ -128,8 +128,10 @@ impl DeviceSession {
         Some((conditions.draft_seconds(1)? + verify) * conditions.tokens_per_second?)
     }
 
-    /// How many draft steps fit into the wait for this round's answer, the guess after its last draft included; 0 where none would be of
-    /// use. Where the wait is not known, as many as there could be.
+    /// How many draft steps fit into the wait for this round's answer with half a step in hand, the guess after its last draft included; 0
+    /// where none would be of use. Where the wait is not known, as many as there could be.
+    ///
+    /// A step too many delays the round, a step too few costs one draft of the next.
     pub(super) fn branch_steps(&self, turn: &Turn) -> usize {
         let draft = &turn.options.draft;
         let next = self.tokens.len() + 1;
@@ -140,7 +142,7 @@ impl DeviceSession {
         let most = draft.max_len + 1;
         let step = self.conditions.draft_seconds(draft.parallel.min(DraftPolicy::MAX_PARALLEL));
         match self.conditions.verify_seconds(self.tokens.len() + 1 - self.confirmed).zip(step) {
-            Some((wait, step)) if step > 0.0 => most.min((wait / step) as usize),
+            Some((wait, step)) if step > 0.0 => most.min((wait / step - 0.5) as usize),
             _ => most,
         }
     }
