@@ -1,3 +1,41 @@
-//! What Tricorn is measured with: emulated links between device and cloud.
-
+//! What Tricorn is measured with: emulated links, and split inference methods compared over them.
+mod arrivals;
+mod bound;
+mod cell;
+mod cloud_process;
+mod compare;
+mod cpu;
+mod error;
+mod fleet;
 pub mod link;
+mod mode;
+mod observer;
+mod plot;
+mod prompts;
+mod reference;
+mod report;
+mod rng;
+mod scenario;
+mod setup;
+mod stats;
+mod stop;
+mod sweep;
+mod units;
+mod workload;
+
+pub use bound::Breakdown;
+pub use cell::{Cell, FailedRequest, Sample};
+pub use cloud_process::CloudProgram;
+pub use compare::{Comparison, Plan, compare};
+pub use error::BenchError;
+pub use fleet::CloudLoad;
+pub use mode::{Drafts, Mode};
+pub use observer::{Observer, Silent};
+pub use prompts::{PromptLengths, Prompts};
+pub use reference::Mismatch;
+pub use report::{Report, Row};
+pub use scenario::{DeviceClass, Load, Pace, SCENARIOS, Scenario, Slo};
+pub use setup::Setup;
+pub use stats::Summary;
+pub use stop::Stop;
+pub use sweep::{Finding, Sweep, Target, sweep};

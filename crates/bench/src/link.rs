@@ -18,7 +18,6 @@ mod outbox;
 mod pace;
 mod preset;
 mod shape;
-mod splitmix;
 mod stall;
 mod units;
 

@@ -1,9 +1,11 @@
 //! Every command and flag, with the help that explains it.
 
+mod bench;
 mod distill;
 mod generate;
 mod link;
 
+pub(crate) use bench::{Bench, BenchArgs, HatArgs};
 pub(crate) use distill::DistillArgs;
 pub(crate) use generate::{GenerateArgs, Threshold};
 pub(crate) use link::LinkArgs;
@@ -46,6 +48,8 @@ pub(crate) enum Command {
     Cloud(CloudArgs),
     /// Emulate a link between devices and a cloud: rate, delay, jitter, stalls, outages
     Link(LinkArgs),
+    /// Measure and compare split inference methods
+    Bench(BenchArgs),
     /// Train a drafter for a model
     Distill(DistillArgs),
     /// Write a device bundle and a cloud bundle, so that neither side needs the other's weights

@@ -1,5 +1,6 @@
 //! One file a command.
 
+mod bench;
 mod chat;
 mod cloud;
 mod demo;
@@ -26,6 +27,7 @@ pub(crate) fn run(command: Command) -> Result<(), CliError> {
         Command::Chat(args) => chat::run(&args),
         Command::Cloud(args) => cloud::run(&args),
         Command::Link(args) => link::run(&args),
+        Command::Bench(args) => bench::run(&args),
         Command::Distill(args) => distill::run(&args),
         Command::Pack(args) => pack::run(&args),
         Command::Inspect(args) => inspect::run(&args),

@@ -1,7 +1,7 @@
 //! What ends a command, and the exit code it ends with.
 
 use std::{path::PathBuf, process::ExitCode};
-use tricorn_bench::link;
+use tricorn_bench::{BenchError, link};
 use tricorn_cloud::CloudError;
 use tricorn_core::{SamplingError, SplitError};
 use tricorn_device::{DeviceError, LinkError};
@@ -21,6 +21,8 @@ pub(crate) enum CliError {
     #[error(transparent)]
     Emulation(#[from] link::LinkError),
     #[error(transparent)]
+    Bench(#[from] BenchError),
+    #[error(transparent)]
     Train(#[from] TrainError),
     #[error(transparent)]
     Split(#[from] SplitError),
@@ -34,6 +36,12 @@ pub(crate) enum CliError {
         "the link is not what was asked for: a rate is off by more than 3 % or the round trip by more than 1 ms; see above, and ask for less or stop other programs"
     )]
     LinkOff,
+    #[error("a text is not the whole model's: {0}; this is a bug, report it with the command")]
+    OtherText(String),
+    #[error("{0} requests failed; the report says why")]
+    RequestsFailed(usize),
+    #[error("stopped by Ctrl-C; the report holds what was measured")]
+    Interrupted,
     #[error("the prompt is not UTF-8 text; convert it first, for example with iconv")]
     NotUtf8,
     #[error("there is no drafter beside the model; train one with `tricorn distill`")]
@@ -60,15 +68,24 @@ impl CliError {
         matches!(self, Self::Terminal(error) if error.kind() == std::io::ErrorKind::BrokenPipe)
     }
 
-    /// 1 for what went wrong, 2 for what was asked wrongly, 3 when there is no cloud to be reached or it refuses.
+    /// 130 after Ctrl-C, as shells have it; 1 for what went wrong, 2 for what was asked wrongly, 3 when there is no cloud to be reached or it refuses.
     pub(crate) fn exit_code(&self) -> ExitCode {
         match self {
             Self::Device(DeviceError::Link(
                 LinkError::Unreachable { .. } | LinkError::Refused(_) | LinkError::KeepsFailing { .. } | LinkError::Shrunk { .. },
             ))
             | Self::Cloud(CloudError::NextUnreachable { .. } | CloudError::NextRefused { .. }) => ExitCode::from(3),
+            Self::Interrupted => ExitCode::from(130),
             Self::Split(_)
             | Self::Sampling(_)
+            | Self::Bench(
+                BenchError::Unknown { .. }
+                | BenchError::Setting { .. }
+                | BenchError::MaxNew { .. }
+                | BenchError::Prompt { .. }
+                | BenchError::NoDrafter { .. }
+                | BenchError::Bundle,
+            )
             | Self::NoModel(_)
             | Self::NotUtf8
             | Self::NoAddress(_)

@@ -3,7 +3,8 @@
 //! A piece leaves when its last byte has been transmitted. Within a busy period that is `anchor + bytes / rate`, from the bytes of the whole
 //! period: however the bytes are cut and whenever anybody looks, the rate is exact and no error adds up.
 
-use super::{shape::Direction, splitmix::SplitMix, stall::StallClock};
+use super::{shape::Direction, stall::StallClock};
+use crate::rng::Rng;
 use std::{collections::VecDeque, time::Duration};
 
 #[cfg(test)]
@@ -13,7 +14,7 @@ mod tests;
 #[derive(Debug)]
 pub(super) struct Line<T> {
     direction: Direction,
-    rng: SplitMix,
+    rng: Rng,
     /// Where the count of `carried` began.
     anchor: Duration,
     /// Bytes transmitted since the anchor; below zero for those of the first waiting piece that were transmitted before it.
@@ -47,7 +48,7 @@ impl<T> Line<T> {
     pub(super) fn new(direction: Direction, seed: u64, now: Duration) -> Self {
         let mut line = Self {
             direction,
-            rng: SplitMix::new(seed),
+            rng: Rng::new(seed),
             anchor: now,
             carried: 0.0,
             waiting: VecDeque::new(),

@@ -1,6 +1,7 @@
 //! Moments in which nothing leaves, as after a loss or in a fade.
 
-use super::{shape::MAX_DELAY, splitmix::SplitMix};
+use super::shape::MAX_DELAY;
+use crate::rng::Rng;
 use std::time::Duration;
 
 const MAX_RATE: f64 = 1000.0;
@@ -40,7 +41,7 @@ pub(super) struct StallClock {
 }
 
 impl StallClock {
-    pub(super) fn new(stalls: Stalls, now: Duration, rng: &mut SplitMix) -> Self {
+    pub(super) fn new(stalls: Stalls, now: Duration, rng: &mut Rng) -> Self {
         let mut clock = Self { stalls, next: 0.0 };
         clock.next = clock.gap(rng);
         if let StallRate::PerSecond(_) = stalls.rate {
@@ -49,7 +50,7 @@ impl StallClock {
         clock
     }
 
-    fn gap(&self, rng: &mut SplitMix) -> f64 {
+    fn gap(&self, rng: &mut Rng) -> f64 {
         match self.stalls.rate {
             StallRate::PerSecond(rate) => rng.exponential(1.0 / rate),
             StallRate::PerMegabyte(rate) => rng.exponential(MEGABYTE / rate),
@@ -58,7 +59,7 @@ impl StallClock {
 
     /// The time by which the next stall holds back a piece of `bytes` whose transmission would last from `start` to `finish`; `None` when
     /// none touches it. To be asked until it is `None`, each time with the times moved by the answer before.
-    pub(super) fn strike(&mut self, start: Duration, finish: Duration, bytes: usize, rng: &mut SplitMix) -> Option<Duration> {
+    pub(super) fn strike(&mut self, start: Duration, finish: Duration, bytes: usize, rng: &mut Rng) -> Option<Duration> {
         let Stalls { rate, duration } = self.stalls;
         let begins = self.next;
         match rate {

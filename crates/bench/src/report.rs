@@ -1,0 +1,156 @@
+//! What was measured, for people and programs.
+
+mod files;
+mod row;
+mod table;
+mod text;
+
+pub(crate) use files::Picture;
+pub use row::Row;
+
+use serde::Serialize;
+
+use crate::{Cell, CloudLoad, Comparison, Mismatch, Plan, Scenario, sweep::Finding};
+
+/// One scenario's results.
+#[derive(Clone, Debug, Serialize)]
+pub struct Report {
+    /// The scenario's name.
+    pub scenario: &'static str,
+    /// What it stands for.
+    pub about: &'static str,
+    /// How it was measured.
+    pub settings: Settings,
+    /// Load by load, mode by mode.
+    pub rows: Vec<Row>,
+    /// What a sweep was made for.
+    pub findings: Vec<Finding>,
+    /// Texts that are not the whole model's; always empty when nothing was checked.
+    pub mismatches: Vec<Mismatch>,
+    /// How the clouds kept their pace.
+    pub clouds: Vec<CloudLoad>,
+    /// The run was stopped before its end.
+    pub partial: bool,
+    #[serde(skip)]
+    cells: Vec<Cell>,
+    /// Pictures that only this report has.
+    #[serde(skip)]
+    extra: Vec<Picture>,
+}
+
+/// What a reader must know to measure the same.
+#[derive(Clone, Debug, Serialize)]
+pub struct Settings {
+    /// Requests a cell.
+    pub requests: usize,
+    /// Tokens to generate for each.
+    pub max_new_tokens: usize,
+    /// Seed of arrivals, prompts and devices.
+    pub seed: u64,
+    /// Devices.
+    pub devices: usize,
+    /// The link at the middle distance.
+    pub link: String,
+    /// Whether texts were compared with the whole model's.
+    pub checked: bool,
+    /// The service level objective, in milliseconds.
+    pub slo: SloMs,
+    /// TCP congestion control of this machine's kernel.
+    pub congestion_control: Option<String>,
+}
+
+/// A service level objective in milliseconds.
+#[derive(Clone, Copy, Debug, Serialize)]
+pub struct SloMs {
+    /// Longest time to first token.
+    pub ttft: f64,
+    /// Longest mean time between tokens.
+    pub tbt: f64,
+}
+
+impl Report {
+    /// The report of a comparison that was made by `plan`.
+    #[must_use]
+    pub fn new(plan: &Plan, comparison: Comparison, findings: Vec<Finding>) -> Self {
+        let Comparison { cells, mismatches, clouds, partial } = comparison;
+        Self {
+            scenario: plan.scenario.name,
+            about: plan.scenario.about,
+            settings: Settings::new(plan),
+            rows: row::rows(&cells, &plan.scenario),
+            findings,
+            mismatches,
+            clouds,
+            partial,
+            cells,
+            extra: Vec::new(),
+        }
+    }
+
+    /// Adds a picture that only this report has.
+    pub(crate) fn with(mut self, picture: Picture) -> Self {
+        self.extra.push(picture);
+        self
+    }
+
+    /// Whether every text that was compared is the whole model's.
+    #[must_use]
+    pub fn is_exact(&self) -> bool {
+        self.mismatches.is_empty()
+    }
+
+    /// Loads in the order they were measured.
+    fn loads(&self) -> Vec<&str> {
+        let mut loads: Vec<&str> = self.rows.iter().map(|row| row.load.as_str()).collect();
+        loads.dedup();
+        loads
+    }
+
+    /// Modes in the order of the report.
+    fn modes(&self) -> Vec<String> {
+        let first = self.rows.first().map(|row| row.load.clone());
+        self.rows.iter().filter(|row| Some(&row.load) == first.as_ref()).map(|row| row.mode.clone()).collect()
+    }
+}
+
+impl Settings {
+    fn new(plan: &Plan) -> Self {
+        let Plan { scenario, requests, max_new_tokens, seed, check, .. } = plan;
+        let Scenario { devices, link, slo, .. } = scenario;
+        let congestion_control = std::fs::read_to_string("/proc/sys/net/ipv4/tcp_congestion_control").ok();
+        Self {
+            requests: *requests,
+            max_new_tokens: *max_new_tokens,
+            seed: *seed,
+            devices: *devices,
+            link: format!("{link}, scaled by the model's hidden size"),
+            checked: *check,
+            slo: SloMs { ttft: crate::units::ms(slo.ttft), tbt: crate::units::ms(slo.tbt) },
+            congestion_control: congestion_control.map(|name| name.trim().to_owned()),
+        }
+    }
+}
+
+#[cfg(test)]
+#[allow(clippy::unwrap_used)]
+pub(crate) mod tests {
+    use super::*;
+    use crate::cell::tests::cell;
+
+    /// A report of the modes of the paper's ablation under one load.
+    pub(crate) fn report() -> Report {
+        let modes = ["u-shape", "+chunks", "+chunks+drafts", "hat"];
+        let plan = Plan {
+            scenario: Scenario::named("paper-proportions").unwrap(),
+            loads: vec![("mid".to_owned(), 0.5)],
+            modes: modes.iter().map(|mode| crate::Mode::named(mode).unwrap()).collect(),
+            requests: 4,
+            max_new_tokens: 7,
+            seed: 1,
+            check: false,
+        };
+        let cells = modes.iter().zip([600, 400, 390, 380]).zip([50, 40, 30, 25]).map(|((mode, ttft), gap)| cell(mode, ttft, gap));
+        let comparison = Comparison { cells: cells.collect(), mismatches: Vec::new(), clouds: Vec::new(), partial: false };
+        Report::new(&plan, comparison, Vec::new())
+    }
+}

@@ -1,0 +1,188 @@
+//! The report in words: for a terminal, and as Markdown.
+
+use super::{Report, Row, table::Table};
+use crate::{
+    Mode, Summary,
+    units::{bytes, percent, short},
+};
+
+/// The paper's ablation on Vicuna-7B: mean TTFT and TBT in ms (HAT, arXiv 2503.18989), for the modes that stand for its rows.
+const PAPER_ABLATION: [(&str, f64, f64); 4] =
+    [("u-shape", 656.0, 52.3), ("+chunks", 384.0, 39.4), ("+chunks+drafts", 384.0, 30.6), ("hat", 384.0, 26.4)];
+
+const PAPER_SCENARIO: &str = "paper-proportions";
+
+const HEADER: [&str; 16] = [
+    "mode",
+    "TTFT ms",
+    "p50",
+    "p90",
+    "p99",
+    "ratio",
+    "TBT ms",
+    "p50",
+    "p90",
+    "p99",
+    "ratio",
+    "tok/round",
+    "up",
+    "down",
+    "in SLO",
+    "TTFT/bound",
+];
+
+impl Report {
+    /// Everything that a person at a terminal wants to know.
+    #[must_use]
+    pub fn text(&self) -> String {
+        self.written(Table::text, |title| format!("\n{title}\n"))
+    }
+
+    /// The same as a document, with its pictures.
+    #[must_use]
+    pub fn markdown(&self) -> String {
+        let pictures: String = self.pictures().iter().map(|picture| format!("\n![{}]({})\n", picture.title, picture.file)).collect();
+        format!("# {}\n\n{}{pictures}", self.scenario, self.written(Table::markdown, |title| format!("\n## {title}\n\n")))
+    }
+
+    fn written(&self, table: fn(&Table) -> String, heading: fn(&str) -> String) -> String {
+        let mut text = format!("{}: {}.\n{}\n", self.scenario, self.about, self.method());
+        if self.partial {
+            text += "Stopped before its end: the figures are of the requests that were done.\n";
+        }
+        for load in self.loads() {
+            let rows: Vec<&Row> = self.rows.iter().filter(|row| row.load == load).collect();
+            let rate = rows.first().map_or(0.0, |row| row.rate);
+            text += &heading(&format!("Load {load}: {} requests/s", short(rate)));
+            text += &table(&main_table(&rows));
+            text += &self.remarks(&rows);
+        }
+        if let Some(ablation) = self.ablation() {
+            text += &heading("Ablation, beside the paper's on Vicuna-7B");
+            text += &table(&ablation);
+        }
+        if !self.findings.is_empty() {
+            text += &heading("Findings");
+            self.findings.iter().for_each(|finding| text += &format!("- {finding}\n"));
+        }
+        text + &self.exactness()
+    }
+
+    fn method(&self) -> String {
+        let s = &self.settings;
+        format!(
+            "{} requests a cell, {} new tokens, {} devices, link {}, seed {}. Objective: TTFT within {} ms and mean TBT within {} ms. \
+             Ratios are to {}; TTFT counts from when the device turns to the request.",
+            s.requests,
+            s.max_new_tokens,
+            s.devices,
+            s.link,
+            s.seed,
+            short(s.slo.ttft),
+            short(s.slo.tbt),
+            self.baseline()
+        )
+    }
+
+    /// The mode that ratios are to.
+    fn baseline(&self) -> String {
+        let modes = self.modes();
+        let first = modes.first().cloned().unwrap_or_default();
+        modes.into_iter().find(|mode| mode == Mode::BASELINE).unwrap_or(first)
+    }
+
+    /// What a reader must know before believing these rows.
+    fn remarks(&self, rows: &[&Row]) -> String {
+        let mut text = String::new();
+        let longest_wait = rows.iter().filter_map(|row| row.waited_ms).map(|waited| waited.mean).fold(0.0, f64::max);
+        let cpu = rows.iter().filter_map(|row| row.cpu_share).fold(0.0, f64::max);
+        text += &format!("\nWaits for the device: {} ms in the mean at most. CPU at most {}.\n", short(longest_wait), percent(cpu));
+        for row in rows {
+            if row.saturated {
+                text += &format!("{}: this machine was saturated; do not use its figures.\n", row.mode);
+            }
+            if let Some(reason) = &row.failure {
+                text += &format!("{}: {} of {} requests failed ({reason}).\n", row.mode, row.failed, row.failed + row.answered);
+            }
+        }
+        text
+    }
+
+    /// The paper's ablation table in its own scenario, where all its rows were measured: of the middle load.
+    fn ablation(&self) -> Option<Table> {
+        if self.scenario != PAPER_SCENARIO {
+            return None;
+        }
+        let loads = self.loads();
+        let load = loads.get(loads.len() / 2)?;
+        let mut table = Table::new(&["mode", "TTFT ms", "ratio", "paper ms", "ratio", "TBT ms", "ratio", "paper ms", "ratio"]);
+        let (_, base_ttft, base_tbt) = PAPER_ABLATION[0];
+        for (mode, ttft, tbt) in PAPER_ABLATION {
+            let row = self.rows.iter().find(|row| row.mode == mode && row.load == *load)?;
+            let cells = [row.ttft_ms.map(|s| s.mean), row.ttft_ratio, Some(ttft), Some(ttft / base_ttft)];
+            let more = [row.tbt_ms.map(|s| s.mean), row.tbt_ratio, Some(tbt), Some(tbt / base_tbt)];
+            table.push(std::iter::once(mode.to_owned()).chain(cells.into_iter().chain(more).map(figure)).collect());
+        }
+        Some(table)
+    }
+
+    fn exactness(&self) -> String {
+        match (self.settings.checked, self.mismatches.first()) {
+            (_, Some(first)) => format!("\n{} texts are not what they should be. The first: {first}.\n", self.mismatches.len()),
+            (false, None) => "\nTexts were not compared with the whole model's; --check does.\n".to_owned(),
+            (true, None) => "\nEvery text is the whole model's, token for token.\n".to_owned(),
+        }
+    }
+}
+
+fn main_table(rows: &[&Row]) -> Table {
+    let mut table = Table::new(&HEADER);
+    for row in rows {
+        let spread = |summary: Option<Summary>| {
+            [|s: Summary| s.mean, |s: Summary| s.p50, |s: Summary| s.p90, |s: Summary| s.p99].map(|f| figure(summary.map(f)))
+        };
+        let mut cells = vec![row.mode.clone()];
+        cells.extend(spread(row.ttft_ms));
+        cells.push(figure(row.ttft_ratio));
+        cells.extend(spread(row.tbt_ms));
+        cells.extend([figure(row.tbt_ratio), figure(row.tokens_per_round), bytes(row.bytes_up), bytes(row.bytes_down)]);
+        cells.push(row.slo_attainment.map_or("-".to_owned(), percent));
+        cells.push(figure(row.ttft_over_bound.map(|bound| bound.p50)));
+        table.push(cells);
+    }
+    table
+}
+
+fn figure(value: Option<f64>) -> String {
+    value.map_or("-".to_owned(), short)
+}
+
+#[cfg(test)]
+#[allow(clippy::unwrap_used)]
+mod tests {
+    use super::*;
+    use crate::report::tests::report;
+
+    #[test]
+    fn the_report_says_how_far_it_can_be_trusted() {
+        let report = report();
+        let (text, markdown) = (report.text(), report.markdown());
+        assert!(text.contains("Load mid: 0.50 requests/s") && text.contains("not compared"), "{text}");
+        assert!(markdown.contains("| mode | TTFT ms |") && markdown.contains("](mid-ttft"), "{markdown}");
+        assert!(text.contains("Ablation") && text.contains("656"), "{text}");
+        let partial = Report { partial: true, ..report }.text();
+        assert!(partial.contains("Stopped before its end"), "{partial}");
+    }
+
+    #[test]
+    fn a_difference_is_named() {
+        let mut report = report();
+        report.settings.checked = true;
+        assert!(report.text().contains("Every text is the whole model's"));
+        let mismatch = crate::Mismatch { mode: "hat".into(), load: "mid".into(), request: 3, at: 7, expected: Some(5), got: None };
+        report.mismatches.push(mismatch);
+        assert!(!report.is_exact());
+        let text = report.text();
+        assert!(text.contains("mode hat, load mid, request 3, token 7: the end in place of 5"), "{text}");
+    }
+}

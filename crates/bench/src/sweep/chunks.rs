@@ -1,0 +1,66 @@
+//! Chunks of a fixed size against the dynamic one.
+
+use super::{Finding, Run, Target};
+use crate::{BenchError, Cell, Comparison, Load, Mode, Plan, Report, compare};
+
+/// Rows of the fixed chunks.
+const FIXED: [usize; 6] = [16, 32, 64, 128, 256, 512];
+/// The mode whose chunks are dynamic.
+pub(super) const DYNAMIC: &str = "+chunks";
+/// The link's rates times these.
+const BANDWIDTHS: [f64; 3] = [0.5, 1.0, 2.0];
+const LOADS: [Load; 2] = [Load::Middle, Load::High];
+/// Texts are short: the question is about the first token, but others must be decoding.
+const NEW_TOKENS: usize = 32;
+/// Dynamic chunks over the best fixed size, which nobody knows beforehand.
+pub(super) const TARGET: Target = Target::AtMost(1.05);
+
+pub(super) fn modes() -> Result<Vec<Mode>, BenchError> {
+    FIXED.iter().map(|rows| format!("fixed-{rows}")).chain([DYNAMIC.to_owned()]).map(|name| Mode::named(&name)).collect()
+}
+
+/// One report a bandwidth.
+pub(super) fn run(run: Run<'_>, plan: &Plan) -> Result<Vec<Report>, BenchError> {
+    let mut reports = Vec::new();
+    for bandwidth in BANDWIDTHS {
+        if run.stop.is_asked() {
+            break;
+        }
+        let mut plan = plan.clone();
+        plan.scenario.rates_times = bandwidth;
+        plan.loads = LOADS.map(|load| plan.scenario.load(load)).to_vec();
+        plan.max_new_tokens = plan.max_new_tokens.min(NEW_TOKENS);
+        let comparison = compare(run.setup, run.prompts, &plan, run.observer, run.stop)?;
+        let findings = plan.loads.iter().map(|(load, _)| Finding {
+            what: format!("TTFT of dynamic chunks over the best fixed size, {bandwidth} x the link's rates, load {load}"),
+            measured: over_best(&comparison, load),
+            target: TARGET,
+        });
+        let findings = findings.collect();
+        reports.push(Report::new(&plan, comparison, findings));
+    }
+    Ok(reports)
+}
+
+/// The mean time to first token of dynamic chunks over that of the best fixed size.
+pub(super) fn over_best(comparison: &Comparison, load: &str) -> Option<f64> {
+    let ttft = |fixed: bool| {
+        let cells = comparison.cells.iter().filter(move |cell| cell.load == load && (cell.mode == DYNAMIC) != fixed);
+        cells.filter_map(Cell::ttft).map(|summary| summary.mean).min_by(f64::total_cmp)
+    };
+    Some(ttft(false)? / ttft(true)?)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::cell::tests::cell;
+
+    #[test]
+    fn the_best_fixed_size_is_what_counts() {
+        let cells = vec![cell("fixed-16", 500, 9), cell("fixed-64", 400, 9), cell("+chunks", 420, 9)];
+        let comparison = Comparison { cells, mismatches: Vec::new(), clouds: Vec::new(), partial: false };
+        assert_eq!(over_best(&comparison, "mid"), Some(421.5 / 401.5));
+        assert_eq!(over_best(&comparison, "low"), None);
+    }
+}

@@ -1,0 +1,140 @@
+//! A middle in two processes against one.
+
+use std::time::{Duration, Instant};
+
+use super::{Finding, Run, Target};
+use crate::{
+    BenchError, Cell, Comparison, Mismatch, Mode, Plan, Report,
+    compare::warm_ups,
+    cpu::CpuTimes,
+    fleet::{Fleet, Job, Outcome},
+    prompts::PromptLengths,
+    reference::difference,
+    rng::Rng,
+    workload::Request,
+};
+
+/// Sessions at a time, each on its own device.
+const SESSIONS: usize = 8;
+const PROMPTS: PromptLengths = PromptLengths { scale: 0.25, most: 256 };
+/// Times that both are measured, in turn.
+const TIMES: usize = 3;
+/// Use of the seed for prompts.
+const STREAM: u64 = 103;
+const NAMES: [&str; 2] = ["one stage", "two stages"];
+/// Tokens a second of two stages over one: each stage does half of the work, and the link does the rest of it.
+const TARGET: Target = Target::AtLeast(1.2);
+
+pub(super) fn modes() -> Result<Vec<Mode>, BenchError> {
+    Ok(vec![Mode::named("hat")?])
+}
+
+pub(super) fn run(run: Run<'_>, plan: &Plan) -> Result<Report, BenchError> {
+    let mut plan = Plan { requests: SESSIONS * TIMES, check: false, ..plan.clone() };
+    plan.scenario.devices = SESSIONS;
+    plan.loads = vec![("eight sessions".to_owned(), 1.0)];
+    let (load, rate) = (plan.loads[0].0.clone(), plan.loads[0].1);
+    let middle = run.setup.layers.clone();
+    let (context, pace) = (run.setup.plain().context, plan.scenario.pace.map(|pace| pace.cloud));
+    let cut = middle.start + middle.len() / 2;
+    if cut == middle.start {
+        let instead = "a model whose middle has two layers or more".to_owned();
+        return Err(BenchError::Setting { what: "the number of middle layers", value: middle.len().to_string(), instead });
+    }
+    let fleets = [
+        Fleet::start(run.setup, &plan.scenario, &plan.modes)?,
+        Fleet::with(run.setup, &plan.scenario, &plan.modes, |schedule| run.setup.cloud.start_two(schedule, context, pace, &middle, cut))?,
+    ];
+    let requests = requests(&plan, run);
+    run.observer.planned(NAMES.len() * SESSIONS * (TIMES + 1));
+    let mut cells = NAMES.map(|name| Cell::new(&load, rate, name));
+    let mut speeds = NAMES.map(|_| Speed::default());
+    let mut mismatches = Vec::new();
+    for mode in &plan.modes {
+        let job = Job { mode, stop: run.stop, observer: run.observer };
+        fleets.iter().for_each(|fleet| drop(fleet.run(job, &warm_ups(SESSIONS, &plan, run.prompts))));
+        for round in 0..TIMES {
+            let mut texts: Vec<Vec<Outcome>> = Vec::new();
+            for (index, fleet) in fleets.iter().enumerate() {
+                run.observer.measuring(&format!("stages, {}, {} of {TIMES}", NAMES[index], round + 1));
+                let (before, started) = (CpuTimes::now(), Instant::now());
+                let outcomes = fleet.run(job, &requests);
+                speeds[index].add(&outcomes, started.elapsed());
+                cells[index].add_cpu(before, CpuTimes::now());
+                outcomes.iter().for_each(|outcome| cells[index].take(outcome, &plan.scenario, run.setup.plain().hidden));
+                texts.push(outcomes);
+            }
+            mismatches.extend(differing(&texts, &load));
+        }
+    }
+    let [one, two] = speeds.map(Speed::per_second);
+    let measured = one.zip(two).map(|(one, two)| two / one);
+    let what = format!("tokens a second of two stages over one, {SESSIONS} sessions");
+    let [first, second] = fleets;
+    let clouds = [first.stop(), second.stop()].concat();
+    let texts = "texts of two stages that are not those of one".to_owned();
+    let findings = vec![
+        Finding { what, measured, target: TARGET },
+        Finding { what: texts, measured: Some(mismatches.len() as f64), target: Target::AtMost(0.0) },
+    ];
+    let comparison = Comparison { cells: cells.to_vec(), mismatches, clouds, partial: run.stop.is_asked() };
+    Ok(Report::new(&plan, comparison, findings))
+}
+
+fn requests(plan: &Plan, run: Run<'_>) -> Vec<Request> {
+    let prompts = run.prompts.pick(SESSIONS, PROMPTS, &mut Rng::stream(plan.seed, STREAM));
+    let request = |(index, prompt)| Request { index, arrival: Duration::ZERO, device: index, prompt, max_new_tokens: plan.max_new_tokens };
+    prompts.into_iter().enumerate().map(request).collect()
+}
+
+/// Texts of the second fleet that are not those of the first.
+fn differing(texts: &[Vec<Outcome>], load: &str) -> Vec<Mismatch> {
+    let [one, two] = texts else { return Vec::new() };
+    let differs = |(one, two): (&Outcome, &Outcome)| {
+        let (at, expected, got) = difference(&one.result.as_ref().ok()?.token_ids, &two.result.as_ref().ok()?.token_ids)?;
+        Some(Mismatch { mode: NAMES[1].to_owned(), load: load.to_owned(), request: two.request, at, expected, got })
+    };
+    one.iter().zip(two).filter_map(differs).collect()
+}
+
+/// Tokens over time.
+#[derive(Clone, Copy, Debug, Default)]
+struct Speed {
+    tokens: usize,
+    time: Duration,
+}
+
+impl Speed {
+    fn add(&mut self, outcomes: &[Outcome], time: Duration) {
+        self.tokens +=
+            outcomes.iter().filter_map(|outcome| outcome.result.as_ref().ok()).map(|report| report.token_ids.len()).sum::<usize>();
+        self.time += time;
+    }
+
+    fn per_second(self) -> Option<f64> {
+        (self.tokens > 0 && !self.time.is_zero()).then(|| self.tokens as f64 / self.time.as_secs_f64())
+    }
+}
+
+#[cfg(test)]
+#[allow(clippy::unwrap_used)]
+mod tests {
+    use super::*;
+    use crate::cell::tests::outcome;
+
+    #[test]
+    fn speed_is_tokens_over_time() {
+        let mut speed = Speed::default();
+        assert_eq!(speed.per_second(), None);
+        speed.add(&[outcome(0, 10, &[1, 1, 1]), outcome(1, 10, &[1])], Duration::from_secs(2));
+        assert_eq!(speed.per_second(), Some(3.0));
+    }
+
+    #[test]
+    fn a_text_that_differs_is_named() {
+        let texts = |gaps: &[u64]| vec![outcome(0, 10, &[1]), outcome(1, 10, gaps)];
+        assert!(differing(&[texts(&[1, 1]), texts(&[1, 1])], "x").is_empty());
+        let found = differing(&[texts(&[1, 1]), texts(&[1])], "x");
+        assert_eq!((found[0].request, found[0].at, found[0].expected, found[0].got), (1, 2, Some(0), None));
+    }
+}

@@ -1,0 +1,115 @@
+//! `tricorn bench`
+
+mod view;
+
+use super::{print_json, resolve, use_threads};
+use crate::{
+    args::{Bench, BenchArgs, HatArgs},
+    bundled,
+    error::CliError,
+    ui,
+};
+use serde_json::json;
+use std::path::Path;
+use tricorn_bench::{CloudProgram, Load, Mode, Plan, Prompts, Report, Scenario, Setup, Stop, Sweep, compare, sweep};
+use tricorn_device::Prompter;
+use view::View;
+
+/// The scenario that tests that all modes work: texts are always compared, and one load is enough.
+const QUICK: &str = "quick";
+
+pub(crate) fn run(args: &BenchArgs) -> Result<(), CliError> {
+    match &args.what {
+        Bench::Hat(args) => hat(args),
+    }
+}
+
+fn hat(args: &HatArgs) -> Result<(), CliError> {
+    let plan = plan(args)?;
+    plan.check()?;
+    use_threads(args.threads)?;
+    let source = bundled::open(&args.model)?;
+    let split = resolve(&source, args.split)?;
+    let modes = match args.sweep {
+        Some(sweep) => sweep.modes()?,
+        None if args.modes.is_empty() => Setup::available(&source, plan.modes.clone()),
+        None => plan.modes.clone(),
+    };
+    let cloud = CloudProgram {
+        program: std::env::current_exe().map_err(CliError::Start)?,
+        model: args.model.clone().into_os_string(),
+        split,
+        threads: args.threads,
+    };
+    let prompter = Prompter::load(&source)?;
+    let context = source.config().context;
+    let prompts = match &args.prompts {
+        Some(file) => Prompts::from_file(file, &prompter, context, plan.max_new_tokens)?,
+        None => Prompts::stories(&prompter, context, plan.max_new_tokens)?,
+    };
+    let setup = Setup::load(&source, split, &modes, cloud)?;
+    let stop = Stop::default();
+    let on_signal = stop.clone();
+    ctrlc::set_handler(move || on_signal.ask())?;
+    let plan = Plan { modes, ..plan };
+    let view = View::new(args.json);
+    let reports = match args.sweep {
+        Some(kind) => sweep(kind, &setup, &prompts, &plan, &view, &stop),
+        None => compare(&setup, &prompts, &plan, &view, &stop).map(|comparison| vec![Report::new(&plan, comparison, Vec::new())]),
+    };
+    view.finish();
+    show(&reports?, args, stop.is_asked())
+}
+
+/// What the flags ask for.
+fn plan(args: &HatArgs) -> Result<Plan, CliError> {
+    let mut scenario = Scenario::named(&args.scenario)?;
+    scenario.devices = args.devices.unwrap_or(scenario.devices);
+    let quick = scenario.name == QUICK;
+    let loads = match (args.rate, args.load.as_slice()) {
+        (Some(rate), _) => vec![("own".to_owned(), rate)],
+        (None, []) if quick => vec![scenario.load(Load::Middle)],
+        (None, []) => Load::ALL.map(|load| scenario.load(load)).to_vec(),
+        (None, loads) => loads.iter().map(|&load| scenario.load(load)).collect(),
+    };
+    let names = if args.modes.is_empty() { Mode::NAMES.map(str::to_owned).to_vec() } else { args.modes.clone() };
+    Ok(Plan {
+        loads,
+        modes: names.iter().map(|name| Mode::named(name.trim())).collect::<Result<_, _>>()?,
+        requests: args.requests.unwrap_or(if args.sweep.is_some() { Sweep::REQUESTS } else { scenario.requests }),
+        max_new_tokens: args.max_new.unwrap_or(scenario.max_new_tokens),
+        seed: args.seed,
+        check: args.check || quick,
+        scenario,
+    })
+}
+
+/// Prints and writes the reports; then says what went wrong, if anything did.
+fn show(reports: &[Report], args: &HatArgs, stopped: bool) -> Result<(), CliError> {
+    for (index, report) in reports.iter().enumerate() {
+        if let Some(out) = &args.out {
+            report.write(&folder(out, reports.len(), index))?;
+        }
+        if !args.json {
+            ui::print(report.text() + "\n")?;
+        }
+    }
+    if args.json {
+        print_json(&json!({ "bench": "hat", "reports": reports, "partial": stopped }))?;
+    } else if let Some(out) = &args.out {
+        ui::print(format!("report and pictures are in {}\n", out.display()))?;
+    }
+    if let Some(mismatch) = reports.iter().find_map(|report| report.mismatches.first()) {
+        return Err(CliError::OtherText(mismatch.to_string()));
+    }
+    if stopped {
+        return Err(CliError::Interrupted);
+    }
+    let failed: usize = reports.iter().flat_map(|report| &report.rows).map(|row| row.failed).sum();
+    if failed > 0 { Err(CliError::RequestsFailed(failed)) } else { Ok(()) }
+}
+
+/// A folder for each report where there are several.
+fn folder(out: &Path, reports: usize, index: usize) -> std::path::PathBuf {
+    if reports > 1 { out.join((index + 1).to_string()) } else { out.to_owned() }
+}

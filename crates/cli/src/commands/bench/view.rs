@@ -1,0 +1,40 @@
+//! How far a measurement is.
+
+use indicatif::{ProgressBar, ProgressStyle};
+use std::time::Duration;
+use tricorn_bench::Observer;
+
+/// A progress bar on a terminal, nothing for programs.
+pub(super) struct View {
+    bar: ProgressBar,
+}
+
+impl View {
+    pub(super) fn new(json: bool) -> Self {
+        let bar = if json { ProgressBar::hidden() } else { ProgressBar::new(0) };
+        // The template is a constant that the crate's own tests accept; the default style is a fair second.
+        let style = ProgressStyle::with_template("{bar:30} {pos}/{len} requests, {elapsed} gone, {eta} left  {msg}");
+        bar.set_style(style.unwrap_or_else(|_| ProgressStyle::default_bar()));
+        bar.set_message("loading");
+        bar.enable_steady_tick(Duration::from_millis(250));
+        Self { bar }
+    }
+
+    pub(super) fn finish(&self) {
+        self.bar.finish_and_clear();
+    }
+}
+
+impl Observer for View {
+    fn planned(&self, requests: usize) {
+        self.bar.inc_length(requests as u64);
+    }
+
+    fn measuring(&self, what: &str) {
+        self.bar.set_message(what.to_owned());
+    }
+
+    fn request_done(&self) {
+        self.bar.inc(1);
+    }
+}
