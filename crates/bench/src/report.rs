@@ -116,19 +116,32 @@ impl Report {
 impl Settings {
     fn new(plan: &Plan) -> Self {
         let Plan { scenario, requests, max_new_tokens, seed, check, .. } = plan;
-        let Scenario { devices, link, slo, .. } = scenario;
+        let Scenario { devices, slo, .. } = scenario;
         let congestion_control = std::fs::read_to_string("/proc/sys/net/ipv4/tcp_congestion_control").ok();
         Self {
             requests: *requests,
             max_new_tokens: *max_new_tokens,
             seed: *seed,
             devices: *devices,
-            link: format!("{link}, scaled by the model's hidden size"),
+            link: format!("{}, scaled by the model's hidden size", link_name(&plan.scenario)),
             checked: *check,
             slo: SloMs { ttft: crate::units::ms(slo.ttft), tbt: crate::units::ms(slo.tbt) },
             congestion_control: congestion_control.map(|name| name.trim().to_owned()),
         }
     }
+}
+
+/// The preset, with what a sweep has changed of it.
+fn link_name(scenario: &Scenario) -> String {
+    let Scenario { link, rates_times, rtt, .. } = scenario;
+    let mut name = link.to_string();
+    if *rates_times != 1.0 {
+        name += &format!(" with {rates_times} x its rates");
+    }
+    if let Some(rtt) = rtt {
+        name += &format!(" with a round trip of {rtt:?}");
+    }
+    name
 }
 
 #[cfg(test)]

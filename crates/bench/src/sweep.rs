@@ -80,7 +80,7 @@ impl FromStr for Sweep {
 /// Runs a sweep over the plan's scenario; its modes are the sweep's own.
 ///
 /// # Errors
-/// As [`compare`](crate::compare).
+/// As [`compare`](crate::compare()).
 pub fn sweep(
     kind: Sweep,
     setup: &Setup,

@@ -122,14 +122,18 @@ fn chunks_over_time(outcomes: &[Outcome]) -> Picture {
         rows.extend(sent);
     }
     let end = rows.last().map_or(0.0, |point| point.0);
+    // A chunk's size holds until the next one is sent.
+    let until_next = rows.windows(2).flat_map(|pair| [pair[0], (pair[1].0, pair[0].1)]).chain(rows.last().copied());
     let period = ms(PERIOD);
     let switches = (0..=(end / period) as usize).flat_map(|turn| {
         let percent = if turn % 2 == 0 { 100.0 } else { 100.0 * SLOW };
         [(turn as f64 * period, percent), (((turn + 1) as f64 * period).min(end), percent)]
     });
     let title = "Chunks while the link's rate changes";
-    let curves =
-        [Line { name: "link rate, %".to_owned(), points: switches.collect() }, Line { name: "rows in a chunk".to_owned(), points: rows }];
+    let curves = [
+        Line { name: "link rate, %".to_owned(), points: switches.collect() },
+        Line { name: "rows in a chunk".to_owned(), points: until_next.collect() },
+    ];
     let svg = lines(title, "dynamic chunks; prompts of one device, one after the other", ("ms", "rows; %"), &curves);
     Picture { title: title.to_owned(), file: "chunks-over-time.svg".to_owned(), svg }
 }
