@@ -40,11 +40,12 @@ impl Conditions {
         Some(pace.batch_delay(pace.batch_rows.saturating_add(rows))?.as_secs_f64())
     }
 
-    /// Seconds from sending a verification of `rows` rows to its answer.
+    /// Seconds from sending a verification of `rows` rows to its answer, at least: while the uplink's rate is not known, because no append
+    /// was large enough to show it, the upload counts as nothing.
     #[must_use]
     pub fn verify_seconds(&self, rows: usize) -> Option<f64> {
         let wait = self.pace.as_ref()?.verify_wait.as_secs_f64();
-        Some(self.rtt?.as_secs_f64() + self.send_seconds(rows)? + wait + self.batch_seconds(rows)?)
+        Some(self.rtt?.as_secs_f64() + self.send_seconds(rows).unwrap_or(0.0) + wait + self.batch_seconds(rows)?)
     }
 
     /// Seconds of one draft step for `branches` continuations at once.

@@ -131,7 +131,8 @@ impl DeviceSession {
     /// How many draft steps fit into the wait for this round's answer with half a step in hand, the guess after its last draft included; 0
     /// where none would be of use. Where the wait is not known, as many as there could be.
     ///
-    /// A step too many delays the round, a step too few costs one draft of the next.
+    /// A step too many delays the round, a step too few costs one draft of the next. Fewer than two drafts in each continuation (or one,
+    /// where a round has no more) are not worth the copies of the caches and the processor's time.
     pub(super) fn branch_steps(&self, turn: &Turn) -> usize {
         let draft = &turn.options.draft;
         let next = self.tokens.len() + 1;
@@ -141,9 +142,10 @@ impl DeviceSession {
         }
         let most = draft.max_len + 1;
         let step = self.conditions.draft_seconds(draft.parallel.min(DraftPolicy::MAX_PARALLEL));
-        match self.conditions.verify_seconds(self.tokens.len() + 1 - self.confirmed).zip(step) {
+        let steps = match self.conditions.verify_seconds(self.tokens.len() + 1 - self.confirmed).zip(step) {
             Some((wait, step)) if step > 0.0 => most.min((wait / step - 0.5) as usize),
             _ => most,
-        }
+        };
+        if steps > draft.max_len.min(2) { steps } else { 0 }
     }
 }

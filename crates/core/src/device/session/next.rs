@@ -44,7 +44,7 @@ impl DeviceSession {
             return Action::Draft { pos };
         }
         match &round.branching {
-            Branching::NotYet if self.branch_steps(turn) > 1 => Action::Guess { pos },
+            Branching::NotYet if self.branch_steps(turn) > 0 => Action::Guess { pos },
             Branching::Under { steps_left: 1.., .. } if self.open_branches().next().is_some() => Action::Branch,
             Branching::NotYet | Branching::Under { .. } => Action::Wait,
         }
