@@ -1,7 +1,8 @@
 //! The measurements of one mode under one load.
 
 use serde::Serialize;
-use tricorn_device::TurnReport;
+use tricorn_core::AppendKind;
+use tricorn_device::{TraceEvent, TurnReport};
 
 use crate::{
     bound::{Breakdown, FirstToken},
@@ -66,6 +67,40 @@ pub struct Sample {
     pub overruns: usize,
     /// Where the time to first token went.
     pub breakdown: Option<Breakdown>,
+    /// How the prompt went up.
+    pub chunks: Vec<Chunk>,
+}
+
+/// One chunk of a prompt; times in milliseconds.
+#[derive(Clone, Copy, Debug, PartialEq, Serialize)]
+pub struct Chunk {
+    /// Its rows.
+    pub rows: usize,
+    /// When it was handed over for the upload, since its device turned to the request.
+    pub sent_ms: f64,
+    /// When the cloud's answer to it was there.
+    pub answered_ms: f64,
+    /// How long it waited in the cloud.
+    pub queue_ms: f64,
+    /// How long the cloud computed it.
+    pub compute_ms: f64,
+}
+
+impl Chunk {
+    fn all(report: &TurnReport) -> Vec<Self> {
+        let mut chunks = Vec::new();
+        for event in &report.trace {
+            let TraceEvent::Sent { pos, rows, kind: AppendKind::Prompt, at: sent, .. } = *event else { continue };
+            let answer = report.trace.iter().find_map(|event| match *event {
+                TraceEvent::Answered { pos: answered, at, timing, .. } if answered == pos && at >= sent => Some((at, timing)),
+                _ => None,
+            });
+            let Some((answered, timing)) = answer else { continue };
+            let [sent_ms, answered_ms, queue_ms, compute_ms] = [sent, answered, timing.queue, timing.compute].map(ms);
+            chunks.push(Self { rows, sent_ms, answered_ms, queue_ms, compute_ms });
+        }
+        chunks
+    }
 }
 
 /// A request without an answer.
@@ -98,6 +133,7 @@ impl Sample {
             reconnects: stats.lost_connections,
             overruns: report.overruns,
             breakdown: first.map(|first| Breakdown::of(&first, &scenario.shape(outcome.device, hidden))),
+            chunks: Chunk::all(report),
         }
     }
 

@@ -24,7 +24,7 @@ mod units;
 mod workload;
 
 pub use bound::Breakdown;
-pub use cell::{Cell, FailedRequest, Sample};
+pub use cell::{Cell, Chunk, FailedRequest, Sample};
 pub use cloud_process::CloudProgram;
 pub use compare::{Comparison, Plan, compare};
 pub use error::BenchError;

@@ -49,10 +49,8 @@ pub(crate) enum Command {
     },
     Drain,
     /// The next stage's connection stands anew, or is lost.
-    #[cfg_attr(not(test), allow(dead_code))]
     Next(Result<Box<dyn Downstream>, StageLost>),
     /// A batch has come back from the next stage.
-    #[cfg_attr(not(test), allow(dead_code))]
     Returned(StageAnswer),
 }
 

@@ -13,7 +13,7 @@ const LOADS: [Load; 2] = [Load::Middle, Load::High];
 /// Texts are short: the question is about the first token, but others must be decoding.
 const NEW_TOKENS: usize = 32;
 /// Dynamic chunks over the best fixed size, which nobody knows beforehand.
-pub(super) const TARGET: Target = Target::AtMost(1.05);
+const TARGET: Target = Target::AtMost(1.05);
 
 pub(super) fn modes() -> Result<Vec<Mode>, BenchError> {
     FIXED.iter().map(|rows| format!("fixed-{rows}")).chain([DYNAMIC.to_owned()]).map(|name| Mode::named(&name)).collect()

@@ -29,7 +29,7 @@ const ARRIVAL: Duration = Duration::from_secs(4);
 /// Use of the seed for prompts.
 const STREAM: u64 = 101;
 /// The 99th percentile of the time between tokens while the cloud holds the prompt, over that before: at most so much.
-const TARGET: Target = Target::AtMost(2.0);
+const TARGET: Target = Target::AtMost(1.5);
 
 pub(super) fn modes() -> Result<Vec<Mode>, BenchError> {
     ["u-shape", "u-sarathi", "hat"].into_iter().map(Mode::named).collect()

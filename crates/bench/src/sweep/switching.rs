@@ -1,7 +1,10 @@
 //! Chunks while the bandwidth changes under way.
 
 use std::{
-    sync::mpsc::{Receiver, RecvTimeoutError, channel},
+    sync::{
+        Arc,
+        mpsc::{Receiver, RecvTimeoutError, channel},
+    },
     thread,
     time::Duration,
 };
@@ -10,8 +13,8 @@ use tricorn_core::AppendKind;
 use tricorn_device::TraceEvent;
 
 use super::{
-    Finding, Run,
-    chunks::{DYNAMIC, TARGET, over_best},
+    Finding, Run, Target,
+    chunks::{DYNAMIC, over_best},
 };
 use crate::{
     BenchError, Cell, Comparison, Plan, Report,
@@ -26,61 +29,65 @@ use crate::{
     workload::Request,
 };
 
-/// The link's rates are the scenario's and a quarter of them, in turn, for so long each.
-const PERIOD: Duration = Duration::from_millis(700);
-const SLOW: f64 = 0.25;
+/// The link's rates are so many times the scenario's, in turn, for so long each: first the cloud is slower than the link, then the link.
+const TIMES: [f64; 2] = [4.0, 0.5];
+const PERIOD: Duration = Duration::from_millis(400);
 /// Tokens of a prompt, so that it meets both.
 const PROMPT: usize = 1200;
 /// Prompts a mode, one after the other.
-const PROMPTS: usize = 4;
+const PROMPTS: usize = 6;
 const NEW_TOKENS: usize = 2;
 /// Use of the seed for prompts.
 const STREAM: u64 = 102;
 const LOAD: &str = "changing rate";
+/// Dynamic chunks over the best fixed size.
+const TARGET: Target = Target::AtMost(1.0);
 
 pub(super) fn run(run: Run<'_>, plan: &Plan) -> Result<Report, BenchError> {
     let mut plan = Plan { requests: PROMPTS, max_new_tokens: NEW_TOKENS, check: false, ..plan.clone() };
     plan.scenario.devices = 1;
     plan.loads = vec![(LOAD.to_owned(), 1.0)];
     let hidden = run.setup.plain().hidden;
-    let fast = plan.scenario.shape(0, hidden);
+    let shapes = TIMES.map(|times| {
+        let mut shape = plan.scenario.shape(0, hidden);
+        shape.up.bytes_per_s *= times;
+        shape.down.bytes_per_s *= times;
+        shape
+    });
     let mut rng = Rng::stream(plan.seed, STREAM);
-    let request = |index| Request {
-        index,
-        arrival: Duration::ZERO,
-        device: 0,
-        prompt: run.prompts.one(PROMPT, &mut rng),
-        max_new_tokens: NEW_TOKENS,
-    };
-    let requests: Vec<Request> = (0..PROMPTS).map(request).collect();
+    let prompts: Vec<Arc<[u32]>> = (0..PROMPTS).map(|_| run.prompts.one(PROMPT, &mut rng)).collect();
     run.observer.planned(plan.modes.len() * (PROMPTS + 1));
     let fleet = Fleet::start(run.setup, &plan.scenario, &plan.modes)?;
-    let mut cells = Vec::new();
+    let job = |mode| Job { mode, stop: run.stop, observer: run.observer };
+    plan.modes.iter().for_each(|mode| drop(fleet.run(job(mode), &warm_ups(1, &plan, run.prompts))));
+    let mut cells: Vec<Cell> = plan.modes.iter().map(|mode| Cell::new(LOAD, 1.0, &mode.name)).collect();
     let mut picture = None;
-    for mode in &plan.modes {
-        if run.stop.is_asked() {
-            break;
-        }
-        run.observer.measuring(&format!("{LOAD}, {}", mode.name));
-        let job = Job { mode, stop: run.stop, observer: run.observer };
-        fleet.run(job, &warm_ups(1, &plan, run.prompts));
-        let before = CpuTimes::now();
-        let outcomes = thread::scope(|scope| {
-            let (done, is_done) = channel();
-            if let Some(link) = fleet.link(mode.schedule, 0) {
-                let fast = &fast;
-                scope.spawn(move || switch(link, fast, &is_done));
+    for (index, prompt) in prompts.iter().enumerate() {
+        // Every prompt is sent in every mode before the next, so that drift of the machine hits all alike.
+        for turn in 0..plan.modes.len() {
+            let which = (turn + index) % plan.modes.len();
+            let (mode, cell) = (&plan.modes[which], &mut cells[which]);
+            if run.stop.is_asked() {
+                break;
             }
-            let outcomes = fleet.run(job, &requests);
-            drop(done);
-            outcomes
-        });
-        let mut cell = Cell::new(LOAD, 1.0, &mode.name);
-        cell.add_cpu(before, CpuTimes::now());
-        outcomes.iter().for_each(|outcome| cell.take(outcome, &plan.scenario, hidden));
-        cells.push(cell);
-        if mode.name == DYNAMIC {
-            picture = Some(chunks_over_time(&outcomes));
+            run.observer.measuring(&format!("{LOAD}, {}", mode.name));
+            let request = Request { index, arrival: Duration::ZERO, device: 0, prompt: Arc::clone(prompt), max_new_tokens: NEW_TOKENS };
+            let before = CpuTimes::now();
+            let outcomes = thread::scope(|scope| {
+                let (done, is_done) = channel();
+                if let Some(link) = fleet.link(mode.schedule, 0) {
+                    let shapes = &shapes;
+                    scope.spawn(move || switch(link, shapes, &is_done));
+                }
+                let outcomes = fleet.run(job(mode), &[request]);
+                drop(done);
+                outcomes
+            });
+            cell.add_cpu(before, CpuTimes::now());
+            outcomes.iter().for_each(|outcome| cell.take(outcome, &plan.scenario, hidden));
+            if mode.name == DYNAMIC {
+                picture = Some(chunks_over_time(&outcomes));
+            }
         }
     }
     let comparison = Comparison { cells, mismatches: Vec::new(), clouds: fleet.stop(), partial: run.stop.is_asked() };
@@ -93,22 +100,18 @@ pub(super) fn run(run: Run<'_>, plan: &Plan) -> Result<Report, BenchError> {
     })
 }
 
-/// Changes the link's rate until the block is done, and leaves it fast.
-fn switch(link: &Emulator, fast: &Shape, done: &Receiver<()>) {
-    let mut slow = fast.clone();
-    slow.up.bytes_per_s *= SLOW;
-    slow.down.bytes_per_s *= SLOW;
-    for shape in [&slow, fast].into_iter().cycle() {
+/// Gives the link one shape after the other, from the first on, until the prompt is done.
+fn switch(link: &Emulator, shapes: &[Shape], done: &Receiver<()>) {
+    for shape in shapes.iter().cycle() {
+        // The shapes are links: the scenario's own is checked when it starts, and these have some times its rates.
+        let _ = link.set_shape(shape.clone());
         if done.recv_timeout(PERIOD) != Err(RecvTimeoutError::Timeout) {
             break;
         }
-        // Both shapes are links: one was checked when it started, the other has a quarter of its rates.
-        let _ = link.set_shape(shape.clone());
     }
-    let _ = link.set_shape(fast.clone());
 }
 
-/// The sizes of all prompts' chunks by when they were sent, beside the link's rate.
+/// The sizes of a prompt's chunks by when they were sent, beside the link's rate.
 fn chunks_over_time(outcomes: &[Outcome]) -> Picture {
     let mut rows = Vec::new();
     let mut start = 0.0;
@@ -126,7 +129,7 @@ fn chunks_over_time(outcomes: &[Outcome]) -> Picture {
     let until_next = rows.windows(2).flat_map(|pair| [pair[0], (pair[1].0, pair[0].1)]).chain(rows.last().copied());
     let period = ms(PERIOD);
     let switches = (0..=(end / period) as usize).flat_map(|turn| {
-        let percent = if turn % 2 == 0 { 100.0 } else { 100.0 * SLOW };
+        let percent = 100.0 * TIMES[turn % TIMES.len()];
         [(turn as f64 * period, percent), (((turn + 1) as f64 * period).min(end), percent)]
     });
     let title = "Chunks while the link's rate changes";
@@ -134,7 +137,7 @@ fn chunks_over_time(outcomes: &[Outcome]) -> Picture {
         Line { name: "link rate, %".to_owned(), points: switches.collect() },
         Line { name: "rows in a chunk".to_owned(), points: until_next.collect() },
     ];
-    let svg = lines(title, "dynamic chunks; prompts of one device, one after the other", ("ms", "rows; %"), &curves);
+    let svg = lines(title, "dynamic chunks of one prompt", ("ms", "rows; %"), &curves);
     Picture { title: title.to_owned(), file: "chunks-over-time.svg".to_owned(), svg }
 }
 

@@ -20,6 +20,8 @@ const UNKNOWN_IN_FLIGHT: usize = 4;
 const LEAST: usize = 8;
 /// Sizes considered between the smallest and the largest.
 const CANDIDATES: i32 = 20;
+/// Seconds that a chunk takes on the link at most, unless the overlap condition asks for more.
+const LONGEST_SEND: f64 = 0.1;
 /// Predictions within this factor are about the same.
 const ABOUT: f64 = 1.01;
 /// Chunks that a prediction looks ahead at most; it bounds its cost.
@@ -45,20 +47,18 @@ pub fn overlap_rows(conditions: &Conditions, most: usize) -> Option<usize> {
     best.map(|(_, rows)| rows)
 }
 
-/// Seconds until the cloud has computed `left` rows that go up in chunks of `chunk` rows (the last may be smaller), while `in_flight` rows
-/// sent before may still be on the link. `None` where link or cloud are not known.
+/// Seconds until the cloud has computed `left` rows that go up in chunks of `chunk` rows (the last may be smaller), when the link is busy for
+/// `busy` seconds with what was sent before. `None` where link or cloud are not known.
 ///
 /// For chunk `i` of `x_i` rows, with the end of each step in terms of the steps before:
 /// `device_i = device_{i-1} + shallow(x_i)`, `link_i = max(device_i, link_{i-1}) + x_i A / beta`,
 /// `stage_{i,1} = max(link_i, stage_{i-1,1}) + w + g(mu + x_i) / P`, `stage_{i,k} = max(stage_{i,k-1}, stage_{i-1,k}) + g(mu + x_i) / P`.
 #[must_use]
-pub fn completion_seconds(left: usize, chunk: usize, in_flight: usize, conditions: &Conditions) -> Option<f64> {
-    let Known { wait, stages, rtt } = Known::of(conditions)?;
+pub fn completion_seconds(left: usize, chunk: usize, busy: f64, conditions: &Conditions) -> Option<f64> {
+    let Known { wait, stages, .. } = Known::of(conditions)?;
     let chunk = chunk.max(1);
     let first = Step::of(chunk.min(left), conditions)?;
-    // What was sent and not answered has left the link, but for what can be on the way and in the cloud at the time.
-    let mut link = (conditions.send_seconds(in_flight)? - rtt - wait - first.batch).max(0.0);
-    let (mut device, mut ends) = (0.0_f64, [0.0_f64; MOST_STAGES]);
+    let (mut device, mut link, mut ends) = (0.0_f64, busy, [0.0_f64; MOST_STAGES]);
     let mut advance = |step: Step| {
         device += step.shallow;
         link = device.max(link) + step.send;
@@ -80,17 +80,29 @@ pub fn completion_seconds(left: usize, chunk: usize, in_flight: usize, condition
     Some(end)
 }
 
+/// Seconds until the link has sent what is under way, when chunks of `chunk` rows came before: `in_flight` rows were sent and not answered,
+/// but as many as one chunk's time on the way and in the cloud lets pass are no longer on the link.
+fn busy_seconds(in_flight: usize, chunk: usize, conditions: &Conditions) -> Option<f64> {
+    let Known { wait, rtt, .. } = Known::of(conditions)?;
+    let sent = in_flight as f64 * conditions.row_bytes as f64 / conditions.uplink_rate()?;
+    Some((sent - rtt - wait - conditions.batch_seconds(chunk)?).max(0.0))
+}
+
 /// Rows of the next chunk when `left` are to be sent, the cloud takes at most `most` at a time, and `in_flight` are under way: at least 1.
-/// Never one that is predicted to be slower than [`overlap_rows`], held to the sizes considered.
+/// Never one that is predicted to be slower than [`overlap_rows`], held to the sizes considered. Nor one that keeps the link for long, unless
+/// the condition asks for it: what is handed over can no longer follow a link that changes.
 #[must_use]
 pub fn best_rows(left: usize, most: usize, in_flight: usize, conditions: &Conditions) -> usize {
     let most = left.min(most).max(1);
     let least = LEAST.max(left.div_ceil(MOST_CHUNKS)).min(most);
     let Some(condition) = overlap_rows(conditions, most).map(|rows| rows.max(least)) else { return UNKNOWN.min(most) };
+    let brief = |rows: &usize| conditions.send_seconds(*rows).is_some_and(|seconds| seconds <= LONGEST_SEND);
     let ratio = (most as f64 / least as f64).powf(1.0 / f64::from(CANDIDATES));
     let geometric = (0..=CANDIDATES).map(|power| (least as f64 * ratio.powi(power)).round() as usize);
-    let timed = |rows: usize| Some((rows, completion_seconds(left, rows, in_flight, conditions)?));
-    let candidates: Vec<(usize, f64)> = geometric.chain([condition]).map(|rows| rows.clamp(least, most)).filter_map(timed).collect();
+    let busy = busy_seconds(in_flight, condition, conditions).unwrap_or_default();
+    let timed = |rows: usize| Some((rows, completion_seconds(left, rows, busy, conditions)?));
+    let sizes = geometric.filter(brief).chain([condition]).map(|rows| rows.clamp(least, most));
+    let candidates: Vec<(usize, f64)> = sizes.filter_map(timed).collect();
     let best = candidates.iter().map(|&(_, seconds)| seconds).fold(f64::INFINITY, f64::min);
     let about_as_good = candidates.iter().filter(|(_, seconds)| *seconds <= best * ABOUT);
     about_as_good.map(|&(rows, _)| rows).min_by_key(|&rows| rows.abs_diff(condition)).unwrap_or(condition)

@@ -47,9 +47,9 @@ fn a_long_prompt_over_a_slow_link_meets_the_overlap_condition() {
     assert_eq!(condition, 16);
     let chosen = best_rows(2000, 512, 0, &conditions);
     assert!(chosen.abs_diff(condition) * 4 <= condition, "{chosen} {condition}");
-    let best = completion_seconds(2000, chosen, 0, &conditions).unwrap();
+    let best = completion_seconds(2000, chosen, 0.0, &conditions).unwrap();
     // Chunks much smaller leave the cloud behind, much larger ones nothing to overlap with.
-    let [small, large] = [condition / 4, 512].map(|rows| completion_seconds(2000, rows, 0, &conditions).unwrap());
+    let [small, large] = [condition / 4, 512].map(|rows| completion_seconds(2000, rows, 0.0, &conditions).unwrap());
     assert!(small > best * 1.5 && large > best * 1.01, "{small} {large}");
 }
 
@@ -67,12 +67,23 @@ fn chunks_follow_the_link() {
     assert!(slow < fast, "{slow} {fast}");
 }
 
+/// What is under way must not make a large chunk look good: nothing smaller would then follow it until it is answered.
+#[test]
+fn chunks_do_not_grow_with_what_is_under_way() {
+    // As for a small model: 1.6 ms a row on the link, 20 ms and 0.4 ms a row in the cloud.
+    let conditions = Conditions { row_bytes: 512, ..conditions(312_500.0, 10_000, 2, 1, 20_000, 400) };
+    for (left, in_flight) in [(900, 0), (850, 40), (744, 174), (744, 500)] {
+        let rows = best_rows(left, 2048, in_flight, &conditions);
+        assert!(rows <= 64, "{rows} rows of {left} with {in_flight} under way");
+    }
+}
+
 #[test]
 fn without_knowledge_chunks_are_modest() {
     let nothing = Conditions::default();
     assert_eq!((best_rows(1000, 512, 0, &nothing), best_rows(10, 512, 0, &nothing), best_rows(1000, 32, 0, &nothing)), (64, 10, 32));
     assert_eq!(window_rows(64, &nothing), 256);
-    assert_eq!((overlap_rows(&nothing, 512), completion_seconds(100, 10, 0, &nothing)), (None, None));
+    assert_eq!((overlap_rows(&nothing, 512), completion_seconds(100, 10, 0.0, &nothing)), (None, None));
 }
 
 #[test]
@@ -97,14 +108,15 @@ proptest! {
         // The prediction looks at 128 chunks at most, and at none of fewer than 8 rows.
         let condition = overlap_rows(&conditions, most).unwrap().max(8.max(left.div_ceil(128)).min(most));
         let chosen = best_rows(left, 512, in_flight, &conditions);
-        let seconds = |rows| completion_seconds(left, rows, in_flight, &conditions).unwrap();
+        let busy = busy_seconds(in_flight, condition, &conditions).unwrap();
+        let seconds = |rows| completion_seconds(left, rows, busy, &conditions).unwrap();
         prop_assert!((1..=most).contains(&chosen));
         prop_assert!(seconds(chosen) <= seconds(condition), "{chosen} {condition}");
     }
 
     #[test]
     fn nothing_is_done_sooner_than_the_link_allows(conditions in known(), left in 1..3000_usize, chunk in 1..600_usize) {
-        let seconds = completion_seconds(left, chunk, 0, &conditions).unwrap();
+        let seconds = completion_seconds(left, chunk, 0.0, &conditions).unwrap();
         let link = left as f64 * 8192.0 / conditions.uplink.unwrap();
         prop_assert!(seconds >= link);
         prop_assert!(window_rows(chunk, &conditions) >= 2 * chunk);
