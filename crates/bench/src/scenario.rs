@@ -113,13 +113,13 @@ const fn cost(base_us: u64, per_row_us: u64) -> Cost {
 }
 
 /// Six devices stand for the paper's thirty, so that two cores can run them: a row costs the cloud five times what it cost theirs. A prompt of
-/// 351 tokens is then 384 ms of upload and 160 ms of computing, and without drafts a token takes about 45 ms, as in the paper's figures 646
-/// and 52 ms. A draft takes 0.15 (Xavier) and 0.11 (Orin) of that.
+/// 351 tokens is then 384 ms of upload and, without chunks, about 300 ms of computing on device and cloud, as in the paper's 384 of 646 ms; and
+/// without drafts a token takes about 36 ms. A draft takes 0.15 (Xavier) and 0.11 (Orin) of that.
 const PAPER: Pace = Pace {
-    cloud: cost(20_000, 400),
+    cloud: cost(16_000, 400),
     devices: [
-        DeviceClass { name: "xavier", pace: DevicePace { shallow: cost(1_500, 160), draft: cost(6_800, 300), head: cost(1_500, 50) } },
-        DeviceClass { name: "orin", pace: DevicePace { shallow: cost(800, 80), draft: cost(5_000, 200), head: cost(800, 30) } },
+        DeviceClass { name: "xavier", pace: DevicePace { shallow: cost(1_200, 520), draft: cost(5_400, 240), head: cost(1_200, 50) } },
+        DeviceClass { name: "orin", pace: DevicePace { shallow: cost(700, 320), draft: cost(4_000, 160), head: cost(700, 30) } },
     ],
 };
 

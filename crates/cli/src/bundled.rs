@@ -17,7 +17,9 @@ static FILES: &[(&str, &[u8])] = files![
     "tokenizer.json",
     "tokenizer_config.json",
     "drafter-hat.json",
-    "drafter-hat.safetensors"
+    "drafter-hat.safetensors",
+    "drafter-fused.json",
+    "drafter-fused.safetensors"
 ];
 
 /// What `--model` calls it. A directory of this name is meant when the path says so: `./demo`.

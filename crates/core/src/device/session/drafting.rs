@@ -11,6 +11,15 @@ use crate::{
     },
 };
 
+/// When a draft is made.
+#[derive(Clone, Copy)]
+enum Drafting {
+    /// Before the round goes up, which it holds up.
+    First,
+    /// While a verification is out, in time that nothing else would use.
+    Meanwhile,
+}
+
 impl DeviceSession {
     /// The answer to [`Action::Draft`]. Ignored when no draft is awaited any more.
     pub fn drafted(&mut self, draft: Draft) {
@@ -19,7 +28,7 @@ impl DeviceSession {
         };
         self.tokens.push(draft.token);
         self.round.drafts.push(draft);
-        self.round.closed = !self.goes_on(turn, &self.round.drafts);
+        self.round.closed = !self.goes_on(turn, &self.round.drafts, Drafting::First);
         self.stats.drafted += 1;
     }
 
@@ -58,7 +67,7 @@ impl DeviceSession {
             for (index, draft) in open.into_iter().zip(drafts) {
                 let Some(branch) = branches.get_mut(index) else { continue };
                 branch.drafts.push(draft);
-                branch.closed = !self.goes_on(turn, &branch.drafts);
+                branch.closed = !self.goes_on(turn, &branch.drafts, Drafting::Meanwhile);
                 self.stats.branch_tokens += 1;
             }
         }
@@ -79,7 +88,7 @@ impl DeviceSession {
         let (first, end) = (self.confirmed, self.drafts_end(self.confirmed));
         let mut drafts = branch.map_or_else(Vec::new, |branch| branch.drafts);
         drafts.truncate(end.saturating_sub(first));
-        let closed = !self.goes_on(turn, &drafts);
+        let closed = !self.goes_on(turn, &drafts, Drafting::First);
         let stream = match turn.options.draft.stream {
             Streaming::Never => false,
             Streaming::Always => true,
@@ -105,7 +114,7 @@ impl DeviceSession {
     }
 
     /// Whether a draft after `drafts` is worth its time.
-    fn goes_on(&self, turn: &Turn, drafts: &[Draft]) -> bool {
+    fn goes_on(&self, turn: &Turn, drafts: &[Draft], drafting: Drafting) -> bool {
         if drafts.last().is_some_and(|draft| turn.options.stop_tokens.contains(&draft.token)) {
             return false;
         }
@@ -113,7 +122,7 @@ impl DeviceSession {
         let confident = drafts.last().is_none_or(|draft| stop.is_confident(draft.confidence));
         match stop {
             DraftStop::Threshold(_) => confident,
-            DraftStop::Expected { .. } => match self.tokens_per_draft(drafts.len()) {
+            DraftStop::Expected { .. } => match self.tokens_per_draft(drafts.len(), drafting) {
                 Some(price) => drafts.iter().map(|draft| self.calibration.chance(draft.confidence)).product::<f64>() > price,
                 None => confident,
             },
@@ -122,10 +131,14 @@ impl DeviceSession {
 
     /// What one draft more costs, in tokens: those that are generated in the time it takes to draft, send and verify it after `drafts`
     /// others. `None` where that is not known.
-    fn tokens_per_draft(&self, drafts: usize) -> Option<f64> {
+    fn tokens_per_draft(&self, drafts: usize, drafting: Drafting) -> Option<f64> {
         let conditions = &self.conditions;
         let verify = conditions.verify_seconds(drafts + 2)? - conditions.verify_seconds(drafts + 1)?;
-        Some((conditions.draft_seconds(1)? + verify) * conditions.tokens_per_second?)
+        let draft = match drafting {
+            Drafting::First => conditions.draft_seconds(1)?,
+            Drafting::Meanwhile => 0.0,
+        };
+        Some((draft + verify) * conditions.tokens_per_second?)
     }
 
     /// How many draft steps fit into the wait for this round's answer with half a step in hand, the guess after its last draft included; 0
