@@ -249,7 +249,7 @@ fn hostile(hidden: usize) -> Vec<(Uplink, ErrorCode)> {
         (append(0, 0, Vec::new()), ErrorCode::BadAppend),
         (append(0, usize::MAX / 2, zeros(1)), ErrorCode::TooLarge),
         (append(5, 1, zeros(1)), ErrorCode::BadAppend),
-        (append(0, 300, zeros(300)), ErrorCode::BadAppend),
+        (append(0, 300, zeros(300)), ErrorCode::TooLarge),
         (append(0, 2, nan), ErrorCode::BadFloat),
     ]
 }

@@ -122,6 +122,14 @@ fn drafts_are_made_from_the_rows_that_the_cloud_answered() {
                 let rounds = oracle.rounds(&turn, &reference.token_ids);
                 assert_eq!((stats.rounds, stats.drafted, stats.accepted), rounds, "{kind} {cut} {max_len}");
                 assert!(stats.accepted > 0 && stats.accepted < stats.drafted, "{kind} {cut} {stats:?}");
+                // Sent one by one, the same drafts are made, and each row goes through the first layers once.
+                let streamed = Turn { draft: DraftPolicy { stream: Streaming::Always, ..turn.draft }, ..turn.clone() };
+                let mut conversation = Conversation::open(&device.ends, Patient(device.local_link())).unwrap();
+                let report = ask(&mut conversation, streamed);
+                let stats = report.stats;
+                assert_eq!((stats.rounds, stats.drafted, stats.accepted), rounds, "{kind} {cut} {max_len}, streamed");
+                let computed = report.trace.iter().map(|event| if let TraceEvent::Shallow { rows, .. } = *event { rows } else { 0 });
+                assert_eq!(computed.sum::<usize>(), stats.uploaded_rows, "{kind} {cut} {max_len}");
             }
             // The same drafter must do for every way to draft.
             for draft in policies() {
@@ -155,6 +163,57 @@ impl<L: Link> Link for Patient<L> {
 
     fn traffic(&self) -> Traffic {
         self.0.traffic()
+    }
+}
+
+/// A link that is lost when it is looked at for the `n`-th time without waiting; until then it holds back as [`Patient`] does.
+struct LostAtLook<L> {
+    link: L,
+    looks_left: usize,
+}
+
+impl<L: Link> Link for LostAtLook<L> {
+    fn connect(&mut self) -> Result<Connected, LinkError> {
+        self.link.connect()
+    }
+
+    fn send(&mut self, header: AppendHeader, rows: &[f32]) -> Result<(), LinkError> {
+        self.link.send(header, rows)
+    }
+
+    fn receive(&mut self) -> Result<Answer, LinkError> {
+        self.link.receive()
+    }
+
+    fn try_receive(&mut self) -> Result<Option<Answer>, LinkError> {
+        self.looks_left = self.looks_left.wrapping_sub(1);
+        if self.looks_left == 0 { Err(LinkError::Lost("on purpose".to_owned())) } else { Ok(None) }
+    }
+
+    fn traffic(&self) -> Traffic {
+        self.link.traffic()
+    }
+}
+
+#[test]
+fn a_link_that_is_lost_between_any_two_steps_of_drafting_changes_nothing() {
+    for kind in DrafterKind::ALL {
+        let model = calm_model(&fixture("llama"), "2:1");
+        write_drafter_of(kind, model.path(), "2:1", 0.3);
+        let device = Device::load(model.path(), "2:1", HiddenCodec::F16);
+        let turn = greedy(device.prompt(PROMPT), 12);
+        let reference = device.reference(&turn);
+        for stream in [Streaming::Never, Streaming::Always] {
+            let turn = Turn { draft: DraftPolicy { stream, parallel: 4, ..DraftPolicy::up_to(3, 0.0) }, ..turn.clone() };
+            let mut lost = 0;
+            for looks_left in 1..24 {
+                let link = LostAtLook { link: device.local_link(), looks_left };
+                let report = ask(&mut Conversation::open(&device.ends, link).unwrap(), turn.clone());
+                check(&turn, &reference, &report);
+                lost += report.stats.lost_connections;
+            }
+            assert!(lost > 12, "{kind} {stream:?}: {lost}");
+        }
     }
 }
 

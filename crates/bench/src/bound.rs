@@ -28,6 +28,9 @@ pub(crate) struct FirstToken {
 }
 
 /// A time to first token in parts, in milliseconds.
+///
+/// The parts and the bound are of this request in this mode. A report compares times with the least bound that the same request had in any mode
+/// of the run, since a mode's own bound depends on how it cuts the prompt.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Serialize)]
 pub struct Breakdown {
     /// The device's first chunk; later ones are computed while the link is busy.
@@ -44,7 +47,7 @@ pub struct Breakdown {
     pub head: f64,
     /// All else: the link was idle, because the device computed the next chunk or held it back, or slower than it was set to.
     pub other: f64,
-    /// What cannot be undercut: device, upload, rtt and head as above, and the cloud's computing for the cheapest chunk.
+    /// What this mode could not have undercut: device, upload, rtt and head as above, and the cloud's computing for its cheapest chunk.
     pub bound: f64,
 }
 

@@ -9,7 +9,7 @@ use crate::{
     cpu::{CpuTimes, SATURATED},
     fleet::{Failure, Outcome},
     scenario::Scenario,
-    stats::Summary,
+    stats::{Summary, ratio},
     units::ms,
 };
 
@@ -184,10 +184,11 @@ impl Cell {
         Summary::of(self.samples.iter().map(|sample| sample.waited_ms))
     }
 
-    /// Time to first token over what it could not have undercut.
+    /// The share of the mean time to first token that the upload and the round trip take, of requests whose time is known in parts.
     #[must_use]
-    pub fn over_bound(&self) -> Option<Summary> {
-        Summary::of(self.samples.iter().filter_map(|sample| Some(sample.ttft_ms / sample.breakdown?.bound)))
+    pub fn transmission_share(&self) -> Option<f64> {
+        let known = || self.samples.iter().filter_map(|sample| Some((sample.ttft_ms, sample.breakdown?)));
+        ratio(Summary::of(known().map(|(_, parts)| parts.upload + parts.rtt)), Summary::of(known().map(|(ttft, _)| ttft)))
     }
 
     /// Tokens gained by a verification round; none before a round.
@@ -270,7 +271,16 @@ pub(crate) mod tests {
         assert_eq!(cell.bytes_per_request(), (1000.0, 500.0));
         // The second is late to its first token, the third has none.
         assert_eq!(cell.slo_attainment(&scenario), Some(1.0 / 3.0));
-        assert_eq!(cell.over_bound(), None);
+        assert_eq!(cell.transmission_share(), None);
+    }
+
+    #[test]
+    fn transmission_is_upload_and_round_trip() {
+        let mut cell = cell("u-shape", 400, 10);
+        for (sample, upload) in cell.samples.iter_mut().zip([190.0, 194.0]) {
+            sample.breakdown = Some(Breakdown { upload, rtt: 6.0, compute: 100.0, ..Breakdown::default() });
+        }
+        assert_eq!(cell.transmission_share(), Some(198.0 / 400.5), "of the two requests whose time is known in parts");
     }
 
     #[test]

@@ -4,7 +4,7 @@ use std::{
     ffi::OsString,
     io::{BufRead, BufReader},
     net::SocketAddr,
-    ops::Range,
+    ops::{Add, Range},
     path::PathBuf,
     process::{Child, Command, Stdio},
     sync::mpsc::{Receiver, sync_channel},
@@ -50,13 +50,21 @@ struct Ready {
     address: SocketAddr,
 }
 
-/// What a cloud says of itself when it stops.
+/// What a cloud says of itself when it stops, or the sums over a chain of them.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Deserialize)]
 pub(crate) struct CloudEnd {
     /// Batches run.
     pub(crate) batches: u64,
     /// Of these, the ones that took longer than the emulated pace.
     pub(crate) overruns: u64,
+}
+
+impl Add for CloudEnd {
+    type Output = Self;
+
+    fn add(self, other: Self) -> Self {
+        Self { batches: self.batches + other.batches, overruns: self.overruns + other.overruns }
+    }
 }
 
 impl CloudProgram {
@@ -131,11 +139,16 @@ impl CloudChain {
         self.head.address()
     }
 
-    /// Stops all and hears what the first has to say of itself.
+    /// Stops all and adds up what they have to say of themselves; none where one says nothing, since a part would look like the whole.
     pub(crate) fn stop(self) -> Option<CloudEnd> {
-        let end = self.head.stop();
-        drop(self.behind);
-        end
+        let head = self.head.stop();
+        match self.behind {
+            None => head,
+            Some(behind) => {
+                let behind = behind.stop();
+                Some(head? + behind?)
+            }
+        }
     }
 }
 
@@ -225,6 +238,14 @@ mod tests {
         let cloud = script(&format!("echo '{ready}'; cat >/dev/null; echo '{end}'")).unwrap();
         assert_eq!(cloud.address().port(), 7);
         assert_eq!(cloud.stop(), Some(CloudEnd { batches: 12, overruns: 3 }));
+    }
+
+    #[test]
+    fn a_chain_tells_of_all_its_stages() {
+        let stage = |end: &str| script(&format!(r#"echo '{{"address":"127.0.0.1:7"}}'; cat >/dev/null; echo '{end}'"#)).unwrap();
+        let chain = |behind: &str| CloudChain { head: stage(r#"{"batches":12,"overruns":3}"#), behind: Some(stage(behind)) };
+        assert_eq!(chain(r#"{"batches":12,"overruns":5}"#).stop(), Some(CloudEnd { batches: 24, overruns: 8 }));
+        assert_eq!(chain("gone").stop(), None);
     }
 
     #[test]

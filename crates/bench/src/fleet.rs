@@ -83,7 +83,7 @@ struct Side {
 pub struct CloudLoad {
     /// Its schedule.
     pub schedule: &'static str,
-    /// Batches run, warm-ups included.
+    /// Batches run, warm-ups included; those of every stage where there are several.
     pub batches: u64,
     /// Batches that took longer than the emulated pace.
     pub overruns: u64,
@@ -141,9 +141,13 @@ impl<'s> Fleet<'s> {
         })
     }
 
-    /// Runs requests on their devices and waits for all of them. The clock starts once every device is connected; a device's requests run
-    /// one after the other.
+    /// Opens a session on every device that has a request, then runs them all.
     pub(crate) fn run(&self, job: Job<'_>, requests: &[Request]) -> Vec<Outcome> {
+        self.open(job, requests).run()
+    }
+
+    /// Opens a session on every device that has a request, so that what is timed afterwards has no handshake in it.
+    pub(crate) fn open<'r>(&'r self, job: Job<'r>, requests: &'r [Request]) -> Ready<'r> {
         let links = self.clouds.iter().find(|side| side.schedule == job.mode.schedule).map_or(&[][..], |side| &side.links);
         let devices: Vec<Device<'_>> = links
             .iter()
@@ -160,12 +164,7 @@ impl<'s> Fleet<'s> {
             .filter(|device| !device.requests.is_empty())
             .collect();
         let sessions = each(devices.iter().map(|device| move || device.open()));
-        let started = Instant::now();
-        let outcomes = each(devices.iter().zip(sessions).map(|(device, session)| move || device.run(started, session)));
-        let all = outcomes.into_iter().zip(&devices).map(|(outcomes, device)| outcomes.unwrap_or_else(|| device.crashed()));
-        let mut outcomes: Vec<Outcome> = all.flatten().collect();
-        outcomes.sort_by_key(|outcome| outcome.request);
-        outcomes
+        Ready { devices, sessions }
     }
 
     /// A device's link to the cloud of this schedule, to change it under way.
@@ -180,6 +179,25 @@ impl<'s> Fleet<'s> {
             Some(CloudLoad { schedule: schedule_name(side.schedule), batches, overruns })
         };
         self.clouds.into_iter().filter_map(load).collect()
+    }
+}
+
+/// Requests whose devices are connected.
+pub(crate) struct Ready<'r> {
+    devices: Vec<Device<'r>>,
+    sessions: Vec<Option<Session<'r>>>,
+}
+
+impl Ready<'_> {
+    /// Starts the clock, runs the requests and waits for all of them; a device's requests run one after the other.
+    pub(crate) fn run(self) -> Vec<Outcome> {
+        let Self { devices, sessions } = self;
+        let started = Instant::now();
+        let outcomes = each(devices.iter().zip(sessions).map(|(device, session)| move || device.run(started, session)));
+        let all = outcomes.into_iter().zip(&devices).map(|(outcomes, device)| outcomes.unwrap_or_else(|| device.crashed()));
+        let mut outcomes: Vec<Outcome> = all.flatten().collect();
+        outcomes.sort_by_key(|outcome| outcome.request);
+        outcomes
     }
 }
 

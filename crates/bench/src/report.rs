@@ -1,5 +1,6 @@
 //! What was measured, for people and programs.
 
+mod bounds;
 mod files;
 mod row;
 mod table;

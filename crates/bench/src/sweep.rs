@@ -92,7 +92,13 @@ pub fn sweep(
     let plan = Plan { modes: kind.modes()?, ..plan.clone() };
     let run = Run { setup, prompts, observer, stop };
     match kind {
-        Sweep::Chunks => Ok([chunks::run(run, &plan)?, vec![switching::run(run, &plan)?]].concat()),
+        Sweep::Chunks => {
+            let mut reports = chunks::run(run, &plan)?;
+            if !stop.is_asked() {
+                reports.push(switching::run(run, &plan)?);
+            }
+            Ok(reports)
+        }
         Sweep::Interference => Ok(vec![interference::run(run, &plan)?]),
         Sweep::Parallel => Ok(vec![pair::PARALLEL.run(run, &plan)?]),
         Sweep::Drafters => Ok(vec![pair::DRAFTERS.run(run, &plan)?]),

@@ -22,8 +22,8 @@ pub struct CloudConfig {
     /// The time between two verifications that the cloud should allow for: prompts are cut so that a batch takes no longer than half of
     /// it, since a verification waits for the batch that runs and then for its own.
     pub tbt_target: Duration,
-    /// How long [`Cloud::serve`](crate::Cloud::serve) may measure batches before it serves, so that the first device learns what a batch
-    /// takes; zero for not at all.
+    /// About how long [`Cloud::calibrate`](crate::Cloud::calibrate) may measure batches before the first device comes, so that it learns what
+    /// a batch takes: no batch is begun that should end later. Zero for not at all.
     pub calibration: Duration,
     /// Makes every batch take as long as on a slower server, for benchmarks.
     pub pace: Option<Pace>,

@@ -4,6 +4,9 @@ use std::time::Duration;
 
 use tricorn_core::{AppendKind, Average, CloudPace, DelayModel};
 
+/// One in so many batches with rows of prompts may take up to twice the budget. A prime, so that no pattern of whole prompts keeps step.
+const LARGER: u64 = 61;
+
 /// Figures of the batches that ran, and what is expected of the next.
 #[derive(Debug)]
 pub(crate) struct Monitor {
@@ -15,6 +18,8 @@ pub(crate) struct Monitor {
     prompt_wait: Average,
     verify_wait: Average,
     others: Average,
+    /// Batches with rows of prompts.
+    prompting: u64,
     figures: Figures,
 }
 
@@ -48,15 +53,22 @@ impl Default for Monitor {
             prompt_wait: Average::plain(),
             verify_wait: Average::plain(),
             others: Average::plain(),
+            prompting: 0,
             figures: Figures::default(),
         }
     }
 }
 
 impl Monitor {
-    /// A batch of `rows` rows took `delay` in this stage.
-    pub(crate) fn batch(&mut self, rows: usize, delay: Duration, overran: bool) {
+    /// What a batch of `rows` rows should take in this stage; `None` before anything was measured.
+    pub(crate) fn expected(&self, rows: usize) -> Option<Duration> {
+        self.delay.at(rows)
+    }
+
+    /// A batch of `rows` rows, some of them of prompts or none, took `delay` in this stage.
+    pub(crate) fn batch(&mut self, rows: usize, prompting: bool, delay: Duration, overran: bool) {
         self.delay.observe(rows, delay);
+        self.prompting += u64::from(prompting);
         self.figures.count(rows, overran);
     }
 
@@ -96,6 +108,13 @@ impl Monitor {
         let share = self.stages as f64 / (self.stages as f64 + 1.0);
         let here = scaled(target, share / self.through_all());
         self.delay.rows_within(here.max(self.delay.at(1)?.saturating_mul(2)))
+    }
+
+    /// The budget of the next batch, which gives prompts `quantum` rows anyway: now and then twice as much. Otherwise a budget that one
+    /// stalled batch made too small would never be measured against again.
+    pub(crate) fn next_budget(&self, target: Duration, quantum: usize) -> Option<usize> {
+        let budget = self.budget(target)?;
+        Some(if self.prompting % LARGER == LARGER - 1 { budget.max(quantum).saturating_mul(2) } else { budget })
     }
 
     /// What devices are told; the batch delays only `with_delay`.
@@ -152,6 +171,25 @@ mod tests {
     }
 
     #[test]
+    fn a_stalled_sample_does_not_hold_the_budget_down_for_ever() {
+        // Either on the way up to the budget or beyond it.
+        for stalled in [8, 64, 128] {
+            let mut monitor = Monitor::default();
+            [1, 8, 64, 128]
+                .into_iter()
+                .for_each(|rows| monitor.calibrated(rows, ms(if rows == stalled { 5000 } else { 10 + rows as u64 })));
+            let target = ms(300);
+            assert!(monitor.budget(target).unwrap() < 70, "{stalled}: {:?}", monitor.budget(target));
+            for _ in 0..2000 {
+                let rows = monitor.next_budget(target, 16).unwrap().clamp(16, 512);
+                monitor.batch(rows, true, ms(10 + rows as u64), false);
+            }
+            let budget = monitor.budget(target).unwrap();
+            assert!((120..=160).contains(&budget), "{stalled}: {budget}");
+        }
+    }
+
+    #[test]
     fn two_stages_share_the_target() {
         let mut monitor = measured();
         monitor.set_stages(2);
@@ -176,8 +214,8 @@ mod tests {
     #[test]
     fn figures_add_up() {
         let mut monitor = measured();
-        monitor.batch(4, ms(14), false);
-        monitor.batch(2, ms(50), true);
+        monitor.batch(4, true, ms(14), false);
+        monitor.batch(2, false, ms(50), true);
         assert_eq!(monitor.figures(), Figures { batches: 2, rows: 6, overruns: 1 });
     }
 }

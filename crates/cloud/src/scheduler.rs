@@ -14,12 +14,12 @@ use std::{
 };
 
 use tokio::{sync::mpsc, task::yield_now};
-use tricorn_core::{Admission, AppendHeader, BatchLimits};
+use tricorn_core::{Admission, AppendHeader, AppendKind, BatchLimits};
 use tricorn_wire::{Downlink, ErrorCode, Failure};
 
 use crate::{
     CloudConfig,
-    compute::{QUICK, compute},
+    compute::compute,
     downstream::{Downstream, NextEvent, StageAnswer, StageLost},
     load::LoadGauge,
     middle::MiddleModel,
@@ -76,8 +76,6 @@ pub(crate) struct Scheduler<M: MiddleModel> {
     tickets: u64,
     draining: bool,
     x: Vec<f32>,
-    /// How long a row took in the batch before.
-    row_time: Duration,
 }
 
 impl<M: MiddleModel> Scheduler<M> {
@@ -103,7 +101,6 @@ impl<M: MiddleModel> Scheduler<M> {
             tickets: 0,
             draining: false,
             x: Vec::new(),
-            row_time: QUICK,
         }
     }
 
@@ -153,7 +150,8 @@ impl<M: MiddleModel> Scheduler<M> {
     }
 
     fn has_work(&self) -> bool {
-        self.next.takes(self.flights.len()) && (self.next.has_news() || self.seats.values().any(|seat| seat.state.head().is_some()))
+        let out = self.flights.len();
+        self.next.takes(out) && (self.next.has_news(out) || self.seats.values().any(|seat| seat.state.head().is_some()))
     }
 
     fn handle_arrived(&mut self) {
@@ -204,7 +202,9 @@ impl<M: MiddleModel> Scheduler<M> {
 
     fn remove(&mut self, id: u64) -> Option<Seat<M::Kv>> {
         let seat = self.seats.remove(&id)?;
-        self.next.forget(id);
+        if seat.state.has_started() {
+            self.next.forget(id);
+        }
         Some(seat)
     }
 
@@ -240,12 +240,13 @@ impl<M: MiddleModel> Scheduler<M> {
         let rows = entries.iter().map(|entry| entry.rows).sum::<usize>();
         let mut outcome = Ok(());
         if rows > 0 {
-            let expected = self.row_time.saturating_mul(rows.try_into().unwrap_or(u32::MAX));
+            // Nobody knows how slow the first one is.
+            let expected = self.load.monitor().expected(rows).unwrap_or(Duration::MAX);
             let computed = compute(&self.model, &mut entries, &mut self.x, expected, self.config.pace);
-            self.row_time = computed.time / u32::try_from(rows).unwrap_or(u32::MAX);
             outcome = computed.outcome.map_err(|error| error.to_string());
+            let prompting = members.iter().any(|member| member.run.kind() == Some(AppendKind::Prompt));
             let mut monitor = self.load.monitor();
-            monitor.batch(rows, computed.time, computed.overran);
+            monitor.batch(rows, prompting, computed.time, computed.overran);
             for member in &members {
                 member.begins.into_iter().for_each(|(kind, waited)| monitor.joined(kind, waited, rows - member.run.rows));
             }
@@ -268,8 +269,9 @@ impl<M: MiddleModel> Scheduler<M> {
 
     fn limits(&self) -> BatchLimits {
         let CloudConfig { schedule, batch_rows, tbt_target, .. } = self.config;
-        let budget = self.load.monitor().budget(tbt_target).unwrap_or(batch_rows);
-        BatchLimits { schedule, budget, quantum: QUANTUM.min(batch_rows), max_rows: batch_rows }
+        let quantum = QUANTUM.min(batch_rows);
+        let budget = self.load.monitor().next_budget(tbt_target, quantum).unwrap_or(batch_rows);
+        BatchLimits { schedule, budget, quantum, max_rows: batch_rows }
     }
 
     fn send(&mut self, id: u64, message: Downlink) {

@@ -52,6 +52,8 @@ pub struct Cloud {
     served: Served,
     place: Place,
     next: Option<Joined>,
+    /// What batches take, once measured.
+    calibrated: Option<Vec<(usize, Duration)>>,
     listener: TcpListener,
     local_addr: SocketAddr,
 }
@@ -72,7 +74,7 @@ impl Cloud {
         let listener = TcpListener::bind(listen).map_err(refused)?;
         listener.set_nonblocking(true).map_err(CloudError::Start)?;
         let local_addr = listener.local_addr().map_err(CloudError::Start)?;
-        Ok(Self { config, served, place, next: None, listener, local_addr })
+        Ok(Self { config, served, place, next: None, calibrated: None, listener, local_addr })
     }
 
     /// Where it listens: `config.listen` with the port that was taken.
@@ -113,11 +115,19 @@ impl Cloud {
         Ok(self.next.insert(joined).stages() + 1)
     }
 
+    /// Measures what batches of `model` take, for about [`CloudConfig::calibration`], so that the first device is told. To be called
+    /// within a runtime, whose thread it blocks. A stage that is not the first tells no device, and measures nothing.
+    pub fn calibrate<M: MiddleModel>(&mut self, model: &M) {
+        let CloudConfig { limits, calibration, pace, .. } = self.config;
+        let measured = if self.place.is_first() { calibrate(model, limits.context, calibration, pace) } else { Vec::new() };
+        self.calibrated = Some(measured);
+    }
+
     /// Serves `model`, which runs the layers [`held`](Self::held), until `shutdown` completes; then tells every device, answers what was
     /// accepted and returns what was computed. A stage that is not the first serves the one before instead of devices.
     ///
-    /// Before that it [connects](Self::connect_next) to the next stage where that has not been done, and measures what batches take, for at
-    /// most [`CloudConfig::calibration`].
+    /// Before that it [connects](Self::connect_next) to the next stage and [measures](Self::calibrate) what batches take, where that has not
+    /// been done.
     ///
     /// # Errors
     /// When the next stage is not there, or the scheduler fails; every session is told first.
@@ -125,7 +135,10 @@ impl Cloud {
         if self.next.is_none() {
             self.connect_next(model.hidden()).await?;
         }
-        let Self { config, served, place, next, listener, .. } = self;
+        if self.calibrated.is_none() {
+            self.calibrate(&model);
+        }
+        let Self { config, served, place, next, calibrated, listener, .. } = self;
         let listener = tokio::net::TcpListener::from_std(listener).map_err(CloudError::Start)?;
         if !place.is_first() {
             return stage::serve(config, served, place, listener, next, model, shutdown).await;
@@ -133,7 +146,7 @@ impl Cloud {
         let (commands, received) = mpsc::channel(COMMANDS);
         let load = LoadGauge::new(config.max_sessions);
         let hidden = model.hidden();
-        for (rows, delay) in calibrate(&model, config.limits.context, config.calibration, config.pace) {
+        for (rows, delay) in calibrated.into_iter().flatten() {
             load.monitor().calibrated(rows, delay);
         }
         let next = next.map(|next| next.keep(commands.clone()));

@@ -290,9 +290,10 @@ async fn what_has_ended_is_forgotten_everywhere() {
     assert_eq!(run(&mut upstream, vec![entry(3, 0, 1)], vec![1]).await, (2, 2));
     // Nothing but names; those that are not known do not matter.
     assert_eq!(run(&mut upstream, Vec::new(), vec![2, 77]).await, (1, 1));
-    // An upstream that goes takes everything along: here at once, behind with the next batch.
+    // An upstream that goes takes everything along, without another batch.
     drop(upstream);
     here.becomes(0).await;
+    behind.becomes(0).await;
     let mut upstream = Upstream::connect(middle.addr, 3).await;
     assert_eq!(run(&mut upstream, vec![entry(1, 0, 1)], Vec::new()).await, (1, 1));
     drop(middle);

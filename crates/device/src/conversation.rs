@@ -16,7 +16,7 @@ use crate::{
 };
 use branches::Side;
 use progress::Progress;
-use std::ops::ControlFlow;
+use std::{ops::ControlFlow, time::Duration};
 use tricorn_core::{Action, DeviceSession, DraftPolicy, FinishReason, SessionConfig, SessionLimits, TurnOptions};
 use tricorn_model::KvCache;
 
@@ -40,6 +40,8 @@ pub struct Conversation<'e, L> {
     window: RowWindow,
     /// The continuations under way, in the session's order.
     sides: Vec<Side>,
+    /// What the first layers took for the rows sent last, as long as the drafter has not drafted from them.
+    row_time: Duration,
 }
 
 impl<'e, L: Link> Conversation<'e, L> {
@@ -74,6 +76,7 @@ impl<'e, L: Link> Conversation<'e, L> {
             drafts,
             window: RowWindow::new(ends.hidden),
             sides: Vec::new(),
+            row_time: Duration::ZERO,
             row_bytes: ends.hidden * ends.codec.bytes_per_value(),
             pacer: Pacer::new(options.pace),
             monitor,

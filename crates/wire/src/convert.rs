@@ -19,7 +19,7 @@ pub(crate) fn to_usize(field: &'static str, value: u64) -> Result<usize, WireErr
 /// Estimates beyond this say no more than that the cloud is hopeless; held here, they can be added up without overflow.
 const LONGEST: Duration = Duration::from_secs(3600);
 /// The same for counts of rows, appends and stages that only steer.
-const MOST: u64 = 1 << 24;
+pub(crate) const MOST: u64 = 1 << 24;
 
 pub(crate) fn micros(duration: Duration) -> u64 {
     duration.as_micros().try_into().unwrap_or(u64::MAX)
@@ -28,6 +28,11 @@ pub(crate) fn micros(duration: Duration) -> u64 {
 /// A measured or expected time, held to an hour.
 pub(crate) fn clamped_duration(micros: u64) -> Duration {
     Duration::from_micros(micros).min(LONGEST)
+}
+
+/// Bytes received, held to 2^40: with times of an hour, no link that is known is as fast.
+pub(crate) fn clamped_bytes(value: u64) -> u64 {
+    value.min(1 << 40)
 }
 
 /// A measured or expected count, held to 2^24.

@@ -4,7 +4,7 @@ use tricorn_core::{CloudPace, DelayPoint};
 
 use crate::{
     WireError,
-    convert::{clamped_count, clamped_duration, micros, to_u64},
+    convert::{MOST, clamped_count, clamped_duration, micros, to_u64},
     proto,
 };
 
@@ -20,7 +20,8 @@ pub struct Load {
     pub max_sessions: u64,
     /// Rows accepted and not yet computed, over all sessions.
     pub queued_rows: u64,
-    /// What an append may expect. Times are held to an hour and counts to 2^24 on arrival.
+    /// What an append may expect. On arrival times are held to an hour and counts to 2^24; points of the delay beyond
+    /// that are left out.
     pub pace: CloudPace,
 }
 
@@ -59,8 +60,10 @@ fn points(points: &[proto::DelayPoint]) -> Result<Vec<DelayPoint>, WireError> {
     if points.len() > MOST_POINTS {
         return Err(WireError::TooMany { field: "load.delay", found: points.len(), limit: MOST_POINTS });
     }
-    let point = |point: &proto::DelayPoint| DelayPoint { rows: clamped_count(point.rows), delay: clamped_duration(point.delay_us) };
-    let points: Vec<DelayPoint> = points.iter().map(point).collect();
+    // Clamped, several of them would be of the same rows; no batch is as large.
+    let known = points.iter().filter(|point| point.rows <= MOST);
+    let points: Vec<DelayPoint> =
+        known.map(|point| DelayPoint { rows: clamped_count(point.rows), delay: clamped_duration(point.delay_us) }).collect();
     match points.windows(2).position(|pair| matches!(pair, [before, after] if before.rows >= after.rows)) {
         Some(index) => Err(WireError::NotAscending { field: "load.delay", index: index + 1 }),
         None => Ok(points),

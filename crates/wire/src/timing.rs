@@ -3,7 +3,7 @@
 use tricorn_core::{AnswerTiming, Received};
 
 use crate::{
-    convert::{clamped_count, clamped_duration, micros, to_u64},
+    convert::{clamped_bytes, clamped_count, clamped_duration, micros, to_u64},
     proto,
 };
 
@@ -27,6 +27,6 @@ pub(crate) fn from_proto(timing: proto::Timing) -> AnswerTiming {
         compute: clamped_duration(timing.compute_us),
         batch_rows: clamped_count(timing.batch_tokens),
         batch_appends: clamped_count(timing.batch_appends),
-        received: known.then(|| Received { bytes: timing.receive_bytes, time: clamped_duration(timing.receive_us) }),
+        received: known.then(|| Received { bytes: clamped_bytes(timing.receive_bytes), time: clamped_duration(timing.receive_us) }),
     }
 }

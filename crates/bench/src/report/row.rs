@@ -2,6 +2,7 @@
 
 use serde::Serialize;
 
+use super::bounds::Bounds;
 use crate::{Cell, Mode, Scenario, Summary, stats::ratio};
 
 /// One mode under one load.
@@ -37,8 +38,14 @@ pub struct Row {
     pub bytes_down: f64,
     /// Share of requests within the scenario's objective.
     pub slo_attainment: Option<f64>,
-    /// Time to first token over its lower bound.
+    /// Request by request, time to first token over its lower bound: the least [`bound`](crate::Breakdown::bound) over all modes of the run.
     pub ttft_over_bound: Option<Summary>,
+    /// Mean time to first token over the mean of those bounds.
+    pub mean_ttft_over_bound: Option<f64>,
+    /// Share of requests whose time to first token is within 1.10 of that bound.
+    pub within_tenth_of_bound: Option<f64>,
+    /// Share of the mean time to first token that the upload and the round trip take.
+    pub transmission_share: Option<f64>,
     /// Busy share of this machine's cores.
     pub cpu_share: Option<f64>,
     /// This machine was too busy for the figures to be the method's.
@@ -51,10 +58,11 @@ pub(super) fn rows(cells: &[Cell], scenario: &Scenario) -> Vec<Row> {
         let mut of_load = cells.iter().filter(|other| other.load == cell.load);
         of_load.clone().find(|other| other.mode == Mode::BASELINE).or_else(|| of_load.next())
     };
-    cells.iter().map(|cell| row(cell, base(cell), scenario)).collect()
+    let bounds = Bounds::of(cells);
+    cells.iter().map(|cell| row(cell, base(cell), &bounds, scenario)).collect()
 }
 
-fn row(cell: &Cell, base: Option<&Cell>, scenario: &Scenario) -> Row {
+fn row(cell: &Cell, base: Option<&Cell>, bounds: &Bounds<'_>, scenario: &Scenario) -> Row {
     let (ttft_ms, tbt_ms) = (cell.ttft(), cell.tbt());
     let (bytes_up, bytes_down) = cell.bytes_per_request();
     Row {
@@ -73,7 +81,10 @@ fn row(cell: &Cell, base: Option<&Cell>, scenario: &Scenario) -> Row {
         bytes_up,
         bytes_down,
         slo_attainment: cell.slo_attainment(scenario),
-        ttft_over_bound: cell.over_bound(),
+        ttft_over_bound: bounds.each_over(cell),
+        mean_ttft_over_bound: bounds.mean_over(cell),
+        within_tenth_of_bound: bounds.share_close(cell),
+        transmission_share: cell.transmission_share(),
         cpu_share: cell.cpu_share,
         saturated: cell.is_saturated(),
     }

@@ -2,7 +2,7 @@
 
 use super::{Report, Row, table::Table};
 use crate::{
-    Mode, Summary,
+    Load, Mode, Summary,
     units::{bytes, percent, short},
 };
 
@@ -12,7 +12,7 @@ const PAPER_ABLATION: [(&str, f64, f64); 4] =
 
 const PAPER_SCENARIO: &str = "paper-proportions";
 
-const HEADER: [&str; 16] = [
+const HEADER: [&str; 17] = [
     "mode",
     "TTFT ms",
     "p50",
@@ -29,6 +29,7 @@ const HEADER: [&str; 16] = [
     "down",
     "in SLO",
     "TTFT/bound",
+    "in 10 %",
 ];
 
 impl Report {
@@ -57,8 +58,8 @@ impl Report {
             text += &table(&main_table(&rows));
             text += &self.remarks(&rows);
         }
-        if let Some(ablation) = self.ablation() {
-            text += &heading("Ablation, beside the paper's on Vicuna-7B");
+        if let Some((load, ablation)) = self.ablation() {
+            text += &heading(&format!("Ablation under load {load}, beside the paper's on Vicuna-7B"));
             text += &table(&ablation);
         }
         if !self.findings.is_empty() {
@@ -98,6 +99,9 @@ impl Report {
         let cpu = rows.iter().filter_map(|row| row.cpu_share).fold(0.0, f64::max);
         text += &format!("\nWaits for the device: {} ms in the mean at most. CPU at most {}.\n", short(longest_wait), percent(cpu));
         for row in rows {
+            if let (Mode::BASELINE, Some(share)) = (row.mode.as_str(), row.transmission_share) {
+                text += &format!("{} spends {} of its time to first token on transmission.\n", row.mode, percent(share));
+            }
             if row.saturated {
                 text += &format!("{}: this machine was saturated; do not use its figures.\n", row.mode);
             }
@@ -108,22 +112,23 @@ impl Report {
         text
     }
 
-    /// The paper's ablation table in its own scenario, where all its rows were measured: of the middle load.
-    fn ablation(&self) -> Option<Table> {
+    /// A load and the paper's ablation table under it, in its own scenario and where all its rows were measured.
+    fn ablation(&self) -> Option<(&str, Table)> {
         if self.scenario != PAPER_SCENARIO {
             return None;
         }
         let loads = self.loads();
-        let load = loads.get(loads.len() / 2)?;
+        let middle = Load::Middle.name();
+        let load = if loads.contains(&middle) { middle } else { *loads.get(loads.len() / 2)? };
         let mut table = Table::new(&["mode", "TTFT ms", "ratio", "paper ms", "ratio", "TBT ms", "ratio", "paper ms", "ratio"]);
         let (_, base_ttft, base_tbt) = PAPER_ABLATION[0];
         for (mode, ttft, tbt) in PAPER_ABLATION {
-            let row = self.rows.iter().find(|row| row.mode == mode && row.load == *load)?;
+            let row = self.rows.iter().find(|row| row.mode == mode && row.load == load)?;
             let cells = [row.ttft_ms.map(|s| s.mean), row.ttft_ratio, Some(ttft), Some(ttft / base_ttft)];
             let more = [row.tbt_ms.map(|s| s.mean), row.tbt_ratio, Some(tbt), Some(tbt / base_tbt)];
             table.push(std::iter::once(mode.to_owned()).chain(cells.into_iter().chain(more).map(figure)).collect());
         }
-        Some(table)
+        Some((load, table))
     }
 
     fn exactness(&self) -> String {
@@ -147,7 +152,8 @@ fn main_table(rows: &[&Row]) -> Table {
         cells.extend(spread(row.tbt_ms));
         cells.extend([figure(row.tbt_ratio), figure(row.tokens_per_round), bytes(row.bytes_up), bytes(row.bytes_down)]);
         cells.push(row.slo_attainment.map_or("-".to_owned(), percent));
-        cells.push(figure(row.ttft_over_bound.map(|bound| bound.p50)));
+        cells.push(figure(row.mean_ttft_over_bound));
+        cells.push(row.within_tenth_of_bound.map_or("-".to_owned(), percent));
         table.push(cells);
     }
     table
@@ -169,9 +175,31 @@ mod tests {
         let (text, markdown) = (report.text(), report.markdown());
         assert!(text.contains("Load mid: 0.50 requests/s") && text.contains("not compared"), "{text}");
         assert!(markdown.contains("| mode | TTFT ms |") && markdown.contains("](mid-ttft"), "{markdown}");
-        assert!(text.contains("Ablation") && text.contains("656"), "{text}");
+        assert!(text.contains("Ablation under load mid") && text.contains("656"), "{text}");
         let partial = Report { partial: true, ..report }.text();
         assert!(partial.contains("Stopped before its end"), "{partial}");
+    }
+
+    #[test]
+    fn the_ablation_is_of_the_middle_load_by_name_or_else_by_place() {
+        let mut report = report();
+        let under = |load: &str, rows: &[Row]| rows.iter().map(|row| Row { load: load.to_owned(), ..row.clone() }).collect::<Vec<_>>();
+        let rows = report.rows.clone();
+        report.rows = [rows.clone(), under("high", &rows)].concat();
+        assert!(report.text().contains("Ablation under load mid"));
+        report.rows = [under("low", &rows), under("high", &rows)].concat();
+        assert!(report.text().contains("Ablation under load high"));
+    }
+
+    #[test]
+    fn the_share_of_transmission_is_said_of_u_shape_alone() {
+        let mut report = report();
+        report.rows.iter_mut().for_each(|row| row.transmission_share = Some(0.654));
+        let (text, markdown) = (report.text(), report.markdown());
+        for said in [text, markdown] {
+            assert!(said.contains("\nu-shape spends 65 % of its time to first token on transmission.\n"), "{said}");
+            assert_eq!(said.matches("on transmission").count(), 1, "{said}");
+        }
     }
 
     #[test]

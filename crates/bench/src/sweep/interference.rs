@@ -46,6 +46,9 @@ pub(super) fn run(run: Run<'_>, plan: &Plan) -> Result<Report, BenchError> {
     let mut cells = Vec::new();
     let mut findings = Vec::new();
     for mode in &plan.modes {
+        if run.stop.is_asked() {
+            break;
+        }
         let job = Job { mode, stop: run.stop, observer: run.observer };
         run.observer.measuring(&format!("interference, {}", mode.name));
         fleet.run(job, &warm_ups(plan.scenario.devices, &plan, run.prompts));

@@ -49,22 +49,30 @@ pub(super) fn run(run: Run<'_>, plan: &Plan) -> Result<Report, BenchError> {
     run.observer.planned(NAMES.len() * SESSIONS * (TIMES + 1));
     let mut cells = NAMES.map(|name| Cell::new(&load, rate, name));
     let mut speeds = NAMES.map(|_| Speed::default());
-    let mut mismatches = Vec::new();
+    let (mut compared, mut mismatches) = (0, Vec::new());
     for mode in &plan.modes {
         let job = Job { mode, stop: run.stop, observer: run.observer };
         fleets.iter().for_each(|fleet| drop(fleet.run(job, &warm_ups(SESSIONS, &plan, run.prompts))));
         for round in 0..TIMES {
-            let mut texts: Vec<Vec<Outcome>> = Vec::new();
-            for (index, fleet) in fleets.iter().enumerate() {
+            if run.stop.is_asked() {
+                break;
+            }
+            let mut texts: [Vec<Outcome>; 2] = Default::default();
+            for place in 0..fleets.len() {
+                // Each side is first in turn, so that drift of the machine hits both alike.
+                let index = (place + round) % fleets.len();
                 run.observer.measuring(&format!("stages, {}, {} of {TIMES}", NAMES[index], round + 1));
+                let ready = fleets[index].open(job, &requests);
                 let (before, started) = (CpuTimes::now(), Instant::now());
-                let outcomes = fleet.run(job, &requests);
+                let outcomes = ready.run();
                 speeds[index].add(&outcomes, started.elapsed());
                 cells[index].add_cpu(before, CpuTimes::now());
                 outcomes.iter().for_each(|outcome| cells[index].take(outcome, &plan.scenario, run.setup.plain().hidden));
-                texts.push(outcomes);
+                texts[index] = outcomes;
             }
-            mismatches.extend(differing(&texts, &load));
+            let pairs = pairs(&texts);
+            compared += pairs.len();
+            mismatches.extend(differing(&pairs, &load));
         }
     }
     let [one, two] = speeds.map(Speed::per_second);
@@ -75,7 +83,7 @@ pub(super) fn run(run: Run<'_>, plan: &Plan) -> Result<Report, BenchError> {
     let texts = "texts of two stages that are not those of one".to_owned();
     let findings = vec![
         Finding { what, measured, target: TARGET },
-        Finding { what: texts, measured: Some(mismatches.len() as f64), target: Target::AtMost(0.0) },
+        Finding { what: texts, measured: (compared > 0).then_some(mismatches.len() as f64), target: Target::AtMost(0.0) },
     ];
     let comparison = Comparison { cells: cells.to_vec(), mismatches, clouds, partial: run.stop.is_asked() };
     Ok(Report::new(&plan, comparison, findings))
@@ -87,14 +95,25 @@ fn requests(plan: &Plan, run: Run<'_>) -> Vec<Request> {
     prompts.into_iter().enumerate().map(request).collect()
 }
 
-/// Texts of the second fleet that are not those of the first.
-fn differing(texts: &[Vec<Outcome>], load: &str) -> Vec<Mismatch> {
-    let [one, two] = texts else { return Vec::new() };
-    let differs = |(one, two): (&Outcome, &Outcome)| {
-        let (at, expected, got) = difference(&one.result.as_ref().ok()?.token_ids, &two.result.as_ref().ok()?.token_ids)?;
-        Some(Mismatch { mode: NAMES[1].to_owned(), load: load.to_owned(), request: two.request, at, expected, got })
+/// A request's number and its texts by both fleets.
+type Pair<'o> = (usize, [&'o [u32]; 2]);
+
+/// The texts that both fleets finished.
+fn pairs<'o>([one, two]: &'o [Vec<Outcome>; 2]) -> Vec<Pair<'o>> {
+    let pair = |(one, two): (&'o Outcome, &'o Outcome)| -> Option<Pair<'o>> {
+        Some((one.request, [&one.result.as_ref().ok()?.token_ids, &two.result.as_ref().ok()?.token_ids]))
     };
-    one.iter().zip(two).filter_map(differs).collect()
+    let second = |one: &'o Outcome| Some((one, two.iter().find(|two| two.request == one.request)?));
+    one.iter().filter_map(second).filter_map(pair).collect()
+}
+
+/// Texts of the second fleet that are not those of the first.
+fn differing(pairs: &[Pair<'_>], load: &str) -> Vec<Mismatch> {
+    let differs = |&(request, [one, two]): &Pair<'_>| {
+        let (at, expected, got) = difference(one, two)?;
+        Some(Mismatch { mode: NAMES[1].to_owned(), load: load.to_owned(), request, at, expected, got })
+    };
+    pairs.iter().filter_map(differs).collect()
 }
 
 /// Tokens over time.
@@ -120,7 +139,7 @@ impl Speed {
 #[allow(clippy::unwrap_used)]
 mod tests {
     use super::*;
-    use crate::cell::tests::outcome;
+    use crate::{cell::tests::outcome, fleet::Failure};
 
     #[test]
     fn speed_is_tokens_over_time() {
@@ -133,8 +152,16 @@ mod tests {
     #[test]
     fn a_text_that_differs_is_named() {
         let texts = |gaps: &[u64]| vec![outcome(0, 10, &[1]), outcome(1, 10, gaps)];
-        assert!(differing(&[texts(&[1, 1]), texts(&[1, 1])], "x").is_empty());
-        let found = differing(&[texts(&[1, 1]), texts(&[1])], "x");
+        assert!(differing(&pairs(&[texts(&[1, 1]), texts(&[1, 1])]), "x").is_empty());
+        let found = differing(&pairs(&[texts(&[1, 1]), texts(&[1])]), "x");
         assert_eq!((found[0].request, found[0].at, found[0].expected, found[0].got), (1, 2, Some(0), None));
+    }
+
+    #[test]
+    fn only_what_both_finished_is_compared() {
+        let both = [vec![outcome(0, 10, &[1]), outcome(1, 10, &[1])], vec![outcome(1, 10, &[1])]];
+        assert_eq!(pairs(&both).iter().map(|(request, _)| *request).collect::<Vec<_>>(), [1]);
+        let failed = Outcome { result: Err(Failure::Late), ..outcome(0, 10, &[]) };
+        assert!(pairs(&[vec![outcome(0, 10, &[1])], vec![failed]]).is_empty());
     }
 }

@@ -54,6 +54,9 @@ pub(super) fn run(run: Run<'_>, plan: &Plan) -> Result<Report, BenchError> {
         shape.down.bytes_per_s *= times;
         shape
     });
+    // The bound is to be one: no rate was higher than the first.
+    let mut fastest = plan.scenario.clone();
+    fastest.rates_times *= TIMES[0];
     let mut rng = Rng::stream(plan.seed, STREAM);
     let prompts: Vec<Arc<[u32]>> = (0..PROMPTS).map(|_| run.prompts.one(PROMPT, &mut rng)).collect();
     run.observer.planned(plan.modes.len() * (PROMPTS + 1));
@@ -73,18 +76,21 @@ pub(super) fn run(run: Run<'_>, plan: &Plan) -> Result<Report, BenchError> {
             run.observer.measuring(&format!("{LOAD}, {}", mode.name));
             let request = Request { index, arrival: Duration::ZERO, device: 0, prompt: Arc::clone(prompt), max_new_tokens: NEW_TOKENS };
             let before = CpuTimes::now();
+            let requests = [request];
+            let ready = fleet.open(job(mode), &requests);
+            // The first rate holds from the prompt's start: the handshake is over.
             let outcomes = thread::scope(|scope| {
                 let (done, is_done) = channel();
                 if let Some(link) = fleet.link(mode.schedule, 0) {
                     let shapes = &shapes;
                     scope.spawn(move || switch(link, shapes, &is_done));
                 }
-                let outcomes = fleet.run(job(mode), &[request]);
+                let outcomes = ready.run();
                 drop(done);
                 outcomes
             });
             cell.add_cpu(before, CpuTimes::now());
-            outcomes.iter().for_each(|outcome| cell.take(outcome, &plan.scenario, hidden));
+            outcomes.iter().for_each(|outcome| cell.take(outcome, &fastest, hidden));
             if mode.name == DYNAMIC {
                 picture = Some(chunks_over_time(&outcomes));
             }
@@ -93,7 +99,8 @@ pub(super) fn run(run: Run<'_>, plan: &Plan) -> Result<Report, BenchError> {
     let comparison = Comparison { cells, mismatches: Vec::new(), clouds: fleet.stop(), partial: run.stop.is_asked() };
     let what = "TTFT of dynamic chunks over the best fixed size while the link's rate changes".to_owned();
     let finding = Finding { what, measured: over_best(&comparison, LOAD), target: TARGET };
-    let report = Report::new(&plan, comparison, vec![finding]);
+    let mut report = Report::new(&plan, comparison, vec![finding]);
+    report.settings.link += &format!(", its rates {} x and {} x that in turn, for {PERIOD:?} each", TIMES[0], TIMES[1]);
     Ok(match picture {
         Some(picture) => report.with(picture),
         None => report,

@@ -25,7 +25,7 @@ pub(crate) struct GenerateArgs {
     #[arg(long, value_name = "KIND", conflicts_with = "no_draft")]
     pub(crate) drafter: Option<DrafterKind>,
     /// Most drafts before a verification
-    #[arg(long, value_name = "N", default_value_t = 6)]
+    #[arg(long, value_name = "N", default_value_t = 8)]
     pub(crate) max_draft: usize,
     /// Confidence below which drafting stops, 0 to 1, or `auto` to stop where a draft is expected to cost more time than it saves
     /// [default: the best found for the drafter, else 0.6]

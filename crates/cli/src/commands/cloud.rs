@@ -4,7 +4,7 @@ use super::{open, print_json};
 use crate::{args::CloudArgs, error::CliError, ui};
 use std::{io::Read, time::Duration};
 use tokio::sync::mpsc;
-use tricorn_cloud::{Cloud, CloudConfig, Figures, PooledMiddle, Served};
+use tricorn_cloud::{Cloud, CloudConfig, Figures, MiddleModel, PooledMiddle, Served};
 use tricorn_core::SessionLimits;
 use tricorn_model::{KvPool, MiddlePart, source::BundlePart};
 
@@ -39,6 +39,7 @@ pub(crate) fn run(args: &CloudArgs) -> Result<(), CliError> {
     let (address, held) = (cloud.local_addr(), cloud.held());
     let middle = MiddlePart::load_layers(&source, split, held.clone())?;
     let weights = middle.bytes();
+    let middle = PooledMiddle::new(middle, pool);
     let stages = runtime.block_on(async {
         tokio::select! {
             stages = cloud.connect_next(middle.hidden()) => stages.map(Some),
@@ -46,6 +47,8 @@ pub(crate) fn run(args: &CloudArgs) -> Result<(), CliError> {
         }
     })?;
     let Some(stages) = stages else { return Ok(()) };
+    // Whoever hears that it is ready should be answered at once.
+    runtime.block_on(async { cloud.calibrate(&middle) });
     if args.json {
         print_json(&serde_json::json!({
             "event": "ready", "address": address.to_string(), "fingerprint": source.fingerprint().to_hex(), "split": split.to_string(),
@@ -68,7 +71,7 @@ pub(crate) fn run(args: &CloudArgs) -> Result<(), CliError> {
             ui::bytes(weights)
         ))?;
     }
-    let Figures { batches, rows, overruns } = runtime.block_on(cloud.serve(PooledMiddle::new(middle, pool), async move {
+    let Figures { batches, rows, overruns } = runtime.block_on(cloud.serve(middle, async move {
         stopped.recv().await;
     }))?;
     if args.json {

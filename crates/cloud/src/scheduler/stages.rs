@@ -40,9 +40,10 @@ impl Next {
         }
     }
 
-    /// Whether it must be told something, batch or no batch.
-    pub(super) fn has_news(&self) -> bool {
-        matches!(self, Self::Up { closed, .. } if !closed.is_empty())
+    /// Whether it must be told something while `out` batches are out, without a batch to tell it with. An empty one takes a place in the
+    /// window, so it never goes beside others: what they release will bring the next along.
+    pub(super) fn has_news(&self, out: usize) -> bool {
+        matches!(self, Self::Up { closed, .. } if out == 0 && !closed.is_empty())
     }
 
     /// Stages of the whole middle.
@@ -53,6 +54,7 @@ impl Next {
         }
     }
 
+    /// A session that may have rows there has ended.
     pub(super) fn forget(&mut self, session: u64) {
         if let Self::Up { closed, .. } = self {
             closed.push(session);
@@ -104,11 +106,13 @@ impl<M: MiddleModel> Scheduler<M> {
     }
 
     /// A batch is through all stages.
-    pub(super) fn returned(&mut self, StageAnswer { id, rows, failed, compute, .. }: StageAnswer) {
+    pub(super) fn returned(&mut self, StageAnswer { id, rows, failed, queue, .. }: StageAnswer) {
         // Absent: the connection that it went over was lost.
         let Some(flight) = self.flights.remove(&id) else { return };
         if !flight.members.is_empty() {
-            self.load.monitor().returned(flight.own, compute);
+            // With the ways there and back, and without the waits for batches before it: those the pipeline hides.
+            let later = flight.start.elapsed().saturating_sub(flight.own).saturating_sub(queue);
+            self.load.monitor().returned(flight.own, later);
         }
         for (session, failure) in &failed {
             self.fail(*session, failure.clone());

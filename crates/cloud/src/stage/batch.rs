@@ -2,6 +2,7 @@
 
 use std::time::Duration;
 
+use tricorn_core::DelayModel;
 use tricorn_wire::{ErrorCode, Failure, StageEntry};
 
 use super::{
@@ -33,15 +34,15 @@ pub(crate) struct Outcome {
     pub(crate) overran: bool,
 }
 
-/// Runs `entries` on their rows `x`, those that cannot run left out. New sessions are named by `names`; a row is expected to take
-/// `row_time`.
+/// Runs `entries` on their rows `x`, those that cannot run left out. New sessions are named by `names`; `delay` says what
+/// batches take here.
 pub(crate) fn run<M: MiddleModel>(
     model: &M,
     sessions: &mut Sessions<M::Kv>,
     entries: Vec<StageEntry>,
     mut x: Vec<f32>,
     names: &mut impl FnMut() -> u64,
-    row_time: Duration,
+    delay: &DelayModel,
     pace: Option<Pace>,
 ) -> Outcome {
     let hidden = model.hidden();
@@ -74,7 +75,8 @@ pub(crate) fn run<M: MiddleModel>(
     } else {
         let mut batch: Vec<BatchEntry<'_, M::Kv>> =
             running.iter_mut().map(|(entry, held)| BatchEntry { kv: &mut held.kv, pos: entry.pos, rows: entry.rows }).collect();
-        compute(model, &mut batch, &mut x, row_time.saturating_mul(rows.try_into().unwrap_or(u32::MAX)), pace)
+        // Nobody knows how slow the first one is.
+        compute(model, &mut batch, &mut x, delay.at(rows).unwrap_or(Duration::MAX), pace)
     };
     let Computed { outcome, time, overran } = computed;
     let mut entries = Vec::with_capacity(running.len());

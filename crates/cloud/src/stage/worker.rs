@@ -11,6 +11,7 @@ use tokio::{
     sync::{OwnedSemaphorePermit, mpsc},
     task::yield_now,
 };
+use tricorn_core::DelayModel;
 use tricorn_wire::{ErrorCode, Failure, StageDone, StageDown, StageEntry, StageOpened};
 
 use super::{
@@ -20,7 +21,6 @@ use super::{
 };
 use crate::{
     Figures, Pace,
-    compute::QUICK,
     downstream::{Downstream, NextEvent, StageAnswer, StageBatch, StageLost},
     middle::MiddleModel,
     scheduler::{panic_message, shutting_down, stage_failure},
@@ -80,14 +80,14 @@ pub(crate) struct Worker<M: MiddleModel> {
     next: Option<Result<Box<dyn Downstream>, StageLost>>,
     lines: BTreeMap<u64, Line<M::Kv>>,
     waiting: VecDeque<Job>,
-    /// What the next stage has, by its batches' names, oldest first.
-    onward: VecDeque<(u64, Ran)>,
+    /// What the next stage has, by its batches' names, oldest first; `None` is one of ours that only names the closed sessions.
+    onward: VecDeque<(u64, Option<Ran>)>,
     /// Sessions that ended, for the next stage to know.
     closed: Vec<u64>,
     names: u64,
     batches: u64,
-    /// How long a row took in the batch before.
-    row_time: Duration,
+    /// What batches take here.
+    delay: DelayModel,
     pace: Option<Pace>,
     figures: Figures,
 }
@@ -111,7 +111,7 @@ impl<M: MiddleModel> Worker<M> {
             closed: Vec::new(),
             names: 0,
             batches: 0,
-            row_time: QUICK,
+            delay: DelayModel::default(),
             pace,
             figures: Figures::default(),
         }
@@ -143,9 +143,12 @@ impl<M: MiddleModel> Worker<M> {
             if matches!(command, Some(Command::Drain)) {
                 return Ok(());
             }
-            let round = AssertUnwindSafe(|| match command {
-                Some(command) => self.handle(command),
-                None => self.step(),
+            let round = AssertUnwindSafe(|| {
+                match command {
+                    Some(command) => self.handle(command),
+                    None => self.step(),
+                }
+                self.tell_closed();
             });
             catch_unwind(round).map_err(panic_message)?;
             yield_now().await;
@@ -225,9 +228,9 @@ impl<M: MiddleModel> Worker<M> {
             self.names += 1;
             self.names
         };
-        let mut outcome = run(&self.model, &mut line.sessions, batch.entries, batch.x, &mut name, self.row_time, self.pace);
+        let mut outcome = run(&self.model, &mut line.sessions, batch.entries, batch.x, &mut name, &self.delay, self.pace);
         if outcome.rows > 0 {
-            self.row_time = outcome.time / u32::try_from(outcome.rows).unwrap_or(u32::MAX);
+            self.delay.observe(outcome.rows, outcome.time);
             self.figures.count(outcome.rows, outcome.overran);
         }
         self.closed.append(&mut outcome.gone);
@@ -236,21 +239,32 @@ impl<M: MiddleModel> Worker<M> {
             Ran { line: id, id: batch.id, entries: Vec::new(), failed: Vec::new(), compute: outcome.time, queue, _permit: permit };
         if self.next.is_some() {
             let Outcome { entries, x, failed, .. } = outcome;
-            self.hand_on(Ran { entries, failed, ..ran }, x);
+            self.hand_on(Some(Ran { entries, failed, ..ran }), x);
         } else {
-            // Nobody is behind to be told.
-            self.closed.clear();
             let rows = outcome.answer(&mut line.sessions, self.model.hidden());
             ran.failed = outcome.failed;
             self.reply(ran, &rows);
         }
     }
 
-    fn hand_on(&mut self, ran: Ran, x: Vec<f32>) {
+    /// Tells the next stage of ended sessions when no batch will: their KV caches must not stay there until somebody else comes.
+    fn tell_closed(&mut self) {
+        if self.next.is_none() {
+            // Nobody is behind to be told.
+            self.closed.clear();
+        }
+        if !self.closed.is_empty() && self.waiting.is_empty() && self.onward.is_empty() {
+            self.hand_on(None, Vec::new());
+        }
+    }
+
+    /// Sends `ran` on with its rows `x`, or nothing but the names of ended sessions.
+    fn hand_on(&mut self, ran: Option<Ran>, x: Vec<f32>) {
         // A connection that is lost has taken the upstreams' lines along, and with them their batches.
         let Some(Ok(next)) = &mut self.next else { return };
         self.batches += 1;
-        let entries = ran.entries.iter().map(|&(entry, name)| StageEntry { session: name, ..entry }).collect();
+        let ran_here = ran.iter().flat_map(|ran| &ran.entries);
+        let entries = ran_here.map(|&(entry, name)| StageEntry { session: name, ..entry }).collect();
         match next.start(StageBatch { id: self.batches, entries, x, closed: mem::take(&mut self.closed) }) {
             Ok(()) => self.onward.push_back((self.batches, ran)),
             Err(lost) => self.lose(lost),
@@ -263,7 +277,7 @@ impl<M: MiddleModel> Worker<M> {
         if self.onward.front().is_none_or(|(onward, _)| *onward != id) {
             return;
         }
-        let Some((_, mut ran)) = self.onward.pop_front() else { return };
+        let Some((_, Some(mut ran))) = self.onward.pop_front() else { return };
         let Some(line) = self.lines.get_mut(&ran.line) else { return };
         for (name, failure) in failed {
             let Some(&(entry, _)) = ran.entries.iter().find(|(_, known)| *known == name) else { continue };

@@ -18,7 +18,8 @@ pub struct Candidate {
 pub struct Share {
     /// Which candidate.
     pub index: usize,
-    /// How many of its rows, at least one.
+    /// How many of its rows, at least one. A verification's appends are not cut: of several that follow each other, those run that end
+    /// within these rows, the first in any case.
     pub rows: usize,
 }
 
@@ -43,13 +44,15 @@ pub struct BatchLimits {
     /// Rows that prompts together get where they wait at all, however many verifications there are; not looked at by
     /// [`Schedule::Whole`].
     pub quantum: usize,
-    /// Most rows in a batch. The oldest verification, an uncut prompt that is the oldest, and the quantum run all the same.
+    /// Most rows in a batch. The first append of the oldest verification, an uncut prompt that is the oldest, and the quantum run all the
+    /// same.
     pub max_rows: usize,
 }
 
 /// Chooses the rows that run now: verifications, then prompts, each in order of arrival. Empty only when there are no candidates.
 ///
-/// Verifications come first, uncut, as many as `max_rows` holds beside the quantum; the first always runs. Then prompts:
+/// Verifications come first, uncut, as many as `max_rows` holds beside the quantum; the first always runs, held to that room where several
+/// of its appends follow each other. Then prompts:
 ///
 /// - [`Schedule::Chunked`] gives them what is left of the budget, at least the quantum, and shares it max-min fairly: nobody gets more
 ///   than somebody who wants more gets, so that a short prompt behind a long one is through at once. Rows that do not divide go to the
@@ -71,7 +74,11 @@ pub fn choose_batch(candidates: &[Candidate], limits: &BatchLimits) -> Vec<Share
         Schedule::Chunked if !prompts.is_empty() => limits.quantum.max(1),
         _ => 0,
     };
-    let mut batch = while_they_fit(verifications.into_iter().map(share), limits.max_rows.saturating_sub(reserved));
+    let room = limits.max_rows.saturating_sub(reserved);
+    let held = |share: Share| Share { rows: share.rows.min(room.max(1)), ..share };
+    let (oldest, others) = verifications.split_at(verifications.len().min(1));
+    let oldest = oldest.iter().map(|&index| held(share(index)));
+    let mut batch = while_they_fit(oldest.chain(others.iter().map(|&index| share(index))), room);
     let taken = batch.iter().map(|share| share.rows).sum::<usize>();
     match limits.schedule {
         Schedule::Whole => batch.extend(while_they_fit(prompts.into_iter().map(share), limits.max_rows.saturating_sub(taken))),

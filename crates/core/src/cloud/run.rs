@@ -56,6 +56,12 @@ pub struct Run<P> {
 }
 
 impl<P> Run<P> {
+    /// What its rows are for; `None` when it is empty.
+    #[must_use]
+    pub fn kind(&self) -> Option<AppendKind> {
+        self.pieces.first().map(|piece| piece.header.kind)
+    }
+
     /// How many rows, counted from the end of the run, hold every row that an answer needs.
     #[must_use]
     pub fn answer_rows(&self) -> usize {

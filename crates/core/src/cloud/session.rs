@@ -192,6 +192,12 @@ impl<P> CloudSession<P> {
         self.len() == 0
     }
 
+    /// Whether any row has ever started to run.
+    #[must_use]
+    pub fn has_started(&self) -> bool {
+        self.started_len() > 0
+    }
+
     /// The newest epoch seen.
     #[must_use]
     pub fn epoch(&self) -> u32 {

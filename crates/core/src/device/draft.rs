@@ -64,9 +64,9 @@ impl DraftPolicy {
 }
 
 impl Default for DraftPolicy {
-    /// At most 6 drafts, threshold 0.6.
+    /// At most 8 drafts, threshold 0.6 as in HAT. Its 6 cost the `fused` drafter an eighth of what it gains.
     fn default() -> Self {
-        Self::up_to(6, 0.6)
+        Self::up_to(8, 0.6)
     }
 }
 

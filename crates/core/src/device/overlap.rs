@@ -94,7 +94,12 @@ fn busy_seconds(in_flight: usize, chunk: usize, conditions: &Conditions) -> Opti
 #[must_use]
 pub fn best_rows(left: usize, most: usize, in_flight: usize, conditions: &Conditions) -> usize {
     let most = left.min(most).max(1);
+    // What lies beyond so many chunks of the largest size has no bearing on the next one.
+    let left = left.min(most.saturating_mul(MOST_CHUNKS));
     let least = LEAST.max(left.div_ceil(MOST_CHUNKS)).min(most);
+    if least == most {
+        return most;
+    }
     let Some(condition) = overlap_rows(conditions, most).map(|rows| rows.max(least)) else { return UNKNOWN.min(most) };
     let brief = |rows: &usize| conditions.send_seconds(*rows).is_some_and(|seconds| seconds <= LONGEST_SEND);
     let ratio = (most as f64 / least as f64).powf(1.0 / f64::from(CANDIDATES));

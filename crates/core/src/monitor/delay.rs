@@ -21,7 +21,8 @@ pub struct DelayPoint {
 /// The delay of a batch by its rows, `g(n)` in HAT (arXiv 2503.18989), fitted as batches run.
 ///
 /// Buckets of doubling size each average rows and delay; the points are made monotone by pooling neighbours that fall (isotonic
-/// regression), and joined by straight lines.
+/// regression, weighted by the batches seen, so that a bucket that stalled once and is hardly used counts little), and joined by straight
+/// lines.
 #[derive(Clone, Debug, Default)]
 pub struct DelayModel {
     buckets: [Bucket; BUCKETS],
@@ -32,6 +33,8 @@ pub struct DelayModel {
 struct Bucket {
     rows: Average,
     seconds: Average,
+    /// Batches seen.
+    weight: f64,
 }
 
 impl DelayModel {
@@ -40,6 +43,7 @@ impl DelayModel {
         let Some(bucket) = rows.checked_ilog2().and_then(|log| self.buckets.get_mut((log as usize).min(BUCKETS - 1))) else { return };
         bucket.rows.add(rows as f64);
         bucket.seconds.add(delay.as_secs_f64());
+        bucket.weight += 1.0;
         self.fit();
     }
 
@@ -71,19 +75,20 @@ impl DelayModel {
     }
 
     fn fit(&mut self) {
-        // (sum of delays, points pooled): pool adjacent violators, every point with the same weight.
-        let mut pools: Vec<(f64, usize)> = Vec::with_capacity(BUCKETS);
+        // (mean delay, weight, points pooled): pool adjacent violators.
+        let mut pools: Vec<(f64, f64, usize)> = Vec::with_capacity(BUCKETS);
         self.fitted.clear();
-        for (rows, seconds) in self.buckets.iter().filter_map(|bucket| Some((bucket.rows.get()?, bucket.seconds.get()?))) {
+        let seen = self.buckets.iter().filter_map(|bucket| Some((bucket.rows.get()?, bucket.seconds.get()?, bucket.weight)));
+        for (rows, seconds, weight) in seen {
             self.fitted.push(DelayPoint { rows: rows.round() as usize, delay: Duration::ZERO });
-            let mut last = (seconds, 1);
-            while let Some(&(sum, count)) = pools.last().filter(|(sum, count)| sum / *count as f64 > last.0 / last.1 as f64) {
-                pools.pop();
-                last = (sum + last.0, count + last.1);
+            let mut last = (seconds, weight, 1);
+            while let Some((mean, weight, count)) = pools.pop_if(|(mean, ..)| *mean > last.0) {
+                let both = weight + last.1;
+                last = ((mean * weight + last.0 * last.1) / both, both, count + last.2);
             }
             pools.push(last);
         }
-        let delays = pools.iter().flat_map(|&(sum, count)| std::iter::repeat_n(sum / count as f64, count));
+        let delays = pools.iter().flat_map(|&(mean, _, count)| std::iter::repeat_n(mean, count));
         self.fitted.iter_mut().zip(delays).for_each(|(point, seconds)| point.delay = duration(seconds));
     }
 }
@@ -164,6 +169,13 @@ mod tests {
         // A pooled end does not make larger batches free.
         let flat = fitted(&[(2, 10), (64, 90), (128, 70)]);
         assert!(flat.at(1024) > Some(ms(400)), "{:?}", flat.at(1024));
+    }
+
+    #[test]
+    fn what_is_seen_often_outweighs_one_stall() {
+        let mut model = fitted(&[(8, 5000), (16, 26), (64, 74)]);
+        (0..500).for_each(|_| model.observe(16, ms(26)));
+        assert!(model.at(16).is_some_and(|delay| delay < ms(40)), "{:?}", model.at(16));
     }
 
     #[test]

@@ -7,9 +7,10 @@ use super::{DelayPoint, delay::interpolate};
 /// How fast a cloud is now, as it says with its answers.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct CloudPace {
-    /// What a prompt's append is expected to wait from its arrival to the start of its first batch.
+    /// What a prompt's append is expected to wait from the moment it could have run (it had arrived and the session's rows before it were
+    /// done) to the start of its first batch.
     pub prompt_wait: Duration,
-    /// What a verification is expected to wait.
+    /// What a verification is expected to wait, counted in the same way.
     pub verify_wait: Duration,
     /// Rows of others expected in the batch that an append joins; `mu` in HAT (arXiv 2503.18989).
     pub batch_rows: usize,

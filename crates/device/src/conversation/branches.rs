@@ -2,7 +2,7 @@
 
 use super::{Conversation, drafting::to_draft, progress::Progress};
 use crate::{DeviceError, Link, link::all_finite};
-use std::time::Instant;
+use std::time::{Duration, Instant};
 use tricorn_core::Draft;
 use tricorn_model::{KvCache, SeqRows};
 
@@ -24,9 +24,6 @@ impl<L: Link> Conversation<'_, L> {
     pub(super) fn branch(&mut self, progress: &mut Progress<'_>) -> Result<(), DeviceError> {
         let start = Instant::now();
         let open: Vec<usize> = self.session.open_branches().collect();
-        if self.sides.is_empty() {
-            self.fork()?;
-        }
         let (hidden, branches) = (self.ends.hidden, self.session.branches());
         let Some(drafter) = &self.ends.drafter else { return Ok(()) };
         let tokens: Vec<u32> = open.iter().filter_map(|&index| branches.get(index)).map(|branch| branch.last_token()).collect();
@@ -60,9 +57,11 @@ impl<L: Link> Conversation<'_, L> {
         Ok(())
     }
 
-    /// Gives every continuation caches of its own.
-    fn fork(&mut self) -> Result<(), DeviceError> {
+    /// Gives every continuation caches of its own. Right after the guess that they come from: a replay may take the conversation's own caches
+    /// back to where a continuation cannot begin.
+    pub(super) fn fork(&mut self) -> Result<(), DeviceError> {
         let Some(drafts) = &self.drafts else { return Ok(()) };
+        self.sides.clear();
         for branch in self.session.branches() {
             let (input_kv, drafter_kv) =
                 (self.input_kv.fork().map_err(tricorn_model::ModelError::from)?, drafts.fork().map_err(tricorn_model::ModelError::from)?);
@@ -74,6 +73,7 @@ impl<L: Link> Conversation<'_, L> {
 
     /// A round is over, and goes on with continuation `branch` where there is one.
     pub(super) fn settle(&mut self, branch: Option<usize>) {
+        self.row_time = Duration::ZERO;
         let mut sides = std::mem::take(&mut self.sides);
         let Some(drafts) = &mut self.drafts else { return };
         match branch.filter(|&index| index < sides.len()).map(|index| sides.swap_remove(index)) {

@@ -8,7 +8,7 @@ use tricorn_core::{Draft, choose, confidence, guesses};
 impl<L: Link> Conversation<'_, L> {
     /// Drafts the token at `pos`.
     pub(super) fn draft(&mut self, pos: usize, progress: &mut Progress<'_>) -> Result<(), DeviceError> {
-        let start = Instant::now();
+        let start = self.step_start();
         let Some(logits) = self.draft_logits(pos, progress)? else {
             self.session.drafted(Draft::default());
             return Ok(());
@@ -21,12 +21,18 @@ impl<L: Link> Conversation<'_, L> {
 
     /// Says what the drafter holds possible at `pos`, the position after the last draft.
     pub(super) fn guess(&mut self, pos: usize, progress: &mut Progress<'_>) -> Result<(), DeviceError> {
-        let start = Instant::now();
+        let start = self.step_start();
         let logits = self.draft_logits(pos, progress)?.unwrap_or_default();
         let guesses = guesses(&logits, &progress.sampling, pos, progress.others);
         self.drafted(0, start, progress);
         self.session.guessed(guesses);
-        Ok(())
+        self.fork()
+    }
+
+    /// When a draft step began: its row may have gone through the first layers before, to be sent, and that is part of the step.
+    fn step_start(&mut self) -> Instant {
+        let now = Instant::now();
+        now.checked_sub(std::mem::take(&mut self.row_time)).unwrap_or(now)
     }
 
     /// The drafter's logits for position `pos`; `None` without a drafter.

@@ -6,7 +6,7 @@ use std::{
     ops::ControlFlow,
     time::{Duration, Instant},
 };
-use tricorn_core::{AppendHeader, DeepHeader, SamplingParams};
+use tricorn_core::{AppendHeader, DeepHeader, DraftPolicy, SamplingParams};
 
 pub(super) struct Progress<'f> {
     on_event: &'f mut dyn FnMut(Event) -> ControlFlow<()>,
@@ -46,7 +46,7 @@ impl<'f> Progress<'f> {
         Self {
             on_event,
             sampling: turn.sampling,
-            others: if turn.draft.parallel > 0 { turn.draft.parallel + 1 } else { 0 },
+            others: if turn.draft.parallel > 0 { turn.draft.parallel.min(DraftPolicy::MAX_PARALLEL) + 1 } else { 0 },
             started,
             last: None,
             ttft: Duration::ZERO,

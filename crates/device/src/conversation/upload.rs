@@ -2,17 +2,19 @@
 
 use super::{Conversation, progress::Progress};
 use crate::{DeviceError, Link, link::all_finite, trace::TraceEvent};
-use std::time::Instant;
+use std::time::{Duration, Instant};
 use tricorn_core::{AppendHeader, AppendKind};
 
 impl<L: Link> Conversation<'_, L> {
-    /// Computes what is missing of the shallow rows at `pos..pos + rows`, and of those before them that the drafter still needs.
-    pub(super) fn shallow(&mut self, pos: usize, rows: usize, progress: &mut Progress<'_>) -> Result<(), DeviceError> {
-        let from = self.drafts.as_ref().map_or(pos, |drafts| drafts.needs_from().min(pos));
+    /// Computes what is missing of the shallow rows at `pos..pos + rows`, and of those before them that the drafter still needs. The rows from
+    /// the last confirmed token on are kept: a round that goes up row by row is drafted on from all of them. Gives the time it took.
+    pub(super) fn shallow(&mut self, pos: usize, rows: usize, progress: &mut Progress<'_>) -> Result<Duration, DeviceError> {
+        let last = self.session.tokens().len().saturating_sub(1);
+        let from = self.drafts.as_ref().map_or(pos, |drafts| drafts.needs_from().min(pos)).min(last);
         let tokens = self.session.tokens_at(from, pos + rows - from);
         let held = self.window.reuse(from, tokens);
         if held == tokens.len() {
-            return Ok(());
+            return Ok(Duration::ZERO);
         }
         let (start, first, missing) = (Instant::now(), from + held, &tokens[held..]);
         let mut x = self.ends.input.forward_at(&mut self.input_kv, first, missing)?;
@@ -27,12 +29,12 @@ impl<L: Link> Conversation<'_, L> {
         self.monitor.lock().shallow(rows, time);
         let start = progress.trace.at(start);
         progress.trace.push(TraceEvent::Shallow { pos: first, rows, start, end: start + time });
-        Ok(())
+        Ok(time)
     }
 
     pub(super) fn append(&mut self, header: AppendHeader, progress: &mut Progress<'_>) -> Result<(), DeviceError> {
         let AppendHeader { pos, rows, kind, .. } = header;
-        self.shallow(pos, rows, progress)?;
+        self.row_time = self.shallow(pos, rows, progress)?;
         let before = self.link.traffic().up;
         let at = Instant::now();
         self.link.send(header, self.window.rows(pos, rows))?;

@@ -221,6 +221,33 @@ async fn a_session_that_fails_there_fails_alone_and_is_forgotten() {
 }
 
 #[tokio::test]
+async fn ended_sessions_are_told_of_with_the_next_batch_or_when_nothing_is_out() {
+    let mut scene = Scene::new().await;
+    let mut other = scene.open(2).await;
+    let (_first, _second, _silent) = (scene.open(1).await, scene.open(3).await, scene.open(4).await);
+    for session in [1, 3] {
+        scene.append(session, 0, &[1.0; 2], Want::All).await;
+        let batch = scene.batch().await;
+        scene.answer(&batch, &[]).await;
+    }
+    scene.append(2, 0, &[2.0; 2], Want::All).await;
+    let out = scene.batch().await;
+    // No batch of its own, though there is room for one; and nobody there knows of the session that never ran.
+    scene.tell(Command::Close { session: 1 }).await;
+    scene.tell(Command::Close { session: 4 }).await;
+    scene.append(2, 1, &[3.0; 2], Want::All).await;
+    let next = scene.batch().await;
+    assert_eq!((next.entries.as_slice(), next.closed.as_slice()), ([entry(2, 1, 1, 1)].as_slice(), [1].as_slice()));
+    scene.tell(Command::Close { session: 3 }).await;
+    scene.answer(&out, &[]).await;
+    deep(&mut other).await;
+    assert!(scene.batches.try_recv().is_err());
+    scene.answer(&next, &[]).await;
+    let news = scene.batch().await;
+    assert_eq!((news.entries.len(), news.closed), (0, vec![3]));
+}
+
+#[tokio::test]
 async fn a_lost_stage_ends_every_session_and_refuses_new_ones_until_it_is_back() {
     let mut scene = Scene::new().await;
     let (mut busy, mut idle) = (scene.open(1).await, scene.open(2).await);

@@ -1,6 +1,9 @@
+#![allow(clippy::unwrap_used)]
+
 use proptest::{collection::vec, prelude::*};
 
 use super::*;
+use crate::{Admission, AppendHeader, CloudSession, SessionLimits, Want};
 
 fn verify(arrival: u64, rows: usize) -> Candidate {
     Candidate { arrival, rows, kind: AppendKind::Verify }
@@ -44,11 +47,32 @@ fn prompts_get_their_quantum_beside_any_number_of_verifications() {
 }
 
 #[test]
-fn the_oldest_runs_whatever_its_size() {
-    assert_eq!(chosen(&[verify(0, 500), verify(1, 4)], CHUNKED), [(0, 500)]);
+fn the_oldest_runs_however_much_it_wants() {
+    assert_eq!(chosen(&[verify(0, 500), verify(1, 4)], CHUNKED), [(0, 128)]);
     assert_eq!(chosen(&[prompt(0, 500), prompt(1, 4)], WHOLE), [(0, 500)]);
     // Nothing overtakes its own kind.
     assert_eq!(chosen(&[verify(0, 100), verify(1, 100), verify(2, 4)], CHUNKED), [(0, 100)]);
+}
+
+#[test]
+fn verifications_that_follow_each_other_keep_to_the_batch() {
+    let (append, context) = (512, 4 * 512);
+    for (max_rows, batches) in [(100, 4), (512, 4), (1100, 2), (context, 1)] {
+        let mut session = CloudSession::new(SessionLimits { context, max_append_rows: append, max_queued_rows: context });
+        for pos in (0..context).step_by(append) {
+            let header = AppendHeader { epoch: 0, pos, rows: append, want: Want::All, kind: AppendKind::Verify };
+            assert_eq!(session.accept(header, ()), Ok(Admission::Queued));
+        }
+        let mut ran = 0;
+        while let Some(rows) = session.head().map(|head| head.rows) {
+            let share = choose_batch(&[verify(0, rows)], &BatchLimits { max_rows, ..CHUNKED })[0];
+            let run = session.start_next(share.rows).unwrap();
+            assert!(run.rows <= max_rows.max(append) && run.pieces.iter().all(|piece| piece.rows == append), "{run:?}");
+            session.done();
+            ran += 1;
+        }
+        assert_eq!(ran, batches);
+    }
 }
 
 fn candidates() -> impl Strategy<Value = Vec<Candidate>> {
@@ -97,7 +121,11 @@ proptest! {
         for share in &batch {
             let Candidate { rows, kind, .. } = candidates[share.index];
             prop_assert!((1..=rows).contains(&share.rows));
-            prop_assert!(share.rows == rows || (kind == AppendKind::Prompt && limits.schedule == Schedule::Chunked));
+            let may_be_less = match kind {
+                AppendKind::Prompt => limits.schedule == Schedule::Chunked,
+                AppendKind::Verify => share == &batch[0] && rows > limits.max_rows.saturating_sub(limits.quantum.max(1)),
+            };
+            prop_assert!(share.rows == rows || may_be_less);
         }
         // The oldest of each kind is there.
         for kind in [AppendKind::Verify, AppendKind::Prompt] {

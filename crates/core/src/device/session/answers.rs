@@ -75,7 +75,10 @@ impl DeviceSession {
         let branch = self.branches().iter().position(taken);
         self.stats.branch_hits += usize::from(branch.is_some());
         if kind == AppendKind::Verify {
-            self.habit.drafted.add(self.round.drafts.len() as f64);
+            // A streamed round that a refusal cut short says nothing of how long it would have been.
+            if self.round.closed || self.tokens.len() >= self.round.end {
+                self.habit.drafted.add(self.round.drafts.len() as f64);
+            }
             self.habit.accepted.add((pos + usize::from(agrees)).saturating_sub(self.round.first) as f64);
         }
         self.settle(branch);

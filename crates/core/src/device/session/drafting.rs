@@ -11,6 +11,9 @@ use crate::{
     },
 };
 
+/// Rounds after which a draft is made even where drafts have been found not to pay.
+const ROUNDS_UNTIL_ANOTHER_LOOK: usize = 16;
+
 /// When a draft is made.
 #[derive(Clone, Copy)]
 enum Drafting {
@@ -120,7 +123,10 @@ impl DeviceSession {
         }
         let stop = turn.options.draft.stop;
         let confident = drafts.last().is_none_or(|draft| stop.is_confident(draft.confidence));
+        // What a draft costs is only known by drafting: where it was found too dear, that is looked at again now and then.
+        let looks_again = drafts.is_empty() && self.stats.rounds.is_multiple_of(ROUNDS_UNTIL_ANOTHER_LOOK);
         match stop {
+            DraftStop::Expected { .. } if looks_again => true,
             DraftStop::Threshold(_) => confident,
             DraftStop::Expected { .. } => match self.tokens_per_draft(drafts.len(), drafting) {
                 Some(price) => drafts.iter().map(|draft| self.calibration.chance(draft.confidence)).product::<f64>() > price,
@@ -153,7 +159,7 @@ impl DeviceSession {
         if draft.parallel == 0 || ends || self.drafts_end(next) <= next {
             return 0;
         }
-        let most = draft.max_len + 1;
+        let most = draft.max_len.saturating_add(1);
         let step = self.conditions.draft_seconds(draft.parallel.min(DraftPolicy::MAX_PARALLEL));
         let steps = match self.conditions.verify_seconds(self.tokens.len() + 1 - self.confirmed).zip(step) {
             Some((wait, step)) if step > 0.0 => most.min((wait / step - 0.5) as usize),

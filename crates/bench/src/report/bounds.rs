@@ -1,0 +1,97 @@
+//! Times to first token against one lower bound a request, the same for every mode.
+
+use std::collections::BTreeMap;
+
+use crate::{Cell, Summary, stats::ratio};
+
+/// A time to first token within so many times its bound counts as close to it.
+const CLOSE: f64 = 1.10;
+
+/// By load and request, the least [`bound`](crate::Breakdown::bound), in milliseconds, over all modes that answered it.
+///
+/// A mode's own bound would flatter it: a whole prompt's cheapest chunk is the whole prompt, and its first chunk too.
+pub(super) struct Bounds<'c>(BTreeMap<(&'c str, usize), f64>);
+
+impl<'c> Bounds<'c> {
+    pub(super) fn of(cells: &'c [Cell]) -> Self {
+        let mut least = BTreeMap::new();
+        for cell in cells {
+            for sample in &cell.samples {
+                let Some(breakdown) = sample.breakdown else { continue };
+                let bound = least.entry((cell.load.as_str(), sample.request)).or_insert(breakdown.bound);
+                *bound = breakdown.bound.min(*bound);
+            }
+        }
+        Self(least)
+    }
+
+    /// Times to first token and their bounds, of the requests that the cell answered.
+    fn pairs(&self, cell: &Cell) -> Vec<(f64, f64)> {
+        cell.samples.iter().filter_map(|sample| Some((sample.ttft_ms, self.get(cell, sample.request)?))).collect()
+    }
+
+    fn get(&self, cell: &Cell, request: usize) -> Option<f64> {
+        self.0.get(&(cell.load.as_str(), request)).copied()
+    }
+
+    /// Request by request, the time to first token over its bound.
+    pub(super) fn each_over(&self, cell: &Cell) -> Option<Summary> {
+        Summary::of(self.pairs(cell).into_iter().map(|(ttft, bound)| ttft / bound))
+    }
+
+    /// The mean time to first token over the mean bound.
+    pub(super) fn mean_over(&self, cell: &Cell) -> Option<f64> {
+        let (ttft, bound): (Vec<f64>, Vec<f64>) = self.pairs(cell).into_iter().unzip();
+        ratio(Summary::of(ttft), Summary::of(bound))
+    }
+
+    /// The share of requests whose time to first token is within 1.10 of its bound. A request that failed is not, where another mode answered
+    /// it; what no mode answered has no bound and is left out.
+    pub(super) fn share_close(&self, cell: &Cell) -> Option<f64> {
+        let pairs = self.pairs(cell);
+        let failed = cell.failures.iter().filter(|failure| self.get(cell, failure.request).is_some()).count();
+        let all = pairs.len() + failed;
+        (all > 0).then(|| pairs.iter().filter(|(ttft, bound)| *ttft <= CLOSE * bound).count() as f64 / all as f64)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::{Breakdown, FailedRequest, cell::tests::cell};
+
+    /// A cell of four requests with these bounds; their times to first token are `ttft` and 1, 2 and 3 ms more.
+    fn bounded(mode: &str, ttft: u64, bounds: [f64; 4]) -> Cell {
+        let mut cell = cell(mode, ttft, 10);
+        for (sample, bound) in cell.samples.iter_mut().zip(bounds) {
+            sample.breakdown = Some(Breakdown { bound, ..Breakdown::default() });
+        }
+        cell
+    }
+
+    #[test]
+    fn all_modes_are_measured_against_the_least_bound_of_each_request() {
+        let cells = [bounded("u-shape", 600, [600.0; 4]), bounded("hat", 330, [300.0, 301.0, 302.0, 200.0])];
+        let bounds = Bounds::of(&cells);
+        let mean = (300.0 + 301.0 + 302.0 + 200.0) / 4.0;
+        assert_eq!(bounds.mean_over(&cells[0]), Some(601.5 / mean));
+        assert_eq!(bounds.mean_over(&cells[1]), Some(331.5 / mean));
+        assert_eq!((bounds.share_close(&cells[0]), bounds.share_close(&cells[1])), (Some(0.0), Some(0.75)));
+        assert_eq!(bounds.each_over(&cells[1]).map(|summary| summary.p99), Some(333.0 / 200.0));
+    }
+
+    #[test]
+    fn a_failed_request_is_not_close_and_loads_are_apart() {
+        let mut partly = bounded("hat", 330, [330.0; 4]);
+        partly.samples.pop();
+        partly.failures.push(FailedRequest { request: 3, reason: "late".to_owned() });
+        partly.failures.push(FailedRequest { request: 4, reason: "late in every mode".to_owned() });
+        let mut other = bounded("hat", 330, [1.0; 4]);
+        other.load = "low".to_owned();
+        let cells = [bounded("u-shape", 600, [400.0; 4]), partly, other];
+        assert_eq!(Bounds::of(&cells).share_close(&cells[1]), Some(0.75));
+        let none = [cell("hat", 330, 10)];
+        let bounds = Bounds::of(&none);
+        assert_eq!((bounds.mean_over(&none[0]), bounds.share_close(&none[0])), (None, None));
+    }
+}
