@@ -27,7 +27,7 @@ proto:
 
 # Distil the demo model's fused drafter again (DATA as below)
 distill-fused DATA OUT:
-    cargo run --release -- distill --kind fused --model demo --data {{DATA}}/stories.train.jsonl --valid {{DATA}}/stories.valid.jsonl --out {{OUT}} --tokens 2000000 --batch-tokens 1024 --learning-rate 0.02 --ce-weight 10 --unroll 4 --eval-every 100000 --eval-prompts 32 --eval-tokens 128
+    cargo run --release -- distill --kind fused --model demo --data {{DATA}}/stories.train.jsonl --valid {{DATA}}/stories.valid.jsonl --out {{OUT}} --tokens 1500000 --batch-tokens 1024 --learning-rate 0.02 --ce-weight 10 --unroll 4 --eval-every 100000 --eval-prompts 32 --eval-tokens 128
 
 # Distil the demo model's HAT drafter again (DATA holds stories.train.jsonl and stories.valid.jsonl)
 distill DATA OUT:

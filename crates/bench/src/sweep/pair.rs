@@ -27,7 +27,7 @@ pub(super) const PARALLEL: Pair = Pair {
     base: "hat",
     variants: [("hat, parallel off", |drafts| drafts.parallel = 0), ("hat", |_| {})],
     scenario: |scenario| scenario.rtt = Some(Duration::from_millis(20)),
-    target: Target::AtMost(0.88),
+    target: Target::AtMost(0.9),
 };
 
 /// A drafter that reads deep rows should save a quarter.
