@@ -211,11 +211,11 @@ fn what_the_link_holds_is_bounded() {
         device.shutdown(Shutdown::Write).unwrap();
         assert_eq!(read_all(&cloud).len(), written);
 
-        // The receiver does not read: as much again may lag there.
+        // The receiver does not read: as much again may lag there, and two reads on their way between the two.
         let (mut device, cloud) = bench.connect();
         let written = fill(&bench.link, &mut device, queue);
         let held = bench.link.counters().up.held;
-        assert!(held <= 2 * (queue + block) && written >= held, "{held} of {written}");
+        assert!(held <= 2 * queue + 3 * block && written >= held, "{held} of {written}");
         device.shutdown(Shutdown::Write).unwrap();
         assert_eq!(read_all(&cloud).len(), written);
     }
