@@ -20,16 +20,17 @@ const UNKNOWN_IN_FLIGHT: usize = 4;
 const LEAST: usize = 8;
 /// Sizes considered between the smallest and the largest.
 const CANDIDATES: i32 = 20;
-/// Seconds that a chunk takes on the link at most, unless the overlap condition asks for more.
-const LONGEST_SEND: f64 = 0.1;
+/// Seconds that a chunk takes on the link at most, unless the overlap condition asks for more. Chunks that wait run together in the cloud, so
+/// that smaller ones cost it little.
+const LONGEST_SEND: f64 = 0.03;
 /// Predictions within this factor are about the same.
 const ABOUT: f64 = 1.01;
 /// Chunks that a prediction looks ahead at most; it bounds its cost.
 const MOST_CHUNKS: usize = 128;
 /// Stages that a prediction tells apart at most.
 const MOST_STAGES: usize = 16;
-/// What is under way at most, over what link and cloud hold at the time: so much is there to even out their jitter.
-const SLACK: f64 = 1.5;
+/// What is under way at most, over what link and cloud hold at the time: a link that gets faster must not run dry before that is measured.
+const SLACK: f64 = 4.0;
 
 /// HAT's overlap condition: the `X` in `1..=most` whose transmission takes about as long as its turn in the cloud,
 /// `argmin |X A / beta - (w + g(mu + X) / P)|`; the smallest of several. `None` where link or cloud are not known.
