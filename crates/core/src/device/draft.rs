@@ -64,7 +64,8 @@ impl DraftPolicy {
 }
 
 impl Default for DraftPolicy {
-    /// At most 8 drafts, threshold 0.6 as in HAT. Its 6 cost the `fused` drafter an eighth of what it gains.
+    /// At most 8 drafts, threshold 0.6 as in HAT. The 6 of Kangaroo cost the `fused` drafter of the demo model a
+    /// tenth of what it gains (3.90 tokens a round in place of 4.26).
     fn default() -> Self {
         Self::up_to(8, 0.6)
     }
