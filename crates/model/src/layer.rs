@@ -1,12 +1,11 @@
 //! Decoder layers: run a contiguous range of them on a ragged batch.
 
 use crate::{
-    config::ModelConfig,
     error::ModelError,
     kernels::{KvLayout, Linear, attend, rms_norm, swiglu},
     kv::{KvCache, KvError, KvPool},
     rope::{RopeRows, RopeTable},
-    weights::{RawTensor, Weights},
+    source::ModelSource,
 };
 use rayon::prelude::*;
 use std::{ops::Range, sync::Arc};
@@ -59,15 +58,13 @@ pub(crate) struct Layers {
 const PARALLEL_FROM: usize = 1 << 20;
 
 impl Attention {
-    fn load(weights: &Weights, config: &ModelConfig, layer: usize) -> Result<Self, ModelError> {
+    fn load(source: &ModelSource, layer: usize) -> Result<Self, ModelError> {
+        let (config, weights) = (source.config(), source.weights());
         let name = |part: &str| format!("model.layers.{layer}.{part}");
         let hidden = config.hidden;
         let (q, kv) = (config.query_width(), config.kv_width());
         let stack = [("q", q), ("k", kv), ("v", kv)];
-        let parts = stack
-            .iter()
-            .map(|(p, out)| weights.raw(&name(&format!("self_attn.{p}_proj.weight")), &[*out, hidden]))
-            .collect::<Result<Vec<RawTensor<'_>>, _>>()?;
+        let parts = stack.map(|(p, out)| (name(&format!("self_attn.{p}_proj.weight")), out));
         let bias = if config.qkv_bias {
             let biases = stack.iter().map(|(p, out)| weights.f32(&name(&format!("self_attn.{p}_proj.bias")), &[*out]));
             Some(biases.collect::<Result<Vec<_>, _>>()?.concat())
@@ -83,9 +80,9 @@ impl Attention {
         };
         Ok(Self {
             norm: weights.f32(&name("input_layernorm.weight"), &[hidden])?,
-            qkv: Linear::pack(&parts, hidden, bias),
+            qkv: source.linear(&parts, hidden, bias)?,
             qk_norm,
-            output: Linear::pack(&[weights.raw(&name("self_attn.o_proj.weight"), &[hidden, q])?], q, output_bias),
+            output: source.linear(&[(name("self_attn.o_proj.weight"), hidden)], q, output_bias)?,
             heads: config.heads,
             layout: KvLayout { kv_heads: config.kv_heads, head_dim: config.head_dim },
             norm_eps: config.norm_eps,
@@ -148,12 +145,12 @@ impl Attention {
 }
 
 impl Mlp {
-    fn load(weights: &Weights, config: &ModelConfig, layer: usize) -> Result<Self, ModelError> {
+    fn load(source: &ModelSource, layer: usize) -> Result<Self, ModelError> {
+        let (config, weights) = (source.config(), source.weights());
         let name = |part: &str| format!("model.layers.{layer}.{part}");
         let (hidden, intermediate) = (config.hidden, config.intermediate);
         let bias = |which: &str, out: usize| weights.f32(&name(&format!("mlp.{which}_proj.bias")), &[out]);
-        let gate = weights.raw(&name("mlp.gate_proj.weight"), &[intermediate, hidden])?;
-        let up = weights.raw(&name("mlp.up_proj.weight"), &[intermediate, hidden])?;
+        let gate_up = ["gate", "up"].map(|which| (name(&format!("mlp.{which}_proj.weight")), intermediate));
         let (gate_up_bias, down_bias) = if config.mlp_bias {
             (Some([bias("gate", intermediate)?, bias("up", intermediate)?].concat()), Some(bias("down", hidden)?))
         } else {
@@ -161,8 +158,8 @@ impl Mlp {
         };
         Ok(Self {
             norm: weights.f32(&name("post_attention_layernorm.weight"), &[hidden])?,
-            gate_up: Linear::pack(&[gate, up], hidden, gate_up_bias),
-            down: Linear::pack(&[weights.raw(&name("mlp.down_proj.weight"), &[hidden, intermediate])?], intermediate, down_bias),
+            gate_up: source.linear(&gate_up, hidden, gate_up_bias)?,
+            down: source.linear(&[(name("mlp.down_proj.weight"), hidden)], intermediate, down_bias)?,
             intermediate,
             norm_eps: config.norm_eps,
         })
@@ -186,11 +183,12 @@ impl Mlp {
 
 impl Layers {
     /// Reads the weights of `range` and nothing else.
-    pub(crate) fn load(weights: &Weights, config: &ModelConfig, range: Range<usize>) -> Result<Self, ModelError> {
+    pub(crate) fn load(source: &ModelSource, range: Range<usize>) -> Result<Self, ModelError> {
+        let config = source.config();
         Ok(Self {
             layers: range
                 .into_par_iter()
-                .map(|layer| Ok((Attention::load(weights, config, layer)?, Mlp::load(weights, config, layer)?)))
+                .map(|layer| Ok((Attention::load(source, layer)?, Mlp::load(source, layer)?)))
                 .collect::<Result<_, ModelError>>()?,
             rope: RopeTable::new(&config.rope, config.head_dim),
             layout: KvLayout { kv_heads: config.kv_heads, head_dim: config.head_dim },

@@ -13,9 +13,11 @@ pub mod kv;
 mod layer;
 pub mod pack;
 pub mod parts;
+pub mod quant;
 mod rope;
 pub mod source;
 pub mod template;
+mod threads;
 pub mod tokenizer;
 pub mod weights;
 

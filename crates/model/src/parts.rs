@@ -47,7 +47,7 @@ impl InputPart {
         let config = source.config();
         source.weights().raw(EMBEDDING, &[config.vocab, config.hidden])?;
         let range = split.ranges(config.layers)?.input;
-        Ok(Self { source: Arc::clone(source), layers: Layers::load(source.weights(), config, range)? })
+        Ok(Self { source: Arc::clone(source), layers: Layers::load(source, range)? })
     }
 
     /// An empty cache for one sequence of at most `context` positions.
@@ -110,7 +110,7 @@ impl MiddlePart {
     pub fn load_layers(source: &ModelSource, split: Split, held: Range<usize>) -> Result<Self, ModelError> {
         let config = source.config();
         split.middle_around(config.layers, &held)?;
-        Ok(Self { layers: Layers::load(source.weights(), config, held)?, hidden: config.hidden })
+        Ok(Self { layers: Layers::load(source, held)?, hidden: config.hidden })
     }
 
     /// Width of a hidden row.
@@ -148,12 +148,11 @@ impl OutputPart {
     pub fn load(source: &ModelSource, split: Split) -> Result<Self, ModelError> {
         let (config, weights) = (source.config(), source.weights());
         let range = split.ranges(config.layers)?.output;
-        let head = head_table(source)?;
         Ok(Self {
-            layers: Layers::load(weights, config, range)?,
+            layers: Layers::load(source, range)?,
             norm: weights.f32("model.norm.weight", &[config.hidden])?,
             norm_eps: config.norm_eps,
-            head: Linear::pack(&[head], config.hidden, None),
+            head: source.linear(&[(head_name(config).to_owned(), config.vocab)], config.hidden, None)?,
             hidden: config.hidden,
         })
     }
@@ -212,7 +211,10 @@ impl OutputPart {
 /// When it is missing or has the wrong shape.
 pub fn head_table(source: &ModelSource) -> Result<RawTensor<'_>, ModelError> {
     let config = source.config();
+    source.weights().raw(head_name(config), &[config.vocab, config.hidden])
+}
+
+fn head_name(config: &ModelConfig) -> &'static str {
     // Checkpoints of tied models may carry a copy under the head's own name; transformers ignores it, and so must we.
-    let name = if config.tied { EMBEDDING } else { "lm_head.weight" };
-    source.weights().raw(name, &[config.vocab, config.hidden])
+    if config.tied { EMBEDDING } else { "lm_head.weight" }
 }

@@ -2,6 +2,7 @@
 
 mod bundle;
 mod fingerprint;
+mod linear;
 
 use std::{
     borrow::Cow,

@@ -7,12 +7,12 @@ use std::{
     path::{Component, Path},
 };
 
-use half::{bf16, f16};
 use memmap2::Mmap;
 use safetensors::tensor::Metadata;
 use serde::Deserialize;
 
-use crate::error::ModelError;
+pub use crate::quant::Dtype;
+use crate::{error::ModelError, quant::decode};
 
 /// The name of unsharded weights.
 pub const SINGLE_FILE: &str = "model.safetensors";
@@ -23,29 +23,7 @@ const MAX_HEADER: u64 = 100_000_000;
 const MEND_WEIGHTS: &str =
     "a model needs model.safetensors, or model.safetensors.index.json and its shards (`hf download OWNER/MODEL --local-dir DIR`)";
 
-/// A number format of stored weights.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
-pub enum Dtype {
-    /// IEEE 754 single precision.
-    F32,
-    /// IEEE 754 half precision.
-    F16,
-    /// The upper half of a single.
-    Bf16,
-}
-
-impl Dtype {
-    /// Bytes of one number.
-    #[must_use]
-    pub const fn size(self) -> usize {
-        match self {
-            Self::F32 => 4,
-            Self::F16 | Self::Bf16 => 2,
-        }
-    }
-}
-
-/// A tensor as it is stored: little-endian, row-major, at any alignment.
+/// A tensor as it is stored: little-endian, row-major, rows of whole blocks, at any alignment.
 #[derive(Clone, Copy, Debug)]
 pub struct RawTensor<'a> {
     /// Format of the numbers.
@@ -58,7 +36,7 @@ impl<'a> RawTensor<'a> {
     /// How many numbers there are.
     #[must_use]
     pub fn len(&self) -> usize {
-        self.bytes.len() / self.dtype.size()
+        self.bytes.len() / self.dtype.block_bytes() * self.dtype.block_len()
     }
 
     /// Whether there are none.
@@ -67,21 +45,20 @@ impl<'a> RawTensor<'a> {
         self.bytes.is_empty()
     }
 
-    /// `count` numbers from number `from` on; fewer where the tensor ends.
+    /// `count` numbers from number `from` on, both whole numbers of blocks; fewer where the tensor ends.
     #[must_use]
     pub fn slice(&self, from: usize, count: usize) -> RawTensor<'a> {
-        let end = self.bytes.len().min((from + count) * self.dtype.size());
-        RawTensor { dtype: self.dtype, bytes: &self.bytes[(from * self.dtype.size()).min(end)..end] }
+        let bytes = |numbers: usize| (numbers / self.dtype.block_len()).saturating_mul(self.dtype.block_bytes()).min(self.bytes.len());
+        let end = bytes(from.saturating_add(count));
+        RawTensor { dtype: self.dtype, bytes: &self.bytes[bytes(from).min(end)..end] }
     }
 
-    /// The numbers as `f32`; exact for every format.
+    /// The numbers as `f32`; exact for every format that is not quantised.
     #[must_use]
     pub fn to_f32(&self) -> Vec<f32> {
-        match self.dtype {
-            Dtype::F32 => self.bytes.as_chunks().0.iter().map(|&b| f32::from_le_bytes(b)).collect(),
-            Dtype::F16 => self.bytes.as_chunks().0.iter().map(|&b| f16::from_le_bytes(b).to_f32()).collect(),
-            Dtype::Bf16 => self.bytes.as_chunks().0.iter().map(|&b| bf16::from_le_bytes(b).to_f32()).collect(),
-        }
+        let mut numbers = Vec::new();
+        decode(self.dtype, self.bytes, &mut numbers);
+        numbers
     }
 }
 

@@ -1,8 +1,10 @@
 //! Dense layers: `y = x W^T + b`.
 
 use super::isa::{Isa, isa, multiversion};
-use crate::weights::{Dtype, RawTensor};
-use rayon::prelude::*;
+use crate::{
+    threads,
+    weights::{Dtype, RawTensor},
+};
 
 /// Output columns in one panel of packed weights.
 const PANEL: usize = 32;
@@ -117,13 +119,13 @@ impl Linear {
         let target = Target { y: y.as_mut_ptr(), stride: self.outputs, rows };
         let panels = self.outputs.div_ceil(PANEL);
         let work = rows * self.inputs * self.outputs;
-        let threads = if work < PARALLEL_FROM { 1 } else { rayon::current_num_threads() };
+        let threads = if work < PARALLEL_FROM { 1 } else { threads::count() };
         if threads == 1 {
             self.run_panels(0..panels, x, &target);
         } else {
             // Several slices a thread, so that a thread that loses its core for a while leaves work to take over.
             let slice = panels.div_ceil(threads * 4).max(1);
-            (0..panels.div_ceil(slice)).into_par_iter().for_each(|i| {
+            threads::run(panels.div_ceil(slice), |i| {
                 let from = i * slice;
                 self.run_panels(from..(from + slice).min(panels), x, &target);
             });
@@ -399,7 +401,7 @@ mod tests {
         match dtype {
             Dtype::Bf16 => values.iter().flat_map(|&v| half::bf16::from_f32(v).to_le_bytes()).collect(),
             Dtype::F16 => values.iter().flat_map(|&v| half::f16::from_f32(v).to_le_bytes()).collect(),
-            Dtype::F32 => values.iter().flat_map(|v| v.to_le_bytes()).collect(),
+            _ => values.iter().flat_map(|v| v.to_le_bytes()).collect(),
         }
     }
 
