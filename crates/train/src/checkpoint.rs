@@ -31,6 +31,8 @@ pub(crate) struct RunIdentity {
     pub(crate) seed: u64,
     pub(crate) batch_tokens: usize,
     pub(crate) context: usize,
+    #[serde(default)]
+    pub(crate) earlier_tokens: usize,
     pub(crate) own_text: f64,
     pub(crate) own_text_tokens: usize,
 }
@@ -48,6 +50,7 @@ impl RunIdentity {
             ("seed", found.seed.to_string(), self.seed.to_string()),
             ("batch tokens", found.batch_tokens.to_string(), self.batch_tokens.to_string()),
             ("context", found.context.to_string(), self.context.to_string()),
+            ("earlier tokens", found.earlier_tokens.to_string(), self.earlier_tokens.to_string()),
             ("own text", found.own_text.to_string(), self.own_text.to_string()),
             ("own-text tokens", found.own_text_tokens.to_string(), self.own_text_tokens.to_string()),
         ];

@@ -50,7 +50,17 @@ pub(crate) fn write_weights(weights: &Tensors, config: &ModelConfig, path: &Path
     write_atomically(path, &safetensors(path, tensors, None)?)
 }
 
-/// Reads weights that [`write_weights`] wrote.
+/// Reads the numbers that [`write_weights`] wrote, to train them further.
+pub(crate) fn read_weights(path: &Path, kind: DrafterKind, config: &ModelConfig) -> Result<Tensors, TrainError> {
+    let stored = Weights::open_file(path)?;
+    let mut weights = Tensors::zero(kind, config);
+    for ((name, shape), values) in kind.tensors(config).into_iter().zip(weights.all_mut()) {
+        *values = stored.f32(name, &shape)?;
+    }
+    Ok(weights)
+}
+
+/// Reads weights that [`write_weights`] wrote, to draft with them.
 pub(crate) fn read_drafter(source: &ModelSource, path: &Path, info: DrafterInfo) -> Result<Drafter, TrainError> {
     Ok(Drafter::from_weights(&Weights::open_file(path)?, source.config(), info)?)
 }

@@ -28,6 +28,8 @@ const WINDOW: u64 = 32;
 const AHEAD: usize = WINDOW as usize;
 /// Seed of the choice which examples get the model's own text.
 const OWN_TEXT: u64 = 0x6f77_6e5f_7465_7874;
+/// Seed of the choice which examples come after others, and after how many tokens.
+const EARLIER: u64 = 0x6561_726c_6965_7200;
 
 /// A lesson, or `None` for an example that is left out.
 type Delivery = Result<Option<Lesson>, TrainError>;
@@ -169,7 +171,8 @@ impl FeedParts<'_> {
             tasks.push(if let Some(lesson) = lessons.get(key) {
                 Task::Ready(lesson)
             } else if key.own_text {
-                let prompt = self.renderer.prompt(&example.prompt)?;
+                let mut prompt = self.earlier(key.example)?;
+                prompt.extend(self.renderer.prompt(&example.prompt)?);
                 // A text of two tokens is the shortest that has a row to learn from.
                 if prompt.is_empty() || prompt.len() >= context {
                     Task::Skip
@@ -178,10 +181,34 @@ impl FeedParts<'_> {
                     Task::Own(key)
                 }
             } else {
-                self.renderer.sequence(example, context)?.map_or(Task::Skip, |sequence| Task::Read(key, sequence))
+                let earlier = self.earlier(key.example)?;
+                let sequence = self.renderer.sequence(example, context - earlier.len())?;
+                sequence.map_or(Task::Skip, |sequence| Task::Read(key, sequence.after(earlier)))
             });
         }
         let own = self.teacher.write(prompts, own_text_tokens, context, closed)?;
         Ok((tasks, own.into_iter()))
+    }
+
+    /// The tokens before an example: none for half of them, else the end of other examples. They depend on the example alone, so that its
+    /// lesson can be taken up again.
+    fn earlier(self, example: usize) -> Result<Vec<u32>, ModelError> {
+        let DistillConfig { earlier_tokens, seed, .. } = *self.config;
+        let mut rng = Rng::new(seed ^ EARLIER, example as u64);
+        let wanted = ((2.0 * rng.unit() - 1.0).max(0.0) * (earlier_tokens + 1) as f64) as usize;
+        let mut tokens = Vec::new();
+        let count = self.dataset.examples.len();
+        // An example that renders to nothing must not make this endless.
+        for _ in 0..count {
+            if tokens.len() >= wanted {
+                break;
+            }
+            let other = (rng.unit() * count as f64) as usize;
+            if let Some(sequence) = self.renderer.sequence(&self.dataset.examples[other], usize::MAX)? {
+                tokens.extend(sequence.tokens);
+            }
+        }
+        tokens.drain(..tokens.len().saturating_sub(wanted));
+        Ok(tokens)
     }
 }

@@ -12,6 +12,15 @@ pub(crate) struct Sequence {
     pub(crate) prompt: usize,
 }
 
+impl Sequence {
+    /// The sequence after other tokens, which become part of its prompt.
+    pub(crate) fn after(self, mut earlier: Vec<u32>) -> Self {
+        let prompt = earlier.len() + self.prompt;
+        earlier.extend(self.tokens);
+        Self { tokens: earlier, prompt }
+    }
+}
+
 /// Tokenizer and chat template of a model.
 #[derive(Debug)]
 pub(crate) struct Renderer {

@@ -116,7 +116,10 @@ struct Run<'a> {
 
 impl<'a> Run<'a> {
     fn new(source: &'a Arc<ModelSource>, config: &'a DistillConfig, teacher: &'a Teacher, dataset: &Dataset) -> Result<Self, TrainError> {
-        let weights = Tensors::initial(config.kind, source, config.split, config.seed)?;
+        let weights = match &config.from {
+            Some(dir) => export::read_weights(&export::paths(dir, config.kind).0, config.kind, source.config())?,
+            None => Tensors::initial(config.kind, source, config.split, config.seed)?,
+        };
         let optimizer = AdamW::new(config.kind, source.config());
         let loss = Loss::new(source, config.ce_weight)?;
         let identity = RunIdentity {
@@ -129,6 +132,7 @@ impl<'a> Run<'a> {
             seed: config.seed,
             batch_tokens: config.batch_tokens,
             context: config.context,
+            earlier_tokens: config.earlier_tokens,
             own_text: config.own_text,
             own_text_tokens: config.own_text_tokens,
         };
@@ -258,6 +262,7 @@ impl<'a> Run<'a> {
             "steps": self.progress.step,
             "batch_tokens": config.batch_tokens,
             "context": config.context,
+            "earlier_tokens": config.earlier_tokens,
             "learning_rate": config.learning_rate,
             "ce_weight": config.ce_weight,
             "own_text": config.own_text,

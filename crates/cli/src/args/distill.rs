@@ -54,6 +54,12 @@ pub(crate) struct DistillArgs {
     /// Tokens after which a text is cut [default: 512, or the model's context if that is less]
     #[arg(long, value_name = "N")]
     pub(crate) context: Option<usize>,
+    /// Put up to so many tokens of other texts before half of the texts, so that the drafter learns at the positions of long conversations
+    #[arg(long, value_name = "N", default_value_t = 0)]
+    pub(crate) earlier_tokens: usize,
+    /// Start from the drafter of this kind in DIR, such as that of an earlier version of the model
+    #[arg(long, value_name = "DIR", conflicts_with = "resume")]
+    pub(crate) from: Option<PathBuf>,
     /// Memory for texts that later epochs take up again, in MiB
     #[arg(long, value_name = "MIB", default_value_t = 4096)]
     pub(crate) lesson_memory: usize,

@@ -39,6 +39,8 @@ pub(crate) fn run(args: &DistillArgs) -> Result<(), CliError> {
         budget: Budget { steps: args.steps, tokens: args.tokens, minutes: args.minutes.or(unlimited.then_some(DEFAULT_MINUTES)) },
         batch_tokens: args.batch_tokens,
         context: args.context.unwrap_or(defaults.context.min(source.config().context)),
+        earlier_tokens: args.earlier_tokens,
+        from: args.from.clone(),
         learning_rate: args.learning_rate,
         ce_weight: args.ce_weight,
         seed: args.seed,

@@ -67,6 +67,7 @@ fn a_resumed_run_equals_one_that_went_through() {
         let source = tiny_model(&dir, &json!({}));
         let mut config = tiny_config(&dir);
         (config.kind, config.own_text) = (kind, own_text);
+        config.earlier_tokens = if own_text > 0.0 { 9 } else { 0 };
         let losses = Mutex::new(Vec::new());
         let run = |config: &DistillConfig, stop_at: u64| {
             let stop = AtomicBool::new(false);
@@ -112,6 +113,52 @@ fn kept_lessons_change_nothing() {
 }
 
 #[test]
+fn goes_on_from_another_drafter() {
+    let dir = TempDir::new();
+    let source = tiny_model(&dir, &json!({}));
+    let mut config = tiny_config(&dir);
+    config.learning_rate = 0.01;
+    let first = run(&source, &config).unwrap();
+    (config.from, config.out) = (Some(config.out), dir.file("second"));
+    let second = run(&source, &config).unwrap();
+    let (end, start) = (first.history.points.last().unwrap(), second.history.points[0]);
+    assert_eq!((start.tokens, start.tokens_per_round), (0, end.tokens_per_round));
+
+    config.kind = DrafterKind::Fused;
+    config.out = dir.file("third");
+    let other_kind = run(&source, &config).unwrap_err().to_string();
+    assert!(other_kind.contains("cannot read") && other_kind.contains("drafter-fused"), "{other_kind}");
+}
+
+#[test]
+fn half_of_the_texts_come_after_others() {
+    let dir = TempDir::new();
+    let source = tiny_model(&dir, &json!({}));
+    let mut config = tiny_config(&dir);
+    let lessons = |config: &DistillConfig| {
+        let (dataset, renderer) = (Dataset::read(&config.data).unwrap(), Renderer::new(&source).unwrap());
+        let teacher = Teacher::load(&source, config.split).unwrap();
+        let parts = FeedParts { teacher: &teacher, renderer: &renderer, dataset: &dataset, config };
+        thread::scope(|scope| Feed::start(scope, parts, 0).batch(600).unwrap())
+    };
+    (config.own_text, config.context) = (0.5, 200);
+    let alone = lessons(&config);
+    config.earlier_tokens = 100;
+    let after = lessons(&config);
+    let mut moved = 0;
+    for (alone, after) in alone.iter().zip(&after) {
+        let before = after.first - alone.first;
+        assert!(before <= 100);
+        // The prompt is the same; the model may write something else after other texts.
+        let prompt = alone.first + 1;
+        assert_eq!(after.tokens[before..before + prompt], alone.tokens[..prompt]);
+        moved += usize::from(before > 0);
+    }
+    let compared = alone.len().min(after.len());
+    assert!(moved > compared / 4 && moved < compared, "{moved} of {compared}");
+}
+
+#[test]
 fn stops_when_flat() {
     let dir = TempDir::new();
     let source = tiny_model(&dir, &json!({}));
@@ -125,10 +172,11 @@ fn stops_when_flat() {
 #[test]
 fn settings_are_checked() {
     type Change = fn(&mut DistillConfig);
-    let cases: [(Change, &str); 10] = [
+    let cases: [(Change, &str); 11] = [
         (|c| c.budget.steps = None, "budget has no limit"),
         (|c| c.budget.minutes = Some(f64::NAN), "budget has a limit that is not above 0"),
         (|c| c.context = 257, "context is 257; use 2 to the model's 256"),
+        (|c| c.earlier_tokens = c.context, "earlier tokens are 24; use fewer than the context of 24"),
         (|c| c.batch_tokens = 0, "batch tokens is 0"),
         (|c| c.learning_rate = -1.0, "learning rate is -1"),
         (|c| c.own_text = 1.5, "own text is 1.5"),
