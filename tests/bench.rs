@@ -1,4 +1,4 @@
-//! `tricorn bench hat`: all modes write the same text, a run can be stopped, and nonsense is refused.
+//! `tricorn bench`: all modes write the same text, the engine is measured, a run can be stopped, and nonsense is refused.
 #![cfg(unix)]
 #![allow(clippy::unwrap_used, clippy::expect_used)]
 
@@ -130,4 +130,40 @@ fn nonsense_is_refused_in_one_line() {
     assert!(run(["bench", "hat", "--prompts", &empty]).error(2).contains("there is none"));
     assert!(run(["bench", "hat", "--prompts", "/nowhere/prompts.jsonl"]).error(1).contains("cannot read /nowhere/prompts.jsonl"));
     assert!(run(["bench", "hat", "--model", "/nowhere"]).error(2).contains("/nowhere"));
+}
+
+#[test]
+fn the_engine_is_measured() {
+    let out = TempDir::new();
+    let small =
+        ["bench", "engine", "--model", "demo", "--prefill", "4,12", "--rows", "2", "--decode", "3", "--rounds", "1", "--threads", "2"];
+    let json = run([&small[..], &["--json", "--out", out.path().to_str().unwrap()]].concat()).json();
+    let report = &json["report"];
+    let work: Vec<&str> = report["rows"].as_array().unwrap().iter().map(|row| row["work"].as_str().unwrap()).collect();
+    assert_eq!(work, ["prefill 4", "prefill 12", "decode at 12", "decode at 4", "1 row at 4", "2 rows at 4"]);
+    for row in report["rows"].as_array().unwrap() {
+        for figure in [&row["own"]["tokens_per_second"], &row["bandwidth_share"], &row["arithmetic_share"]] {
+            assert!(figure.as_f64() > Some(0.0), "{row}");
+        }
+        assert!(row["peer"].is_null() && row["ratio"].is_null(), "{row}");
+    }
+    assert_eq!((report["limits"]["threads"].as_u64(), report["rows"][4]["own"]["to_one_row"].as_f64()), (Some(2), Some(1.0)));
+    assert!(report["limits"]["bandwidth"].as_f64() > Some(0.0) && report["weight_bytes"].as_u64() > Some(1 << 20), "{json}");
+    for file in ["engine.md", "engine.json"] {
+        assert!(fs::metadata(out.path().join(file)).unwrap().len() > 100, "{file}");
+    }
+}
+
+#[test]
+fn an_engine_that_cannot_be_measured_or_compared_is_refused() {
+    let refused = |arguments: &[&str], code: i32, part: &str| {
+        let finished = run([&["bench", "engine"], arguments].concat());
+        let line = finished.error(code);
+        assert!(line.contains(part), "{line}");
+    };
+    refused(&["--model", "/nonexistent/model.gguf"], 1, "/nonexistent/model.gguf");
+    refused(&["--model", "demo", "--peer", "llama-cpp"], 2, "reads GGUF files");
+    refused(&["--model", "demo", "--decode", "0"], 2, "--decode is 0");
+    refused(&["--model", "demo", "--prefill", "1000000"], 2, "the context is");
+    refused(&["--model", "demo", "--python", "python3"], 2, "--peer");
 }

@@ -206,6 +206,17 @@ fn tensor_bytes(model: &Path) -> u64 {
 }
 
 #[test]
+fn any_format_of_the_kv_cache_gives_one_text_on_both_sides() {
+    for kv in ["q8", "f32"] {
+        let prompt = "A lost letter.";
+        let split = run(["demo", "--json", "--max-tokens", "40", "--kv", kv, "--prompt", prompt]).json();
+        let whole = run(["run", "--model", "demo", "--local", "--no-draft", "--json", "--max-tokens", "40", "--kv", kv, prompt]).json();
+        assert_eq!(split["token_ids"], whole["token_ids"], "{kv}");
+    }
+    assert!(run(["run", "--model", "demo", "--local", "--kv", "int4", "hello"]).error(2).contains("use f16, q8 or f32"));
+}
+
+#[test]
 fn inspect_accounts_for_every_byte() {
     for name in FAMILIES {
         for (split, on_device) in [("1:0", 1), ("2:1", 3)] {
@@ -224,6 +235,9 @@ fn inspect_accounts_for_every_byte() {
             assert_eq!(json["fingerprint"].as_str().unwrap().len(), 64);
         }
     }
+    let bytes = ["f16", "q8", "f32"].map(|kv| run(["inspect", "demo", "--json", "--kv", kv]).json()["cloud_kv_bytes_per_token"].as_u64());
+    // Ten layers of the demo model's twelve, two heads of 64, keys and values.
+    assert_eq!(bytes, [2 * 2560, 2560 + 10 * 2 * 2 * 4, 4 * 2560].map(Some));
     let shown = run(["inspect", "demo"]);
     assert!(
         shown.code == Some(0) && ["Llama", "split", "KV cache a token", "wire a token"].iter().all(|part| shown.stdout.contains(part)),

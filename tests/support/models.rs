@@ -79,7 +79,7 @@ pub fn write_drafter_of(kind: DrafterKind, dir: &Path, cut: &str, loudness: f32)
     let info = DrafterInfo {
         kind,
         split: cut.to_owned(),
-        fingerprint: source.fingerprint().to_hex(),
+        fingerprint: source.fingerprint().unwrap().to_hex(),
         threshold: 0.0,
         trained_tokens: 0,
         measured: BTreeMap::new(),

@@ -14,6 +14,7 @@ use std::{
 
 use serde::Deserialize;
 use tricorn_core::{Cost, Schedule, Split};
+use tricorn_model::KvFormat;
 
 use crate::BenchError;
 
@@ -35,6 +36,8 @@ pub struct CloudProgram {
     pub split: Split,
     /// Threads for computing; the cloud's default where none is given.
     pub threads: Option<u16>,
+    /// Format of its KV caches, and of those in this process.
+    pub kv: KvFormat,
 }
 
 /// A cloud that serves. It ends when this value does, and also when this whole process does: it watches the pipe to its standard input.
@@ -74,6 +77,7 @@ impl CloudProgram {
         let mut flag = |name: &str, value: String| arguments.extend([name.into(), value.into()]);
         flag("--split", self.split.to_string());
         flag("--listen", "127.0.0.1:0".to_owned());
+        flag("--kv", self.kv.to_string());
         flag("--schedule", schedule_name(schedule).to_owned());
         // A whole prompt is one append: u-shape's upload is not to be cut for the cloud's sake.
         flag("--max-append-rows", context.to_string());
@@ -259,6 +263,7 @@ mod tests {
             model: "demo".into(),
             split: Split { input_layers: 2, output_layers: 0 },
             threads: None,
+            kv: KvFormat::default(),
         };
         assert!(matches!(program.start(Schedule::Whole, 64, None), Err(BenchError::Cloud { .. })));
     }
@@ -270,11 +275,14 @@ mod tests {
             model: "demo".into(),
             split: Split { input_layers: 2, output_layers: 0 },
             threads: Some(1),
+            kv: KvFormat::Q8,
         };
         let pace = Cost { base: Duration::from_millis(20), per_row: Duration::from_micros(400) };
         let arguments = program.arguments(Schedule::Chunked, 2048, Some(pace), &[]);
         let text: Vec<_> = arguments.iter().filter_map(|argument| argument.to_str()).collect();
-        for pair in [["--schedule", "chunked"], ["--max-append-rows", "2048"], ["--emulate-pace", "20000:400"], ["--threads", "1"]] {
+        for pair in
+            [["--schedule", "chunked"], ["--max-append-rows", "2048"], ["--emulate-pace", "20000:400"], ["--threads", "1"], ["--kv", "q8"]]
+        {
             assert!(text.windows(2).any(|window| window == pair), "{pair:?} in {text:?}");
         }
     }

@@ -69,6 +69,22 @@ pub enum BenchError {
         /// What is wrong.
         reason: String,
     },
+    /// A line of a text that cannot be used.
+    #[error(
+        "line {line} cannot be used ({reason}); write one JSON object with `prompt` and `response` a line, or plain text in a .txt file"
+    )]
+    Text {
+        /// Line of the file, from 1.
+        line: usize,
+        /// What is wrong.
+        reason: String,
+    },
+    /// Nothing to predict.
+    #[error("{} has no two tokens in a row; give a longer text", file.display())]
+    NoText {
+        /// Which.
+        file: PathBuf,
+    },
     /// A file cannot be read.
     #[error("cannot read {}: {source}", file.display())]
     Read {
@@ -93,6 +109,23 @@ pub enum BenchError {
         /// The command line.
         command: String,
     },
+    /// The engine to compare with is not there.
+    #[error("`{python}` has no llama-cpp-python ({reason}); `pip install llama-cpp-python`, or name a Python that has it with --python")]
+    NoPeer {
+        /// The program.
+        python: String,
+        /// What is missing.
+        reason: String,
+    },
+    /// The engine to compare with reads GGUF files alone.
+    #[error("llama.cpp reads GGUF files, and {} is none; give a .gguf file, or leave --peer out", model.display())]
+    PeerFormat {
+        /// What was to be read.
+        model: PathBuf,
+    },
+    /// The engine to compare with fails.
+    #[error("llama.cpp failed ({0}); measure without --peer")]
+    Peer(String),
     /// Threads or sockets.
     #[error("cannot start: {0}")]
     Start(#[source] io::Error),

@@ -1,15 +1,17 @@
-//! What Tricorn is measured with: emulated links, and split inference methods compared over them.
+//! What Tricorn is measured with: emulated links, split inference methods compared over them, and what quantising costs.
 mod arrivals;
 mod bound;
 mod cell;
 mod cloud_process;
 mod compare;
 mod cpu;
+pub mod engine;
 mod error;
 mod fleet;
 pub mod link;
 mod mode;
 mod observer;
+pub mod perplexity;
 mod plot;
 mod prompts;
 mod reference;

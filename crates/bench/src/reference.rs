@@ -39,7 +39,8 @@ impl fmt::Display for Mismatch {
 /// When the model fails.
 pub(crate) fn reference(setup: &Setup, prompt: &Prompt, max_new_tokens: usize, stop: &Stop) -> Result<Option<Vec<u32>>, BenchError> {
     let ends = setup.plain();
-    let mut conversation = Conversation::open(ends, LocalLink::new(Arc::clone(&setup.middle), ends.context, ends.codec))?;
+    let mut conversation =
+        Conversation::open(ends, LocalLink::new(Arc::clone(&setup.middle), ends.context, ends.codec).with_kv(setup.cloud.kv))?;
     let turn = Turn {
         tokens: prompt.to_vec(),
         max_new_tokens,

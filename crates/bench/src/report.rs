@@ -3,11 +3,12 @@
 mod bounds;
 mod files;
 mod row;
-mod table;
+pub(crate) mod table;
 mod text;
 
 pub(crate) use files::Picture;
 pub use row::Row;
+pub(crate) use table::Table;
 
 use serde::Serialize;
 

@@ -29,7 +29,8 @@ impl Setup {
         if source.bundle().is_some() {
             return Err(BenchError::Bundle);
         }
-        let load = |drafting| Ends::load(source, split, HiddenCodec::default(), drafting);
+        let kv = cloud.kv;
+        let load = |drafting| Ends::load(source, split, HiddenCodec::default(), drafting).map(|ends| ends.with_kv(kv));
         let mut drafting: Vec<(DrafterKind, Ends)> = Vec::new();
         for mode in modes {
             let Some(kind) = mode.drafts.map(|drafts| drafts.kind) else { continue };

@@ -45,6 +45,11 @@ pub(crate) fn quantile(sorted: &[f64], share: f64) -> Option<f64> {
     sorted.get(rank.saturating_sub(1)).copied()
 }
 
+/// The middle value (nearest rank); none of an empty sample.
+pub(crate) fn median(values: impl IntoIterator<Item = f64>) -> Option<f64> {
+    quantile(&sorted(values), 0.5)
+}
+
 /// One mean over another; none where there is nothing to compare with.
 pub(crate) fn ratio(value: Option<Summary>, base: Option<Summary>) -> Option<f64> {
     let (value, base) = (value?.mean, base?.mean);

@@ -2,13 +2,17 @@
 
 mod bench;
 mod distill;
+mod engine;
 mod generate;
 mod link;
+mod perplexity;
 
 pub(crate) use bench::{Bench, BenchArgs, HatArgs};
 pub(crate) use distill::DistillArgs;
+pub(crate) use engine::{EngineArgs, PeerName};
 pub(crate) use generate::{GenerateArgs, Threshold};
 pub(crate) use link::LinkArgs;
+pub(crate) use perplexity::{Format, PerplexityArgs};
 
 use clap::{Args as ClapArgs, Parser, Subcommand};
 use std::{
@@ -20,6 +24,7 @@ use std::{
 };
 use tricorn_cloud::Pace;
 use tricorn_core::{Schedule, Split};
+use tricorn_model::{KvFormat, quant::Quant};
 
 const EXIT_CODES: &str = "Exit codes: 0 done, 1 failed, 2 asked wrongly, 3 no cloud or refused by it.";
 
@@ -67,9 +72,16 @@ pub(crate) struct ModelArgs {
     /// First M and last K decoder layers on the device; device and cloud must agree [default: the bundle's or the drafter's, else 2:0]
     #[arg(long, value_name = "M:K")]
     pub(crate) split: Option<Split>,
+    /// Hold the weights as q4k, q8, f16 or f32, quantised at load [default: as stored]. The text is that of the model so quantised, so
+    /// give device, cloud and --local the same to get the same text
+    #[arg(long, value_name = "FORMAT")]
+    pub(crate) quant: Option<Quant>,
     /// Threads for computing, 1 to 1024 [default: one a core]
     #[arg(long, value_name = "N", value_parser = clap::value_parser!(u16).range(1..=1024))]
     pub(crate) threads: Option<u16>,
+    /// Format of the KV cache: f16, q8 for half the memory, or f32; for one text everywhere, device and cloud take the same
+    #[arg(long, value_name = "FORMAT", default_value_t = KvFormat::F16)]
+    pub(crate) kv: KvFormat,
 }
 
 /// Where the middle layers run.
@@ -92,6 +104,9 @@ pub(crate) struct DemoArgs {
     /// Most tokens to generate
     #[arg(long, value_name = "N", default_value_t = 200)]
     pub(crate) max_tokens: usize,
+    /// Format of the KV cache, on both sides: f16, q8 or f32
+    #[arg(long, value_name = "FORMAT", default_value_t = KvFormat::F16)]
+    pub(crate) kv: KvFormat,
     /// Print one JSON object instead of the text and the table
     #[arg(long)]
     pub(crate) json: bool,
@@ -181,14 +196,28 @@ pub(crate) struct CloudArgs {
 }
 
 #[derive(Debug, ClapArgs)]
+#[command(after_help = "\
+With --quant or --whole, and for models that are stored quantised, matrices are written as the kernels want them: such a directory loads at
+once, by being mapped, and must not be changed while it is in use. Both sides may choose formats of their own.
+
+Examples:
+  tricorn pack --model DIR --split 2:0 --out bundles                # tensors as they are stored
+  tricorn pack --model DIR --split 2:0 --quant q4k --out bundles    # a quarter of the bytes, ready for the kernels
+  tricorn pack --model DIR --quant q4k --whole --out DIR-q4k        # one directory, for --local and benchmarks")]
 pub(crate) struct PackArgs {
     /// Model directory, or `demo`
     #[arg(long, value_name = "DIR")]
     pub(crate) model: PathBuf,
+    /// Quantise the weights: q4k, q8, f16 or f32 [default: as stored]
+    #[arg(long, value_name = "FORMAT")]
+    pub(crate) quant: Option<Quant>,
+    /// Write the whole model, packed for the kernels, in place of two bundles
+    #[arg(long, conflicts_with = "split")]
+    pub(crate) whole: bool,
     /// First M and last K decoder layers for the device [default: the drafter's, else 2:0]
     #[arg(long, value_name = "M:K")]
     pub(crate) split: Option<Split>,
-    /// Folder for the bundles `device` and `cloud`; must be new or empty
+    /// Folder for the bundles `device` and `cloud`, or for the whole model; must be new or empty
     #[arg(long, value_name = "DIR")]
     pub(crate) out: PathBuf,
     /// Print one JSON object
@@ -204,6 +233,12 @@ pub(crate) struct InspectArgs {
     /// Cut to look at
     #[arg(long, value_name = "M:K")]
     pub(crate) split: Option<Split>,
+    /// Format that the weights would be held in: q4k, q8, f16 or f32 [default: as stored]
+    #[arg(long, value_name = "FORMAT")]
+    pub(crate) quant: Option<Quant>,
+    /// Format of the KV cache to count: f16, q8 or f32
+    #[arg(long, value_name = "FORMAT", default_value_t = KvFormat::F16)]
+    pub(crate) kv: KvFormat,
     /// Print one JSON object
     #[arg(long)]
     pub(crate) json: bool,

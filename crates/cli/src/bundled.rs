@@ -2,7 +2,7 @@
 
 use crate::error::CliError;
 use std::{path::Path, sync::Arc};
-use tricorn_model::ModelSource;
+use tricorn_model::{ModelSource, quant::Quant};
 
 macro_rules! files {
     ($($name:literal),* $(,)?) => {
@@ -27,11 +27,17 @@ pub(crate) const NAME: &str = "demo";
 
 /// Opens a model directory, or the built-in model.
 pub(crate) fn open(model: &Path) -> Result<Arc<ModelSource>, CliError> {
-    if model == Path::new(NAME) {
-        return Ok(Arc::new(ModelSource::from_static(FILES)?));
-    }
-    if !model.try_exists().unwrap_or(true) {
+    open_quantised(model, None)
+}
+
+/// As [`open`], the weights to be held as `quant` says.
+pub(crate) fn open_quantised(model: &Path, quant: Option<Quant>) -> Result<Arc<ModelSource>, CliError> {
+    let source = if model == Path::new(NAME) {
+        ModelSource::from_static(FILES)?
+    } else if model.try_exists().unwrap_or(true) {
+        ModelSource::open(model)?
+    } else {
         return Err(CliError::NoModel(model.to_owned()));
-    }
-    Ok(Arc::new(ModelSource::open(model)?))
+    };
+    Ok(Arc::new(source.quantised(quant)?))
 }

@@ -16,9 +16,9 @@ use crate::{
     error::CliError,
     ui,
 };
-use std::{ffi::OsStr, sync::Arc};
+use std::{ffi::OsStr, num::NonZero, sync::Arc};
 use tricorn_core::Split;
-use tricorn_model::{MiddlePart, ModelSource, inspect::default_split};
+use tricorn_model::{MiddlePart, ModelSource, inspect::default_split, threads};
 
 pub(crate) fn run(command: Command) -> Result<(), CliError> {
     match command {
@@ -37,7 +37,7 @@ pub(crate) fn run(command: Command) -> Result<(), CliError> {
 /// Opens the model that the flags name and finds its split.
 fn open(args: &ModelArgs) -> Result<(Arc<ModelSource>, Split), CliError> {
     use_threads(args.threads)?;
-    let source = bundled::open(&args.model)?;
+    let source = bundled::open_quantised(&args.model, args.quant)?;
     let split = resolve(&source, args.split)?;
     Ok((source, split))
 }
@@ -52,10 +52,10 @@ fn resolve(source: &ModelSource, split: Option<Split>) -> Result<Split, CliError
 }
 
 fn use_threads(threads: Option<u16>) -> Result<(), CliError> {
-    match threads {
-        Some(threads) => Ok(rayon::ThreadPoolBuilder::new().num_threads(threads.into()).build_global()?),
-        None => Ok(()),
-    }
+    let Some(threads) = threads.and_then(|threads| NonZero::new(usize::from(threads))) else { return Ok(()) };
+    threads::configure(threads)?;
+    // The trainer spreads its lessons with rayon.
+    Ok(rayon::ThreadPoolBuilder::new().num_threads(threads.get()).build_global()?)
 }
 
 /// The middle for a run without a cloud.

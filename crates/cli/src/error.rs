@@ -5,7 +5,7 @@ use tricorn_bench::{BenchError, link};
 use tricorn_cloud::CloudError;
 use tricorn_core::{SamplingError, SplitError};
 use tricorn_device::{DeviceError, LinkError};
-use tricorn_model::ModelError;
+use tricorn_model::{ModelError, threads::ThreadsError};
 use tricorn_train::TrainError;
 use tricorn_wire::WireError;
 
@@ -40,8 +40,10 @@ pub(crate) enum CliError {
     OtherText(String),
     #[error("{0} requests failed; the report says why")]
     RequestsFailed(usize),
-    #[error("stopped by Ctrl-C; the report holds what was measured")]
+    #[error("stopped by Ctrl-C; a report holds what was measured")]
     Interrupted,
+    #[error("--window is {window}, the model's context is {context}; ask for less")]
+    Window { window: usize, context: usize },
     #[error("the prompt is not UTF-8 text; convert it first, for example with iconv")]
     NotUtf8,
     #[error("there is no drafter beside the model; train one with `tricorn distill`")]
@@ -58,8 +60,10 @@ pub(crate) enum CliError {
     NotEmpty(PathBuf),
     #[error("a device bundle has no middle layers; use --cloud URL, or --local with the whole model")]
     BundleWithoutMiddle,
-    #[error("the threads cannot be started: {0}; ask for fewer with --threads")]
-    Threads(#[from] rayon::ThreadPoolBuildError),
+    #[error("{0} with --threads")]
+    Threads(#[from] ThreadsError),
+    #[error("the trainer's threads cannot be started: {0}; ask for fewer with --threads")]
+    TrainerThreads(#[from] rayon::ThreadPoolBuildError),
 }
 
 impl CliError {
@@ -83,10 +87,15 @@ impl CliError {
                 | BenchError::Setting { .. }
                 | BenchError::MaxNew { .. }
                 | BenchError::Prompt { .. }
+                | BenchError::Text { .. }
+                | BenchError::NoText { .. }
                 | BenchError::NoDrafter { .. }
-                | BenchError::Bundle,
+                | BenchError::Bundle
+                | BenchError::NoPeer { .. }
+                | BenchError::PeerFormat { .. },
             )
             | Self::NoModel(_)
+            | Self::Window { .. }
             | Self::NotUtf8
             | Self::NoAddress(_)
             | Self::Emulation(link::LinkError::Config(_))
@@ -99,7 +108,7 @@ impl CliError {
                 | CloudError::NothingLeft { .. }
                 | CloudError::Address(_),
             )
-            | Self::Model(ModelError::Split(_) | ModelError::WrongBundle { .. })
+            | Self::Model(ModelError::Split(_) | ModelError::WrongBundle { .. } | ModelError::AlreadyQuantised { .. })
             | Self::Device(
                 DeviceError::EmptyPrompt
                 | DeviceError::NoTemplate

@@ -14,7 +14,7 @@ use std::{
 use tokio::runtime::Runtime;
 use tricorn_core::{DraftPolicy, DraftStop, FinishReason, SamplingParams, Streaming};
 use tricorn_device::{Conversation, Ends, Event, Link, LocalLink, Prompter, RemoteConfig, RemoteLink, Turn, TurnReport};
-use tricorn_model::MiddlePart;
+use tricorn_model::{KvFormat, MiddlePart};
 
 /// Continuations drafted while a verification is out, unless told otherwise.
 pub(crate) const PARALLEL: usize = 4;
@@ -74,8 +74,8 @@ pub(crate) fn remote(url: &str, deadline: f64, ends: &Ends, runtime: &Runtime) -
 }
 
 /// A link to a middle in this process.
-pub(crate) fn local(middle: MiddlePart, ends: &Ends) -> LocalLink {
-    LocalLink::new(middle.into(), ends.context, ends.codec)
+pub(crate) fn local(middle: MiddlePart, ends: &Ends, kv: KvFormat) -> LocalLink {
+    LocalLink::new(middle.into(), ends.context, ends.codec).with_kv(kv)
 }
 
 /// The runtime that carries the connection; one thread is enough for it.

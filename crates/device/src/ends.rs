@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 use tricorn_core::{Fingerprint, HiddenCodec, Split};
-use tricorn_model::{Drafter, DrafterKind, InputPart, KvPool, ModelError, ModelSource, OutputPart, source::BundlePart};
+use tricorn_model::{Drafter, DrafterKind, InputPart, KvFormat, KvPool, ModelError, ModelSource, OutputPart, source::BundlePart};
 
 /// Which drafter a device uses.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -54,13 +54,19 @@ impl Ends {
                 Drafting::Kind(kind) => Drafter::load(source, split, Some(kind))?,
             },
             pool: KvPool::new(usize::MAX),
-            fingerprint: source.fingerprint(),
+            fingerprint: source.fingerprint()?,
             split,
             hidden: config.hidden,
             context: config.context,
             stop_tokens: config.eos.clone(),
             codec,
         })
+    }
+
+    /// The same ends with KV caches in another format than [`KvFormat::F16`].
+    #[must_use]
+    pub fn with_kv(self, format: KvFormat) -> Self {
+        Self { pool: KvPool::with_format(usize::MAX, format), ..self }
     }
 
     /// The drafter, where there is one.

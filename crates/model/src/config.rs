@@ -7,7 +7,8 @@ use crate::error::ModelError;
 use fields::Fields;
 pub use rope::{Rope, RopeScaling};
 
-const CONFIG: &str = "config.json";
+/// The name of the file that states a model's architecture.
+pub(crate) const CONFIG: &str = "config.json";
 const GENERATION: &str = "generation_config.json";
 
 // Generous against every published model, and small enough that a product of any three fits 64 bits.
@@ -84,14 +85,14 @@ pub struct ModelConfig {
 }
 
 impl ModelConfig {
-    /// Reads `config.json` and, for the tokens that end a text, `generation_config.json`.
+    /// Reads `config.json`, which errors call `origin`, and, for the tokens that end a text, `generation_config.json`.
     ///
     /// Absent fields take the defaults of transformers 5. Both spellings of the rotary parameters are read.
     ///
     /// # Errors
     /// When the JSON is broken, a size is absent, zero, absurd or does not fit the others, or the model is of a kind that is not supported.
-    pub fn parse(config: &[u8], generation: Option<&[u8]>) -> Result<Self, ModelError> {
-        let fields = &Fields::parse(CONFIG, config)?;
+    pub(crate) fn parse(origin: &'static str, config: &[u8], generation: Option<&[u8]>) -> Result<Self, ModelError> {
+        let fields = &Fields::parse(origin, config)?;
         refuse_quantised(fields)?;
         let family = family(fields)?;
         activation(fields)?;
@@ -105,6 +106,9 @@ impl ModelConfig {
         let context = fields.size("max_position_embeddings", MAX_CONTEXT)?;
         let biased = matches!(family, Family::Llama | Family::Qwen3) && fields.flag("attention_bias")?.unwrap_or(false);
 
+        let rope = Rope::parse(fields, context)?;
+        rope.check(fields, head_dim)?;
+
         Ok(Self {
             family,
             hidden,
@@ -115,7 +119,7 @@ impl ModelConfig {
             intermediate: fields.size("intermediate_size", MAX_WIDTH)?,
             vocab,
             norm_eps: norm_eps(fields)?,
-            rope: Rope::parse(fields, context)?,
+            rope,
             tied: fields.flag("tie_word_embeddings")?.unwrap_or(false),
             qkv_bias: biased || family == Family::Qwen2,
             o_bias: biased,
@@ -153,7 +157,7 @@ fn refuse_quantised(fields: &Fields) -> Result<(), ModelError> {
         Some(quantisation) => {
             let method = quantisation.text("quant_method")?.unwrap_or("unknown");
             Err(ModelError::Unsupported {
-                what: format!("{CONFIG}: a model quantised with {method}"),
+                what: format!("{}: a model quantised with {method}", fields.file()),
                 mend: "use the unquantised model (F32, F16 or BF16)",
             })
         }
@@ -171,7 +175,7 @@ fn family(fields: &Fields) -> Result<Family, ModelError> {
         "Qwen2ForCausalLM" | "qwen2" => Ok(Family::Qwen2),
         "Qwen3ForCausalLM" | "qwen3" => Ok(Family::Qwen3),
         other => Err(ModelError::Unsupported {
-            what: format!("{CONFIG}: the architecture {other}"),
+            what: format!("{}: the architecture {other}", fields.file()),
             mend: "use a model of the Llama, Mistral, Qwen2 or Qwen3 family",
         }),
     }
@@ -180,9 +184,10 @@ fn family(fields: &Fields) -> Result<Family, ModelError> {
 fn activation(fields: &Fields) -> Result<(), ModelError> {
     match fields.text("hidden_act")? {
         None | Some("silu" | "swish") => Ok(()),
-        Some(other) => {
-            Err(ModelError::Unsupported { what: format!("{CONFIG}: hidden_act {other}"), mend: "use a model whose hidden_act is silu" })
-        }
+        Some(other) => Err(ModelError::Unsupported {
+            what: format!("{}: hidden_act {other}", fields.file()),
+            mend: "use a model whose hidden_act is silu",
+        }),
     }
 }
 
@@ -247,20 +252,20 @@ fn sliding(fields: &Fields, family: Family, layers: usize) -> Result<Option<Slid
     let first_layer = match family {
         Family::Mistral => 0,
         _ => match fields.texts("layer_types")? {
-            Some(types) => first_sliding(&types, layers)?,
+            Some(types) => first_sliding(fields, &types, layers)?,
             None => fields.count("max_window_layers")?.unwrap_or(28),
         },
     };
     Ok((first_layer < layers).then_some(SlidingWindow { window, first_layer }))
 }
 
-fn first_sliding(types: &[&str], layers: usize) -> Result<usize, ModelError> {
+fn first_sliding(fields: &Fields, types: &[&str], layers: usize) -> Result<usize, ModelError> {
     let first = types.iter().take_while(|kind| **kind == "full_attention").count();
     if types.len() == layers && types[first..].iter().all(|kind| *kind == "sliding_attention") {
         return Ok(first);
     }
     Err(ModelError::Unsupported {
-        what: format!("{CONFIG}: layer_types other than {layers} entries of full_attention and then sliding_attention"),
+        what: format!("{}: layer_types other than {layers} entries of full_attention and then sliding_attention", fields.file()),
         mend: "use a model whose windowed layers come last",
     })
 }

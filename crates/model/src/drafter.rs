@@ -167,7 +167,7 @@ impl Drafter {
 
 /// Checks that a drafter was trained for this model and split.
 fn fits(info: &DrafterInfo, source: &ModelSource, split: Split) -> Result<(), ModelError> {
-    let fingerprint = source.fingerprint();
+    let fingerprint = source.fingerprint()?;
     if Fingerprint::from_hex(&info.fingerprint) != Some(fingerprint) {
         let (found, expected) = (format!("model {:.16}", info.fingerprint), format!("model {fingerprint}"));
         return Err(ModelError::WrongDrafter { found, expected });

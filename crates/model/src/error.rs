@@ -4,7 +4,7 @@ use std::{io, path::PathBuf};
 
 use tricorn_core::{Split, SplitError};
 
-use crate::{drafter::DrafterKind, source::BundlePart};
+use crate::{drafter::DrafterKind, quant::Dtype, source::BundlePart};
 
 /// Why a model cannot be loaded or used. Each message is one line and ends with the mend where there is one.
 #[derive(Debug, thiserror::Error)]
@@ -26,9 +26,9 @@ pub enum ModelError {
         /// What the operating system said.
         source: io::Error,
     },
-    /// The path does not lead to a model directory.
-    #[error("{} is not a directory; give the folder that holds config.json and model.safetensors", .0.display())]
-    NotADirectory(PathBuf),
+    /// The path leads to a file that is no model.
+    #[error("{} is no model; give the folder that holds config.json and model.safetensors, or a .gguf file", .0.display())]
+    NotAModel(PathBuf),
     /// A file that the model needs is not there.
     #[error("{place} has no {file}; {mend}")]
     MissingFile {
@@ -47,10 +47,10 @@ pub enum ModelError {
         /// What the parser said.
         problem: String,
     },
-    /// A value in `config.json` or `generation_config.json` makes no sense.
+    /// A value in `config.json`, `generation_config.json` or the metadata of a GGUF file makes no sense.
     #[error("{file}: {field} {problem}; download the model again, or take one that is supported")]
     Config {
-        /// The file's name.
+        /// The file's name, or `GGUF metadata`.
         file: &'static str,
         /// The field's name.
         field: String,
@@ -65,7 +65,7 @@ pub enum ModelError {
         /// What to use instead.
         mend: &'static str,
     },
-    /// A safetensors file is shorter than its header says.
+    /// A file of weights is shorter than its header says, or has shrunk since it was opened.
     #[error("{file} is truncated: it has {found} bytes and its header announces {expected}; download it again")]
     Truncated {
         /// The file.
@@ -83,6 +83,14 @@ pub enum ModelError {
         /// What is wrong.
         problem: String,
     },
+    /// A GGUF header is not one.
+    #[error("{file} is not a valid GGUF file: {problem}; download it again")]
+    Gguf {
+        /// The file.
+        file: String,
+        /// What is wrong.
+        problem: String,
+    },
     /// The index names a shard outside the model's directory.
     #[error("{index} names the shard `{shard}`, which is not a plain file name; get the model from a source you trust")]
     ShardPath {
@@ -91,14 +99,14 @@ pub enum ModelError {
         /// The refused name.
         shard: String,
     },
-    /// The weights lack a tensor that the architecture in `config.json` calls for.
-    #[error("tensor {name} is missing; the weights do not belong to this config.json, or this is a bundle for another split")]
+    /// The weights lack a tensor that the architecture calls for.
+    #[error("tensor {name} is missing; the weights do not belong to this configuration, or this is a bundle for another split")]
     MissingTensor {
         /// The tensor's name.
         name: String,
     },
-    /// A tensor does not have the shape that `config.json` calls for.
-    #[error("tensor {name} has shape {found:?} but config.json calls for {expected:?}; the weights belong to another model")]
+    /// A tensor does not have the shape that the architecture calls for.
+    #[error("tensor {name} has shape {found:?} but the configuration calls for {expected:?}; the weights belong to another model")]
     WrongShape {
         /// The tensor's name.
         name: String,
@@ -107,13 +115,29 @@ pub enum ModelError {
         /// The shape that was asked for.
         expected: Vec<usize>,
     },
-    /// A tensor is stored in a number format other than F32, F16 and BF16.
-    #[error("tensor {name} is stored as {dtype}; use the unquantised model (F32, F16 or BF16)")]
+    /// A tensor is stored in a number format that is no [`Dtype`](crate::quant::Dtype).
+    #[error("tensor {name} is stored as {dtype}; use a model in F32, F16 or BF16, or a GGUF file in Q8_0, Q6_K, Q5_K, Q4_K or Q4_0")]
     UnsupportedDtype {
         /// The tensor's name.
         name: String,
         /// The format in the file.
         dtype: String,
+    },
+    /// A tensor holds a number that its format in memory cannot stand for.
+    #[error("tensor {name} holds {value}, which {dtype} has no code for; use --quant f32, or download the model again if it is damaged")]
+    Unquantisable {
+        /// The tensor's name.
+        name: String,
+        /// The number.
+        value: f32,
+        /// The format asked for.
+        dtype: Dtype,
+    },
+    /// The model is quantised in its files and would be quantised again.
+    #[error("the model's weights are in {dtype} already; leave --quant out, or start from the unquantised model")]
+    AlreadyQuantised {
+        /// A format in the files.
+        dtype: Dtype,
     },
     /// `tricorn.json` of a bundle cannot be used.
     #[error("tricorn.json: {problem}; make the bundle again with `tricorn pack`")]
@@ -137,13 +161,13 @@ pub enum ModelError {
     #[error(transparent)]
     Split(#[from] SplitError),
     /// The tokenizer cannot be read, or failed on a text.
-    #[error("tokenizer.json: {problem}; download the model again")]
+    #[error("tokenizer: {problem}; download the model again")]
     Tokenizer {
         /// What is wrong.
         problem: String,
     },
     /// The tokenizer can produce token ids that the model has no embedding for.
-    #[error("tokenizer.json has token ids up to {highest} but the model's vocabulary is {vocab}; the tokenizer belongs to another model")]
+    #[error("the tokenizer has token ids up to {highest} but the model's vocabulary is {vocab}; the tokenizer belongs to another model")]
     TokenizerMismatch {
         /// The highest id of the tokenizer.
         highest: u32,

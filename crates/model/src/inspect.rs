@@ -2,9 +2,10 @@
 
 use crate::{
     config::Family,
-    drafter::DrafterInfo,
+    drafter::{DrafterInfo, head_dim},
     error::ModelError,
-    source::{BundlePart, ModelSource},
+    kv::KvFormat,
+    source::{BundlePart, ModelSource, TensorSize, resident},
 };
 use serde::Serialize;
 use tricorn_core::{HiddenCodec, Split};
@@ -38,6 +39,14 @@ pub struct Inspection {
     pub middle_bytes: usize,
     /// Stored bytes of last layers, norm and head (a tied head is the embedding and counts there).
     pub output_bytes: usize,
+    /// What its matrices are quantised to at load.
+    pub quant: Option<String>,
+    /// Bytes of memory that the first layers take once they are loaded; embedding rows stay in the file.
+    pub input_resident_bytes: usize,
+    /// The same of the cloud's layers.
+    pub middle_resident_bytes: usize,
+    /// The same of last layers, norm and head.
+    pub output_resident_bytes: usize,
     /// Bytes of KV cache a token takes on the device, the drafter's included.
     pub device_kv_bytes_per_token: usize,
     /// Bytes of KV cache a token takes in the cloud.
@@ -59,7 +68,7 @@ pub(crate) fn owner(name: &str, split: Split, layers: usize) -> Option<BundlePar
 }
 
 /// The decoder layer that a tensor belongs to.
-fn layer_of(name: &str) -> Option<usize> {
+pub(crate) fn layer_of(name: &str) -> Option<usize> {
     name.strip_prefix("model.layers.")?.split('.').next()?.parse().ok()
 }
 
@@ -67,25 +76,32 @@ fn layer_of(name: &str) -> Option<usize> {
 ///
 /// # Errors
 /// When the split does not fit the model, or its drafter's description is broken.
-pub fn inspect(source: &ModelSource, split: Split) -> Result<Inspection, ModelError> {
+pub fn inspect(source: &ModelSource, split: Split, kv: KvFormat) -> Result<Inspection, ModelError> {
     let config = source.config();
     let ranges = split.ranges(config.layers)?;
-    let (mut parameters, mut input_bytes, mut middle_bytes, mut output_bytes) = (0, 0, 0, 0);
+    let (mut input_bytes, mut middle_bytes, mut output_bytes) = (0, 0, 0);
     let mut dtypes = Vec::new();
-    for (name, info) in source.weights().iter() {
-        parameters += info.shape.iter().product::<usize>();
-        let dtype = format!("{:?}", info.stored);
-        if !dtypes.contains(&dtype) {
-            dtypes.push(dtype);
+    for TensorSize { name, bytes, format, .. } in source.tensors() {
+        if !dtypes.contains(&format) {
+            dtypes.push(format);
         }
         match layer_of(name) {
-            Some(layer) if ranges.input.contains(&layer) => input_bytes += info.bytes(),
-            Some(layer) if ranges.middle.contains(&layer) => middle_bytes += info.bytes(),
-            None if name.starts_with("model.embed_tokens") => input_bytes += info.bytes(),
-            _ => output_bytes += info.bytes(),
+            Some(layer) if ranges.input.contains(&layer) => input_bytes += bytes,
+            Some(layer) if ranges.middle.contains(&layer) => middle_bytes += bytes,
+            None if name.starts_with("model.embed_tokens") => input_bytes += bytes,
+            _ => output_bytes += bytes,
         }
     }
-    let kv_bytes = |layers: usize| layers * 2 * config.kv_width() * size_of::<f32>();
+    let (mut input_resident_bytes, mut middle_resident_bytes, mut output_resident_bytes) = (0, 0, 0);
+    for (layer, bytes) in resident(source) {
+        match layer {
+            Some(layer) if ranges.input.contains(&layer) => input_resident_bytes += bytes,
+            Some(layer) if ranges.middle.contains(&layer) => middle_resident_bytes += bytes,
+            _ => output_resident_bytes += bytes,
+        }
+    }
+    let kv_bytes = |layers: usize| kv.bytes_per_token(layers, config.kv_heads, config.head_dim);
+    let drafter_dim = head_dim(config);
     let drafters = DrafterInfo::read_all(source)?;
     Ok(Inspection {
         family: match config.family {
@@ -95,10 +111,10 @@ pub fn inspect(source: &ModelSource, split: Split) -> Result<Inspection, ModelEr
             Family::Qwen3 => "Qwen3",
         }
         .to_owned(),
-        fingerprint: source.fingerprint().to_hex(),
+        fingerprint: source.fingerprint()?.to_hex(),
         bundle: source.bundle().map(|bundle| bundle.part.to_string()),
         split: split.to_string(),
-        parameters,
+        parameters: source.parameters(),
         layers: config.layers,
         hidden: config.hidden,
         vocab: config.vocab,
@@ -107,8 +123,12 @@ pub fn inspect(source: &ModelSource, split: Split) -> Result<Inspection, ModelEr
         input_bytes,
         middle_bytes,
         output_bytes,
+        quant: source.quant().map(|quant| quant.to_string()),
+        input_resident_bytes,
+        middle_resident_bytes,
+        output_resident_bytes,
         device_kv_bytes_per_token: kv_bytes(ranges.input.len() + ranges.output.len())
-            + drafters.first().map_or(0, |_| 2 * config.hidden * size_of::<f32>()),
+            + drafters.first().map_or(0, |_| kv.bytes_per_token(1, config.hidden / drafter_dim, drafter_dim)),
         cloud_kv_bytes_per_token: kv_bytes(ranges.middle.len()),
         wire_bytes_per_token: HiddenCodec::ALL.map(|codec| (codec.name().to_owned(), config.hidden * codec.bytes_per_value())).to_vec(),
         drafters,

@@ -4,15 +4,28 @@
 //! share the call, nor on threads, nor on the instruction set (fused multiply-add everywhere, reductions over sixteen fixed lanes).
 //! So results are equal to the bit at every batch size and chunking, and also between machines.
 
+mod activations;
 mod attention;
-mod isa;
+mod disjoint;
+mod elementwise;
+mod float;
+mod half;
+pub(crate) mod isa;
+mod lanes;
+mod linear;
 mod math;
-mod matmul;
 mod norm;
+mod panels;
+mod quantised;
+mod rows;
 mod softmax;
 
-pub(crate) use attention::{KV_BLOCK, KvLayout, attend};
-pub(crate) use math::swiglu;
-pub(crate) use matmul::Linear;
-pub(crate) use norm::rms_norm;
+#[cfg(test)]
+pub(crate) use attention::KvHead;
+pub(crate) use attention::{KV_BLOCK, KvData, KvLayout, Queries, Sequence, View, attend};
+pub(crate) use elementwise::{add, rotate, swiglu};
+pub(crate) use linear::Linear;
+pub(crate) use norm::{rms_norm, rms_norm_in_place};
+pub(crate) use panels::{PackedPart, PanelBytes, packed_bytes};
+pub(crate) use rows::spread_rows;
 pub use softmax::softmax;

@@ -1,6 +1,9 @@
 //! The KV cache of one sequence over one contiguous range of layers.
 
-use crate::kernels::{KV_BLOCK, KvLayout};
+mod format;
+
+use crate::kernels::{KV_BLOCK, KvData, KvLayout};
+pub use format::{KvFormat, UnknownKvFormat};
 use std::sync::{
     Arc,
     atomic::{AtomicUsize, Ordering},
@@ -33,18 +36,30 @@ pub enum KvError {
     },
 }
 
-/// Memory that many caches draw blocks from, bounded.
+/// Memory that many caches draw blocks from, bounded, and the format in which they keep their numbers.
 #[derive(Debug)]
 pub struct KvPool {
+    format: KvFormat,
     limit_bytes: usize,
     used_bytes: AtomicUsize,
 }
 
 impl KvPool {
-    /// A pool of at most `limit_bytes`.
+    /// A pool of at most `limit_bytes`, in the format of choice ([`KvFormat::F16`]).
     #[must_use]
     pub fn new(limit_bytes: usize) -> Arc<Self> {
-        Arc::new(Self { limit_bytes, used_bytes: AtomicUsize::new(0) })
+        Self::with_format(limit_bytes, KvFormat::default())
+    }
+
+    /// A pool of at most `limit_bytes` in the given format.
+    #[must_use]
+    pub fn with_format(limit_bytes: usize, format: KvFormat) -> Arc<Self> {
+        Arc::new(Self { format, limit_bytes, used_bytes: AtomicUsize::new(0) })
+    }
+
+    /// How the caches of this pool keep their numbers.
+    pub fn format(&self) -> KvFormat {
+        self.format
     }
 
     /// Bytes held by live caches.
@@ -67,25 +82,25 @@ impl KvPool {
 /// The keys and values of 64 positions in all layers, and the memory they hold of a pool.
 #[derive(Debug)]
 struct Block {
-    floats: Box<[f32]>,
+    data: KvData,
     pool: Arc<KvPool>,
 }
 
 impl Block {
-    fn new(pool: &Arc<KvPool>, floats: usize) -> Result<Self, KvError> {
-        pool.take(floats * size_of::<f32>())?;
-        Ok(Self { floats: vec![0.0; floats].into_boxed_slice(), pool: Arc::clone(pool) })
+    fn new(pool: &Arc<KvPool>, layout: KvLayout, layers: usize) -> Result<Self, KvError> {
+        pool.take(KV_BLOCK * pool.format.bytes_per_token(layers, layout.kv_heads, layout.head_dim))?;
+        Ok(Self { data: KvData::zeroed(pool.format, layout, layers), pool: Arc::clone(pool) })
     }
 
     fn copy(&self) -> Result<Self, KvError> {
-        self.pool.take(size_of_val(&*self.floats))?;
-        Ok(Self { floats: self.floats.clone(), pool: Arc::clone(&self.pool) })
+        self.pool.take(self.data.bytes())?;
+        Ok(Self { data: self.data.clone(), pool: Arc::clone(&self.pool) })
     }
 }
 
 impl Drop for Block {
     fn drop(&mut self) {
-        self.pool.give_back(size_of_val(&*self.floats));
+        self.pool.give_back(self.data.bytes());
     }
 }
 
@@ -154,7 +169,7 @@ impl KvCache {
             }
         }
         while self.blocks.len() < needed {
-            self.blocks.push(Arc::new(Block::new(&self.pool, self.layers * self.layout.layer_floats())?));
+            self.blocks.push(Arc::new(Block::new(&self.pool, self.layout, self.layers)?));
         }
         self.len = self.len.min(pos);
         self.blocks.truncate(needed);
@@ -163,18 +178,16 @@ impl KvCache {
 
     /// Writes one position of one layer; [`KvCache::prepare`] has made the room.
     pub(crate) fn write(&mut self, layer: usize, pos: usize, key: &[f32], value: &[f32]) {
-        let floats = self.layout.layer_floats();
         let block = Arc::get_mut(&mut self.blocks[pos / KV_BLOCK]);
         debug_assert!(block.is_some(), "prepare leaves no block shared that is written to");
         if let Some(block) = block {
-            self.layout.write(&mut block.floats[layer * floats..][..floats], pos % KV_BLOCK, key, value);
+            block.data.write(self.layout, layer, pos % KV_BLOCK, key, value);
         }
     }
 
-    /// One layer's shares of all blocks.
-    pub(crate) fn layer_blocks(&self, layer: usize) -> Vec<&[f32]> {
-        let floats = self.layout.layer_floats();
-        self.blocks.iter().map(|block| &block.floats[layer * floats..][..floats]).collect()
+    /// The numbers of all blocks.
+    pub(crate) fn blocks(&self) -> Vec<&KvData> {
+        self.blocks.iter().map(|block| &block.data).collect()
     }
 
     /// Declares positions `0..len` written.
@@ -187,6 +200,10 @@ impl KvCache {
 #[allow(clippy::unwrap_used)]
 mod tests {
     use super::*;
+    use crate::kernels::KvHead;
+
+    /// Keys and values of one head, two dimensions, three layers, 16 bit.
+    const BLOCK_BYTES: usize = 2 * 2 * 3 * 2 * KV_BLOCK;
 
     fn cache(pool: &Arc<KvPool>) -> KvCache {
         KvCache::new(pool, KvLayout { kv_heads: 1, head_dim: 2 }, 3, 1000)
@@ -194,7 +211,7 @@ mod tests {
 
     #[test]
     fn memory_is_counted_and_given_back() {
-        let pool = KvPool::new(3 * 3 * 2 * 2 * KV_BLOCK * 4);
+        let pool = KvPool::new(3 * BLOCK_BYTES);
         let mut first = cache(&pool);
         first.prepare(0, 2 * KV_BLOCK).unwrap();
         first.commit(2 * KV_BLOCK);
@@ -227,13 +244,15 @@ mod tests {
     }
 
     fn at(kv: &KvCache, pos: usize) -> f32 {
-        kv.layer_blocks(2)[pos / KV_BLOCK][pos % KV_BLOCK]
+        let [keys, _] = kv.blocks()[pos / KV_BLOCK].head(kv.layout, 2, 0);
+        let KvHead::F16(keys) = keys else { panic!("the pool keeps {}", kv.pool.format()) };
+        keys[pos % KV_BLOCK].to_f32()
     }
 
     #[test]
     fn a_fork_and_its_origin_do_not_see_each_others_writes() {
         let pool = KvPool::new(usize::MAX);
-        let block = 3 * 2 * 2 * KV_BLOCK * 4;
+        let block = BLOCK_BYTES;
         let mut origin = cache(&pool);
         (0..2 * KV_BLOCK + 3).for_each(|pos| put(&mut origin, pos, pos as f32));
         assert_eq!(pool.used_bytes(), 3 * block);
@@ -257,7 +276,7 @@ mod tests {
 
     #[test]
     fn a_copy_that_the_pool_has_no_room_for_changes_nothing() {
-        let pool = KvPool::new(2 * 3 * 2 * 2 * KV_BLOCK * 4);
+        let pool = KvPool::new(2 * BLOCK_BYTES);
         let mut origin = cache(&pool);
         (0..KV_BLOCK + 1).for_each(|pos| put(&mut origin, pos, 1.0));
         assert!(matches!(origin.fork(), Err(KvError::Exhausted { .. })));

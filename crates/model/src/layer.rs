@@ -2,7 +2,7 @@
 
 use crate::{
     error::ModelError,
-    kernels::{KvLayout, Linear, attend, rms_norm, swiglu},
+    kernels::{KvLayout, Linear, Queries, Sequence, View, add, attend, rms_norm, rms_norm_in_place, spread_rows, swiglu},
     kv::{KvCache, KvError, KvPool},
     rope::{RopeRows, RopeTable},
     source::ModelSource,
@@ -45,6 +45,23 @@ pub(crate) struct Mlp {
     pub(crate) norm_eps: f32,
 }
 
+/// Memory that the layers of one call use one after the other; nothing in it is kept from one to the next.
+#[derive(Debug, Default)]
+pub(crate) struct Scratch {
+    /// `rows x hidden`.
+    normed: Vec<f32>,
+    /// What is projected from that: queries, keys and values, or gate and up.
+    wide: Vec<f32>,
+    /// What is projected back: what attention gives, or SwiGLU.
+    inner: Vec<f32>,
+}
+
+/// The first `len` numbers of some scratch, whatever they are.
+fn sized(scratch: &mut Vec<f32>, len: usize) -> &mut [f32] {
+    scratch.resize(len, 0.0);
+    scratch
+}
+
 /// A contiguous range of decoder layers.
 #[derive(Debug)]
 pub(crate) struct Layers {
@@ -53,9 +70,6 @@ pub(crate) struct Layers {
     layout: KvLayout,
     hidden: usize,
 }
-
-/// Below this many multiply-adds attention stays on the calling thread.
-const PARALLEL_FROM: usize = 1 << 20;
 
 impl Attention {
     fn load(source: &ModelSource, layer: usize) -> Result<Self, ModelError> {
@@ -90,53 +104,46 @@ impl Attention {
         })
     }
 
-    /// Projects the rows and writes their keys and values to the caches; returns `rows x (q | k | v)`, rope applied to q and k.
-    pub(crate) fn project(&self, layer: usize, batch: &mut [SeqRows<'_>], rope: &RopeRows, x: &[f32]) -> Vec<f32> {
-        let mut normed = vec![0.0; x.len()];
-        rms_norm(x, &self.norm, self.norm_eps, &mut normed);
-        let mut qkv = self.qkv.apply(&normed);
+    /// Projects the rows and writes their keys and values to the caches; leaves `rows x (q | k | v)` in the scratch, rope applied to q
+    /// and k.
+    pub(crate) fn project(&self, layer: usize, batch: &mut [SeqRows<'_>], rope: &RopeRows, x: &[f32], scratch: &mut Scratch) {
+        let Scratch { normed, wide, .. } = scratch;
+        norm_rows(x, &self.norm, self.norm_eps, sized(normed, x.len()));
         let (q, kv) = (self.heads * self.layout.head_dim, self.layout.kv_heads * self.layout.head_dim);
-        let mut rows = qkv.chunks_exact_mut(q + 2 * kv).enumerate();
-        for seq in batch {
-            for (pos, (index, row)) in (seq.pos..seq.pos + seq.rows).zip(&mut rows) {
-                let (query, rest) = row.split_at_mut(q);
-                let (key, value) = rest.split_at_mut(kv);
+        let stride = q + 2 * kv;
+        let qkv = sized(wide, x.len() / self.norm.len() * stride);
+        self.qkv.apply_into(normed, qkv);
+        spread_rows(qkv, stride, |first, rows| {
+            for (index, row) in rows.chunks_exact_mut(stride).enumerate() {
                 if let Some((q_norm, k_norm)) = &self.qk_norm {
-                    let before = query.to_vec();
-                    rms_norm(&before, q_norm, self.norm_eps, query);
-                    let before = key.to_vec();
-                    rms_norm(&before, k_norm, self.norm_eps, key);
+                    rms_norm_in_place(&mut row[..q], q_norm, self.norm_eps);
+                    rms_norm_in_place(&mut row[q..q + kv], k_norm, self.norm_eps);
                 }
-                rope.rotate(index, query);
-                rope.rotate(index, key);
+                rope.rotate(first + index, &mut row[..q + kv]);
+            }
+        });
+        let mut rows = qkv.chunks_exact(stride);
+        for seq in batch {
+            for (pos, row) in (seq.pos..seq.pos + seq.rows).zip(&mut rows) {
+                let (key, value) = row[q..].split_at(kv);
                 seq.kv.write(layer, pos, key, value);
             }
         }
-        qkv
     }
 
     /// Adds the block's output to the residual stream `x` (`rows x hidden`).
-    pub(crate) fn forward(&self, layer: usize, batch: &mut [SeqRows<'_>], rope: &RopeRows, x: &mut [f32]) {
-        let qkv = self.project(layer, batch, rope, x);
+    pub(crate) fn forward(&self, layer: usize, batch: &mut [SeqRows<'_>], rope: &RopeRows, x: &mut [f32], scratch: &mut Scratch) {
+        self.project(layer, batch, rope, x, scratch);
+        let Scratch { normed, wide, inner } = scratch;
         let width = self.heads * self.layout.head_dim;
         let stride = width + 2 * self.layout.kv_heads * self.layout.head_dim;
-        let blocks: Vec<Vec<&[f32]>> = batch.iter().map(|seq| seq.kv.layer_blocks(layer)).collect();
-        let rows: Vec<(usize, usize)> =
-            batch.iter().enumerate().flat_map(|(i, seq)| (seq.pos + 1..=seq.pos + seq.rows).map(move |to| (i, to))).collect();
-        let mut attended = vec![0.0; rows.len() * width];
-        let one = |scores: &mut Vec<f32>, index: usize, out: &mut [f32]| {
-            let (seq, to) = rows[index];
-            let from = self.window.map_or(0, |window| to.saturating_sub(window));
-            attend(self.layout, &blocks[seq], from, to, &qkv[index * stride..][..width], scores, out);
-        };
-        let work: usize = rows.iter().map(|(_, to)| to * width * 2).sum();
-        if work < PARALLEL_FROM {
-            let mut scores = Vec::new();
-            attended.chunks_exact_mut(width).enumerate().for_each(|(index, out)| one(&mut scores, index, out));
-        } else {
-            attended.par_chunks_exact_mut(width).enumerate().for_each_init(Vec::new, |scores, (index, out)| one(scores, index, out));
-        }
-        add(x, &self.output.apply(&attended));
+        let sequences: Vec<Sequence<'_>> =
+            batch.iter().map(|seq| Sequence { blocks: seq.kv.blocks(), pos: seq.pos, rows: seq.rows }).collect();
+        let attended = sized(inner, wide.len() / stride * width);
+        let view = View { layout: self.layout, layer, window: self.window };
+        attend(view, &sequences, Queries { rows: wide, stride, heads: self.heads }, attended);
+        self.output.apply_into(attended, normed);
+        add_rows(x, normed, self.norm.len());
     }
 
     pub(crate) fn bytes(&self) -> usize {
@@ -166,14 +173,16 @@ impl Mlp {
     }
 
     /// Adds the block's output to the residual stream `x` (`rows x hidden`).
-    pub(crate) fn forward(&self, x: &mut [f32]) {
-        let mut normed = vec![0.0; x.len()];
-        rms_norm(x, &self.norm, self.norm_eps, &mut normed);
-        let gate_up = self.gate_up.apply(&normed);
-        let mut inner = vec![0.0; gate_up.len() / 2];
-        swiglu(&gate_up, self.intermediate, &mut inner);
-        self.down.apply_into(&inner, &mut normed);
-        add(x, &normed);
+    pub(crate) fn forward(&self, x: &mut [f32], scratch: &mut Scratch) {
+        let Scratch { normed, wide, inner } = scratch;
+        norm_rows(x, &self.norm, self.norm_eps, sized(normed, x.len()));
+        let (n, rows) = (self.intermediate, x.len() / self.norm.len());
+        let gate_up = sized(wide, rows * 2 * n);
+        self.gate_up.apply_into(normed, gate_up);
+        let inner = sized(inner, rows * n);
+        spread_rows(inner, n, |first, inner| swiglu(&gate_up[first * 2 * n..], n, inner));
+        self.down.apply_into(inner, normed);
+        add_rows(x, normed, self.norm.len());
     }
 
     pub(crate) fn bytes(&self) -> usize {
@@ -216,9 +225,10 @@ impl Layers {
         }
         prepare(batch)?;
         let rope = self.rope.rows(batch.iter().flat_map(|seq| seq.pos..seq.pos + seq.rows));
+        let mut scratch = Scratch::default();
         for (index, (attention, mlp)) in self.layers.iter().enumerate() {
-            attention.forward(index, batch, &rope, x);
-            mlp.forward(x);
+            attention.forward(index, batch, &rope, x, &mut scratch);
+            mlp.forward(x, &mut scratch);
         }
         commit(batch);
         Ok(())
@@ -235,6 +245,11 @@ pub(crate) fn commit(batch: &mut [SeqRows<'_>]) {
     batch.iter_mut().for_each(|seq| seq.kv.commit(seq.pos + seq.rows));
 }
 
-fn add(x: &mut [f32], y: &[f32]) {
-    x.iter_mut().zip(y).for_each(|(x, y)| *x += y);
+fn norm_rows(x: &[f32], weight: &[f32], eps: f32, out: &mut [f32]) {
+    let width = weight.len();
+    spread_rows(out, width, |first, out| rms_norm(&x[first * width..], weight, eps, out));
+}
+
+fn add_rows(x: &mut [f32], y: &[f32], width: usize) {
+    spread_rows(x, width, |first, x| add(x, &y[first * width..]));
 }

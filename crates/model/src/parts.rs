@@ -7,7 +7,7 @@ use crate::{
     kv::{KvCache, KvPool},
     layer::{Layers, SeqRows},
     source::ModelSource,
-    weights::RawTensor,
+    weights::StoredTensor,
 };
 use std::{ops::Range, sync::Arc};
 use tricorn_core::Split;
@@ -36,16 +36,16 @@ pub struct OutputPart {
     hidden: usize,
 }
 
-const EMBEDDING: &str = "model.embed_tokens.weight";
+pub(crate) const EMBEDDING: &str = "model.embed_tokens.weight";
 
 impl InputPart {
-    /// Reads the first layers; embedding rows are read from the mapped file as they are asked for.
+    /// Reads the first layers; embedding rows are read from the file as they are asked for.
     ///
     /// # Errors
     /// When the split does not fit the model, or a tensor is missing or has the wrong shape.
     pub fn load(source: &Arc<ModelSource>, split: Split) -> Result<Self, ModelError> {
         let config = source.config();
-        source.weights().raw(EMBEDDING, &[config.vocab, config.hidden])?;
+        source.weights().check(EMBEDDING, &[config.vocab, config.hidden])?;
         let range = split.ranges(config.layers)?.input;
         Ok(Self { source: Arc::clone(source), layers: Layers::load(source, range)? })
     }
@@ -59,7 +59,7 @@ impl InputPart {
     /// The hidden rows of `tokens` at `pos..`, truncating the cache to `pos` first.
     ///
     /// # Errors
-    /// When a token is not in the vocabulary or the cache has no room.
+    /// When a token is not in the vocabulary, its embedding cannot be read or the cache has no room.
     pub fn forward_at(&self, kv: &mut KvCache, pos: usize, tokens: &[u32]) -> Result<Vec<f32>, ModelError> {
         self.forward_batch(&mut [SeqRows { kv, pos, rows: tokens.len() }], tokens)
     }
@@ -67,7 +67,7 @@ impl InputPart {
     /// The hidden rows of a ragged batch: `tokens` are those of all sequences, one after the other.
     ///
     /// # Errors
-    /// When a token is not in the vocabulary or a cache has no room.
+    /// When a token is not in the vocabulary, its embedding cannot be read or a cache has no room.
     pub fn forward_batch(&self, batch: &mut [SeqRows<'_>], tokens: &[u32]) -> Result<Vec<f32>, ModelError> {
         let mut x = self.embed(tokens)?;
         self.layers.forward(batch, &mut x)?;
@@ -77,16 +77,14 @@ impl InputPart {
     /// The embeddings of `tokens`.
     fn embed(&self, tokens: &[u32]) -> Result<Vec<f32>, ModelError> {
         let ModelConfig { vocab, hidden, .. } = *self.source.config();
-        let table = self.source.weights().raw(EMBEDDING, &[vocab, hidden])?;
         let mut x = Vec::with_capacity(tokens.len() * hidden);
         for &token in tokens {
-            let row = usize::try_from(token).ok().filter(|&row| row < vocab).ok_or(ModelError::Token { token, vocab })?;
-            x.extend(table.slice(row * hidden, hidden).to_f32());
+            self.source.weights().row(EMBEDDING, [vocab, hidden], token, &mut x)?;
         }
         Ok(x)
     }
 
-    /// Bytes of weights held in memory (the embedding stays in the mapped file).
+    /// Bytes of weights held in memory (the embedding stays in its file).
     #[must_use]
     pub fn bytes(&self) -> usize {
         self.layers.bytes()
@@ -208,13 +206,19 @@ impl OutputPart {
 /// The head's table, `vocab x hidden`.
 ///
 /// # Errors
-/// When it is missing or has the wrong shape.
-pub fn head_table(source: &ModelSource) -> Result<RawTensor<'_>, ModelError> {
+/// When it is missing, has the wrong shape or cannot be read.
+pub fn head_table(source: &ModelSource) -> Result<StoredTensor<'_>, ModelError> {
     let config = source.config();
+    if source.is_packed() && !config.tied {
+        return Err(ModelError::Unsupported {
+            what: "learning from packed weights".to_owned(),
+            mend: "give the model that they were packed from",
+        });
+    }
     source.weights().raw(head_name(config), &[config.vocab, config.hidden])
 }
 
-fn head_name(config: &ModelConfig) -> &'static str {
+pub(crate) fn head_name(config: &ModelConfig) -> &'static str {
     // Checkpoints of tied models may carry a copy under the head's own name; transformers ignores it, and so must we.
     if config.tied { EMBEDDING } else { "lm_head.weight" }
 }

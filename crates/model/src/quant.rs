@@ -3,33 +3,50 @@
 //! Quantised formats are ggml's (`ggml-common.h`, `ggml-quants.c`): runs of [`Dtype::block_len`] numbers of one row share scales.
 
 mod decode;
+mod encode;
+mod recipe;
 
-pub(crate) use decode::decode;
+pub(crate) use decode::{decode, k_scale};
+pub(crate) use encode::encode;
+pub(crate) use recipe::Role;
+pub use recipe::{Quant, UnknownQuant};
+
+use serde::{Deserialize, Serialize};
 
 /// A number format of stored weights.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
 pub enum Dtype {
     /// IEEE 754 single precision.
     F32,
     /// IEEE 754 half precision.
     F16,
     /// The upper half of a single.
+    #[serde(rename = "BF16")]
     Bf16,
     /// 4 bits and one scale for 32 numbers.
     Q4_0,
     /// 8 bits and one scale for 32 numbers.
     Q8_0,
     /// 4 bits; a scale and a minimum, 6 bits each, for 32 numbers; two scales for 256.
+    #[serde(rename = "Q4_K")]
     Q4K,
     /// 5 bits, otherwise as [`Dtype::Q4K`].
+    #[serde(rename = "Q5_K")]
     Q5K,
     /// 6 bits; a scale of 8 bits for 16 numbers; one scale for 256.
+    #[serde(rename = "Q6_K")]
     Q6K,
 }
 
 impl Dtype {
     /// All formats.
     pub const ALL: [Self; 8] = [Self::F32, Self::F16, Self::Bf16, Self::Q4_0, Self::Q8_0, Self::Q4K, Self::Q5K, Self::Q6K];
+
+    /// Whether numbers share scales in blocks.
+    #[must_use]
+    pub const fn is_quantised(self) -> bool {
+        self.block_len() > 1
+    }
 
     /// Numbers in one block; a row is a whole number of blocks.
     #[must_use]
@@ -82,3 +99,6 @@ impl std::fmt::Display for Dtype {
         f.write_str(self.name())
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -1,6 +1,9 @@
 //! Rotary position embedding.
 
-use crate::config::{Rope, RopeScaling};
+use crate::{
+    config::{Rope, RopeScaling},
+    kernels::rotate,
+};
 
 /// The angles' frequencies of one model, one per pair of dimensions.
 #[derive(Debug)]
@@ -21,9 +24,10 @@ impl RopeTable {
     /// of `_compute_llama3_parameters` in HF transformers.
     pub(crate) fn new(rope: &Rope, head_dim: usize) -> Self {
         let plain = (0..head_dim / 2).map(|i| 1.0 / f64::from(rope.theta).powf((2 * i) as f64 / head_dim as f64) as f32);
-        let scaled = |frequency: f32| match rope.scaling {
+        let scaled = |(pair, frequency): (usize, f32)| match rope.scaling {
             RopeScaling::None => frequency,
             RopeScaling::Linear { factor } => frequency / factor,
+            RopeScaling::PerPair { ref divisors } => frequency / divisors[pair],
             RopeScaling::Llama3 { factor, low_freq_factor, high_freq_factor, original_context } => {
                 let context = original_context as f32;
                 let wavelength = 2.0 * std::f32::consts::PI / frequency;
@@ -37,7 +41,7 @@ impl RopeTable {
                 }
             }
         };
-        Self { inverse_frequencies: plain.map(scaled).collect() }
+        Self { inverse_frequencies: plain.enumerate().map(scaled).collect() }
     }
 
     /// The angles of the given positions, in order.
@@ -63,13 +67,7 @@ impl RopeRows {
 
     /// Rotates all heads of one row in place; pairs are `(i, i + head_dim / 2)`, as in HF transformers.
     pub(crate) fn rotate(&self, row: usize, heads: &mut [f32]) {
-        let cos = &self.cos[row * self.half..][..self.half];
-        let sin = &self.sin[row * self.half..][..self.half];
-        for head in heads.chunks_exact_mut(2 * self.half) {
-            let (first, second) = head.split_at_mut(self.half);
-            for (((a, b), &c), &s) in first.iter_mut().zip(second).zip(cos).zip(sin) {
-                (*a, *b) = (*a * c - *b * s, *b * c + *a * s);
-            }
-        }
+        let angles = row * self.half..(row + 1) * self.half;
+        rotate(heads, &self.cos[angles.clone()], &self.sin[angles]);
     }
 }

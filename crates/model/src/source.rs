@@ -1,23 +1,36 @@
-//! Where a model's files come from: a directory in the Hugging Face layout, a bundle, or bytes built into the program.
+//! Where a model's files come from: a directory in the Hugging Face layout, a GGUF file, a bundle, or bytes built into the program.
 
 mod bundle;
 mod fingerprint;
 mod linear;
+mod panels;
+mod quantised;
+mod resident;
+mod tensors;
 
 use std::{
     borrow::Cow,
-    fs, io,
+    fs,
     path::{Path, PathBuf},
     sync::OnceLock,
 };
 
 use tricorn_core::{Fingerprint, Split};
 
-pub use bundle::{Bundle, BundlePart, MANIFEST_FILE};
+pub use bundle::{Bundle, BundlePart, MANIFEST_FILE, Manifest};
+pub(crate) use bundle::{LAYOUT, Matrix, Packed};
+pub(crate) use linear::packed_name;
+pub(crate) use panels::PANELS_FILE;
+pub(crate) use resident::resident;
+pub use tensors::TensorSize;
+
+use panels::Panels;
 
 use crate::{
-    config::ModelConfig,
+    config::{CONFIG, ModelConfig},
     error::ModelError,
+    gguf::{self, Gguf},
+    quant::Quant,
     template::ChatTemplate,
     tokenizer::TextTokenizer,
     weights::{SINGLE_FILE, Weights},
@@ -25,7 +38,7 @@ use crate::{
 
 const MEND_DIRECTORY: &str = "download the whole model (`hf download OWNER/MODEL --local-dir DIR`)";
 
-/// A model's files, with its configuration read and its weights mapped.
+/// A model's files, with its configuration and the headers of its weights read.
 #[derive(Debug)]
 pub struct ModelSource {
     files: Files,
@@ -33,26 +46,36 @@ pub struct ModelSource {
     weights: Weights,
     bundle: Option<Bundle>,
     fingerprint: OnceLock<Fingerprint>,
+    panels: Option<Panels>,
+    quant: Option<Quant>,
 }
 
 #[derive(Debug)]
 enum Files {
     Directory(PathBuf),
+    Gguf(PathBuf),
     Static(&'static [(&'static str, &'static [u8])]),
 }
 
 impl ModelSource {
-    /// Opens a model directory or a bundle made by `tricorn pack`. Reads the small files; of the weights only the headers.
+    /// Opens a model directory, a bundle made by `tricorn pack`, or a GGUF file. Reads the small files; of the weights only the headers.
     ///
     /// # Errors
     /// When a file is missing or broken, or the model is of a kind that is not supported.
-    pub fn open(dir: &Path) -> Result<Self, ModelError> {
-        match fs::metadata(dir) {
-            Ok(metadata) if metadata.is_dir() => {}
-            Ok(_) => return Err(ModelError::NotADirectory(dir.to_owned())),
-            Err(source) => return Err(ModelError::Io { path: dir.to_owned(), source }),
+    pub fn open(path: &Path) -> Result<Self, ModelError> {
+        let io = |source| ModelError::Io { path: path.to_owned(), source };
+        if fs::metadata(path).map_err(io)?.is_dir() {
+            return Self::load(Files::Directory(path.to_owned()), |_| Weights::open(path));
         }
-        Self::load(Files::Directory(dir.to_owned()), |_| Weights::open(dir))
+        let named_gguf = path.extension().is_some_and(|extension| extension.eq_ignore_ascii_case("gguf"));
+        if !named_gguf && !gguf::is_gguf(path).map_err(io)? {
+            return Err(ModelError::NotAModel(path.to_owned()));
+        }
+        let (gguf, weights) = Gguf::open(path)?;
+        let config = gguf.file("config.json", &weights)?.unwrap_or_default();
+        let generation = gguf.file("generation_config.json", &weights)?;
+        let config = ModelConfig::parse(gguf::METADATA, &config, generation.as_deref())?;
+        Self::new(Files::Gguf(path.to_owned()), config, |_| Ok(weights))
     }
 
     /// A model that is built into the program, as pairs of file name and content.
@@ -67,18 +90,35 @@ impl ModelSource {
     }
 
     fn load(files: Files, weights: impl FnOnce(&Files) -> Result<Weights, ModelError>) -> Result<Self, ModelError> {
-        let config = files.read("config.json")?.ok_or_else(|| files.missing("config.json"))?;
-        let config = ModelConfig::parse(&config, files.read("generation_config.json")?.as_deref())?;
-        let (bundle, fingerprint) = match files.read(MANIFEST_FILE)? {
-            Some(manifest) => {
-                let (bundle, fingerprint) = Bundle::parse(&manifest)?;
-                bundle.split.ranges(config.layers)?;
-                (Some(bundle), OnceLock::from(fingerprint))
-            }
-            None => (None, OnceLock::new()),
-        };
+        let config = files.read(CONFIG)?.ok_or_else(|| files.missing(CONFIG))?;
+        let config = ModelConfig::parse(CONFIG, &config, files.read("generation_config.json")?.as_deref())?;
+        let manifest = files.read(MANIFEST_FILE)?.map(|manifest| Manifest::parse(&manifest)).transpose()?;
+        if let Some(Bundle { split, .. }) = manifest.as_ref().and_then(|manifest| manifest.bundle) {
+            split.ranges(config.layers)?;
+        }
+        let mut source = Self::new(files, config, weights)?;
+        if let Some(Manifest { bundle, fingerprint, packed }) = manifest {
+            source.bundle = bundle;
+            source.fingerprint = OnceLock::from(fingerprint);
+            source.panels = packed.map(|packed| source.open_panels(&packed)).transpose()?;
+        }
+        Ok(source)
+    }
+
+    fn new(files: Files, config: ModelConfig, weights: impl FnOnce(&Files) -> Result<Weights, ModelError>) -> Result<Self, ModelError> {
         let weights = weights(&files)?;
-        Ok(Self { files, config, weights, bundle, fingerprint })
+        Ok(Self { files, config, weights, bundle: None, fingerprint: OnceLock::new(), panels: None, quant: None })
+    }
+
+    /// What a manifest says is packed.
+    fn open_panels(&mut self, packed: &Packed) -> Result<Panels, ModelError> {
+        for (name, matrix) in &packed.rows {
+            self.weights.take_as(name, matrix.dtype, [matrix.outputs, matrix.inputs])?;
+        }
+        match &self.files {
+            Files::Directory(dir) => Panels::open(dir, packed),
+            Files::Gguf(_) | Files::Static(_) => Err(self.files.missing(PANELS_FILE)),
+        }
     }
 
     /// The architecture.
@@ -90,8 +130,17 @@ impl ModelSource {
     /// What identifies the model: a digest of the architecture and of a sample of every tensor, so that computing it reads little.
     ///
     /// A bundle states the fingerprint of the model it was cut from. Drafter, tokenizer and template have no influence.
-    pub fn fingerprint(&self) -> Fingerprint {
-        *self.fingerprint.get_or_init(|| fingerprint::compute(&self.config, &self.weights))
+    ///
+    /// # Errors
+    /// When the weights cannot be read.
+    pub fn fingerprint(&self) -> Result<Fingerprint, ModelError> {
+        match self.fingerprint.get() {
+            Some(fingerprint) => Ok(*fingerprint),
+            None => {
+                let computed = fingerprint::compute(&self.config, &self.weights)?;
+                Ok(*self.fingerprint.get_or_init(|| computed))
+            }
+        }
     }
 
     /// The tensors.
@@ -119,7 +168,7 @@ impl ModelSource {
         }
     }
 
-    /// The tokenizer of `tokenizer.json`, checked against the model's vocabulary.
+    /// The tokenizer of `tokenizer.json` or of the GGUF file, checked against the model's vocabulary.
     ///
     /// # Errors
     /// When the file is missing or broken, or belongs to a model with a larger vocabulary.
@@ -131,7 +180,7 @@ impl ModelSource {
         Ok(tokenizer)
     }
 
-    /// The chat template of `chat_template.jinja` or `tokenizer_config.json`; `None` for models that have none.
+    /// The chat template of `chat_template.jinja`, `tokenizer_config.json` or the GGUF file; `None` for models that have none.
     ///
     /// # Errors
     /// When a file cannot be read or the template cannot be parsed.
@@ -139,7 +188,8 @@ impl ModelSource {
         ChatTemplate::from_files(self.files.read("tokenizer_config.json")?.as_deref(), self.files.read("chat_template.jinja")?.as_deref())
     }
 
-    /// The content of any other file of the model, by plain name; `None` when there is none.
+    /// The content of any other file of the model, by plain name; `None` when there is none. A GGUF file's metadata is given as the files of
+    /// the Hugging Face layout.
     ///
     /// # Errors
     /// When the file exists and cannot be read.
@@ -153,8 +203,7 @@ impl ModelSource {
     /// When the file exists and is truncated or corrupt.
     pub fn side_weights(&self, name: &str) -> Result<Option<Weights>, ModelError> {
         match &self.files {
-            Files::Directory(dir) if dir.join(name).exists() => Weights::open_file(&dir.join(name)).map(Some),
-            Files::Directory(_) => Ok(None),
+            Files::Directory(_) | Files::Gguf(_) => self.files.beside(name).map(|path| Weights::open_file(&path)).transpose(),
             Files::Static(_) => self.files.lookup_static(name).map(|bytes| Weights::from_static(name, bytes)).transpose(),
         }
     }
@@ -162,26 +211,47 @@ impl ModelSource {
 
 impl Files {
     fn read(&self, name: &str) -> Result<Option<Cow<'static, [u8]>>, ModelError> {
-        match self {
-            Self::Directory(dir) => match fs::read(dir.join(name)) {
-                Ok(bytes) => Ok(Some(Cow::Owned(bytes))),
-                Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(None),
-                Err(source) => Err(ModelError::Io { path: dir.join(name), source }),
-            },
-            Self::Static(_) => Ok(self.lookup_static(name).map(Cow::Borrowed)),
+        if let Self::Static(_) = self {
+            return Ok(self.lookup_static(name).map(Cow::Borrowed));
         }
+        if let Self::Gguf(path) = self
+            && gguf::FILES.contains(&name)
+        {
+            // Read again rather than kept: a vocabulary takes tens of megabytes, and few need it.
+            let (gguf, weights) = Gguf::open(path)?;
+            return Ok(gguf.file(name, &weights)?.map(Cow::Owned));
+        }
+        match self.beside(name) {
+            Some(path) => fs::read(&path).map(|bytes| Some(Cow::Owned(bytes))).map_err(|source| ModelError::Io { path, source }),
+            None => Ok(None),
+        }
+    }
+
+    /// The path of a file in the model's directory. Beside a GGUF file only drafters are looked for: `model.drafter-hat.json` belongs to
+    /// `model.gguf`, and `drafter-hat.json` to whichever it was trained for.
+    fn beside(&self, name: &str) -> Option<PathBuf> {
+        let path = match self {
+            Self::Directory(dir) => dir.join(name),
+            Self::Gguf(_) if !name.starts_with("drafter-") => return None,
+            Self::Gguf(file) => match file.with_extension(name) {
+                own if own.exists() => own,
+                _ => file.with_file_name(name),
+            },
+            Self::Static(_) => return None,
+        };
+        path.exists().then_some(path)
     }
 
     fn lookup_static(&self, name: &str) -> Option<&'static [u8]> {
         match self {
-            Self::Directory(_) => None,
             Self::Static(files) => files.iter().find(|(file, _)| *file == name).map(|(_, bytes)| *bytes),
+            Self::Directory(_) | Self::Gguf(_) => None,
         }
     }
 
     fn missing(&self, file: &str) -> ModelError {
         let place = match self {
-            Self::Directory(dir) => dir.display().to_string(),
+            Self::Directory(path) | Self::Gguf(path) => path.display().to_string(),
             Self::Static(_) => "the built-in model".to_owned(),
         };
         ModelError::MissingFile { file: file.to_owned(), place, mend: MEND_DIRECTORY }

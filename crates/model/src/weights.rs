@@ -1,25 +1,27 @@
-//! Tensors by name, from safetensors files that are mapped into memory: only the bytes of the tensors asked for are ever read.
+//! Tensors by name, from safetensors or GGUF files: only the bytes of the tensors asked for are ever read.
+
+mod safetensors;
+mod storage;
 
 use std::{
+    borrow::Cow,
     collections::{BTreeMap, HashMap},
-    fs::File,
+    fmt,
     ops::Range,
     path::{Component, Path},
 };
 
-use memmap2::Mmap;
-use safetensors::tensor::Metadata;
 use serde::Deserialize;
 
 pub use crate::quant::Dtype;
 use crate::{error::ModelError, quant::decode};
+pub(crate) use storage::Storage;
 
 /// The name of unsharded weights.
 pub const SINGLE_FILE: &str = "model.safetensors";
 /// The name of the file that maps tensors to shards.
 pub const INDEX_FILE: &str = "model.safetensors.index.json";
 
-const MAX_HEADER: u64 = 100_000_000;
 const MEND_WEIGHTS: &str =
     "a model needs model.safetensors, or model.safetensors.index.json and its shards (`hf download OWNER/MODEL --local-dir DIR`)";
 
@@ -62,22 +64,79 @@ impl<'a> RawTensor<'a> {
     }
 }
 
+/// A tensor as it is stored, with its bytes; see [`RawTensor`].
+#[derive(Clone, Debug)]
+pub struct StoredTensor<'a> {
+    /// Format of the numbers.
+    pub dtype: Dtype,
+    /// All the numbers; borrowed where the weights are built into the program.
+    pub bytes: Cow<'a, [u8]>,
+}
+
+impl StoredTensor<'_> {
+    /// The numbers, borrowed.
+    #[must_use]
+    pub fn view(&self) -> RawTensor<'_> {
+        RawTensor { dtype: self.dtype, bytes: &self.bytes }
+    }
+}
+
+/// A number format found in a file.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Stored {
+    /// One that models can be computed from.
+    Known(Dtype),
+    /// Any other; [`Weights::raw`] refuses it.
+    Other(::safetensors::Dtype),
+}
+
+impl fmt::Display for Stored {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Known(dtype) => dtype.fmt(f),
+            Self::Other(other) => write!(f, "{other:?}"),
+        }
+    }
+}
+
 /// One stored tensor's description.
 #[derive(Clone, Debug)]
 pub struct TensorInfo {
-    /// Shape in the file.
+    /// Shape, outputs first.
     pub shape: Vec<usize>,
-    /// Format in the file; may be one that [`Weights::raw`] refuses.
-    pub stored: safetensors::Dtype,
-    file: usize,
-    range: Range<usize>,
+    /// Format in the file.
+    pub stored: Stored,
+    pub(crate) range: Range<u64>,
+    pub(crate) file: usize,
+    pub(crate) rotary: Option<Interleaved>,
+}
+
+/// Rows that the file keeps in ggml's order for rotary positions: of a head's pairs `(i, i + width / 2)` the halves side by side.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Interleaved {
+    /// Rows of one head, an even number that divides all rows.
+    pub(crate) head_dim: usize,
+}
+
+impl Interleaved {
+    /// Where the file has row `row`.
+    fn stored_row(self, row: usize) -> usize {
+        let (head, within) = (row / self.head_dim, row % self.head_dim);
+        let half = self.head_dim / 2;
+        head * self.head_dim + within % half * 2 + within / half
+    }
 }
 
 impl TensorInfo {
     /// Bytes in the file.
     #[must_use]
     pub fn bytes(&self) -> usize {
-        self.range.len()
+        (self.range.end - self.range.start) as usize
+    }
+
+    /// Where the file has row `row`.
+    fn stored_row(&self, row: usize) -> usize {
+        self.rotary.map_or(row, |rotary| rotary.stored_row(row))
     }
 }
 
@@ -86,21 +145,6 @@ impl TensorInfo {
 pub struct Weights {
     files: Vec<Storage>,
     tensors: BTreeMap<String, TensorInfo>,
-}
-
-#[derive(Debug)]
-enum Storage {
-    Mapped(Mmap),
-    Static(&'static [u8]),
-}
-
-impl Storage {
-    fn bytes(&self) -> &[u8] {
-        match self {
-            Self::Mapped(map) => map,
-            Self::Static(bytes) => bytes,
-        }
-    }
 }
 
 #[derive(Deserialize)]
@@ -139,7 +183,7 @@ impl Weights {
             if !path.exists() {
                 return Err(missing_file(dir, shard));
             }
-            weights.add(&path.display().to_string(), Storage::Mapped(map(&path)?))?;
+            weights.add_safetensors(Storage::open(&path)?)?;
         }
         match weight_map.into_keys().find(|name| !weights.has(name)) {
             Some(name) => Err(ModelError::MissingTensor { name }),
@@ -153,7 +197,7 @@ impl Weights {
     /// When it cannot be read, is truncated or is corrupt.
     pub fn open_file(path: &Path) -> Result<Self, ModelError> {
         let mut weights = Self::empty();
-        weights.add(&path.display().to_string(), Storage::Mapped(map(path)?))?;
+        weights.add_safetensors(Storage::open(path)?)?;
         Ok(weights)
     }
 
@@ -163,7 +207,7 @@ impl Weights {
     /// When it is truncated or corrupt.
     pub fn from_static(name: &str, bytes: &'static [u8]) -> Result<Self, ModelError> {
         let mut weights = Self::empty();
-        weights.add(name, Storage::Static(bytes))?;
+        weights.add_safetensors(Storage::from_static(name, bytes))?;
         Ok(weights)
     }
 
@@ -183,22 +227,14 @@ impl Weights {
         self.tensors.iter().map(|(name, info)| (name.as_str(), info))
     }
 
-    /// The stored numbers of a tensor, which must have this shape.
+    /// Reads the stored numbers of a tensor, which must have this shape. Rows come in the order of Hugging Face transformers, whatever the
+    /// file's.
     ///
     /// # Errors
-    /// When the tensor is missing, has another shape, or is stored in a format other than F32, F16 and BF16.
-    pub fn raw(&self, name: &str, shape: &[usize]) -> Result<RawTensor<'_>, ModelError> {
-        let info = self.tensors.get(name).ok_or_else(|| ModelError::MissingTensor { name: name.to_owned() })?;
-        if info.shape != shape {
-            return Err(ModelError::WrongShape { name: name.to_owned(), found: info.shape.clone(), expected: shape.to_vec() });
-        }
-        let dtype = match info.stored {
-            safetensors::Dtype::F32 => Dtype::F32,
-            safetensors::Dtype::F16 => Dtype::F16,
-            safetensors::Dtype::BF16 => Dtype::Bf16,
-            other => return Err(ModelError::UnsupportedDtype { name: name.to_owned(), dtype: format!("{other:?}") }),
-        };
-        Ok(RawTensor { dtype, bytes: self.bytes(info) })
+    /// When the tensor is missing, has another shape, is stored in a format that is no [`Dtype`], or cannot be read.
+    pub fn raw(&self, name: &str, shape: &[usize]) -> Result<StoredTensor<'_>, ModelError> {
+        let (info, dtype) = self.known(name, shape)?;
+        Ok(StoredTensor { dtype, bytes: self.read(info)? })
     }
 
     /// The numbers of a tensor as `f32`.
@@ -206,80 +242,96 @@ impl Weights {
     /// # Errors
     /// As [`Weights::raw`].
     pub fn f32(&self, name: &str, shape: &[usize]) -> Result<Vec<f32>, ModelError> {
-        Ok(self.raw(name, shape)?.to_f32())
+        Ok(self.raw(name, shape)?.view().to_f32())
     }
 
-    /// The stored bytes of a tensor of this source.
-    #[must_use]
-    pub fn bytes(&self, info: &TensorInfo) -> &[u8] {
-        self.files.get(info.file).and_then(|file| file.bytes().get(info.range.clone())).unwrap_or_default()
+    /// Checks that [`Weights::raw`] would find the tensor, without reading it.
+    ///
+    /// # Errors
+    /// As [`Weights::raw`], short of reading.
+    pub fn check(&self, name: &str, shape: &[usize]) -> Result<(), ModelError> {
+        self.known(name, shape).map(|_| ())
     }
 
-    /// Tells the system that single pages will be read here and there, or (`false`) again in long runs, so that it does not read ahead in vain.
-    pub(crate) fn expect_scattered_reads(&self, scattered: bool) {
-        #[cfg(unix)]
-        for file in &self.files {
-            if let Storage::Mapped(map) = file {
-                let advice = if scattered { memmap2::Advice::Random } else { memmap2::Advice::Normal };
-                // Only a hint: reading works without it.
-                let _ = map.advise(advice);
-            }
+    /// Reads the row of `token` of a table and appends its numbers to `out` as `f32`.
+    ///
+    /// # Errors
+    /// As [`Weights::raw`], and when the table has no such row.
+    pub fn row(&self, name: &str, table: [usize; 2], token: u32, out: &mut Vec<f32>) -> Result<(), ModelError> {
+        let (info, dtype) = self.known(name, &table)?;
+        let row = usize::try_from(token).ok().filter(|row| *row < table[0]).ok_or(ModelError::Token { token, vocab: table[0] })?;
+        let bytes = info.bytes() / table[0];
+        let stored = info.stored_row(row) * bytes;
+        decode(dtype, &self.read_stored(info, stored..stored + bytes)?, out);
+        Ok(())
+    }
+
+    /// Reads a tensor of this source, rows in the order of Hugging Face transformers.
+    ///
+    /// # Errors
+    /// When the file cannot be read, or has shrunk.
+    pub fn read(&self, info: &TensorInfo) -> Result<Cow<'_, [u8]>, ModelError> {
+        let stored = self.read_stored(info, 0..info.bytes())?;
+        if info.rotary.is_none() {
+            return Ok(stored);
         }
-        #[cfg(not(unix))]
-        let _ = scattered;
+        let rows = info.shape.first().copied().unwrap_or(1);
+        let width = stored.len() / rows;
+        let mut bytes = Vec::with_capacity(stored.len());
+        for row in 0..rows {
+            bytes.extend_from_slice(&stored[info.stored_row(row) * width..][..width]);
+        }
+        Ok(Cow::Owned(bytes))
     }
 
-    fn empty() -> Self {
+    /// Reads some of a tensor's bytes, numbered and ordered as in the file.
+    pub(crate) fn read_stored(&self, info: &TensorInfo, bytes: Range<usize>) -> Result<Cow<'_, [u8]>, ModelError> {
+        let start = info.range.start;
+        self.files[info.file].read(start + bytes.start as u64..start + bytes.end as u64)
+    }
+
+    /// Takes a tensor of plain bytes for a matrix in a format that the file has no name for.
+    pub(crate) fn take_as(&mut self, name: &str, dtype: Dtype, shape: [usize; 2]) -> Result<(), ModelError> {
+        let info = self.tensors.get_mut(name).ok_or_else(|| ModelError::MissingTensor { name: name.to_owned() })?;
+        if shape[0].checked_mul(shape[1]).and_then(|count| dtype.bytes(count)) != Some(info.bytes()) {
+            return Err(ModelError::WrongShape { name: name.to_owned(), found: info.shape.clone(), expected: shape.to_vec() });
+        }
+        (info.stored, info.shape) = (Stored::Known(dtype), shape.to_vec());
+        Ok(())
+    }
+
+    pub(crate) fn empty() -> Self {
         Self { files: Vec::new(), tensors: BTreeMap::new() }
     }
 
-    fn add(&mut self, name: &str, storage: Storage) -> Result<(), ModelError> {
-        let (start, metadata) = header(name, storage.bytes())?;
-        for (tensor, info) in metadata.tensors() {
-            let range = start + info.data_offsets.0..start + info.data_offsets.1;
-            let info = TensorInfo { shape: info.shape.clone(), stored: info.dtype, file: self.files.len(), range };
-            if self.tensors.insert(tensor.clone(), info).is_some() {
-                return Err(ModelError::Corrupt { file: name.to_owned(), problem: format!("tensor {tensor} is also in another shard") });
+    /// Adds a file and what it holds.
+    pub(crate) fn add(&mut self, storage: Storage, tensors: Vec<(String, TensorInfo)>) -> Result<(), ModelError> {
+        for (name, mut info) in tensors {
+            info.file = self.files.len();
+            if let Some(twice) = self.tensors.insert(name.clone(), info).map(|_| name) {
+                let problem = format!("tensor {twice} is there twice, or also in another shard");
+                return Err(ModelError::Corrupt { file: storage.name().to_owned(), problem });
             }
         }
         self.files.push(storage);
         Ok(())
     }
-}
 
-/// Where the data begins, and what it holds; every range is checked to lie inside `bytes`.
-fn header(file: &str, bytes: &[u8]) -> Result<(usize, Metadata), ModelError> {
-    let found = bytes.len() as u64;
-    let truncated = |expected: u64| ModelError::Truncated { file: file.to_owned(), expected, found };
-    let corrupt = |problem: String| ModelError::Corrupt { file: file.to_owned(), problem };
+    fn add_safetensors(&mut self, storage: Storage) -> Result<(), ModelError> {
+        let tensors = safetensors::tensors(&storage)?;
+        self.add(storage, tensors)
+    }
 
-    let length = u64::from_le_bytes(*bytes.first_chunk().ok_or_else(|| truncated(8))?);
-    if length > MAX_HEADER {
-        return Err(corrupt(format!("its header would be {length} bytes long")));
+    fn known(&self, name: &str, shape: &[usize]) -> Result<(&TensorInfo, Dtype), ModelError> {
+        let info = self.tensors.get(name).ok_or_else(|| ModelError::MissingTensor { name: name.to_owned() })?;
+        if info.shape != shape {
+            return Err(ModelError::WrongShape { name: name.to_owned(), found: info.shape.clone(), expected: shape.to_vec() });
+        }
+        match info.stored {
+            Stored::Known(dtype) => Ok((info, dtype)),
+            Stored::Other(_) => Err(ModelError::UnsupportedDtype { name: name.to_owned(), dtype: info.stored.to_string() }),
+        }
     }
-    let start = 8 + length as usize;
-    let text = bytes.get(8..start).ok_or_else(|| truncated(8 + length))?;
-    let metadata: Metadata = serde_json::from_slice(text).map_err(|e| corrupt(e.to_string()))?;
-    match (start as u64).checked_add(metadata.data_len() as u64) {
-        Some(expected) if expected == found => Ok((start, metadata)),
-        Some(expected) if expected > found => Err(truncated(expected)),
-        _ => Err(corrupt("it goes on after its last tensor".to_owned())),
-    }
-}
-
-/// Read-only mapping of a whole file.
-#[allow(unsafe_code)]
-fn map(path: &Path) -> Result<Mmap, ModelError> {
-    let io = |source| ModelError::Io { path: path.to_owned(), source };
-    let file = File::open(path).map_err(io)?;
-    if file.metadata().map_err(io)?.len() == 0 {
-        // The system refuses to map nothing with an error that says little.
-        return Err(ModelError::Truncated { file: path.display().to_string(), expected: 8, found: 0 });
-    }
-    // SAFETY: the mapping is read-only and private to this process's view of the file. What memmap2 asks for beyond that, that nobody
-    // changes the file meanwhile, no program can enforce; as with every loader of mapped weights, model files must not be edited in place
-    // while they are in use. Numbers of any bit pattern are valid, so a violation cannot make an invalid value.
-    unsafe { Mmap::map(&file) }.map_err(io)
 }
 
 fn is_plain_name(name: &str) -> bool {

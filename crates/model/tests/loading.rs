@@ -10,7 +10,7 @@ use support::{Stored, TempDir, f32s, model_dir, tiny_config, write_tensors};
 use tricorn_core::{Fingerprint, Split};
 use tricorn_model::{
     ModelError, ModelSource,
-    source::{Bundle, BundlePart},
+    source::{Bundle, BundlePart, Manifest},
     weights::{Dtype, Weights},
 };
 
@@ -80,7 +80,7 @@ fn missing_directory_and_missing_files() {
     let dir = TempDir::new();
     assert!(matches!(ModelSource::open(&dir.file("nowhere")), Err(ModelError::Io { .. })));
     fs::write(dir.file("a file"), "").unwrap();
-    assert!(matches!(ModelSource::open(&dir.file("a file")), Err(ModelError::NotADirectory(_))));
+    assert!(matches!(ModelSource::open(&dir.file("a file")), Err(ModelError::NotAModel(_))));
 
     let error = open_error(&dir);
     assert!(matches!(&error, ModelError::MissingFile { file, .. } if file == "config.json"), "{error}");
@@ -187,7 +187,7 @@ fn wrong_shape_missing_tensor_and_format_that_is_not_a_float() {
 
     let error = weights.f32(NORM, &[8]).unwrap_err();
     assert!(matches!(&error, ModelError::WrongShape { name, found, expected } if name == NORM && found == &[4] && expected == &[8]));
-    assert!(error.to_string().contains("model.norm.weight has shape [4] but config.json calls for [8]"), "{error}");
+    assert!(error.to_string().contains("model.norm.weight has shape [4] but the configuration calls for [8]"), "{error}");
     assert!(matches!(weights.f32(NORM, &[2, 2]), Err(ModelError::WrongShape { .. })));
     assert!(matches!(weights.f32("lm_head.weight", &[1]), Err(ModelError::MissingTensor { name }) if name == "lm_head.weight"));
     let error = weights.f32("q", &[2]).unwrap_err();
@@ -235,7 +235,7 @@ fn tokenizer_problems() {
 
 #[test]
 fn fingerprint_tells_models_apart_and_ignores_the_rest() {
-    let print = |dir: &TempDir| ModelSource::open(dir.path()).unwrap().fingerprint();
+    let print = |dir: &TempDir| ModelSource::open(dir.path()).unwrap().fingerprint().unwrap();
     let dir = model_dir();
     let original = print(&dir);
     assert_eq!(print(&model_dir()), original);
@@ -263,12 +263,12 @@ fn fingerprint_tells_models_apart_and_ignores_the_rest() {
 #[test]
 fn fingerprint_does_not_depend_on_how_tensors_are_sharded() {
     let dir = sharded();
-    let in_shards = ModelSource::open(dir.path()).unwrap().fingerprint();
+    let in_shards = ModelSource::open(dir.path()).unwrap().fingerprint().unwrap();
     fs::remove_file(dir.file("model.safetensors.index.json")).unwrap();
     write_tensors(&dir.file("model.safetensors"), &[f32s("a", &[2], &[1.0, 2.0]), f32s("b", &[1, 2], &[3.0, 4.0])]);
-    assert_eq!(ModelSource::open(dir.path()).unwrap().fingerprint(), in_shards);
+    assert_eq!(ModelSource::open(dir.path()).unwrap().fingerprint().unwrap(), in_shards);
     write_tensors(&dir.file("model.safetensors"), &[f32s("a", &[2], &[1.0, 2.0]), f32s("b", &[2, 1], &[3.0, 4.0])]);
-    assert_ne!(ModelSource::open(dir.path()).unwrap().fingerprint(), in_shards);
+    assert_ne!(ModelSource::open(dir.path()).unwrap().fingerprint().unwrap(), in_shards);
 }
 
 #[test]
@@ -279,16 +279,16 @@ fn bundles() {
     assert!(whole.expect_part(BundlePart::Cloud, split("1:1")).is_ok());
 
     let bundle = Bundle { part: BundlePart::Device, split: split("1:1") };
-    fs::write(dir.file("tricorn.json"), bundle.manifest(Fingerprint([9; 32]))).unwrap();
+    fs::write(dir.file("tricorn.json"), Manifest::of_part(bundle, Fingerprint([9; 32])).to_json()).unwrap();
     let source = ModelSource::open(dir.path()).unwrap();
-    assert_eq!((source.bundle(), source.fingerprint()), (Some(&bundle), Fingerprint([9; 32])));
+    assert_eq!((source.bundle(), source.fingerprint().unwrap()), (Some(&bundle), Fingerprint([9; 32])));
     assert!(source.expect_part(BundlePart::Device, split("1:1")).is_ok());
     let error = source.expect_part(BundlePart::Cloud, split("1:1")).unwrap_err().to_string();
     assert!(error.contains("this is a device bundle for split 1:1; use the cloud bundle"), "{error}");
     assert!(source.expect_part(BundlePart::Device, split("2:0")).is_err());
 
     let bundle = Bundle { part: BundlePart::Device, split: split("9:9") };
-    fs::write(dir.file("tricorn.json"), bundle.manifest(Fingerprint([9; 32]))).unwrap();
+    fs::write(dir.file("tricorn.json"), Manifest::of_part(bundle, Fingerprint([9; 32])).to_json()).unwrap();
     assert!(matches!(open_error(&dir), ModelError::Split(_)));
     fs::write(dir.file("tricorn.json"), "{}").unwrap();
     assert!(matches!(open_error(&dir), ModelError::Bundle { .. }));
@@ -313,7 +313,7 @@ fn model_built_into_the_program() {
     let leak = |name: &str| -> &'static [u8] { fs::read(dir.file(name)).unwrap().leak() };
     let files = vec![("config.json", leak("config.json")), ("model.safetensors", leak("model.safetensors"))].leak();
     let source = ModelSource::from_static(files).unwrap();
-    assert_eq!(source.fingerprint(), ModelSource::open(dir.path()).unwrap().fingerprint());
+    assert_eq!(source.fingerprint().unwrap(), ModelSource::open(dir.path()).unwrap().fingerprint().unwrap());
     assert_eq!(source.weights().f32(NORM, &[4]).unwrap().len(), 4);
     assert!(source.side_weights("drafter-hat.safetensors").unwrap().is_none());
     let error = ModelSource::from_static(&files[..1]).unwrap_err().to_string();

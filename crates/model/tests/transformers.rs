@@ -5,10 +5,12 @@ use std::{path::PathBuf, sync::Arc};
 
 use serde::Deserialize;
 use tricorn_core::Split;
-use tricorn_model::{InputPart, KvCache, KvPool, MiddlePart, ModelError, ModelSource, OutputPart, SeqRows};
+use tricorn_model::{InputPart, KvCache, KvFormat, KvPool, MiddlePart, ModelError, ModelSource, OutputPart, SeqRows};
 
-/// Of the row's largest absolute value.
+/// Of the row's largest absolute value, with exact KV caches.
 const TOLERANCE: f32 = 1e-4;
+/// The same for the formats of KV caches that round.
+const ROUNDED: [(KvFormat, f32); 2] = [(KvFormat::F16, 2e-3), (KvFormat::Q8, 3e-2)];
 const SPLITS: [&str; 2] = ["1:0", "2:1"];
 const CONTEXT: usize = 128;
 
@@ -74,7 +76,11 @@ impl Parts {
     }
 
     fn caches(&self) -> Caches {
-        let pool = KvPool::new(1 << 30);
+        self.caches_in(KvFormat::F32)
+    }
+
+    fn caches_in(&self, format: KvFormat) -> Caches {
+        let pool = KvPool::with_format(1 << 30, format);
         Caches {
             input: self.input.new_kv(&pool, CONTEXT),
             middle: self.middle.new_kv(&pool, CONTEXT),
@@ -92,10 +98,14 @@ impl Parts {
 }
 
 fn assert_close(logits: &[f32], expected: &[f32], what: &str) {
+    assert_within(TOLERANCE, logits, expected, what);
+}
+
+fn assert_within(tolerance: f32, logits: &[f32], expected: &[f32], what: &str) {
     assert_eq!(logits.len(), expected.len(), "{what}");
     let scale = expected.iter().fold(0.0f32, |max, value| max.max(value.abs()));
     let worst = logits.iter().zip(expected).map(|(a, b)| (a - b).abs()).fold(0.0f32, f32::max);
-    assert!(worst <= TOLERANCE * scale, "{what}: off by {worst} where the largest logit is {scale}");
+    assert!(worst <= tolerance * scale, "{what}: off by {worst} where the largest logit is {scale}");
 }
 
 fn argmax(logits: &[f32]) -> u32 {
@@ -111,6 +121,22 @@ fn check_logits(fixture: &Fixture) {
             for row in &sequence.rows {
                 let what = format!("split {}, {} sequence, position {}", parts.split, sequence.name, row.position);
                 assert_close(&logits[row.position * vocab..][..vocab], &row.logits, &what);
+            }
+        }
+    }
+}
+
+/// KV caches that round change the logits by little.
+fn check_kv_formats(fixture: &Fixture) {
+    let vocab = fixture.source.config().vocab;
+    for parts in fixture.parts() {
+        for sequence in &fixture.expected.sequences {
+            for (format, tolerance) in ROUNDED {
+                let logits = parts.logits(&mut parts.caches_in(format), 0, &sequence.ids);
+                for row in &sequence.rows {
+                    let what = format!("{format}, split {}, {} sequence, position {}", parts.split, sequence.name, row.position);
+                    assert_within(tolerance, &logits[row.position * vocab..][..vocab], &row.logits, &what);
+                }
             }
         }
     }
@@ -154,7 +180,7 @@ fn check_stages(fixture: &Fixture) {
         let mut whole = shallow.clone();
         parts.middle.forward(&mut [SeqRows { kv: &mut caches.middle, pos: 0, rows: tokens.len() }], &mut whole).unwrap();
         for cut in middle.start + 1..middle.end {
-            let pool = KvPool::new(1 << 30);
+            let pool = KvPool::with_format(1 << 30, KvFormat::F32);
             let load = |held| MiddlePart::load_layers(&fixture.source, parts.split, held).unwrap();
             let mut stages = [load(middle.start..cut), load(cut..middle.end)].map(|part| (part.new_kv(&pool, CONTEXT), part));
             let (mut rows, chunk) = (shallow.clone(), 3);
@@ -209,6 +235,11 @@ macro_rules! families {
             #[test]
             fn logits() {
                 check_logits(&Fixture::open($directory));
+            }
+
+            #[test]
+            fn kv_formats() {
+                check_kv_formats(&Fixture::open($directory));
             }
 
             #[test]

@@ -55,7 +55,7 @@ impl Loss {
     pub(crate) fn new(source: &ModelSource, ce_weight: f64) -> Result<Self, ModelError> {
         let config = source.config();
         let norm = source.weights().f32("model.norm.weight", &[config.hidden])?;
-        Ok(Self { norm, eps: config.norm_eps, head: Packed::new(&head_table(source)?.to_f32(), config.hidden), ce_weight })
+        Ok(Self { norm, eps: config.norm_eps, head: Packed::new(&head_table(source)?.view().to_f32(), config.hidden), ce_weight })
     }
 
     /// The sum of the two terms.

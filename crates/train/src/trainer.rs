@@ -125,7 +125,7 @@ impl<'a> Run<'a> {
         let identity = RunIdentity {
             kind: config.kind,
             unroll: if config.kind == DrafterKind::Fused { config.unroll } else { 1 },
-            fingerprint: source.fingerprint().to_hex(),
+            fingerprint: source.fingerprint()?.to_hex(),
             split: config.split.to_string(),
             data_bytes: dataset.bytes,
             examples: dataset.examples.len(),

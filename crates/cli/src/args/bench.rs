@@ -1,9 +1,11 @@
 //! Flags of `tricorn bench`.
 
+use super::{EngineArgs, PerplexityArgs};
 use clap::{Args as ClapArgs, Subcommand};
 use std::path::PathBuf;
 use tricorn_bench::{Load, Sweep};
 use tricorn_core::Split;
+use tricorn_model::KvFormat;
 
 #[derive(Debug, ClapArgs)]
 pub(crate) struct BenchArgs {
@@ -15,6 +17,10 @@ pub(crate) struct BenchArgs {
 pub(crate) enum Bench {
     /// Compare HAT with its baselines over emulated links
     Hat(HatArgs),
+    /// Measure prefill, decoding and small batches against the machine's limits, and against llama.cpp
+    Engine(EngineArgs),
+    /// Measure how well a model predicts a text, in one or several formats of its weights
+    Perplexity(PerplexityArgs),
 }
 
 #[derive(Debug, ClapArgs)]
@@ -39,6 +45,9 @@ pub(crate) struct HatArgs {
     /// Threads for computing, in this process and in each cloud, 1 to 1024 [default: one a core]
     #[arg(long, value_name = "N", value_parser = clap::value_parser!(u16).range(1..=1024))]
     pub(crate) threads: Option<u16>,
+    /// Format of the KV caches, in this process and in each cloud: f16, q8 or f32
+    #[arg(long, value_name = "FORMAT", default_value_t = KvFormat::F16)]
+    pub(crate) kv: KvFormat,
     /// Link, devices, cloud and loads, by name
     #[arg(long, value_name = "NAME", default_value = "paper-proportions")]
     pub(crate) scenario: String,

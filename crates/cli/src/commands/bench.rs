@@ -1,5 +1,7 @@
 //! `tricorn bench`
 
+mod engine;
+mod perplexity;
 mod view;
 
 use super::{print_json, resolve, use_threads};
@@ -21,6 +23,8 @@ const QUICK: &str = "quick";
 pub(crate) fn run(args: &BenchArgs) -> Result<(), CliError> {
     match &args.what {
         Bench::Hat(args) => hat(args),
+        Bench::Engine(args) => engine::run(args),
+        Bench::Perplexity(args) => perplexity::run(args),
     }
 }
 
@@ -40,6 +44,7 @@ fn hat(args: &HatArgs) -> Result<(), CliError> {
         model: args.model.clone().into_os_string(),
         split,
         threads: args.threads,
+        kv: args.kv,
     };
     let prompter = Prompter::load(&source)?;
     let context = source.config().context;
@@ -52,7 +57,7 @@ fn hat(args: &HatArgs) -> Result<(), CliError> {
     let on_signal = stop.clone();
     ctrlc::set_handler(move || on_signal.ask())?;
     let plan = Plan { modes, ..plan };
-    let view = View::new(args.json);
+    let view = View::new(args.json, "requests");
     let reports = match args.sweep {
         Some(kind) => sweep(kind, &setup, &prompts, &plan, &view, &stop),
         None => compare(&setup, &prompts, &plan, &view, &stop).map(|comparison| vec![Report::new(&plan, comparison, Vec::new())]),

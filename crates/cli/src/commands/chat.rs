@@ -15,13 +15,13 @@ pub(crate) fn run(args: &ChatArgs) -> Result<(), CliError> {
     let (source, split) = open(&args.model)?;
     source.expect_part(BundlePart::Device, split)?;
     let prompter = Prompter::load(&source)?;
-    let ends = Ends::load(&source, split, args.generate.codec, args.generate.drafting())?;
+    let ends = Ends::load(&source, split, args.generate.codec, args.generate.drafting())?.with_kv(args.model.kv);
     match &args.middle.cloud {
         Some(url) => {
             let runtime = generate::runtime()?;
             turns(args, &ends, &prompter, generate::remote(url, args.generate.deadline, &ends, &runtime))
         }
-        None => turns(args, &ends, &prompter, generate::local(local_middle(&source, split)?, &ends)),
+        None => turns(args, &ends, &prompter, generate::local(local_middle(&source, split)?, &ends, args.model.kv)),
     }
 }
 

@@ -15,8 +15,8 @@ pub(crate) fn run(args: &CloudArgs) -> Result<(), CliError> {
     let (source, split) = open(&args.model)?;
     source.expect_part(BundlePart::Cloud, split)?;
     let config = config(args, source.config().context);
-    let served = Served { fingerprint: source.fingerprint(), split, layers: source.config().layers };
-    let pool = KvPool::new(args.kv_memory.saturating_mul(1 << 20));
+    let served = Served { fingerprint: source.fingerprint()?, split, layers: source.config().layers };
+    let pool = KvPool::with_format(args.kv_memory.saturating_mul(1 << 20), args.model.kv);
     let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(WORKERS).enable_all().build().map_err(CliError::Start)?;
     let (stop, mut stopped) = mpsc::channel::<()>(1);
     let on_signal = stop.clone();
@@ -51,7 +51,7 @@ pub(crate) fn run(args: &CloudArgs) -> Result<(), CliError> {
     runtime.block_on(async { cloud.calibrate(&middle) });
     if args.json {
         print_json(&serde_json::json!({
-            "event": "ready", "address": address.to_string(), "fingerprint": source.fingerprint().to_hex(), "split": split.to_string(),
+            "event": "ready", "address": address.to_string(), "fingerprint": source.fingerprint()?.to_hex(), "split": split.to_string(),
             "layers": [held.start, held.end], "stages": stages,
         }))?;
     } else {
@@ -67,7 +67,7 @@ pub(crate) fn run(args: &CloudArgs) -> Result<(), CliError> {
             held.start,
             held.end,
             source.config().layers,
-            source.fingerprint(),
+            source.fingerprint()?,
             ui::bytes(weights)
         ))?;
     }

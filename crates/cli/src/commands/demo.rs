@@ -18,7 +18,7 @@ use std::{
 };
 use tricorn_core::{ChunkPolicy, HiddenCodec, SamplingParams};
 use tricorn_device::{Conversation, Drafting, Ends, Prompter, Turn};
-use tricorn_model::{inspect::default_split, template::Message};
+use tricorn_model::{KvFormat, inspect::default_split, template::Message};
 
 const DEADLINE: f64 = 30.0;
 /// How long the cloud may take to get ready.
@@ -38,10 +38,10 @@ struct Ready {
 }
 
 impl CloudProcess {
-    fn start() -> Result<Self, CliError> {
+    fn start(kv: KvFormat) -> Result<Self, CliError> {
         let program = std::env::current_exe().map_err(CliError::Start)?;
         let mut child = Command::new(program)
-            .args(["cloud", "--model", bundled::NAME, "--listen", "127.0.0.1:0", "--until-stdin-ends", "--json"])
+            .args(["cloud", "--model", bundled::NAME, "--listen", "127.0.0.1:0", "--until-stdin-ends", "--json", "--kv", kv.name()])
             .stdin(Stdio::piped())
             .stdout(Stdio::piped())
             .spawn()
@@ -77,13 +77,14 @@ impl Drop for CloudProcess {
 pub(crate) fn run(args: &DemoArgs) -> Result<(), CliError> {
     let prompt = utf8(&args.prompt)?;
     let (started, cloud) = mpsc::channel();
+    let kv = args.kv;
     // Sending fails only when this side has given up waiting.
-    std::thread::spawn(move || drop(started.send(CloudProcess::start())));
+    std::thread::spawn(move || drop(started.send(CloudProcess::start(kv))));
     let source = bundled::open(Path::new(bundled::NAME))?;
     let split = default_split(&source)?;
     let prompter = Prompter::load(&source)?;
     let tokens = prompter.chat(&[Message::new("user", prompt)])?;
-    let ends = Ends::load(&source, split, HiddenCodec::default(), Drafting::Best)?;
+    let ends = Ends::load(&source, split, HiddenCodec::default(), Drafting::Best)?.with_kv(args.kv);
     let cloud = cloud.recv_timeout(START_LIMIT).map_err(|_| CliError::DemoCloud(format!("not ready within {START_LIMIT:?}")))??;
     let colour = ui::shows_colour(&io::stdout());
     let layers = source.config().layers;

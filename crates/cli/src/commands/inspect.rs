@@ -5,9 +5,9 @@ use crate::{args::InspectArgs, bundled, error::CliError, ui};
 use tricorn_model::inspect::{Inspection, inspect};
 
 pub(crate) fn run(args: &InspectArgs) -> Result<(), CliError> {
-    let source = bundled::open(&args.model)?;
+    let source = bundled::open_quantised(&args.model, args.quant)?;
     let split = resolve(&source, args.split)?;
-    let inspection = inspect(&source, split)?;
+    let inspection = inspect(&source, split, args.kv)?;
     if args.json {
         return print_json(&inspection);
     }
@@ -15,6 +15,8 @@ pub(crate) fn run(args: &InspectArgs) -> Result<(), CliError> {
     let ranges = split.ranges(*layers)?;
     let device: Vec<String> =
         [&ranges.input, &ranges.output].into_iter().filter(|part| !part.is_empty()).map(|part| format!("{part:?}")).collect();
+    let held = inspection.quant.as_deref().map_or_else(String::new, |quant| format!(" as {quant}"));
+    let part = |stored, resident| format!("{} stored, {} in memory{held}", ui::bytes(stored), ui::bytes(resident));
     let tied = if source.config().tied { " (the head is the embedding above)" } else { "" };
     let mut rows = vec![
         (
@@ -27,9 +29,9 @@ pub(crate) fn run(args: &InspectArgs) -> Result<(), CliError> {
             format!("{layers} layers, hidden {}, vocabulary {}, context {}", inspection.hidden, inspection.vocab, inspection.context),
         ),
         ("split", format!("{cut}: device {}, cloud {:?}", device.join(" and "), ranges.middle)),
-        ("input part", ui::bytes(inspection.input_bytes)),
-        ("middle part", ui::bytes(inspection.middle_bytes)),
-        ("output part", ui::bytes(inspection.output_bytes) + tied),
+        ("input part", part(inspection.input_bytes, inspection.input_resident_bytes)),
+        ("middle part", part(inspection.middle_bytes, inspection.middle_resident_bytes)),
+        ("output part", part(inspection.output_bytes, inspection.output_resident_bytes) + tied),
         (
             "KV cache a token",
             format!(

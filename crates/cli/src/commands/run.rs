@@ -17,13 +17,13 @@ pub(crate) fn run(args: &RunArgs) -> Result<(), CliError> {
     source.expect_part(BundlePart::Device, split)?;
     let prompter = Prompter::load(&source)?;
     let tokens = if args.raw { prompter.raw(&prompt)? } else { prompter.chat(&[Message::new("user", prompt)])? };
-    let ends = Ends::load(&source, split, args.generate.codec, args.generate.drafting())?;
+    let ends = Ends::load(&source, split, args.generate.codec, args.generate.drafting())?.with_kv(args.model.kv);
     let generated = match &args.middle.cloud {
         Some(url) => {
             let runtime = generate::runtime()?;
             turn(args, &ends, &prompter, generate::remote(url, args.generate.deadline, &ends, &runtime), tokens)?
         }
-        None => turn(args, &ends, &prompter, generate::local(local_middle(&source, split)?, &ends), tokens)?,
+        None => turn(args, &ends, &prompter, generate::local(local_middle(&source, split)?, &ends, args.model.kv), tokens)?,
     };
     if args.json {
         print_json(&generated.json())

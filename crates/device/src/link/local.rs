@@ -3,7 +3,7 @@
 use super::{Answer, Connected, Link, LinkError, Traffic, all_finite};
 use std::{collections::VecDeque, sync::Arc};
 use tricorn_core::{AnswerTiming, AppendHeader, HiddenCodec, SessionLimits};
-use tricorn_model::{KvCache, KvPool, MiddlePart, SeqRows};
+use tricorn_model::{KvCache, KvFormat, KvPool, MiddlePart, SeqRows};
 
 /// A session on a middle in this process, rounded at both cuts as on the wire, computed while [`Link::send`] runs.
 #[derive(Debug)]
@@ -24,6 +24,14 @@ impl LocalLink {
         let kv = middle.new_kv(&pool, context);
         let limits = SessionLimits { context, max_append_rows: context, max_queued_rows: context };
         Self { middle, pool, kv, limits, codec, answers: VecDeque::new() }
+    }
+
+    /// The same link with a KV cache in another format than [`KvFormat::F16`].
+    #[must_use]
+    pub fn with_kv(self, format: KvFormat) -> Self {
+        let pool = KvPool::with_format(usize::MAX, format);
+        let kv = self.middle.new_kv(&pool, self.limits.context);
+        Self { pool, kv, ..self }
     }
 }
 

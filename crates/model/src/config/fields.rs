@@ -16,6 +16,11 @@ impl Fields {
         Ok(Self { file, object })
     }
 
+    /// What errors call the file.
+    pub(super) fn file(&self) -> &'static str {
+        self.file
+    }
+
     /// Whether the field is written at all, be it as `null`.
     pub(super) fn has(&self, field: &str) -> bool {
         self.object.contains_key(field)
@@ -44,6 +49,10 @@ impl Fields {
     /// A finite number.
     pub(super) fn number(&self, field: &str) -> Result<Option<f64>, ModelError> {
         self.get(field, "a number", |value| value.as_f64().filter(|n| n.is_finite()))
+    }
+
+    pub(super) fn numbers(&self, field: &str) -> Result<Option<Vec<f64>>, ModelError> {
+        self.get(field, "a list of numbers", |value| value.as_array()?.iter().map(Value::as_f64).collect())
     }
 
     pub(super) fn flag(&self, field: &str) -> Result<Option<bool>, ModelError> {

@@ -1,6 +1,6 @@
 //! Rotary position parameters, in the spellings of transformers 4 and 5.
 
-use super::{CONFIG, MAX_CONTEXT, fields::Fields};
+use super::{MAX_CONTEXT, fields::Fields};
 use crate::error::ModelError;
 
 /// Rotary position embedding (Su et al. 2021, arXiv 2104.09864).
@@ -33,6 +33,11 @@ pub enum RopeScaling {
         /// Positions before stretching.
         original_context: usize,
     },
+    /// Every pair of dimensions has a divisor of its own (transformers' `longrope` with equal factors at every length; GGUF's `rope_freqs`).
+    PerPair {
+        /// The divisors, one for each of the `head_dim / 2` frequencies.
+        divisors: Vec<f32>,
+    },
 }
 
 const DEFAULT_THETA: f64 = 10_000.0;
@@ -45,7 +50,7 @@ impl Rope {
             None => fields.object("rope_scaling")?,
         };
         if fields.number("partial_rotary_factor")?.is_some_and(|factor| factor != 1.0) {
-            return Err(unsupported("partial_rotary_factor other than 1"));
+            return Err(unsupported(fields, "partial_rotary_factor other than 1"));
         }
         let inner_theta = match &parameters {
             Some(parameters) => positive(parameters, "rope_theta")?,
@@ -61,14 +66,24 @@ impl Rope {
         };
         Ok(Self { theta: theta as f32, scaling })
     }
+
+    /// Checks that there is a divisor for each pair of a head's dimensions, where there are any.
+    pub(super) fn check(&self, fields: &Fields, head_dim: usize) -> Result<(), ModelError> {
+        match &self.scaling {
+            RopeScaling::PerPair { divisors } if divisors.len() != head_dim / 2 => {
+                Err(fields.bad("long_factor", &format!("has {} numbers; heads of {head_dim} need {}", divisors.len(), head_dim / 2)))
+            }
+            _ => Ok(()),
+        }
+    }
 }
 
 fn scaling(parameters: &Fields, context: usize) -> Result<RopeScaling, ModelError> {
     if parameters.has("full_attention") || parameters.has("sliding_attention") {
-        return Err(unsupported("rope_parameters per kind of layer"));
+        return Err(unsupported(parameters, "rope_parameters per kind of layer"));
     }
     if parameters.number("partial_rotary_factor")?.is_some_and(|factor| factor != 1.0) {
-        return Err(unsupported("partial_rotary_factor other than 1"));
+        return Err(unsupported(parameters, "partial_rotary_factor other than 1"));
     }
     let kind = match parameters.text("rope_type")? {
         Some(kind) => Some(kind),
@@ -78,7 +93,8 @@ fn scaling(parameters: &Fields, context: usize) -> Result<RopeScaling, ModelErro
         None | Some("default") => Ok(RopeScaling::None),
         Some("linear") => Ok(RopeScaling::Linear { factor: required(parameters, "factor")? }),
         Some("llama3") => llama3(parameters, context),
-        Some(other) => Err(unsupported(&format!("the rope type {other}"))),
+        Some("longrope") => per_pair(parameters),
+        Some(other) => Err(unsupported(parameters, &format!("the rope type {other}"))),
     }
 }
 
@@ -97,6 +113,18 @@ fn llama3(parameters: &Fields, context: usize) -> Result<RopeScaling, ModelError
     })
 }
 
+fn per_pair(parameters: &Fields) -> Result<RopeScaling, ModelError> {
+    let (short, long) = (parameters.numbers("short_factor")?, parameters.numbers("long_factor")?);
+    let divisors = long.ok_or_else(|| parameters.bad("long_factor", "is missing"))?;
+    if short.is_some_and(|short| short != divisors) || parameters.number("attention_factor")? != Some(1.0) {
+        return Err(unsupported(parameters, "the rope type longrope with factors that depend on the length"));
+    }
+    match divisors.iter().find(|divisor| !(1e-6..=1e18).contains(*divisor)) {
+        Some(divisor) => Err(parameters.bad("long_factor", &format!("has {divisor}; all must be positive numbers"))),
+        None => Ok(RopeScaling::PerPair { divisors: divisors.into_iter().map(|divisor| divisor as f32).collect() }),
+    }
+}
+
 fn required(parameters: &Fields, field: &str) -> Result<f32, ModelError> {
     positive(parameters, field)?.map(|value| value as f32).ok_or_else(|| parameters.bad(field, "is missing"))
 }
@@ -109,6 +137,9 @@ fn positive(fields: &Fields, field: &str) -> Result<Option<f64>, ModelError> {
     }
 }
 
-fn unsupported(what: &str) -> ModelError {
-    ModelError::Unsupported { what: format!("{CONFIG}: {what}"), mend: "use a model with default, linear or llama3 rotary positions" }
+fn unsupported(fields: &Fields, what: &str) -> ModelError {
+    ModelError::Unsupported {
+        what: format!("{}: {what}", fields.file()),
+        mend: "use a model with default, linear or llama3 rotary positions",
+    }
 }

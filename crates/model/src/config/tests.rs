@@ -13,7 +13,7 @@ fn parse(changes: Value) -> Result<ModelConfig, ModelError> {
     for (field, value) in changes.as_object().unwrap() {
         config[field] = value.clone();
     }
-    ModelConfig::parse(config.to_string().as_bytes(), None)
+    ModelConfig::parse(CONFIG, config.to_string().as_bytes(), None)
 }
 
 fn message(changes: Value) -> String {
@@ -96,10 +96,10 @@ fn sliding_windows() {
 fn ends_of_text_from_both_files() {
     let config = br#"{"model_type": "llama", "hidden_size": 8, "intermediate_size": 8, "num_hidden_layers": 2, "num_attention_heads": 2,
         "vocab_size": 10, "max_position_embeddings": 8, "bos_token_id": 0, "eos_token_id": 2}"#;
-    let both = ModelConfig::parse(config, Some(br#"{"eos_token_id": [1, 2]}"#)).unwrap();
+    let both = ModelConfig::parse(CONFIG, config, Some(br#"{"eos_token_id": [1, 2]}"#)).unwrap();
     assert_eq!((both.bos, both.eos), (Some(0), vec![1, 2]));
-    assert_eq!(ModelConfig::parse(config, None).unwrap().eos, [2]);
-    let error = ModelConfig::parse(config, Some(br#"{"eos_token_id": 10}"#)).unwrap_err().to_string();
+    assert_eq!(ModelConfig::parse(CONFIG, config, None).unwrap().eos, [2]);
+    let error = ModelConfig::parse(CONFIG, config, Some(br#"{"eos_token_id": 10}"#)).unwrap_err().to_string();
     assert!(error.contains("generation_config.json: eos_token_id is 10"), "{error}");
 }
 
@@ -131,7 +131,7 @@ fn unsupported_models_are_named_with_a_mend() {
         (json!({ "architectures": ["GemmaForCausalLM"] }), "GemmaForCausalLM"),
         (json!({ "hidden_act": "gelu" }), "hidden_act gelu"),
         (json!({ "rope_scaling": { "rope_type": "yarn", "factor": 4.0 } }), "rope type yarn"),
-        (json!({ "rope_parameters": { "rope_type": "longrope" } }), "rope type longrope"),
+        (json!({ "rope_parameters": { "rope_type": "longrope", "short_factor": [1.0], "long_factor": [2.0] } }), "rope type longrope"),
         (json!({ "rope_scaling": { "type": "dynamic", "factor": 4.0 } }), "rope type dynamic"),
         (json!({ "partial_rotary_factor": 0.5 }), "partial_rotary_factor"),
         (json!({ "quantization_config": { "quant_method": "gptq" } }), "quantised with gptq"),
@@ -143,6 +143,6 @@ fn unsupported_models_are_named_with_a_mend() {
 
 #[test]
 fn broken_json_is_named() {
-    let error = ModelConfig::parse(b"{", None).unwrap_err().to_string();
+    let error = ModelConfig::parse(CONFIG, b"{", None).unwrap_err().to_string();
     assert!(error.starts_with("config.json is not what it should be"), "{error}");
 }

@@ -31,9 +31,9 @@ pub(super) fn load(weights: &Weights, config: &ModelConfig) -> Result<Attention,
     let square = |name: &str| weights.raw(name, &[hidden, hidden]);
     Ok(Attention {
         norm: weights.f32(NORM, &[hidden])?,
-        qkv: Linear::pack(&[square(q)?, square(k)?, square(v)?], hidden, None),
+        qkv: Linear::pack(&[square(q)?.view(), square(k)?.view(), square(v)?.view()], hidden, None),
         qk_norm: None,
-        output: Linear::pack(&[square(o)?], hidden, None),
+        output: Linear::pack(&[square(o)?.view()], hidden, None),
         heads: layout.kv_heads,
         layout,
         norm_eps: config.norm_eps,

@@ -6,7 +6,7 @@ use crate::{
     config::ModelConfig,
     error::ModelError,
     kernels::{Linear, rms_norm},
-    layer::{Attention, Mlp, SeqRows},
+    layer::{Attention, Mlp, Scratch, SeqRows},
     rope::RopeRows,
     weights::Weights,
 };
@@ -41,16 +41,16 @@ pub(super) struct Fused {
 impl Fused {
     pub(super) fn load(weights: &Weights, config: &ModelConfig) -> Result<Self, ModelError> {
         let (hidden, intermediate) = (config.hidden, config.intermediate);
-        let gate_up = [weights.raw(GATE, &[intermediate, hidden])?, weights.raw(UP, &[intermediate, hidden])?];
+        let (gate, up) = (weights.raw(GATE, &[intermediate, hidden])?, weights.raw(UP, &[intermediate, hidden])?);
         Ok(Self {
             shallow_norm: weights.f32(SHALLOW_NORM, &[hidden])?,
             deep_norm: weights.f32(DEEP_NORM, &[hidden])?,
-            fuse: Linear::pack(&[weights.raw(FUSE, &[hidden, 2 * hidden])?], 2 * hidden, None),
+            fuse: Linear::pack(&[weights.raw(FUSE, &[hidden, 2 * hidden])?.view()], 2 * hidden, None),
             attention: attention::load(weights, config)?,
             mlp: Mlp {
                 norm: weights.f32(MLP_NORM, &[hidden])?,
-                gate_up: Linear::pack(&gate_up, hidden, None),
-                down: Linear::pack(&[weights.raw(DOWN, &[hidden, intermediate])?], intermediate, None),
+                gate_up: Linear::pack(&[gate.view(), up.view()], hidden, None),
+                down: Linear::pack(&[weights.raw(DOWN, &[hidden, intermediate])?.view()], intermediate, None),
                 intermediate,
                 norm_eps: config.norm_eps,
             },
@@ -59,13 +59,14 @@ impl Fused {
     }
 
     pub(super) fn extend(&self, batch: &mut [SeqRows<'_>], rope: &RopeRows, shallow: &[f32], previous: &[f32]) {
-        self.attention.project(0, batch, rope, &self.fuse(shallow, previous));
+        self.attention.project(0, batch, rope, &self.fuse(shallow, previous), &mut Scratch::default());
     }
 
     pub(super) fn forward(&self, batch: &mut [SeqRows<'_>], rope: &RopeRows, shallow: &[f32], previous: &[f32]) -> Vec<f32> {
         let mut x = self.fuse(shallow, previous);
-        self.attention.forward(0, batch, rope, &mut x);
-        self.mlp.forward(&mut x);
+        let mut scratch = Scratch::default();
+        self.attention.forward(0, batch, rope, &mut x, &mut scratch);
+        self.mlp.forward(&mut x, &mut scratch);
         x
     }
 

@@ -5,7 +5,7 @@ use super::attention;
 use crate::{
     config::ModelConfig,
     error::ModelError,
-    layer::{Attention, SeqRows},
+    layer::{Attention, Scratch, SeqRows},
     rope::RopeRows,
     weights::Weights,
 };
@@ -26,12 +26,12 @@ impl Hat {
     }
 
     pub(super) fn extend(&self, batch: &mut [SeqRows<'_>], rope: &RopeRows, shallow: &[f32]) {
-        self.attention.project(0, batch, rope, shallow);
+        self.attention.project(0, batch, rope, shallow, &mut Scratch::default());
     }
 
     pub(super) fn forward(&self, batch: &mut [SeqRows<'_>], rope: &RopeRows, shallow: &[f32]) -> Vec<f32> {
         let mut x = shallow.to_vec();
-        self.attention.forward(0, batch, rope, &mut x);
+        self.attention.forward(0, batch, rope, &mut x, &mut Scratch::default());
         x
     }
 

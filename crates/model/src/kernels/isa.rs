@@ -10,6 +10,20 @@ pub(crate) enum Isa {
     Portable,
 }
 
+#[cfg(test)]
+impl Isa {
+    /// Every instruction set of this processor.
+    pub(crate) fn available() -> Vec<Self> {
+        #[cfg(target_arch = "x86_64")]
+        match isa() {
+            Self::Avx512 => return vec![Self::Avx512, Self::Avx2, Self::Portable],
+            Self::Avx2 => return vec![Self::Avx2, Self::Portable],
+            Self::Portable => {}
+        }
+        vec![Self::Portable]
+    }
+}
+
 /// The best instruction set of this processor (the standard library caches the detection).
 pub(crate) fn isa() -> Isa {
     #[cfg(target_arch = "x86_64")]
@@ -19,14 +33,72 @@ pub(crate) fn isa() -> Isa {
             && std::arch::is_x86_feature_detected!("avx512dq")
             && std::arch::is_x86_feature_detected!("avx512bw")
             && std::arch::is_x86_feature_detected!("fma")
+            && std::arch::is_x86_feature_detected!("f16c")
         {
             return Isa::Avx512;
         }
-        if std::arch::is_x86_feature_detected!("avx2") && std::arch::is_x86_feature_detected!("fma") {
+        if std::arch::is_x86_feature_detected!("avx2")
+            && std::arch::is_x86_feature_detected!("fma")
+            && std::arch::is_x86_feature_detected!("f16c")
+        {
             return Isa::Avx2;
         }
     }
     Isa::Portable
+}
+
+/// The instructions that sum products of bytes.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum IntegerDot {
+    #[cfg(target_arch = "x86_64")]
+    Avx512Vnni,
+    #[cfg(target_arch = "x86_64")]
+    AvxVnni,
+    #[cfg(target_arch = "x86_64")]
+    Avx2,
+    #[cfg(target_arch = "aarch64")]
+    NeonDot,
+    #[cfg(target_arch = "aarch64")]
+    Neon,
+    Portable,
+}
+
+impl IntegerDot {
+    /// Those that this processor has, the best first.
+    pub(crate) fn available() -> impl Iterator<Item = Self> {
+        #[cfg(target_arch = "x86_64")]
+        let vector = {
+            let avx2 = matches!(isa(), Isa::Avx512 | Isa::Avx2);
+            [
+                (Self::Avx512Vnni, isa() == Isa::Avx512 && std::arch::is_x86_feature_detected!("avx512vnni")),
+                (Self::AvxVnni, avx2 && std::arch::is_x86_feature_detected!("avxvnni")),
+                (Self::Avx2, avx2),
+            ]
+        };
+        #[cfg(target_arch = "aarch64")]
+        let vector = [(Self::NeonDot, std::arch::is_aarch64_feature_detected!("dotprod")), (Self::Neon, true)];
+        #[cfg(not(any(target_arch = "x86_64", target_arch = "aarch64")))]
+        let vector = [];
+        vector.into_iter().filter_map(|(dot, has)| has.then_some(dot)).chain([Self::Portable])
+    }
+
+    /// The best that this processor has.
+    pub(crate) fn detect() -> Self {
+        Self::available().next().unwrap_or(Self::Portable)
+    }
+}
+
+/// Asks for the cache line at an address, which may be any.
+#[inline(always)]
+pub(super) fn prefetch(at: *const u8) {
+    #[cfg(target_arch = "x86_64")]
+    // SAFETY: part of the base instruction set, and never faults.
+    #[allow(unsafe_code)]
+    unsafe {
+        std::arch::x86_64::_mm_prefetch::<{ std::arch::x86_64::_MM_HINT_T0 }>(at.cast());
+    }
+    #[cfg(not(target_arch = "x86_64"))]
+    let _ = at;
 }
 
 /// Defines a function whose body is compiled once per instruction set and picked at run time.

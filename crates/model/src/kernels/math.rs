@@ -1,7 +1,5 @@
 //! Elementwise functions, written so that they vectorise and give the same bits on every processor.
 
-use super::isa::multiversion;
-
 /// `e^x` for finite `x` with about one ulp of error: argument reduction by `ln 2` and Cephes' degree-5 polynomial (`expf.c`).
 #[inline(always)]
 pub(crate) fn exp(x: f32) -> f32 {
@@ -21,18 +19,6 @@ pub(crate) fn exp(x: f32) -> f32 {
     // The sum's low bits are `n`, and |n| <= 127 after the clamp.
     let scale = f32::from_bits(shifted.to_bits().wrapping_sub(ROUND.to_bits()).wrapping_add(127) << 23);
     y * scale
-}
-
-multiversion! {
-    /// `out[i] = silu(gate[i]) * up[i]` where a row of `gate_up` is `[gate (n) | up (n)]`; `out` is rows x n.
-    pub(crate) fn swiglu(gate_up: &[f32], n: usize, out: &mut [f32]) {
-        for (row, out) in gate_up.chunks_exact(2 * n).zip(out.chunks_exact_mut(n)) {
-            let (gate, up) = row.split_at(n);
-            for ((out, &g), &u) in out.iter_mut().zip(gate).zip(up) {
-                *out = g / (1.0 + exp(-g)) * u;
-            }
-        }
-    }
 }
 
 /// The sum of sixteen lanes in one fixed order.

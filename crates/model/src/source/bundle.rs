@@ -1,17 +1,19 @@
-//! The manifest of a bundle: one part of a model, made by `tricorn pack`.
+//! The manifest of what `tricorn pack` wrote: one side's part of a model, or a whole model in packed panels.
 
-use std::fmt;
+use std::{collections::BTreeMap, fmt};
 
-use serde::Deserialize;
+use serde::{Deserialize, Serialize};
 use tricorn_core::{Fingerprint, Split};
 
-use crate::error::ModelError;
+use crate::{error::ModelError, quant::Dtype};
 
 /// The manifest's file name.
 pub const MANIFEST_FILE: &str = "tricorn.json";
+/// How packed panels lie in their file; one more with every change of `kernels/panels.rs` that changes a byte.
+pub(crate) const LAYOUT: u32 = 1;
 
 /// Who a bundle is for.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Deserialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub enum BundlePart {
     /// Embedding, first and last layers, norm and head.
@@ -38,36 +40,95 @@ pub struct Bundle {
     pub split: Split,
 }
 
-#[derive(Deserialize)]
-struct Manifest {
-    part: BundlePart,
-    split: String,
-    fingerprint: String,
+/// The content of `tricorn.json`.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Manifest {
+    /// Whose part of the model is here; `None` for all of it.
+    pub bundle: Option<Bundle>,
+    /// What identifies the model that it was made from.
+    pub fingerprint: Fingerprint,
+    /// The matrices that are packed in panels; none in a bundle of tensors as they were stored.
+    pub(crate) packed: Option<Packed>,
 }
 
-impl Bundle {
-    /// The content of `tricorn.json` for a bundle cut from the model of this fingerprint.
+/// Matrices outside the usual layout of a model's files.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub(crate) struct Packed {
+    /// As [`LAYOUT`] was when they were packed.
+    pub(crate) layout: u32,
+    /// Those in panels, by name.
+    pub(crate) panels: BTreeMap<String, Matrix>,
+    /// Those in rows of a quantised format, which safetensors has no name for.
+    #[serde(default)]
+    pub(crate) rows: BTreeMap<String, Matrix>,
+}
+
+/// A matrix's shape and format.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub(crate) struct Matrix {
+    pub(crate) dtype: Dtype,
+    pub(crate) outputs: usize,
+    pub(crate) inputs: usize,
+}
+
+#[derive(Serialize, Deserialize)]
+struct Stored {
+    part: String,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    split: Option<String>,
+    fingerprint: String,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    packed: Option<Packed>,
+}
+
+const WHOLE: &str = "whole";
+
+impl Manifest {
+    /// The manifest of a part whose tensors are as they were stored.
     #[must_use]
-    pub fn manifest(&self, fingerprint: Fingerprint) -> String {
-        format!(
-            "{{\n  \"part\": \"{}\",\n  \"split\": \"{}\",\n  \"fingerprint\": \"{}\"\n}}\n",
-            self.part,
-            self.split,
-            fingerprint.to_hex()
-        )
+    pub fn of_part(bundle: Bundle, fingerprint: Fingerprint) -> Self {
+        Self { bundle: Some(bundle), fingerprint, packed: None }
+    }
+
+    /// The text of `tricorn.json`.
+    #[must_use]
+    pub fn to_json(&self) -> String {
+        let stored = Stored {
+            part: self.bundle.map_or(WHOLE.to_owned(), |bundle| bundle.part.to_string()),
+            split: self.bundle.map(|bundle| bundle.split.to_string()),
+            fingerprint: self.fingerprint.to_hex(),
+            packed: self.packed.clone(),
+        };
+        // Strings and numbers under string keys: nothing that JSON has no form for.
+        serde_json::to_string_pretty(&stored).unwrap_or_default() + "\n"
     }
 
     /// Reads `tricorn.json`.
     ///
     /// # Errors
-    /// When it is not a manifest.
-    pub fn parse(manifest: &[u8]) -> Result<(Self, Fingerprint), ModelError> {
+    /// When it is not a manifest, or its panels are in another layout than this program's.
+    pub fn parse(manifest: &[u8]) -> Result<Self, ModelError> {
         let bad = |problem: String| ModelError::Bundle { problem };
-        let manifest: Manifest = serde_json::from_slice(manifest).map_err(|e| bad(e.to_string()))?;
-        let split = manifest.split.parse().map_err(|e| bad(format!("{e}")))?;
-        let fingerprint = Fingerprint::from_hex(&manifest.fingerprint)
-            .ok_or_else(|| bad(format!("the fingerprint `{}` is not 64 hexadecimal digits", manifest.fingerprint)))?;
-        Ok((Self { part: manifest.part, split }, fingerprint))
+        let stored: Stored = serde_json::from_slice(manifest).map_err(|e| bad(e.to_string()))?;
+        let part = match stored.part.as_str() {
+            "device" => Some(BundlePart::Device),
+            "cloud" => Some(BundlePart::Cloud),
+            WHOLE => None,
+            other => return Err(bad(format!("`{other}` is no part of a model"))),
+        };
+        let bundle = match (part, stored.split) {
+            (Some(part), Some(split)) => Some(Bundle { part, split: split.parse().map_err(|e| bad(format!("{e}")))? }),
+            (Some(part), None) => return Err(bad(format!("a {part} part without a split"))),
+            (None, _) => None,
+        };
+        let fingerprint = Fingerprint::from_hex(&stored.fingerprint)
+            .ok_or_else(|| bad(format!("the fingerprint `{}` is not 64 hexadecimal digits", stored.fingerprint)))?;
+        match stored.packed {
+            Some(Packed { layout, .. }) if layout != LAYOUT => {
+                Err(bad(format!("its weights are packed in layout {layout} and this program reads layout {LAYOUT}")))
+            }
+            packed => Ok(Self { bundle, fingerprint, packed }),
+        }
     }
 }
 
@@ -77,11 +138,34 @@ mod tests {
     use super::*;
 
     #[test]
-    fn manifest_round_trip() {
+    fn manifests_round_trip() {
         let bundle = Bundle { part: BundlePart::Cloud, split: Split { input_layers: 2, output_layers: 1 } };
-        let print = Fingerprint([7; 32]);
-        assert_eq!(Bundle::parse(bundle.manifest(print).as_bytes()).unwrap(), (bundle, print));
-        assert!(Bundle::parse(br#"{"part":"device","split":"2:0","fingerprint":"12"}"#).is_err());
-        assert!(Bundle::parse(br#"{"part":"phone","split":"2:0","fingerprint":""}"#).is_err());
+        let plain = Manifest::of_part(bundle, Fingerprint([7; 32]));
+        let matrix = Matrix { dtype: Dtype::Q4K, outputs: 48, inputs: 256 };
+        let panels = BTreeMap::from([("a".to_owned(), matrix)]);
+        let packed = Some(Packed { layout: LAYOUT, panels, rows: BTreeMap::new() });
+        for manifest in [plain.clone(), Manifest { packed: packed.clone(), ..plain.clone() }, Manifest { bundle: None, packed, ..plain }] {
+            assert_eq!(Manifest::parse(manifest.to_json().as_bytes()).unwrap(), manifest);
+        }
+    }
+
+    #[test]
+    fn what_is_no_manifest_is_refused() {
+        let print = Fingerprint([7; 32]).to_hex();
+        for (text, named) in [
+            (r#"{"part":"device","split":"2:0","fingerprint":"12"}"#.to_owned(), "fingerprint `12`"),
+            (format!(r#"{{"part":"phone","split":"2:0","fingerprint":"{print}"}}"#), "`phone` is no part"),
+            (format!(r#"{{"part":"cloud","fingerprint":"{print}"}}"#), "without a split"),
+            (format!(r#"{{"part":"whole","fingerprint":"{print}","packed":{{"layout":9,"panels":{{}}}}}}"#), "layout 9 and this"),
+            (
+                format!(
+                    r#"{{"part":"whole","fingerprint":"{print}","packed":{{"layout":1,"panels":{{"a":{{"dtype":"Q3","outputs":1,"inputs":1}}}}}}}}"#
+                ),
+                "Q3",
+            ),
+        ] {
+            let error = Manifest::parse(text.as_bytes()).unwrap_err().to_string();
+            assert!(error.contains(named) && error.contains("`tricorn pack`"), "{error}");
+        }
     }
 }

@@ -5,7 +5,8 @@ use tricorn_core::Fingerprint;
 
 use crate::{
     config::{ModelConfig, RopeScaling},
-    weights::Weights,
+    error::ModelError,
+    weights::{TensorInfo, Weights},
 };
 
 const EDGE: usize = 4096;
@@ -14,18 +15,16 @@ const PROBES: usize = 64;
 
 /// Digest of everything in the architecture that decides a number, then of every tensor in order of name: name, format, shape, the first
 /// and last 4 KiB, and up to 64 probes of 64 bytes between. How the tensors are spread over files does not matter.
-pub(super) fn compute(config: &ModelConfig, weights: &Weights) -> Fingerprint {
+pub(super) fn compute(config: &ModelConfig, weights: &Weights) -> Result<Fingerprint, ModelError> {
     let mut hasher = Hasher::new_derive_key("tricorn model fingerprint 1");
     architecture(&mut hasher, config);
-    weights.expect_scattered_reads(true);
     for (name, info) in weights.iter() {
         text(&mut hasher, name);
-        text(&mut hasher, &format!("{:?}", info.stored));
+        text(&mut hasher, &info.stored.to_string());
         numbers(&mut hasher, &info.shape);
-        content(&mut hasher, weights.bytes(info));
+        content(&mut hasher, weights, info)?;
     }
-    weights.expect_scattered_reads(false);
-    Fingerprint(*hasher.finalize().as_bytes())
+    Ok(Fingerprint(*hasher.finalize().as_bytes()))
 }
 
 fn architecture(hasher: &mut Hasher, config: &ModelConfig) {
@@ -45,6 +44,10 @@ fn architecture(hasher: &mut Hasher, config: &ModelConfig) {
             floats(hasher, &[factor, low_freq_factor, high_freq_factor]);
             numbers(hasher, &[original_context]);
         }
+        RopeScaling::PerPair { ref divisors } => {
+            text(hasher, "per pair");
+            floats(hasher, divisors);
+        }
     }
     match config.sliding {
         None => numbers(hasher, &[]),
@@ -52,20 +55,21 @@ fn architecture(hasher: &mut Hasher, config: &ModelConfig) {
     }
 }
 
-fn content(hasher: &mut Hasher, bytes: &[u8]) {
-    numbers(hasher, &[bytes.len()]);
-    if bytes.len() <= 2 * EDGE {
-        hasher.update(bytes);
-        return;
+fn content(hasher: &mut Hasher, weights: &Weights, info: &TensorInfo) -> Result<(), ModelError> {
+    let length = info.bytes();
+    numbers(hasher, &[length]);
+    if length <= 2 * EDGE {
+        hasher.update(&weights.read_stored(info, 0..length)?);
+        return Ok(());
     }
-    let (first, rest) = bytes.split_at(EDGE);
-    let (between, last) = rest.split_at(rest.len() - EDGE);
-    hasher.update(first);
-    hasher.update(last);
+    hasher.update(&weights.read_stored(info, 0..EDGE)?);
+    hasher.update(&weights.read_stored(info, length - EDGE..length)?);
+    let between = EDGE..length - EDGE;
     let stride = between.len().div_ceil(PROBES).max(PROBE);
-    for probe in between.chunks(stride) {
-        hasher.update(&probe[..probe.len().min(PROBE)]);
+    for probe in between.clone().step_by(stride) {
+        hasher.update(&weights.read_stored(info, probe..between.end.min(probe + PROBE))?);
     }
+    Ok(())
 }
 
 // Every field carries its length, so that no two different inputs make the same stream.

@@ -1,16 +1,67 @@
 //! A model's matrices, ready for the kernels.
 
 use super::ModelSource;
-use crate::{error::ModelError, kernels::Linear};
+use crate::{
+    error::ModelError,
+    kernels::Linear,
+    parts::EMBEDDING,
+    quant::{Dtype, Quant, Role, encode},
+    weights::RawTensor,
+};
+use rayon::prelude::*;
+
+/// Rows that are quantised at a time; no more of a matrix than that is ever in single precision.
+const ROWS: usize = 64;
+/// What a head that is the embedding's table is called among packed matrices, beside the table of rows.
+pub(super) const PACKED_HEAD: &str = "lm_head.weight";
 
 impl ModelSource {
-    /// One dense layer from matrices of the given names and numbers of outputs, stacked in order; all have `inputs` inputs.
+    /// One dense layer from matrices of the given names and numbers of outputs, stacked in order; all have `inputs` inputs. Matrices are
+    /// quantised as the source says, or mapped where they were packed before.
     ///
     /// # Errors
-    /// When a tensor is missing, has another shape or a format that is not supported.
+    /// When a tensor is missing, has another shape, a format that is not supported, or values that cannot be quantised.
     pub(crate) fn linear(&self, parts: &[(String, usize)], inputs: usize, bias: Option<Vec<f32>>) -> Result<Linear, ModelError> {
-        let parts =
-            parts.iter().map(|(name, outputs)| self.weights().raw(name, &[*outputs, inputs])).collect::<Result<Vec<_>, ModelError>>()?;
+        if let Some(panels) = &self.panels {
+            let parts = parts.iter().map(|(name, outputs)| panels.part(packed_name(name), *outputs, inputs));
+            return Linear::from_parts(parts.collect::<Result<_, _>>()?, inputs, bias);
+        }
+        let mut held = Vec::new();
+        for (name, outputs) in parts {
+            let stored = self.weights().raw(name, &[*outputs, inputs])?;
+            let dtype = self.held_as(name, stored.dtype, inputs);
+            held.push(if dtype == stored.dtype {
+                (dtype, stored.bytes)
+            } else {
+                (dtype, quantised(name, stored.view(), dtype, inputs)?.into())
+            });
+        }
+        let parts: Vec<_> = held.iter().map(|(dtype, bytes)| RawTensor { dtype: *dtype, bytes }).collect();
         Ok(Linear::pack(&parts, inputs, bias))
     }
+
+    /// The format that the engine holds a matrix in.
+    pub(crate) fn held_as(&self, name: &str, stored: Dtype, inputs: usize) -> Dtype {
+        let role = if name.starts_with("model.layers.") { Role::Layer } else { Role::Head };
+        match self.quant {
+            Some(Quant::F32) => Dtype::F32,
+            Some(quant) if !stored.is_quantised() => quant.dtype(role, stored, inputs),
+            _ => stored,
+        }
+    }
+}
+
+/// The name of a matrix among packed ones.
+pub(crate) fn packed_name(name: &str) -> &str {
+    if name == EMBEDDING { PACKED_HEAD } else { name }
+}
+
+/// The matrix in another format.
+fn quantised(name: &str, raw: RawTensor<'_>, dtype: Dtype, inputs: usize) -> Result<Vec<u8>, ModelError> {
+    let row = dtype.bytes(inputs).unwrap_or_default();
+    let mut coded = vec![0; raw.len() / inputs * row];
+    let runs = coded.par_chunks_mut((ROWS * row).max(1)).enumerate();
+    let coding = runs.map(|(run, coded)| encode(dtype, &raw.slice(run * ROWS * inputs, coded.len() / row * inputs).to_f32(), coded));
+    coding.collect::<Result<(), _>>().map_err(|value| ModelError::Unquantisable { name: name.to_owned(), value: value.0, dtype })?;
+    Ok(coded)
 }

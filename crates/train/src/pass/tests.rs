@@ -1,5 +1,5 @@
 use serde_json::{Value, json};
-use tricorn_model::{Drafter, DrafterKind, KvPool, OutputPart};
+use tricorn_model::{Drafter, DrafterKind, KvFormat, KvPool, OutputPart};
 
 use super::*;
 use crate::{
@@ -31,7 +31,7 @@ fn assert_close(found: &[f32], expected: &[f32], what: &str) {
 /// The rows that the drafter in use guesses in the round that starts at row `start`, on the lesson's text: true rows up to there, then its
 /// own.
 fn round(drafter: &Drafter, lesson: &Lesson, start: usize, drafts: usize) -> Vec<Vec<f32>> {
-    let mut kv = drafter.new_kv(&KvPool::new(usize::MAX), ROWS);
+    let mut kv = drafter.new_kv(&KvPool::with_format(usize::MAX, KvFormat::F32), ROWS);
     let known = start - 1 - lesson.first;
     let previous = [vec![0.0; (lesson.first + 1) * HIDDEN], lesson.target[..known * HIDDEN].to_vec()].concat();
     drafter.extend(&mut kv, 0, &lesson.shallow[..start * HIDDEN], &previous).unwrap();
@@ -61,7 +61,8 @@ fn hat_equals_the_drafter_in_use() {
         let weights = weights(DrafterKind::Hat, &source);
         let drafter = written_drafter(&dir, &source, &weights);
         let shallow = lesson().shallow;
-        let expected = drafter.forward_at(&mut drafter.new_kv(&KvPool::new(usize::MAX), ROWS), 0, &shallow, &[]).unwrap();
+        let expected =
+            drafter.forward_at(&mut drafter.new_kv(&KvPool::with_format(usize::MAX, KvFormat::F32), ROWS), 0, &shallow, &[]).unwrap();
         let (found, _) = HatPass::new(source.config(), &weights.attention).forward(&shallow, FIRST);
         assert_close(&found, &expected[FIRST * HIDDEN..], &extra.to_string());
     }

@@ -1,0 +1,76 @@
+//! How fast the engine is: prefill, decoding and verification-sized batches of a whole model in this process, against what the machine can
+//! do and, if wanted, against llama.cpp on the same file.
+
+mod limits;
+mod memory;
+mod peer;
+mod plan;
+mod report;
+mod whole;
+mod work;
+
+use std::{sync::Arc, thread, time::Duration};
+
+use tricorn_model::{KvFormat, KvPool, ModelSource, threads};
+
+use crate::{BenchError, Observer};
+pub use limits::Limits;
+pub use memory::Memory;
+pub use peer::{LlamaCpp, PeerInfo, Setting};
+pub use plan::EnginePlan;
+use report::Round;
+pub use report::{EngineReport, EngineRow, Measured};
+use whole::WholeModel;
+
+/// What the other engine's threads are given to come to rest: they look for work for a while after their last.
+const REST: Duration = Duration::from_millis(20);
+
+/// Measures a model, `rounds` times over; in each round every piece of work is done by this engine and then by `peer`. `kv` is the format
+/// of this engine's cache.
+///
+/// # Errors
+/// When the plan does not fit the model, the model does not load or compute, or the peer fails.
+pub fn measure(
+    source: &Arc<ModelSource>,
+    plan: &EnginePlan,
+    kv: KvFormat,
+    mut peer: Option<LlamaCpp>,
+    observer: &dyn Observer,
+) -> Result<EngineReport, BenchError> {
+    let work = plan.work(source.config().context)?;
+    let calibrations = if peer.is_some() { Setting::CANDIDATES.len() } else { 0 };
+    observer.planned(plan.rounds * (1 + work.len() * (1 + usize::from(peer.is_some()))) + work.len() + calibrations);
+
+    observer.measuring("loading the model");
+    let pool = KvPool::with_format(usize::MAX, kv);
+    let mut whole = WholeModel::load(source, &pool)?;
+    for work in &work {
+        observer.measuring(&format!("warm-up, {work}"));
+        whole.run(*work)?;
+        observer.request_done();
+    }
+    // Before the limits are measured, whose buffer is no part of the engine.
+    let memory = Memory::now();
+    if let Some(peer) = &mut peer {
+        peer.calibrate(plan.positions(), observer)?;
+    }
+    let mut rounds = Vec::with_capacity(plan.rounds);
+    for round in 1..=plan.rounds {
+        observer.measuring(&format!("round {round}, the machine's limits"));
+        let mut figures = Round::new(Limits::measure(threads::count()));
+        observer.request_done();
+        for &work in &work {
+            observer.measuring(&format!("round {round}, {work}"));
+            figures.own.push(whole.run(work)?);
+            observer.request_done();
+            if let Some(peer) = &mut peer {
+                observer.measuring(&format!("round {round}, {work}, llama.cpp"));
+                figures.peer.push(peer.run(work)?);
+                observer.request_done();
+                thread::sleep(REST);
+            }
+        }
+        rounds.push(figures);
+    }
+    Ok(EngineReport::new(source.config(), &work, &rounds, whole.weights(kv), memory, peer.map(|peer| peer.info())))
+}

@@ -1,0 +1,173 @@
+//! Dense layers: `y = x W^T + b`.
+
+use std::ops::Range;
+
+use super::{
+    activations::{Activations, Wanted},
+    disjoint::Disjoint,
+    float,
+    isa::IntegerDot,
+    panels::{self, PANEL, PackedPart},
+    quantised,
+};
+use crate::{
+    error::ModelError,
+    threads,
+    weights::{Dtype, RawTensor},
+};
+
+/// Multiply-adds below which waking another thread costs more than it saves.
+const PARALLEL_FROM: usize = 3 << 20;
+/// As many rows as quantised weights are multiplied by in about the time of one: a single row waits for memory.
+const QUANTISED_ROWS: usize = 4;
+
+/// A weight matrix packed for the kernels, with an optional bias.
+///
+/// Its outputs may be stored in several formats, one [`PackedPart`] after the other.
+#[derive(Debug)]
+pub(crate) struct Linear {
+    inputs: usize,
+    outputs: usize,
+    parts: Vec<PackedPart>,
+    bias: Option<Vec<f32>>,
+}
+
+impl Linear {
+    /// Packs row-major `outputs x inputs` matrices, stacked in order along the outputs; `inputs` is a whole number of blocks of each format.
+    pub(crate) fn pack(parts: &[RawTensor<'_>], inputs: usize, bias: Option<Vec<f32>>) -> Self {
+        let runs = parts.chunk_by(|a, b| a.dtype == b.dtype);
+        Self::new(runs.filter_map(|run| Some(panels::pack(run, run.first()?.dtype, inputs))).collect(), inputs, bias)
+    }
+
+    /// Packs one row-major `outputs x inputs` matrix.
+    pub(crate) fn from_rows(values: &[f32], inputs: usize) -> Self {
+        Self::new(vec![panels::pack_rows(values, inputs)], inputs, None)
+    }
+
+    /// Packs one row-major `inputs x outputs` matrix.
+    pub(crate) fn from_columns(values: &[f32], outputs: usize) -> Self {
+        Self::new(vec![panels::pack_columns(values, outputs)], values.len() / outputs, None)
+    }
+
+    /// A layer of parts that were packed before.
+    ///
+    /// # Errors
+    /// When a part does not have the bytes that its format and outputs call for, is not aligned to 64 bytes, or the bias has another length.
+    pub(crate) fn from_parts(parts: Vec<PackedPart>, inputs: usize, bias: Option<Vec<f32>>) -> Result<Self, ModelError> {
+        let broken = |problem: String| ModelError::Bundle { problem };
+        for PackedPart { dtype, outputs, bytes } in &parts {
+            let expected = panels::packed_bytes(*dtype, inputs, *outputs);
+            if expected != Some(bytes.len()) {
+                let found = bytes.len();
+                return Err(broken(format!("{outputs} packed rows of {inputs} numbers in {dtype} do not take {found} bytes")));
+            }
+            if !bytes.is_aligned() {
+                return Err(broken(format!("packed weights in {dtype} do not begin at a multiple of 64 bytes")));
+            }
+        }
+        let linear = Self::new(parts, inputs, bias);
+        match &linear.bias {
+            Some(bias) if bias.len() != linear.outputs => {
+                Err(broken(format!("{} values of a bias for {} outputs", bias.len(), linear.outputs)))
+            }
+            _ => Ok(linear),
+        }
+    }
+
+    fn new(parts: Vec<PackedPart>, inputs: usize, bias: Option<Vec<f32>>) -> Self {
+        let outputs = parts.iter().map(|part| part.outputs).sum();
+        Self { inputs, outputs, parts, bias }
+    }
+
+    /// The packed outputs, in order.
+    pub(crate) fn parts(&self) -> &[PackedPart] {
+        &self.parts
+    }
+
+    pub(crate) fn outputs(&self) -> usize {
+        self.outputs
+    }
+
+    /// Bytes of packed weights held in memory.
+    pub(crate) fn bytes(&self) -> usize {
+        self.parts.iter().map(|part| part.bytes.len()).sum::<usize>() + self.bias.as_ref().map_or(0, |b| b.len() * 4)
+    }
+
+    /// `y = x W^T + b`; `x` is rows x inputs, the result rows x outputs.
+    pub(crate) fn apply(&self, x: &[f32]) -> Vec<f32> {
+        let rows = x.len() / self.inputs;
+        let mut y = vec![0.0; rows * self.outputs];
+        self.apply_into(x, &mut y);
+        y
+    }
+
+    /// As [`Linear::apply`], into `y`.
+    pub(crate) fn apply_into(&self, x: &[f32], y: &mut [f32]) {
+        self.apply_with(IntegerDot::detect(), x, y);
+    }
+
+    /// As [`Linear::apply_into`], with these instructions for quantised parts; the processor must have them.
+    fn apply_with(&self, dot: IntegerDot, x: &[f32], y: &mut [f32]) {
+        let rows = x.len() / self.inputs;
+        assert_eq!(y.len(), rows * self.outputs, "the output must hold a row for each input row");
+        let quantised = self.quantise(x);
+        let y = Disjoint::new(y);
+        let panels: usize = self.parts.iter().map(PackedPart::panels).sum();
+        let work = self.inputs * self.outputs * if quantised.is_empty() { rows } else { rows.div_ceil(QUANTISED_ROWS) };
+        if work < PARALLEL_FROM || threads::count() == 1 {
+            self.run_panels(0..panels, x, &quantised, dot, &y);
+        } else {
+            // Several slices a thread, so that a thread that loses its core for a while leaves work to take over.
+            let slice = panels.div_ceil(threads::count() * 4).max(1);
+            threads::run(panels.div_ceil(slice), |i| {
+                self.run_panels(i * slice..((i + 1) * slice).min(panels), x, &quantised, dot, &y);
+            });
+        }
+    }
+
+    /// The rows of `x`, quantised once for each way in which the parts want them.
+    fn quantise(&self, x: &[f32]) -> Vec<(Wanted, Activations)> {
+        let mut quantised: Vec<(Wanted, Activations)> = Vec::new();
+        for wanted in self.parts.iter().filter_map(|part| quantised::wanted(part.dtype)) {
+            if quantised.iter().all(|(has, _)| *has != wanted) {
+                quantised.push((wanted, Activations::new(x, self.inputs, wanted)));
+            }
+        }
+        quantised
+    }
+
+    /// Computes a run of panels, counted over all parts, for all rows. Runs of different calls must not overlap: they write disjoint
+    /// columns of `y`.
+    fn run_panels(&self, panels: Range<usize>, x: &[f32], quantised: &[(Wanted, Activations)], dot: IntegerDot, y: &Disjoint<'_, f32>) {
+        let (mut first, mut column) = (0, 0);
+        for part in &self.parts {
+            let here = panels.start.clamp(first, first + part.panels()) - first..panels.end.clamp(first, first + part.panels()) - first;
+            let store = |row: usize, panel: usize, sums: &[f32; PANEL]| {
+                let width = PANEL.min(part.outputs - panel * PANEL);
+                let column = column + panel * PANEL;
+                let at = row * self.outputs + column;
+                // SAFETY: columns of different panels are disjoint, and no panel is computed twice.
+                #[allow(unsafe_code)]
+                let y = unsafe { y.part(at..at + width) };
+                y.copy_from_slice(&sums[..width]);
+                if let Some(bias) = &self.bias {
+                    y.iter_mut().zip(&bias[column..]).for_each(|(y, b)| *y += b);
+                }
+            };
+            match part.dtype {
+                Dtype::F32 | Dtype::F16 | Dtype::Bf16 => float::multiply(part, here, x, self.inputs, store),
+                _ => {
+                    let wanted = quantised::wanted(part.dtype);
+                    if let Some((_, x)) = quantised.iter().find(|(has, _)| Some(*has) == wanted) {
+                        quantised::multiply(part, here, x, dot, store);
+                    }
+                }
+            }
+            first += part.panels();
+            column += part.outputs;
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests;
