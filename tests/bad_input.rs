@@ -62,6 +62,26 @@ fn broken_model(model: &TempDir, parts: &[&str]) {
 }
 
 #[test]
+fn no_such_device() {
+    misread(
+        &["run", "--local", "--model", "demo", "--device", "gpu", "hello"],
+        &["--device", "`gpu` is no device; write cpu, cuda:N or metal:N"],
+    );
+    let format = "an accelerator has no KV cache in q8; use --kv f16 or f32";
+    refused(local(Path::new("demo"), &["--device", "cuda:0", "--kv", "q8", "hello"]), 2, &[format]);
+    for (device, built) in
+        [("cuda:0", cfg!(feature = "cuda")), ("metal:0", cfg!(feature = "metal")), ("candle-cpu", cfg!(feature = "candle"))]
+    {
+        let kind = device.trim_end_matches("-cpu").trim_end_matches(":0");
+        if !built {
+            let hint = format!("built without {kind}; build it with `cargo build --release --features {kind}`, or use --device cpu");
+            refused(local(Path::new("demo"), &["--device", device, "hello"]), 2, &[&hint]);
+            refused(["cloud", "--model", "demo", "--device", device], 2, &[&hint]);
+        }
+    }
+}
+
+#[test]
 fn no_model() {
     let place = TempDir::new();
     let missing = place.file("nowhere");

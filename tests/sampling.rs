@@ -29,7 +29,7 @@ fn distribution(device: &Device, tokens: &[u32], temperature: f64) -> Vec<f64> {
     device.middle.forward(&mut [SeqRows { kv: &mut kv, pos: 0, rows: tokens.len() }], &mut x).unwrap();
     ends.codec.round(&mut x);
     output.forward_at(&mut output.new_kv(&pool, ends.context), 0, &mut x).unwrap();
-    let logits = output.logits(&x[(tokens.len() - 1) * ends.hidden..]);
+    let logits = output.logits(&x[(tokens.len() - 1) * ends.hidden..]).unwrap();
     let greatest = logits.iter().copied().fold(f32::NEG_INFINITY, f32::max);
     let weights: Vec<f64> = logits.iter().map(|&logit| (f64::from(logit - greatest) / temperature).exp()).collect();
     let sum: f64 = weights.iter().sum();

@@ -71,7 +71,7 @@ impl Oracle {
             let mut kv = self.drafter.new_kv(&self.device.pool, tokens.len());
             let guesses = self.drafter.forward_at(&mut kv, 0, &shallow, &previous).unwrap();
             let guess = &guesses[(tokens.len() - 1) * hidden..];
-            let draft = argmax(&self.output.logits(guess));
+            let draft = argmax(&self.output.logits(guess).unwrap());
             previous.extend_from_slice(guess);
             tokens.push(draft);
             drafts.push(draft);

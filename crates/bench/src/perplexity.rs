@@ -77,7 +77,7 @@ pub fn predict(
             let pos = index * ROWS;
             let mut x = input.forward_at(&mut shallow, pos, tokens)?;
             middle.forward(&mut [SeqRows { kv: &mut deep, pos, rows: tokens.len() }], &mut x)?;
-            for (logits, &token) in output.logits(&x).chunks_exact(output.vocab()).zip(expected) {
+            for (logits, &token) in output.logits(&x)?.chunks_exact(output.vocab()).zip(expected) {
                 predictions.push(logits, token)?;
             }
             advance(tokens.len());

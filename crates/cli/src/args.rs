@@ -24,7 +24,7 @@ use std::{
 };
 use tricorn_cloud::Pace;
 use tricorn_core::{Schedule, Split};
-use tricorn_model::{KvFormat, quant::Quant};
+use tricorn_model::{ComputeDevice, KvFormat, quant::Quant};
 
 const EXIT_CODES: &str = "Exit codes: 0 done, 1 failed, 2 asked wrongly, 3 no cloud or refused by it.";
 
@@ -79,6 +79,9 @@ pub(crate) struct ModelArgs {
     /// Threads for computing, 1 to 1024 [default: one a core]
     #[arg(long, value_name = "N", value_parser = clap::value_parser!(u16).range(1..=1024))]
     pub(crate) threads: Option<u16>,
+    /// What computes the layers and the head: cpu, cuda:N or metal:N; the latter two only where the program was built with them
+    #[arg(long, value_name = "DEVICE", default_value_t = ComputeDevice::Cpu)]
+    pub(crate) device: ComputeDevice,
     /// Format of the KV cache: f16, q8 for half the memory, or f32; for one text everywhere, device and cloud take the same
     #[arg(long, value_name = "FORMAT", default_value_t = KvFormat::F16)]
     pub(crate) kv: KvFormat,

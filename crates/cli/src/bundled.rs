@@ -32,12 +32,16 @@ pub(crate) fn open(model: &Path) -> Result<Arc<ModelSource>, CliError> {
 
 /// As [`open`], the weights to be held as `quant` says.
 pub(crate) fn open_quantised(model: &Path, quant: Option<Quant>) -> Result<Arc<ModelSource>, CliError> {
-    let source = if model == Path::new(NAME) {
-        ModelSource::from_static(FILES)?
-    } else if model.try_exists().unwrap_or(true) {
-        ModelSource::open(model)?
-    } else {
+    Ok(Arc::new(load(model)?.quantised(quant)?))
+}
+
+/// As [`open`], to be changed before it is shared.
+pub(crate) fn load(model: &Path) -> Result<ModelSource, CliError> {
+    if model == Path::new(NAME) {
+        return Ok(ModelSource::from_static(FILES)?);
+    }
+    if !model.try_exists().unwrap_or(true) {
         return Err(CliError::NoModel(model.to_owned()));
-    };
-    Ok(Arc::new(source.quantised(quant)?))
+    }
+    Ok(ModelSource::open(model)?)
 }

@@ -18,7 +18,7 @@ use crate::{
 };
 use std::{ffi::OsStr, num::NonZero, sync::Arc};
 use tricorn_core::Split;
-use tricorn_model::{MiddlePart, ModelSource, inspect::default_split, threads};
+use tricorn_model::{ComputeDevice, KvError, KvFormat, MiddlePart, ModelError, ModelSource, inspect::default_split, threads};
 
 pub(crate) fn run(command: Command) -> Result<(), CliError> {
     match command {
@@ -37,7 +37,10 @@ pub(crate) fn run(command: Command) -> Result<(), CliError> {
 /// Opens the model that the flags name and finds its split.
 fn open(args: &ModelArgs) -> Result<(Arc<ModelSource>, Split), CliError> {
     use_threads(args.threads)?;
-    let source = bundled::open_quantised(&args.model, args.quant)?;
+    if args.device != ComputeDevice::Cpu && args.kv == KvFormat::Q8 {
+        return Err(ModelError::Kv(KvError::DeviceFormat { format: args.kv }).into());
+    }
+    let source = Arc::new(bundled::load(&args.model)?.quantised(args.quant)?.on(args.device)?);
     let split = resolve(&source, args.split)?;
     Ok((source, split))
 }

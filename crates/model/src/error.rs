@@ -4,7 +4,7 @@ use std::{io, path::PathBuf};
 
 use tricorn_core::{Split, SplitError};
 
-use crate::{drafter::DrafterKind, quant::Dtype, source::BundlePart};
+use crate::{accelerator::ComputeDevice, drafter::DrafterKind, quant::Dtype, source::BundlePart};
 
 /// Why a model cannot be loaded or used. Each message is one line and ends with the mend where there is one.
 #[derive(Debug, thiserror::Error)]
@@ -213,6 +213,28 @@ pub enum ModelError {
     NotFinite {
         /// Which of its parts.
         part: &'static str,
+    },
+    /// The program was built without what the device asked for needs.
+    #[error("this program was built without {feature}; build it with `cargo build --release --features {feature}`, or use --device cpu")]
+    WithoutDevice {
+        /// The cargo feature.
+        feature: &'static str,
+    },
+    /// The accelerator asked for cannot be opened.
+    #[error("{device} cannot be used: {problem}; see that its driver is installed, or use --device cpu")]
+    NoDevice {
+        /// The accelerator.
+        device: ComputeDevice,
+        /// What its driver said.
+        problem: String,
+    },
+    /// The accelerator failed, for the most part for lack of memory.
+    #[error("{device} failed: {problem}; if its memory is full, use a smaller model or --split, or --device cpu")]
+    DeviceFailed {
+        /// The accelerator.
+        device: ComputeDevice,
+        /// What its driver said.
+        problem: String,
     },
     /// A sequence does not fit its KV cache.
     #[error(transparent)]

@@ -2,7 +2,10 @@
 
 mod format;
 
-use crate::kernels::{KV_BLOCK, KvData, KvLayout};
+use crate::{
+    accelerator,
+    kernels::{KV_BLOCK, KvData, KvLayout},
+};
 pub use format::{KvFormat, UnknownKvFormat};
 use std::sync::{
     Arc,
@@ -25,6 +28,18 @@ pub enum KvError {
     Exhausted {
         /// The pool's size.
         limit_bytes: usize,
+    },
+    /// The accelerator has no memory for the positions asked for.
+    #[error("the accelerator has no room for the KV cache ({problem}); close sessions or limit their memory")]
+    Device {
+        /// What its driver said.
+        problem: String,
+    },
+    /// The format is not one for accelerators.
+    #[error("an accelerator has no KV cache in {format}; use --kv f16 or f32")]
+    DeviceFormat {
+        /// The pool's format.
+        format: KvFormat,
     },
     /// Rows were addressed beyond the cache's end, which would leave a gap.
     #[error("rows at position {pos} leave a gap after the {len} positions held")]
@@ -67,14 +82,14 @@ impl KvPool {
         self.used_bytes.load(Ordering::Relaxed)
     }
 
-    fn take(&self, bytes: usize) -> Result<(), KvError> {
+    pub(crate) fn take(&self, bytes: usize) -> Result<(), KvError> {
         self.used_bytes
             .fetch_update(Ordering::Relaxed, Ordering::Relaxed, |used| used.checked_add(bytes).filter(|&sum| sum <= self.limit_bytes))
             .map(drop)
             .map_err(|_| KvError::Exhausted { limit_bytes: self.limit_bytes })
     }
 
-    fn give_back(&self, bytes: usize) {
+    pub(crate) fn give_back(&self, bytes: usize) {
         self.used_bytes.fetch_sub(bytes, Ordering::Relaxed);
     }
 }
@@ -113,12 +128,26 @@ pub struct KvCache {
     layers: usize,
     context: usize,
     blocks: Vec<Arc<Block>>,
+    /// In place of blocks, where an accelerator computes.
+    accelerated: Option<accelerator::Kv>,
     len: usize,
 }
 
 impl KvCache {
     pub(crate) fn new(pool: &Arc<KvPool>, layout: KvLayout, layers: usize, context: usize) -> Self {
-        Self { pool: Arc::clone(pool), layout, layers, context, blocks: Vec::new(), len: 0 }
+        Self { pool: Arc::clone(pool), layout, layers, context, blocks: Vec::new(), accelerated: None, len: 0 }
+    }
+
+    /// A cache for layers on an accelerator, in its memory; the pool counts its bytes like those of any other.
+    #[cfg(feature = "candle")]
+    pub(crate) fn accelerated(kv: accelerator::Kv, layout: KvLayout, layers: usize, pool: &Arc<KvPool>, context: usize) -> Self {
+        Self { accelerated: Some(kv), ..Self::new(pool, layout, layers, context) }
+    }
+
+    /// Where the keys and values are when they are not in blocks of host memory.
+    #[cfg(feature = "candle")]
+    pub(crate) fn on_accelerator(&self) -> Option<&accelerator::Kv> {
+        self.accelerated.as_ref()
     }
 
     /// Positions held.
@@ -134,18 +163,22 @@ impl KvCache {
     }
 
     /// A cache with the same positions that goes its own way: full blocks are shared until either side writes to them, a block that is
-    /// not full is copied at once, for that is where the next row goes.
+    /// not full is copied at once, for that is where the next row goes. An accelerator's is shared as a whole.
     ///
     /// # Errors
     /// When the pool has no room for that copy.
     pub fn fork(&self) -> Result<Self, KvError> {
+        let Self { layout, layers, context, len, .. } = *self;
+        if self.accelerated.is_some() {
+            let (blocks, accelerated) = (Vec::new(), self.accelerated.clone());
+            return Ok(Self { pool: Arc::clone(&self.pool), layout, layers, context, blocks, accelerated, len });
+        }
         let full = self.len / KV_BLOCK;
         let mut blocks = self.blocks[..full].to_vec();
         if self.len > full * KV_BLOCK {
             blocks.push(Arc::new(self.blocks[full].copy()?));
         }
-        let Self { layout, layers, context, len, .. } = *self;
-        Ok(Self { pool: Arc::clone(&self.pool), layout, layers, context, blocks, len })
+        Ok(Self { pool: Arc::clone(&self.pool), layout, layers, context, blocks, accelerated: None, len })
     }
 
     /// Truncates to `pos` and makes room for `rows` more positions; blocks beyond these go back to the pool.
@@ -159,6 +192,11 @@ impl KvCache {
         let wanted = pos.saturating_add(rows);
         if wanted > self.context {
             return Err(KvError::Context { wanted, context: self.context });
+        }
+        if let Some(kv) = &mut self.accelerated {
+            kv.prepare(&self.pool, pos, wanted, self.context)?;
+            self.len = self.len.min(pos);
+            return Ok(());
         }
         let needed = wanted.div_ceil(KV_BLOCK);
         if rows > 0 {

@@ -1,5 +1,9 @@
 //! Decoder layers: run a contiguous range of them on a ragged batch.
 
+mod tensors;
+
+pub(crate) use tensors::{AttentionTensors, MlpTensors, Stack};
+
 use crate::{
     error::ModelError,
     kernels::{KvLayout, Linear, Queries, Sequence, View, add, attend, rms_norm, rms_norm_in_place, spread_rows, swiglu},
@@ -73,30 +77,12 @@ pub(crate) struct Layers {
 
 impl Attention {
     fn load(source: &ModelSource, layer: usize) -> Result<Self, ModelError> {
-        let (config, weights) = (source.config(), source.weights());
-        let name = |part: &str| format!("model.layers.{layer}.{part}");
-        let hidden = config.hidden;
-        let (q, kv) = (config.query_width(), config.kv_width());
-        let stack = [("q", q), ("k", kv), ("v", kv)];
-        let parts = stack.map(|(p, out)| (name(&format!("self_attn.{p}_proj.weight")), out));
-        let bias = if config.qkv_bias {
-            let biases = stack.iter().map(|(p, out)| weights.f32(&name(&format!("self_attn.{p}_proj.bias")), &[*out]));
-            Some(biases.collect::<Result<Vec<_>, _>>()?.concat())
-        } else {
-            None
-        };
-        let output_bias = if config.o_bias { Some(weights.f32(&name("self_attn.o_proj.bias"), &[hidden])?) } else { None };
-        let qk_norm = if config.qk_norm {
-            let norm = |which: &str| weights.f32(&name(&format!("self_attn.{which}_norm.weight")), &[config.head_dim]);
-            Some((norm("q")?, norm("k")?))
-        } else {
-            None
-        };
+        let (config, tensors) = (source.config(), AttentionTensors::read(source, layer)?);
         Ok(Self {
-            norm: weights.f32(&name("input_layernorm.weight"), &[hidden])?,
-            qkv: source.linear(&parts, hidden, bias)?,
-            qk_norm,
-            output: source.linear(&[(name("self_attn.o_proj.weight"), hidden)], q, output_bias)?,
+            norm: tensors.norm,
+            qkv: source.linear(&tensors.qkv.parts, tensors.qkv.inputs, tensors.qkv.bias)?,
+            qk_norm: tensors.qk_norm,
+            output: source.linear(&tensors.output.parts, tensors.output.inputs, tensors.output.bias)?,
             heads: config.heads,
             layout: KvLayout { kv_heads: config.kv_heads, head_dim: config.head_dim },
             norm_eps: config.norm_eps,
@@ -153,21 +139,12 @@ impl Attention {
 
 impl Mlp {
     fn load(source: &ModelSource, layer: usize) -> Result<Self, ModelError> {
-        let (config, weights) = (source.config(), source.weights());
-        let name = |part: &str| format!("model.layers.{layer}.{part}");
-        let (hidden, intermediate) = (config.hidden, config.intermediate);
-        let bias = |which: &str, out: usize| weights.f32(&name(&format!("mlp.{which}_proj.bias")), &[out]);
-        let gate_up = ["gate", "up"].map(|which| (name(&format!("mlp.{which}_proj.weight")), intermediate));
-        let (gate_up_bias, down_bias) = if config.mlp_bias {
-            (Some([bias("gate", intermediate)?, bias("up", intermediate)?].concat()), Some(bias("down", hidden)?))
-        } else {
-            (None, None)
-        };
+        let (config, tensors) = (source.config(), MlpTensors::read(source, layer)?);
         Ok(Self {
-            norm: weights.f32(&name("post_attention_layernorm.weight"), &[hidden])?,
-            gate_up: source.linear(&gate_up, hidden, gate_up_bias)?,
-            down: source.linear(&[(name("mlp.down_proj.weight"), hidden)], intermediate, down_bias)?,
-            intermediate,
+            norm: tensors.norm,
+            gate_up: source.linear(&tensors.gate_up.parts, tensors.gate_up.inputs, tensors.gate_up.bias)?,
+            down: source.linear(&tensors.down.parts, tensors.down.inputs, tensors.down.bias)?,
+            intermediate: config.intermediate,
             norm_eps: config.norm_eps,
         })
     }

@@ -3,6 +3,8 @@
 //! Start at [`ModelSource`], which opens a model's files, and the three parts that are loaded from it: [`InputPart`], [`MiddlePart`] and
 //! [`OutputPart`]. All arithmetic is row-independent: a row's result is the same to the bit whatever shares the call with it.
 
+pub mod accelerator;
+mod backend;
 pub mod config;
 pub mod dense;
 pub mod drafter;
@@ -22,6 +24,7 @@ pub mod threads;
 pub mod tokenizer;
 pub mod weights;
 
+pub use accelerator::ComputeDevice;
 pub use config::ModelConfig;
 pub use drafter::{Drafter, DrafterInfo, DrafterKind};
 pub use error::ModelError;

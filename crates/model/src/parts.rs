@@ -1,11 +1,12 @@
 //! The three parts of a split model. Positions and rows are in tokens; hidden rows are `hidden` f32 values each.
 
 use crate::{
+    backend::{Head, Layers},
     config::ModelConfig,
     error::ModelError,
-    kernels::{Linear, rms_norm},
+    kernels::rms_norm,
     kv::{KvCache, KvPool},
-    layer::{Layers, SeqRows},
+    layer::{SeqRows, Stack},
     source::ModelSource,
     weights::StoredTensor,
 };
@@ -32,11 +33,12 @@ pub struct OutputPart {
     layers: Layers,
     norm: Vec<f32>,
     norm_eps: f32,
-    head: Linear,
+    head: Head,
     hidden: usize,
 }
 
 pub(crate) const EMBEDDING: &str = "model.embed_tokens.weight";
+pub(crate) const NORM: &str = "model.norm.weight";
 
 impl InputPart {
     /// Reads the first layers; embedding rows are read from the file as they are asked for.
@@ -126,12 +128,12 @@ impl MiddlePart {
     /// Runs a ragged batch in place: `x` holds the rows of all sequences one after the other.
     ///
     /// # Errors
-    /// When a cache has no room. To keep one sequence's trouble from the others, call [`KvCache::prepare`] on each of them beforehand.
+    /// When a cache has no room or an accelerator fails. To keep one sequence's trouble from the others, call [`KvCache::prepare`] on each of them beforehand.
     pub fn forward(&self, batch: &mut [SeqRows<'_>], x: &mut [f32]) -> Result<(), ModelError> {
-        Ok(self.layers.forward(batch, x)?)
+        self.layers.forward(batch, x)
     }
 
-    /// Bytes of weights held in memory.
+    /// Bytes of weights held in memory, or in the accelerator's.
     #[must_use]
     pub fn bytes(&self) -> usize {
         self.layers.bytes()
@@ -148,9 +150,9 @@ impl OutputPart {
         let range = split.ranges(config.layers)?.output;
         Ok(Self {
             layers: Layers::load(source, range)?,
-            norm: weights.f32("model.norm.weight", &[config.hidden])?,
+            norm: weights.f32(NORM, &[config.hidden])?,
             norm_eps: config.norm_eps,
-            head: source.linear(&[(head_name(config).to_owned(), config.vocab)], config.hidden, None)?,
+            head: Head::load(source)?,
             hidden: config.hidden,
         })
     }
@@ -164,10 +166,10 @@ impl OutputPart {
     /// Runs the last layers in place on deep rows at `pos..`, truncating the cache to `pos` first.
     ///
     /// # Errors
-    /// When the cache has no room.
+    /// When the cache has no room or an accelerator fails.
     pub fn forward_at(&self, kv: &mut KvCache, pos: usize, x: &mut [f32]) -> Result<(), ModelError> {
         let rows = x.len() / self.hidden;
-        Ok(self.layers.forward(&mut [SeqRows { kv, pos, rows }], x)?)
+        self.layers.forward(&mut [SeqRows { kv, pos, rows }], x)
     }
 
     /// The final norm of the last layer's rows.
@@ -179,15 +181,20 @@ impl OutputPart {
     }
 
     /// Logits of the last layer's rows: `rows x vocab`.
-    #[must_use]
-    pub fn logits(&self, x: &[f32]) -> Vec<f32> {
-        self.head.apply(&self.normed(x))
+    ///
+    /// # Errors
+    /// When an accelerator fails.
+    pub fn logits(&self, x: &[f32]) -> Result<Vec<f32>, ModelError> {
+        match &self.head {
+            Head::Cpu(linear) => Ok(linear.apply(&self.normed(x))),
+            Head::Accelerator(head) => head.logits(x),
+        }
     }
 
     /// Size of the vocabulary.
     #[must_use]
     pub fn vocab(&self) -> usize {
-        self.head.outputs()
+        self.head.vocab()
     }
 
     /// Width of a hidden row.
@@ -196,7 +203,7 @@ impl OutputPart {
         self.hidden
     }
 
-    /// Bytes of weights held in memory.
+    /// Bytes of weights held in memory, or in the accelerator's.
     #[must_use]
     pub fn bytes(&self) -> usize {
         self.layers.bytes() + self.head.bytes() + self.norm.len() * 4
@@ -216,6 +223,11 @@ pub fn head_table(source: &ModelSource) -> Result<StoredTensor<'_>, ModelError> 
         });
     }
     source.weights().raw(head_name(config), &[config.vocab, config.hidden])
+}
+
+/// The head as a dense layer.
+pub(crate) fn head_stack(config: &ModelConfig) -> Stack {
+    Stack { parts: vec![(head_name(config).to_owned(), config.vocab)], inputs: config.hidden, bias: None }
 }
 
 pub(crate) fn head_name(config: &ModelConfig) -> &'static str {

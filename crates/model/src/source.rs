@@ -27,6 +27,7 @@ pub use tensors::TensorSize;
 use panels::Panels;
 
 use crate::{
+    accelerator::{Accelerator, ComputeDevice},
     config::{CONFIG, ModelConfig},
     error::ModelError,
     gguf::{self, Gguf},
@@ -48,6 +49,7 @@ pub struct ModelSource {
     fingerprint: OnceLock<Fingerprint>,
     panels: Option<Panels>,
     quant: Option<Quant>,
+    accelerator: Option<Accelerator>,
 }
 
 #[derive(Debug)]
@@ -107,7 +109,7 @@ impl ModelSource {
 
     fn new(files: Files, config: ModelConfig, weights: impl FnOnce(&Files) -> Result<Weights, ModelError>) -> Result<Self, ModelError> {
         let weights = weights(&files)?;
-        Ok(Self { files, config, weights, bundle: None, fingerprint: OnceLock::new(), panels: None, quant: None })
+        Ok(Self { files, config, weights, bundle: None, fingerprint: OnceLock::new(), panels: None, quant: None, accelerator: None })
     }
 
     /// What a manifest says is packed.
@@ -119,6 +121,26 @@ impl ModelSource {
             Files::Directory(dir) => Panels::open(dir, packed),
             Files::Gguf(_) | Files::Static(_) => Err(self.files.missing(PANELS_FILE)),
         }
+    }
+
+    /// The same model, its layers and head computed on `device`: parts that are loaded from here hold their weights there.
+    ///
+    /// # Errors
+    /// When the program was built without what the device needs, the machine has none, or the weights were packed for the processor.
+    pub fn on(self, device: ComputeDevice) -> Result<Self, ModelError> {
+        if device != ComputeDevice::Cpu && self.is_packed() {
+            return Err(ModelError::Unsupported {
+                what: format!("computing packed weights on {device}"),
+                mend: "give the model that they were packed from, or use --device cpu",
+            });
+        }
+        Ok(Self { accelerator: Accelerator::open(device)?, ..self })
+    }
+
+    /// What computes the layers and the head.
+    #[must_use]
+    pub fn device(&self) -> ComputeDevice {
+        self.accelerator.as_ref().map_or(ComputeDevice::Cpu, Accelerator::device)
     }
 
     /// The architecture.
@@ -147,6 +169,10 @@ impl ModelSource {
     #[must_use]
     pub fn weights(&self) -> &Weights {
         &self.weights
+    }
+
+    pub(crate) fn accelerator(&self) -> Option<&Accelerator> {
+        self.accelerator.as_ref()
     }
 
     /// Present when this is one part of a model, made by `tricorn pack`.

@@ -35,7 +35,7 @@ fn generate(source: ModelSource, prompt: &[u32], count: usize) -> (Vec<u32>, Vec
         let mut rows = input.forward_at(first, pos, &next).unwrap();
         middle.forward(&mut [SeqRows { kv: second, pos, rows: next.len() }], &mut rows).unwrap();
         output.forward_at(third, pos, &mut rows).unwrap();
-        let logits = output.logits(&rows[rows.len() - source.config().hidden..]);
+        let logits = output.logits(&rows[rows.len() - source.config().hidden..]).unwrap();
         if all.len() == count {
             return (all, logits);
         }

@@ -14,7 +14,7 @@ use serde_json::Value;
 use temp::TempDir;
 use tricorn_core::Split;
 use tricorn_model::{
-    InputPart, KvFormat, KvPool, MiddlePart, ModelError, ModelSource, OutputPart, SeqRows,
+    ComputeDevice, InputPart, KvFormat, KvPool, MiddlePart, ModelError, ModelSource, OutputPart, SeqRows,
     inspect::inspect,
     pack::{pack, pack_whole},
     quant::{Dtype, Quant},
@@ -49,7 +49,7 @@ fn run(device: &Arc<ModelSource>, cloud: &ModelSource) -> (Vec<f32>, [usize; 3])
     let mut x = input.forward_at(&mut input.new_kv(&pool, 16), 0, &TOKENS).unwrap();
     middle.forward(&mut [SeqRows { kv: &mut middle.new_kv(&pool, 16), pos: 0, rows: TOKENS.len() }], &mut x).unwrap();
     output.forward_at(&mut output.new_kv(&pool, 16), 0, &mut x).unwrap();
-    (output.logits(&x), [input.bytes(), middle.bytes(), output.bytes()])
+    (output.logits(&x).unwrap(), [input.bytes(), middle.bytes(), output.bytes()])
 }
 
 fn whole(source: &Arc<ModelSource>) -> (Vec<f32>, [usize; 3]) {
@@ -104,6 +104,16 @@ fn packed_models_are_the_same_to_the_bit() {
             assert!(cloud.file("tokenizer.json").unwrap().is_none());
         }
     }
+}
+
+#[test]
+fn packed_weights_are_for_processors() {
+    let dir = TempDir::new();
+    pack_whole(&open(&fixture("llama"), Some(Quant::Q8)), &dir.file("whole")).unwrap();
+    let packed = ModelSource::open(&dir.file("whole")).unwrap().on(ComputeDevice::Cpu).unwrap();
+    let refused = packed.on(ComputeDevice::Cuda(0));
+    let error = refused.unwrap_err().to_string();
+    assert!(error.contains("packed weights on cuda:0") && error.contains("give the model that they were packed from"), "{error}");
 }
 
 #[test]

@@ -93,7 +93,7 @@ impl Parts {
         let mut rows = self.input.forward_at(&mut caches.input, pos, tokens).unwrap();
         self.middle.forward(&mut [SeqRows { kv: &mut caches.middle, pos, rows: tokens.len() }], &mut rows).unwrap();
         self.output.forward_at(&mut caches.output, pos, &mut rows).unwrap();
-        self.output.logits(&rows)
+        self.output.logits(&rows).unwrap()
     }
 }
 
@@ -160,7 +160,7 @@ fn check_ragged_batch(fixture: &Fixture) {
         for (sequence, caches) in sequences.iter().zip(&mut caches) {
             let (own, others) = rest.split_at_mut(sequence.ids.len() * hidden);
             parts.output.forward_at(&mut caches.output, 0, own).unwrap();
-            let logits = parts.output.logits(own);
+            let logits = parts.output.logits(own).unwrap();
             for row in &sequence.rows {
                 assert_close(&logits[row.position * vocab..][..vocab], &row.logits, &format!("split {}, {}", parts.split, sequence.name));
             }

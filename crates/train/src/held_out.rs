@@ -72,7 +72,7 @@ pub(crate) fn measure_draft_cost(teacher: &Teacher, drafter: &Drafter, text: &Wr
         for (pos, token) in tokens[..count].iter().enumerate() {
             let shallow = teacher.shallow_at(&mut input, pos, &[*token])?;
             guess = drafter.forward_at(&mut kv, pos, &shallow, &guess)?;
-            black_box(teacher.output.logits(&guess));
+            black_box(teacher.output.logits(&guess)?);
         }
         Ok(())
     })?;

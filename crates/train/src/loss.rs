@@ -65,14 +65,17 @@ impl Loss {
 
     /// The share of the student's guesses in the losses of a batch, against the teacher's rows `target` (`rows x hidden`, before the final
     /// norm), and the gradient of the total with respect to each guess.
-    pub(crate) fn of(&self, output: &OutputPart, target: &[f32], guesses: &[Guess<'_>]) -> (Losses, Vec<Vec<f32>>) {
+    ///
+    /// # Errors
+    /// When an accelerator that the head is on fails.
+    pub(crate) fn of(&self, output: &OutputPart, target: &[f32], guesses: &[Guess<'_>]) -> Result<(Losses, Vec<Vec<f32>>), ModelError> {
         let (vocab, hidden) = (output.vocab(), output.hidden());
         let mut losses = Losses::default();
         let mut gradients: Vec<Vec<f32>> = guesses.iter().map(|guess| Vec::with_capacity(guess.rows.len())).collect();
         let chunk = (CHUNK_BYTES / (vocab * size_of::<f32>())).max(1) * hidden;
         for (index, target) in target.chunks(chunk).enumerate() {
             let (start, end) = (index * chunk, index * chunk + target.len());
-            let mut wanted = output.logits(target);
+            let mut wanted = output.logits(target)?;
             for wanted in wanted.chunks_exact_mut(vocab) {
                 softmax(wanted);
             }
@@ -83,7 +86,7 @@ impl Loss {
                     continue;
                 }
                 let wanted = &wanted[(from - start) / hidden * vocab..];
-                let mut p = output.logits(&guess.rows[from - offset..to - offset]);
+                let mut p = output.logits(&guess.rows[from - offset..to - offset])?;
                 let mut cross_entropy = 0.0;
                 for (p, wanted) in p.chunks_exact_mut(vocab).zip(wanted.chunks_exact(vocab)) {
                     let expected: f32 = wanted.iter().zip(&*p).map(|(w, logit)| w * logit).sum();
@@ -108,7 +111,7 @@ impl Loss {
             losses.smooth_l1 += smooth_l1 * per_element;
             *gradient = rms_norm_backward(guess.rows, &self.norm, self.eps, gradient);
         }
-        (losses, gradients)
+        Ok((losses, gradients))
     }
 }
 
@@ -135,7 +138,7 @@ mod tests {
         let differences = output.normed(guess).into_iter().zip(output.normed(target)).map(|(a, b)| f64::from((a - b).abs()));
         let smooth_l1 = differences.map(|d| if d < 1.0 { d * d / 2.0 } else { d - 0.5 }).sum::<f64>() / guess.len() as f64;
         let probabilities = |x: &[f32]| {
-            let exp: Vec<f64> = output.logits(x).into_iter().map(|logit| f64::from(logit).exp()).collect();
+            let exp: Vec<f64> = output.logits(x).unwrap().into_iter().map(|logit| f64::from(logit).exp()).collect();
             let vocab = output.vocab();
             exp.chunks_exact(vocab).flat_map(|row| row.iter().map(|e| e / row.iter().sum::<f64>())).collect::<Vec<f64>>()
         };
@@ -151,12 +154,12 @@ mod tests {
         let mut rng = Rng::new(1, 0);
         let [guess, target] = [1.0, 3.0].map(|size| (0..ROWS * 16).map(|_| size * rng.normal()).collect::<Vec<f32>>());
         let share = 1.0 / ROWS as f64;
-        let (whole, whole_gradients) = loss.of(&output, &target, &[Guess { rows: &guess, from: 0, share }]);
+        let (whole, whole_gradients) = loss.of(&output, &target, &[Guess { rows: &guess, from: 0, share }]).unwrap();
         let (smooth_l1, cross_entropy) = textbook(&output, &guess, &target);
         assert!((whole.smooth_l1 - smooth_l1).abs() < 1e-5 && (whole.cross_entropy - cross_entropy).abs() < 1e-5, "{whole:?}");
         assert!((loss.total(whole) - (smooth_l1 + 0.1 * cross_entropy)).abs() < 1e-5);
         let parts = [Guess { rows: &guess[..32], from: 0, share }, Guess { rows: &guess[32..], from: 2, share }];
-        let (shares, gradients) = loss.of(&output, &target, &parts);
+        let (shares, gradients) = loss.of(&output, &target, &parts).unwrap();
         assert_eq!(gradients.concat(), whole_gradients.concat());
         assert!((loss.total(shares) - loss.total(whole)).abs() < 1e-6);
     }
@@ -167,7 +170,7 @@ mod tests {
         let source = tiny_model(&dir, &json!({}));
         let (output, loss) = (OutputPart::load(&source, SPLIT).unwrap(), Loss::new(&source, 0.1).unwrap());
         let target: Vec<f32> = (0..ROWS * 16).map(|i| (i * 7 % 13) as f32 - 6.0).collect();
-        let (losses, gradients) = loss.of(&output, &target, &[Guess { rows: &target, from: 0, share: 1.0 / ROWS as f64 }]);
+        let (losses, gradients) = loss.of(&output, &target, &[Guess { rows: &target, from: 0, share: 1.0 / ROWS as f64 }]).unwrap();
         let gradient = gradients.concat();
         assert_eq!(losses.smooth_l1, 0.0);
         assert!(gradient.iter().all(|g| g.abs() < 1e-7), "{gradient:?}");

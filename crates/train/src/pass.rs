@@ -8,7 +8,7 @@ mod heads;
 mod mlp;
 
 use tricorn_model::{
-    ModelConfig, OutputPart,
+    ModelConfig, ModelError, OutputPart,
     dense::{Packed, transposed_product},
 };
 
@@ -56,20 +56,23 @@ impl<'a> Pass<'a> {
     }
 
     /// A lesson's part of the batch's losses, and the gradient of that part.
-    pub(crate) fn learn(&self, lesson: &Lesson, shares: &[f64], loss: &Loss, output: &OutputPart) -> (Losses, Tensors) {
+    ///
+    /// # Errors
+    /// When an accelerator that the head is on fails.
+    pub(crate) fn learn(&self, lesson: &Lesson, shares: &[f64], loss: &Loss, output: &OutputPart) -> Result<(Losses, Tensors), ModelError> {
         match &self.0 {
             Net::Hat(pass) => {
                 let (guess, trace) = pass.forward(&lesson.shallow, lesson.first);
                 let guesses = [Guess { rows: &guess, from: 0, share: shares[0] }];
-                let (losses, gradients) = loss.of(output, &lesson.target, &guesses);
-                (losses, pass.backward(&trace, &gradients.concat()))
+                let (losses, gradients) = loss.of(output, &lesson.target, &guesses)?;
+                Ok((losses, pass.backward(&trace, &gradients.concat())))
             }
             Net::Fused(pass) => {
                 let trace = pass.forward(lesson);
                 let guesses: Vec<Guess<'_>> =
                     trace.guesses().zip(shares).enumerate().map(|(step, (rows, &share))| Guess { rows, from: step + 1, share }).collect();
-                let (losses, gradients) = loss.of(output, &lesson.target, &guesses);
-                (losses, pass.backward(&trace, gradients))
+                let (losses, gradients) = loss.of(output, &lesson.target, &guesses)?;
+                Ok((losses, pass.backward(&trace, gradients)))
             }
         }
     }

@@ -137,7 +137,7 @@ impl Teacher {
         let mut caches = self.caches(tokens.len());
         for (pos, token) in tokens.iter().enumerate() {
             let (_, deep) = self.run(&mut caches, pos, &[*token])?;
-            black_box(self.output.logits(&deep));
+            black_box(self.output.logits(&deep)?);
         }
         Ok(())
     }
@@ -146,7 +146,7 @@ impl Teacher {
         let mut caches = self.caches(limit);
         let (shallow, deep) = self.run(&mut caches, 0, &prompt)?;
         let target = deep[deep.len() - self.hidden..].to_vec();
-        let next = argmax(&self.output.logits(&target));
+        let next = argmax(&self.output.logits(&target)?);
         let first = prompt.len() - 1;
         let mut tokens = prompt;
         tokens.push(next);
@@ -171,7 +171,7 @@ impl Teacher {
         for (w, row) in active.iter_mut().zip(x.chunks_exact_mut(self.hidden)) {
             self.output.forward_at(&mut w.caches.output, w.lesson.tokens.len() - 1, row)?;
         }
-        let logits = self.output.logits(&x);
+        let logits = self.output.logits(&x)?;
         let rows = shallow.chunks_exact(self.hidden).zip(x.chunks_exact(self.hidden));
         for ((w, (shallow, deep)), logits) in active.iter_mut().zip(rows).zip(logits.chunks_exact(self.output.vocab())) {
             w.lesson.shallow.extend_from_slice(shallow);
@@ -221,7 +221,7 @@ mod tests {
             assert!(tokens[4..tokens.len() - 1].iter().all(|token| !teacher.end_tokens.contains(token)));
             let read = teacher.teach(Sequence { tokens: tokens.clone(), prompt: 4 }).unwrap();
             assert_eq!(*lesson, read);
-            let logits = teacher.output.logits(&read.target);
+            let logits = teacher.output.logits(&read.target).unwrap();
             assert!(logits.chunks_exact(24).map(argmax).eq(tokens[4..].iter().copied()));
         }
     }

@@ -15,7 +15,7 @@ use std::{
 use rayon::prelude::*;
 use serde_json::json;
 use tricorn_core::DraftPolicy;
-use tricorn_model::{DrafterInfo, DrafterKind, ModelSource};
+use tricorn_model::{DrafterInfo, DrafterKind, ModelError, ModelSource};
 
 use crate::{
     accept::{self, HeldOutReport, Replay},
@@ -194,7 +194,8 @@ impl<'a> Run<'a> {
         let (output, step) = (&self.teacher.output, self.progress.step + 1);
         let pass = Pass::new(self.source.config(), &self.weights, self.config.unroll);
         let shares = pass.shares(lessons);
-        let results: Vec<(Losses, Tensors)> = lessons.par_iter().map(|lesson| pass.learn(lesson, &shares, &self.loss, output)).collect();
+        let results = lessons.par_iter().map(|lesson| pass.learn(lesson, &shares, &self.loss, output));
+        let results = results.collect::<Result<Vec<(Losses, Tensors)>, ModelError>>()?;
         // In the order of the lessons, so that the sum is the same whoever was ready first.
         let mut losses = Losses::default();
         let mut gradients = Tensors::zero(self.config.kind, self.source.config());

@@ -70,7 +70,7 @@ impl WholeModel {
         let mut x = self.input.forward_at(first, pos, &tokens)?;
         self.middle.forward(&mut [SeqRows { kv: second, pos, rows }], &mut x)?;
         self.output.forward_at(third, pos, &mut x)?;
-        black_box(self.output.logits(&x[(rows - logits) * self.output.hidden()..]));
+        black_box(self.output.logits(&x[(rows - logits) * self.output.hidden()..])?);
         Ok(())
     }
 

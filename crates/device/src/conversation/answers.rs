@@ -28,7 +28,7 @@ impl<L: Link> Conversation<'_, L> {
         // Only a token is progress: a cloud may well acknowledge a replay each time before it fails again.
         progress.losses = 0;
         let rows = &rows[first_row * self.ends.hidden..];
-        let logits = self.ends.output.logits(rows);
+        let logits = self.ends.output.logits(rows)?;
         let drafts = self.session.drafts().to_vec();
         self.pacer.finish(|pace| pace.head, rows.len() / self.ends.hidden, start);
         let (mut confirmed, mut settled) = (Vec::new(), None);

@@ -40,7 +40,7 @@ impl<L: Link> Conversation<'_, L> {
         let mut batch: Vec<SeqRows<'_>> =
             sides.iter_mut().map(|side| SeqRows { pos: position(side), kv: &mut side.drafter_kv, rows: 1 }).collect();
         let guesses = drafter.forward(&mut batch, &x, &before)?;
-        let logits = self.ends.output.logits(&guesses);
+        let logits = self.ends.output.logits(&guesses)?;
 
         let results = tokens.iter().zip(x.chunks_exact(hidden)).zip(guesses.chunks_exact(hidden));
         for (side, ((&token, row), guess)) in sides.iter_mut().zip(results) {

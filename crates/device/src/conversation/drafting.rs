@@ -43,7 +43,7 @@ impl<L: Link> Conversation<'_, L> {
         let (Some(drafter), Some(drafts)) = (&self.ends.drafter, &mut self.drafts) else { return Ok(None) };
         let from = drafts.first_row(pos);
         let guess = drafts.guess(drafter, pos, self.window.rows(from, pos - from))?;
-        Ok(Some(self.ends.output.logits(&guess)))
+        Ok(Some(self.ends.output.logits(&guess)?))
     }
 
     /// A draft step that began at `start` is over.

@@ -6,9 +6,10 @@ use crate::{
     kernels::Linear,
     parts::EMBEDDING,
     quant::{Dtype, Quant, Role, encode},
-    weights::RawTensor,
+    weights::{RawTensor, StoredTensor},
 };
 use rayon::prelude::*;
+use std::borrow::Cow;
 
 /// Rows that are quantised at a time; no more of a matrix than that is ever in single precision.
 const ROWS: usize = 64;
@@ -26,18 +27,24 @@ impl ModelSource {
             let parts = parts.iter().map(|(name, outputs)| panels.part(packed_name(name), *outputs, inputs));
             return Linear::from_parts(parts.collect::<Result<_, _>>()?, inputs, bias);
         }
-        let mut held = Vec::new();
-        for (name, outputs) in parts {
+        let matrices = self.matrices(parts, inputs)?;
+        Ok(Linear::pack(&matrices.iter().map(StoredTensor::view).collect::<Vec<_>>(), inputs, bias))
+    }
+
+    /// The matrices of a dense layer, each in the format that it is to be held in.
+    ///
+    /// # Errors
+    /// As [`ModelSource::linear`].
+    pub(crate) fn matrices(&self, parts: &[(String, usize)], inputs: usize) -> Result<Vec<StoredTensor<'_>>, ModelError> {
+        let matrix = |(name, outputs): &(String, usize)| {
             let stored = self.weights().raw(name, &[*outputs, inputs])?;
             let dtype = self.held_as(name, stored.dtype, inputs);
-            held.push(if dtype == stored.dtype {
-                (dtype, stored.bytes)
-            } else {
-                (dtype, quantised(name, stored.view(), dtype, inputs)?.into())
-            });
-        }
-        let parts: Vec<_> = held.iter().map(|(dtype, bytes)| RawTensor { dtype: *dtype, bytes }).collect();
-        Ok(Linear::pack(&parts, inputs, bias))
+            if dtype == stored.dtype {
+                return Ok(stored);
+            }
+            Ok(StoredTensor { dtype, bytes: Cow::Owned(quantised(name, stored.view(), dtype, inputs)?) })
+        };
+        parts.iter().map(matrix).collect()
     }
 
     /// The format that the engine holds a matrix in.

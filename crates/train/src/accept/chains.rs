@@ -63,7 +63,7 @@ impl Chains<'_> {
         let mut next = Chain::default();
         // Backwards, because drafting from a row overwrites the caches behind it, and a chain goes on as the next row's does.
         for row in (start..rows).rev() {
-            let logits = teacher.output.logits(&guessed[row * teacher.hidden..][..teacher.hidden]);
+            let logits = teacher.output.logits(&guessed[row * teacher.hidden..][..teacher.hidden])?;
             let (mut token, draft) = self.draft(&logits);
             let mut chain = Chain { drafts: vec![draft], agreeing: 0 };
             if token == tokens[row + 1] {
@@ -75,7 +75,7 @@ impl Chains<'_> {
                         break;
                     }
                     let shallow = teacher.shallow_at(&mut input, pos, &[token])?;
-                    let logits = teacher.output.logits(&drafter.forward_at(&mut kv, pos, &shallow, &[])?);
+                    let logits = teacher.output.logits(&drafter.forward_at(&mut kv, pos, &shallow, &[])?)?;
                     let draft;
                     (token, draft) = self.draft(&logits);
                     chain.drafts.push(draft);
@@ -111,7 +111,7 @@ impl Chains<'_> {
         let mut active: Vec<&mut Round> = rounds.iter_mut().collect();
         for drafted in 1..=self.max_draft {
             let guesses: Vec<f32> = active.iter().flat_map(|round| round.guess.iter().copied()).collect();
-            let logits = teacher.output.logits(&guesses);
+            let logits = teacher.output.logits(&guesses)?;
             for (round, logits) in active.iter_mut().zip(logits.chunks_exact(teacher.output.vocab())) {
                 let draft;
                 (round.token, draft) = self.draft(logits);

@@ -37,8 +37,10 @@ fn decode(teacher: &Teacher, drafter: &Drafter, prompt: &[u32], policy: DraftPol
         match session.poll() {
             Action::Connect => session.connected(),
             Action::Draft { pos } => {
-                let logits =
-                    teacher.output.logits(&guess(teacher, drafter, session.tokens_at(0, pos), session.tokens().len(), prompt.len()));
+                let logits = teacher
+                    .output
+                    .logits(&guess(teacher, drafter, session.tokens_at(0, pos), session.tokens().len(), prompt.len()))
+                    .unwrap();
                 session.drafted(tricorn_core::Draft::new(argmax(&logits), confidence(&logits)));
             }
             Action::Append(header) => {
@@ -48,7 +50,7 @@ fn decode(teacher: &Teacher, drafter: &Drafter, prompt: &[u32], policy: DraftPol
                 let lesson = teacher.teach(crate::text::Sequence { tokens, prompt: 1 }).unwrap();
                 if let DeepUse::Judge { pos, .. } = session.deep(header.answer()).unwrap() {
                     let mut rows = lesson.target[(pos - 1) * teacher.hidden..].chunks_exact(teacher.hidden);
-                    while session.judge(argmax(&teacher.output.logits(rows.next().unwrap()))) == Judgement::Accepted {}
+                    while session.judge(argmax(&teacher.output.logits(rows.next().unwrap()).unwrap())) == Judgement::Accepted {}
                 }
             }
             Action::Finished(_) => break,

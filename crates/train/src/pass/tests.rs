@@ -99,7 +99,7 @@ fn gradients_equal_finite_differences() {
     for kind in DrafterKind::ALL {
         let of = |weights: &Tensors| {
             let pass = Pass::new(source.config(), weights, 3);
-            pass.learn(&lessons[0], &pass.shares(&lessons), &loss, &output)
+            pass.learn(&lessons[0], &pass.shares(&lessons), &loss, &output).unwrap()
         };
         let weights = weights(kind, &source);
         let (_, gradients) = of(&weights);
@@ -134,7 +134,7 @@ fn a_response_too_short_to_unroll_has_fewer_steps() {
         short.shallow.truncate((FIRST + rows) * HIDDEN);
         short.target.truncate(rows * HIDDEN);
         let lessons = [short];
-        let (losses, gradients) = pass.learn(&lessons[0], &pass.shares(&lessons), &loss, &output);
+        let (losses, gradients) = pass.learn(&lessons[0], &pass.shares(&lessons), &loss, &output).unwrap();
         assert!(loss.total(losses).is_finite());
         assert_eq!(gradients.all().iter().any(|values| values.iter().any(|v| *v != 0.0)), learns, "{rows} rows");
     }
