@@ -66,8 +66,8 @@ pub(crate) enum Command {
 /// Which model, and where it is cut.
 #[derive(Debug, ClapArgs)]
 pub(crate) struct ModelArgs {
-    /// Model directory in the Hugging Face layout, a bundle made by `tricorn pack`, or `demo` for the built-in model
-    #[arg(long, value_name = "DIR")]
+    /// Model directory in the Hugging Face layout, a bundle made by `tricorn pack`, a .gguf file, or `demo` for the built-in model
+    #[arg(long, value_name = "PATH")]
     pub(crate) model: PathBuf,
     /// First M and last K decoder layers on the device; device and cloud must agree [default: the bundle's or the drafter's, else 2:0]
     #[arg(long, value_name = "M:K")]
@@ -208,8 +208,8 @@ Examples:
   tricorn pack --model DIR --split 2:0 --quant q4k --out bundles    # a quarter of the bytes, ready for the kernels
   tricorn pack --model DIR --quant q4k --whole --out DIR-q4k        # one directory, for --local and benchmarks")]
 pub(crate) struct PackArgs {
-    /// Model directory, or `demo`
-    #[arg(long, value_name = "DIR")]
+    /// Model directory, .gguf file, or `demo`
+    #[arg(long, value_name = "PATH")]
     pub(crate) model: PathBuf,
     /// Quantise the weights: q4k, q8, f16 or f32 [default: as stored]
     #[arg(long, value_name = "FORMAT")]
@@ -230,8 +230,8 @@ pub(crate) struct PackArgs {
 
 #[derive(Debug, ClapArgs)]
 pub(crate) struct InspectArgs {
-    /// Model directory, bundle, or `demo`
-    #[arg(value_name = "DIR")]
+    /// Model directory, bundle, .gguf file, or `demo`
+    #[arg(value_name = "PATH")]
     pub(crate) model: PathBuf,
     /// Cut to look at
     #[arg(long, value_name = "M:K")]

@@ -28,7 +28,7 @@ pub(crate) enum CliError {
     Split(#[from] SplitError),
     #[error(transparent)]
     Sampling(#[from] SamplingError),
-    #[error("there is no model in {}; give the folder that holds config.json and model.safetensors, or `demo`", .0.display())]
+    #[error("there is no model in {}; give the folder that holds config.json and model.safetensors, a .gguf file, or `demo`", .0.display())]
     NoModel(PathBuf),
     #[error("nothing is known of {0}; write HOST:PORT, for example 127.0.0.1:7070")]
     NoAddress(String),

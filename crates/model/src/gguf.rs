@@ -9,6 +9,7 @@ mod config;
 mod header;
 mod metadata;
 mod names;
+mod shards;
 mod tokenizer;
 
 use std::{io, io::Read, path::Path};
@@ -45,13 +46,18 @@ pub(crate) struct Gguf {
 }
 
 impl Gguf {
-    /// Opens a file: its metadata and its tensors under the names of Hugging Face transformers.
+    /// Opens a file, and those with the rest of its tensors: its metadata and its tensors under the names of Hugging Face transformers.
     pub(crate) fn open(path: &Path) -> Result<(Self, Weights), ModelError> {
         let storage = Storage::open(path)?;
         let Header { metadata, tensors } = header::read(&storage)?;
         let architecture = Architecture::of(&metadata)?;
         let mut weights = Weights::empty();
         weights.add(storage, names::translate(architecture, &metadata, tensors)?)?;
+        for shard in shards::others(path, &metadata)? {
+            let storage = Storage::open(&shard)?;
+            let tensors = header::read(&storage)?.tensors;
+            weights.add(storage, names::translate(architecture, &metadata, tensors)?)?;
+        }
         Ok((Self { metadata, architecture }, weights))
     }
 

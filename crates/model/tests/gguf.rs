@@ -6,14 +6,16 @@ mod gguf;
 #[path = "support/temp.rs"]
 mod temp;
 
-use std::{path::PathBuf, sync::Arc};
+use std::{fs, path::PathBuf, sync::Arc};
 
-use gguf::{GgufFile, bf16_bytes, f16_bytes, f32_bytes, q8_0_bytes};
+use gguf::{GgufFile, bf16_bytes, f16_bytes, f32_bytes, q8_0_bytes, tiny};
 use temp::TempDir;
 use tricorn_model::{
-    InputPart, KvPool, MiddlePart, ModelSource, OutputPart, SeqRows,
+    InputPart, KvPool, MiddlePart, ModelError, ModelSource, OutputPart, SeqRows,
+    config::RopeScaling,
     pack::{pack, pack_whole},
     quant::Dtype,
+    template::Message,
 };
 
 const PROMPT: &str = "Once upon a time there was a hat 🦀 in a café,";
@@ -104,4 +106,88 @@ fn packed_with_its_quantised_embedding() {
     let packed = pack(&open(&path), "2:0".parse().unwrap(), &temp.file("parts")).unwrap();
     assert_eq!(open(&packed.device).fingerprint().unwrap(), open(&path).fingerprint().unwrap());
     assert!(packed.device_bytes > packed.cloud_bytes / 8 && open(&packed.cloud).is_packed());
+}
+
+#[test]
+fn divisors_of_rotary_frequencies_are_llama_3_scaling() {
+    let (directory, temp) = (repository("tests/fixtures/llama-rope3"), TempDir::new());
+    let path = temp.file("model.gguf");
+    GgufFile::from_directory(&directory, Dtype::Bf16, bf16_bytes).write(&path);
+    let (from_directory, from_gguf) = (ModelSource::open(&directory).unwrap(), ModelSource::open(&path).unwrap());
+    assert!(matches!(&from_gguf.config().rope.scaling, RopeScaling::PerPair { divisors } if divisors.len() == 4 && divisors[3] == 8.0));
+    let prompt = from_directory.tokenizer().unwrap().encode(PROMPT, false).unwrap();
+    let (expected, expected_logits) = generate(from_directory, &prompt, 24);
+    let (tokens, logits) = generate(from_gguf, &prompt, 24);
+    assert_eq!(tokens, expected);
+    assert!(logits.iter().zip(&expected_logits).all(|(a, b)| (a - b).abs() < 1e-3), "{logits:?} {expected_logits:?}");
+}
+
+#[test]
+fn chat_template_and_ends_come_from_the_metadata() {
+    let (directory, temp) = (repository("tests/fixtures/llama"), TempDir::new());
+    let path = temp.file("model.gguf");
+    GgufFile::from_directory(&directory, Dtype::F32, f32_bytes).write(&path);
+    let (from_directory, from_gguf) = (ModelSource::open(&directory).unwrap(), ModelSource::open(&path).unwrap());
+    let messages = [Message::new("user", "Hello"), Message::new("assistant", "Hi")];
+    let render = |source: &ModelSource| source.template().unwrap().unwrap().render(&messages, true).unwrap();
+    assert_eq!(render(&from_gguf), render(&from_directory));
+    assert_eq!((&from_gguf.config().eos, from_gguf.config().bos), (&vec![277, 279], Some(277)));
+}
+
+#[test]
+fn parts_are_one_model() {
+    let temp = TempDir::new();
+    let whole = ModelSource::open(&{
+        let path = temp.file("whole.gguf");
+        tiny().write(&path);
+        path
+    });
+    let mut first = tiny();
+    let mut second = first.split_off(5);
+    for (number, file) in [(0, &mut first), (1, &mut second)] {
+        file.count("split.no", number);
+        file.count("split.count", 2);
+    }
+    let path = |number: u32| temp.file(&format!("model-0000{number}-of-00002.gguf"));
+    first.write(&path(1));
+    let error = ModelSource::open(&path(1)).unwrap_err().to_string();
+    assert!(error.contains("has no model-00002-of-00002.gguf; download all parts"), "{error}");
+    second.write(&path(2));
+    let parts = ModelSource::open(&path(1)).unwrap();
+    assert_eq!(parts.fingerprint().unwrap(), whole.unwrap().fingerprint().unwrap());
+    second.text("general.architecture", "llama");
+    second.write(&path(2));
+    let error = ModelSource::open(&path(2)).unwrap_err().to_string();
+    assert!(error.contains("part 2 of 2 of a GGUF file is not supported; give the first part"), "{error}");
+    fs::rename(path(1), temp.file("other.gguf")).unwrap();
+    let error = ModelSource::open(&temp.file("other.gguf")).unwrap_err().to_string();
+    assert!(error.contains("does not end in -00001-of-00002.gguf"), "{error}");
+}
+
+#[test]
+fn drafters_beside_a_file() {
+    let temp = TempDir::new();
+    let path = temp.file("a.b.gguf");
+    tiny().write(&path);
+    let source = ModelSource::open(&path).unwrap();
+    let file = |name: &str| source.file(name).unwrap().map(|content| content.into_owned());
+    assert_eq!(file("drafter-hat.json"), None);
+    fs::write(temp.file("drafter-hat.json"), "any").unwrap();
+    fs::write(temp.file("chat_template.jinja"), "another model's").unwrap();
+    assert_eq!(file("drafter-hat.json").unwrap(), b"any");
+    fs::write(temp.file("a.b.drafter-hat.json"), "own").unwrap();
+    assert_eq!(file("drafter-hat.json").unwrap(), b"own");
+    assert_eq!(file("chat_template.jinja"), None);
+}
+
+#[test]
+fn a_file_is_known_by_its_content_or_its_name() {
+    let temp = TempDir::new();
+    let blob = temp.file("sha256-0123");
+    tiny().write(&blob);
+    assert_eq!(ModelSource::open(&blob).unwrap().config().layers, 3);
+    fs::write(&blob, "GGML").unwrap();
+    assert!(matches!(ModelSource::open(&blob), Err(ModelError::NotAModel(_))));
+    fs::rename(&blob, temp.file("model.GGUF")).unwrap();
+    assert!(matches!(ModelSource::open(&temp.file("model.GGUF")), Err(ModelError::Truncated { .. } | ModelError::Gguf { .. })));
 }

@@ -36,8 +36,8 @@ Examples:
   tricorn bench hat --scenario lte --modes u-shape,hat --requests 12
   tricorn bench hat --sweep chunks --out chunks")]
 pub(crate) struct HatArgs {
-    /// Model directory in the Hugging Face layout, or `demo` for the built-in model
-    #[arg(long, value_name = "DIR", default_value = "demo")]
+    /// Model directory in the Hugging Face layout, a .gguf file, or `demo` for the built-in model
+    #[arg(long, value_name = "PATH", default_value = "demo")]
     pub(crate) model: PathBuf,
     /// First M and last K decoder layers on the device [default: the drafter's, else 2:0]
     #[arg(long, value_name = "M:K")]

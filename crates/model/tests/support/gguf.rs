@@ -4,7 +4,7 @@
 use std::path::Path;
 
 use serde_json::Value;
-use tricorn_model::{ModelSource, quant::Dtype};
+use tricorn_model::{ModelSource, config::RopeScaling, quant::Dtype};
 
 /// A GGUF file in the making.
 #[derive(Clone, Default)]
@@ -99,6 +99,12 @@ impl GgufFile {
         self.tensors.iter_mut().find(|tensor| tensor.name == name).unwrap()
     }
 
+    /// Moves the last tensors to another file.
+    pub(crate) fn split_off(&mut self, count: usize) -> Self {
+        let tensors = self.tensors.split_off(self.tensors.len() - count);
+        Self { version: self.version, tensors, ..Self::default() }
+    }
+
     pub(crate) fn remove(&mut self, name: &str) {
         self.tensors.retain(|tensor| tensor.name != name);
     }
@@ -180,6 +186,17 @@ impl GgufFile {
         }
         file.number(&format!("{architecture}.attention.layer_norm_rms_epsilon"), model.norm_eps.into());
         file.number(&format!("{architecture}.rope.freq_base"), model.rope.theta.into());
+        if let RopeScaling::Llama3 { factor, low_freq_factor, high_freq_factor, original_context } = model.rope.scaling {
+            let divisor = |pair: usize| {
+                let frequency = 1.0 / f64::from(model.rope.theta).powf(2.0 * pair as f64 / model.head_dim as f64);
+                let turns = f64::from(original_context as u32) * frequency / (2.0 * std::f64::consts::PI);
+                let (factor, low, high) = (f64::from(factor), f64::from(low_freq_factor), f64::from(high_freq_factor));
+                let kept = ((turns - low) / (high - low)).clamp(0.0, 1.0);
+                (1.0 / ((1.0 - kept) / factor + kept)) as f32
+            };
+            let divisors: Vec<f32> = (0..model.head_dim / 2).map(divisor).collect();
+            file.tensor("rope_freqs.weight", Dtype::F32, &[divisors.len()], f32_bytes(&divisors));
+        }
         if let Some(sliding) = model.sliding {
             file.count(&format!("{architecture}.attention.sliding_window"), sliding.window as u64);
         }
