@@ -1,7 +1,7 @@
 //! The measurements of one mode under one load.
 
-use serde::Serialize;
-use tricorn_core::AppendKind;
+use serde::{Serialize, Serializer};
+use tricorn_core::{AppendKind, HiddenCodec};
 use tricorn_device::{TraceEvent, TurnReport};
 
 use crate::{
@@ -22,6 +22,9 @@ pub struct Cell {
     pub rate: f64,
     /// The mode's name.
     pub mode: String,
+    /// How its hidden rows were written on the wire.
+    #[serde(serialize_with = "codec_name")]
+    pub codec: HiddenCodec,
     /// Requests that were answered.
     pub samples: Vec<Sample>,
     /// Requests that were not.
@@ -103,6 +106,10 @@ impl Chunk {
     }
 }
 
+fn codec_name<S: Serializer>(codec: &HiddenCodec, serializer: S) -> Result<S::Ok, S::Error> {
+    serializer.serialize_str(codec.name())
+}
+
 /// A request without an answer.
 #[derive(Clone, Debug, Serialize)]
 pub struct FailedRequest {
@@ -145,9 +152,9 @@ impl Sample {
 }
 
 impl Cell {
-    pub(crate) fn new(load: &str, rate: f64, mode: &str) -> Self {
+    pub(crate) fn new(load: &str, rate: f64, mode: &str, codec: HiddenCodec) -> Self {
         let (samples, failures) = (Vec::new(), Vec::new());
-        Self { load: load.to_owned(), rate, mode: mode.to_owned(), samples, failures, cpu_share: None, cpu: CpuTimes::zero() }
+        Self { load: load.to_owned(), rate, mode: mode.to_owned(), codec, samples, failures, cpu_share: None, cpu: CpuTimes::zero() }
     }
 
     /// Takes in a request's outcome for a model of this hidden size; a request that was stopped leaves no trace.
@@ -248,7 +255,7 @@ pub(crate) mod tests {
 
     pub(crate) fn cell(mode: &str, ttft: u64, gap: u64) -> Cell {
         let scenario = Scenario::named("paper-proportions").unwrap();
-        let mut cell = Cell::new("mid", 0.5, mode);
+        let mut cell = Cell::new("mid", 0.5, mode, HiddenCodec::F16);
         for request in 0..4 {
             cell.take(&outcome(request, ttft + request as u64, &[gap; 6]), &scenario, 256);
         }
@@ -258,7 +265,7 @@ pub(crate) mod tests {
     #[test]
     fn figures_are_over_all_requests_and_tokens() {
         let scenario = Scenario::named("paper-proportions").unwrap();
-        let mut cell = Cell::new("mid", 0.5, "hat");
+        let mut cell = Cell::new("mid", 0.5, "hat", HiddenCodec::F16);
         cell.take(&outcome(0, 300, &[10, 10, 40, 40]), &scenario, 256);
         cell.take(&outcome(1, 1500, &[10, 10]), &scenario, 256);
         let late = Outcome { request: 2, device: 1, waited: Duration::ZERO, result: Err(Failure::Late) };
@@ -285,7 +292,7 @@ pub(crate) mod tests {
 
     #[test]
     fn an_empty_cell_has_no_figures() {
-        let cell = Cell::new("low", 1.0, "hat");
+        let cell = Cell::new("low", 1.0, "hat", HiddenCodec::F16);
         assert!(cell.ttft().is_none() && cell.tokens_per_round().is_none() && !cell.is_saturated());
         assert_eq!(cell.slo_attainment(&Scenario::named("quick").unwrap()), None);
     }

@@ -110,7 +110,7 @@ pub fn compare(setup: &Setup, prompts: &Prompts, plan: &Plan, observer: &dyn Obs
     }
     for (load, rate) in &plan.loads {
         let blocks = blocks(&traffic(*rate), prompts);
-        let mut of_load: Vec<Cell> = modes.iter().map(|mode| Cell::new(load, *rate, &mode.name)).collect();
+        let mut of_load: Vec<Cell> = modes.iter().map(|mode| Cell::new(load, *rate, &mode.name, mode.codec)).collect();
         for (turn, block) in blocks.iter().enumerate() {
             check.prepare(block, stop)?;
             for place in 0..modes.len() {

@@ -1,6 +1,6 @@
 //! The methods that are compared: settings of one engine, so that kernels, scheduler and wire are the same for all.
 
-use tricorn_core::{ChunkPolicy, Schedule, Streaming};
+use tricorn_core::{ChunkPolicy, HiddenCodec, Schedule, Streaming};
 use tricorn_model::DrafterKind;
 
 use crate::BenchError;
@@ -16,6 +16,8 @@ pub struct Mode {
     pub chunk: ChunkPolicy,
     /// How the device drafts.
     pub drafts: Option<Drafts>,
+    /// How hidden rows are written on the wire: as in the paper, unless the mode says otherwise.
+    pub codec: HiddenCodec,
 }
 
 /// How a device drafts.
@@ -31,11 +33,15 @@ pub struct Drafts {
 
 /// Branches of parallel drafting.
 const BRANCHES: usize = 4;
+/// What a mode's name ends in when its rows are coded.
+const CODED: &str = "-coded";
 const HAT: Drafts = Drafts { kind: DrafterKind::Hat, parallel: BRANCHES, streaming: Streaming::Auto };
 
 impl Mode {
-    /// The modes of a comparison, in the order of reports. `fixed-N` (chunks of N rows, no drafts) are modes too.
-    pub const NAMES: [&str; 7] = ["u-shape", "u-sarathi", "+chunks", "+chunks+drafts", "hat", "hat-no-chunks", "hat-fused"];
+    /// The modes of a comparison, in the order of reports. `fixed-N` (chunks of N rows, no drafts) are modes too, and any mode's name with
+    /// `-coded` after it.
+    pub const NAMES: [&str; 9] =
+        ["u-shape", "u-sarathi", "+chunks", "+chunks+drafts", "hat", "hat-no-chunks", "hat-fused", "u-shape-coded", "hat-coded"];
     /// What ratios are against.
     pub const BASELINE: &str = "u-shape";
 
@@ -45,6 +51,9 @@ impl Mode {
     /// When there is none; the error lists them.
     pub fn named(name: &str) -> Result<Self, BenchError> {
         use {ChunkPolicy as Chunk, Schedule as Cloud};
+        if let Some(plain) = name.strip_suffix(CODED).filter(|plain| !plain.ends_with(CODED)) {
+            return Ok(Self { name: name.to_owned(), codec: HiddenCodec::F16z, ..Self::named(plain)? });
+        }
         let sequential = Drafts { parallel: 0, ..HAT };
         let (schedule, chunk, drafts) = match name {
             "u-shape" => (Cloud::Whole, Chunk::Whole, None),
@@ -57,12 +66,12 @@ impl Mode {
             _ => match name.strip_prefix("fixed-").and_then(|rows| rows.parse().ok()) {
                 Some(rows) if rows > 0 => (Cloud::Chunked, Chunk::Fixed(rows), None),
                 _ => {
-                    let known = format!("{}, fixed-N (N rows a chunk)", Self::NAMES.join(", "));
+                    let known = format!("{}, fixed-N (N rows a chunk), any with {CODED} (coded rows)", Self::NAMES.join(", "));
                     return Err(BenchError::Unknown { what: "mode", name: name.to_owned(), known });
                 }
             },
         };
-        Ok(Self { name: name.to_owned(), schedule, chunk, drafts })
+        Ok(Self { name: name.to_owned(), schedule, chunk, drafts, codec: HiddenCodec::F16 })
     }
 
     /// This mode under another name with other drafts.
@@ -83,9 +92,11 @@ mod tests {
 
     #[test]
     fn every_name_is_a_mode_of_its_own() {
-        let modes: Vec<Mode> = Mode::NAMES.iter().chain(&["fixed-64"]).map(|name| Mode::named(name).unwrap()).collect();
+        let modes: Vec<Mode> = Mode::NAMES.iter().chain(&["fixed-64", "+chunks-coded"]).map(|name| Mode::named(name).unwrap()).collect();
         for (index, mode) in modes.iter().enumerate() {
-            let same = |other: &&Mode| (other.schedule, other.chunk, other.drafts) == (mode.schedule, mode.chunk, mode.drafts);
+            let same = |other: &&Mode| {
+                (other.schedule, other.chunk, other.drafts, other.codec) == (mode.schedule, mode.chunk, mode.drafts, mode.codec)
+            };
             assert_eq!(modes.iter().filter(same).count(), 1, "{index}: {mode:?}");
         }
         assert!(Mode::NAMES.contains(&Mode::BASELINE));
@@ -93,7 +104,7 @@ mod tests {
 
     #[test]
     fn other_names_are_refused_with_the_list() {
-        for name in ["", "hut", "fixed-", "fixed-0", "fixed--1", "fixed-x"] {
+        for name in ["", "hut", "fixed-", "fixed-0", "fixed--1", "fixed-x", "-coded", "hut-coded", "hat-coded-coded"] {
             let error = Mode::named(name).unwrap_err().to_string();
             assert!(error.contains(&format!("`{name}`")) && error.contains("u-sarathi"), "{error}");
         }

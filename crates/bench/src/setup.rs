@@ -17,8 +17,18 @@ pub struct Setup {
     pub(crate) layers: Range<usize>,
     /// Without a drafter, which would otherwise see every prompt.
     plain: Ends,
-    drafting: Vec<(DrafterKind, Ends)>,
+    /// By the drafter and the codec that modes use.
+    others: Vec<(Kind, Ends)>,
 }
+
+type Kind = (Option<DrafterKind>, HiddenCodec);
+
+fn kind(mode: &Mode) -> Kind {
+    (mode.drafts.map(|drafts| drafts.kind), mode.codec)
+}
+
+/// What a mode has unless it says otherwise.
+const PLAIN: Kind = (None, HiddenCodec::F16);
 
 impl Setup {
     /// Loads the parts of `source` and those of its drafters that `modes` use.
@@ -30,20 +40,24 @@ impl Setup {
             return Err(BenchError::Bundle);
         }
         let kv = cloud.kv;
-        let load = |drafting| Ends::load(source, split, HiddenCodec::default(), drafting).map(|ends| ends.with_kv(kv));
-        let mut drafting: Vec<(DrafterKind, Ends)> = Vec::new();
+        let load = |(drafter, codec): Kind| {
+            Ends::load(source, split, codec, drafter.map_or(Drafting::Off, Drafting::Kind)).map(|ends| ends.with_kv(kv))
+        };
+        let mut others: Vec<(Kind, Ends)> = Vec::new();
         for mode in modes {
-            let Some(kind) = mode.drafts.map(|drafts| drafts.kind) else { continue };
-            if drafting.iter().all(|(loaded, _)| *loaded != kind) {
-                let ends = load(Drafting::Kind(kind)).map_err(|error| match error {
-                    ModelError::NoDrafter { .. } => BenchError::NoDrafter { mode: mode.name.clone(), drafter: kind.to_string() },
-                    error => error.into(),
+            let kind = kind(mode);
+            if kind != PLAIN && others.iter().all(|(loaded, _)| *loaded != kind) {
+                let ends = load(kind).map_err(|error| match (error, kind) {
+                    (ModelError::NoDrafter { .. }, (Some(drafter), _)) => {
+                        BenchError::NoDrafter { mode: mode.name.clone(), drafter: drafter.to_string() }
+                    }
+                    (error, _) => error.into(),
                 })?;
-                drafting.push((kind, ends));
+                others.push((kind, ends));
             }
         }
         let layers = split.ranges(source.config().layers).map_err(ModelError::from)?.middle;
-        Ok(Self { cloud, middle: Arc::new(MiddlePart::load(source, split)?), layers, plain: load(Drafting::Off)?, drafting })
+        Ok(Self { cloud, middle: Arc::new(MiddlePart::load(source, split)?), layers, plain: load(PLAIN)?, others })
     }
 
     /// Modes of a comparison whose drafters are beside the model.
@@ -53,10 +67,9 @@ impl Setup {
         modes.into_iter().filter(|mode| mode.drafts.is_none_or(|drafts| has(drafts.kind))).collect()
     }
 
-    /// The device's parts with the mode's drafter.
+    /// The device's parts with the mode's drafter and codec.
     pub(crate) fn ends(&self, mode: &Mode) -> &Ends {
-        let kind = mode.drafts.map(|drafts| drafts.kind);
-        self.drafting.iter().find(|(loaded, _)| Some(*loaded) == kind).map_or(&self.plain, |(_, ends)| ends)
+        self.others.iter().find(|(loaded, _)| *loaded == kind(mode)).map_or(&self.plain, |(_, ends)| ends)
     }
 
     /// The device's parts without a drafter.

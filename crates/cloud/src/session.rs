@@ -166,7 +166,7 @@ impl SessionTask {
             return Err(fail(ErrorCode::WrongHidden, message));
         }
         let common = open.codecs.iter().copied().find(|codec| HiddenCodec::ALL.contains(codec));
-        common.ok_or_else(|| fail(ErrorCode::NoCodec, "no codec in common; offer f16 or f32".to_owned()))
+        common.ok_or_else(|| fail(ErrorCode::NoCodec, "no codec in common; offer f16z, f16 or f32".to_owned()))
     }
 
     /// The rows, once what is cheap to check has been.

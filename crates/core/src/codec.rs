@@ -9,8 +9,10 @@ use half::{f16, slice::HalfFloatSliceExt};
 /// Both ends round with it before they send, and so does a run without any cloud, so that the text never depends on where the middle ran.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
 pub enum HiddenCodec {
-    /// IEEE 754 binary16.
+    /// The values of [`F16`](Self::F16), their exponents in a prefix code: the same values in fewer bytes.
     #[default]
+    F16z,
+    /// IEEE 754 binary16.
     F16,
     /// IEEE 754 binary32: exact.
     F32,
@@ -18,37 +20,48 @@ pub enum HiddenCodec {
 
 /// The text names no codec.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
-#[error("`{0}` is not a hidden-state codec; use f16 or f32")]
+#[error("`{0}` is not a hidden-state codec; use f16z, f16 or f32")]
 pub struct UnknownCodec(String);
 
 impl HiddenCodec {
     /// Every codec, the one to prefer first.
-    pub const ALL: [Self; 2] = [Self::F16, Self::F32];
+    pub const ALL: [Self; 3] = [Self::F16z, Self::F16, Self::F32];
 
     /// The codec's name, as [`FromStr`] reads it.
     #[must_use]
     pub fn name(self) -> &'static str {
         match self {
+            Self::F16z => "f16z",
             Self::F16 => "f16",
             Self::F32 => "f32",
         }
     }
 
-    /// Bytes on the wire for one value.
+    /// The codecs to offer a cloud by one who wants this one, in order of preference: those that round alike, down to the plain one.
+    #[must_use]
+    pub fn offers(self) -> &'static [Self] {
+        match self {
+            Self::F16z => &[Self::F16z, Self::F16],
+            Self::F16 => &[Self::F16],
+            Self::F32 => &[Self::F32],
+        }
+    }
+
+    /// Bytes on the wire for one value; for F16z the most, but for a byte a message.
     #[must_use]
     pub fn bytes_per_value(self) -> usize {
         match self {
-            Self::F16 => 2,
+            Self::F16z | Self::F16 => 2,
             Self::F32 => 4,
         }
     }
 
     /// Replaces each value by the one that arrives when it is sent with this codec.
     ///
-    /// F16 rounds to nearest, ties to even, and saturates: what is beyond the largest finite f16 (65504), infinities included, becomes
+    /// F16 and F16z round to nearest, ties to even, and saturate: what is beyond the largest finite f16 (65504), infinities included, becomes
     /// that. NaN stays NaN.
     pub fn round(self, values: &mut [f32]) {
-        if self == Self::F16 {
+        if self != Self::F32 {
             let mut halves = [f16::ZERO; BLOCK];
             for block in values.chunks_mut(BLOCK) {
                 let halves = &mut halves[..block.len()];
@@ -134,10 +147,23 @@ mod tests {
     }
 
     #[test]
+    fn offers_round_alike() {
+        let rounded = |codec: HiddenCodec| {
+            let mut values = [0.1, 1e-9, 7e4];
+            codec.round(&mut values);
+            values
+        };
+        for codec in HiddenCodec::ALL {
+            assert_eq!(codec.offers().first(), Some(&codec));
+            assert!(codec.offers().iter().all(|&offer| rounded(offer) == rounded(codec)));
+        }
+    }
+
+    #[test]
     fn names_round_trip() {
         for codec in HiddenCodec::ALL {
             assert_eq!(codec.to_string().parse(), Ok(codec));
         }
-        assert!("int8".parse::<HiddenCodec>().unwrap_err().to_string().contains("f16 or f32"));
+        assert!("int8".parse::<HiddenCodec>().unwrap_err().to_string().contains("f16z, f16 or f32"));
     }
 }

@@ -6,6 +6,7 @@ mod calibration;
 mod chunk;
 mod draft;
 pub mod overlap;
+pub mod pipeline;
 mod round;
 mod session;
 mod streaming;

@@ -35,7 +35,7 @@ pub use cloud::{Admission, AppendError, BatchLimits, Candidate, CloudSession, He
 pub use codec::{HiddenCodec, UnknownCodec, to_f16};
 pub use device::{
     Action, Branch, BranchAt, ChunkPolicy, DeepUse, DeviceSession, Draft, DraftPolicy, DraftStop, FinishReason, Guess, Judgement,
-    ProtocolError, SessionConfig, Streaming, TurnError, TurnOptions, overlap,
+    ProtocolError, SessionConfig, Streaming, TurnError, TurnOptions, overlap, pipeline,
 };
 pub use fingerprint::Fingerprint;
 pub use limits::SessionLimits;

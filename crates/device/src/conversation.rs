@@ -32,7 +32,7 @@ pub struct Conversation<'e, L> {
     limits: SessionLimits,
     monitor: SharedMonitor,
     pacer: Pacer,
-    /// Bytes of a hidden row on the wire.
+    /// Bytes of a hidden row on the wire, at most.
     row_bytes: usize,
     input_kv: KvCache,
     output_kv: KvCache,
@@ -142,6 +142,7 @@ impl<'e, L: Link> Conversation<'e, L> {
         {
             return Ok(self.answer(answer, false, progress)?.map_continue(|()| None));
         }
+        self.session.set_now(progress.trace.now());
         match self.session.poll() {
             Action::Finished(reason) => return Ok(ControlFlow::Continue(Some(reason))),
             Action::Connect => self.connect(progress)?,

@@ -40,8 +40,8 @@ enum Net {
 }
 
 impl Drafter {
-    /// The drafter of `kind` beside a model; with no kind asked for, of those that fit the one whose description says the most tokens per
-    /// round. `None` when no kind was asked for and there is none.
+    /// The drafter of `kind` beside a model; with no kind asked for, of those that fit the one that is expected to gain the most (see
+    /// [`DrafterInfo::cmp_by_gain`]). `None` when no kind was asked for and there is none.
     ///
     /// # Errors
     /// When the kind asked for is not there, or the drafter is broken or was trained for another model or split.
@@ -49,11 +49,8 @@ impl Drafter {
         let info = match kind {
             Some(kind) => DrafterInfo::read(source, kind)?,
             None => {
-                let rank = |info: &DrafterInfo| (fits(info, source, split).is_ok(), info.tokens_per_round());
-                let better = |a: &DrafterInfo, b: &DrafterInfo| {
-                    let ((a_fits, a_tokens), (b_fits, b_tokens)) = (rank(a), rank(b));
-                    a_fits.cmp(&b_fits).then(a_tokens.total_cmp(&b_tokens))
-                };
+                let fits = |info: &DrafterInfo| fits(info, source, split).is_ok();
+                let better = |a: &DrafterInfo, b: &DrafterInfo| fits(a).cmp(&fits(b)).then_with(|| a.cmp_by_gain(b));
                 DrafterInfo::read_all(source)?.into_iter().max_by(better)
             }
         };

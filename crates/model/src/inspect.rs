@@ -51,7 +51,7 @@ pub struct Inspection {
     pub device_kv_bytes_per_token: usize,
     /// Bytes of KV cache a token takes in the cloud.
     pub cloud_kv_bytes_per_token: usize,
-    /// Bytes of hidden states a token puts on the wire each way, by codec.
+    /// Bytes of hidden states a token puts on the wire each way, by codec; of those whose bytes do not depend on the values.
     pub wire_bytes_per_token: Vec<(String, usize)>,
     /// The drafters beside the model.
     pub drafters: Vec<DrafterInfo>,
@@ -130,7 +130,9 @@ pub fn inspect(source: &ModelSource, split: Split, kv: KvFormat) -> Result<Inspe
         device_kv_bytes_per_token: kv_bytes(ranges.input.len() + ranges.output.len())
             + drafters.first().map_or(0, |_| kv.bytes_per_token(1, config.hidden / drafter_dim, drafter_dim)),
         cloud_kv_bytes_per_token: kv_bytes(ranges.middle.len()),
-        wire_bytes_per_token: HiddenCodec::ALL.map(|codec| (codec.name().to_owned(), config.hidden * codec.bytes_per_value())).to_vec(),
+        wire_bytes_per_token: [HiddenCodec::F16, HiddenCodec::F32]
+            .map(|codec| (codec.name().to_owned(), config.hidden * codec.bytes_per_value()))
+            .to_vec(),
         drafters,
     })
 }
@@ -144,7 +146,7 @@ pub fn default_split(source: &ModelSource) -> Result<Split, ModelError> {
     if let Some(bundle) = source.bundle() {
         return Ok(bundle.split);
     }
-    let best = DrafterInfo::read_all(source)?.into_iter().max_by(|a, b| a.tokens_per_round().total_cmp(&b.tokens_per_round()));
+    let best = DrafterInfo::read_all(source)?.into_iter().max_by(DrafterInfo::cmp_by_gain);
     if let Some(info) = best {
         return info.split();
     }

@@ -82,6 +82,19 @@ fn with_no_kind_asked_for_the_one_with_the_most_tokens_a_round_is_loaded_if_it_f
 }
 
 #[test]
+fn drafts_cost_time_too() {
+    let dir = model_dir();
+    for (kind, tokens_per_round, speedup) in [(DrafterKind::Hat, 2.0, 1.5), (DrafterKind::Fused, 3.0, 1.4)] {
+        add_drafter(&dir, kind, SPLIT, tokens_per_round);
+        let path = dir.file(kind.info_file());
+        let mut info: serde_json::Value = serde_json::from_slice(&fs::read(&path).unwrap()).unwrap();
+        info["held_out"] = json!({"best": {"speedup": speedup}});
+        fs::write(&path, info.to_string()).unwrap();
+    }
+    assert_eq!(load(&dir, None).unwrap().unwrap().kind(), DrafterKind::Hat);
+}
+
+#[test]
 fn broken_files_are_named() {
     for kind in DrafterKind::ALL {
         let error = |spoil: &dyn Fn(&TempDir)| {

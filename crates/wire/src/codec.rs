@@ -1,5 +1,8 @@
 //! Hidden rows to bytes and back.
 
+mod coded;
+mod prefix;
+
 use bytes::{BufMut, Bytes, BytesMut};
 use half::{f16, slice::HalfFloatSliceExt};
 use tricorn_core::{HiddenCodec, to_f16};
@@ -16,21 +19,25 @@ const BLOCK: usize = 256;
 /// infinity. Both name `field`.
 pub fn encode(field: &'static str, codec: HiddenCodec, rows: usize, hidden: usize, values: &[f32]) -> Result<Bytes, WireError> {
     expect_length(field, codec, rows, hidden, values.len().saturating_mul(codec.bytes_per_value()))?;
+    match codec {
+        HiddenCodec::F16z | HiddenCodec::F16 => expect_each(field, hidden, values, |value| !value.is_nan())?,
+        HiddenCodec::F32 => expect_each(field, hidden, values, f32::is_finite)?,
+    }
+    if codec == HiddenCodec::F16z {
+        let mut halves = vec![f16::ZERO; values.len()];
+        to_f16(values, &mut halves);
+        return Ok(coded::encode(&halves).into());
+    }
     let mut bytes = BytesMut::with_capacity(values.len() * codec.bytes_per_value());
+    if codec == HiddenCodec::F32 {
+        values.iter().for_each(|&value| bytes.put_f32_le(value));
+        return Ok(bytes.freeze());
+    }
     let mut halves = [f16::ZERO; BLOCK];
     for block in values.chunks(BLOCK) {
-        match codec {
-            HiddenCodec::F16 => {
-                let halves = &mut halves[..block.len()];
-                to_f16(block, halves);
-                halves.iter().for_each(|half| bytes.put_u16_le(half.to_bits()));
-            }
-            HiddenCodec::F32 => block.iter().for_each(|&value| bytes.put_f32_le(value)),
-        }
-    }
-    match codec {
-        HiddenCodec::F16 => expect_each(field, hidden, values, |value| !value.is_nan())?,
-        HiddenCodec::F32 => expect_each(field, hidden, values, f32::is_finite)?,
+        let halves = &mut halves[..block.len()];
+        to_f16(block, halves);
+        halves.iter().for_each(|half| bytes.put_u16_le(half.to_bits()));
     }
     Ok(bytes.freeze())
 }
@@ -38,12 +45,19 @@ pub fn encode(field: &'static str, codec: HiddenCodec, rows: usize, hidden: usiz
 /// Decodes what [`encode`] wrote: `rows` x `hidden` values, row-major.
 ///
 /// # Errors
-/// [`WireError::Length`] when the number of bytes is wrong, [`WireError::NotFinite`] for NaN or infinity; both name `field`.
+/// [`WireError::Length`] when the number of bytes is wrong, [`WireError::Corrupt`] when coded values do not decode, [`WireError::NotFinite`]
+/// for NaN or infinity; all name `field`.
 pub fn decode(field: &'static str, codec: HiddenCodec, rows: usize, hidden: usize, bytes: &[u8]) -> Result<Vec<f32>, WireError> {
+    if codec == HiddenCodec::F16z {
+        let halves = coded::decode(rows.saturating_mul(hidden), bytes).map_err(|reason| WireError::Corrupt { field, reason })?;
+        let values = halves.to_f32_vec();
+        expect_each(field, hidden, &values, f32::is_finite)?;
+        return Ok(values);
+    }
     expect_length(field, codec, rows, hidden, bytes.len())?;
     let mut values = vec![0.0_f32; bytes.len() / codec.bytes_per_value()];
     match codec {
-        HiddenCodec::F16 => {
+        HiddenCodec::F16z | HiddenCodec::F16 => {
             let mut halves = [f16::ZERO; BLOCK];
             for (to, from) in values.chunks_mut(BLOCK).zip(bytes.chunks(2 * BLOCK)) {
                 let halves = &mut halves[..to.len()];

@@ -90,6 +90,7 @@ pub(crate) fn known_codecs(values: &[i32]) -> Vec<HiddenCodec> {
 
 pub(crate) fn proto_codec(codec: HiddenCodec) -> proto::Codec {
     match codec {
+        HiddenCodec::F16z => proto::Codec::F16z,
         HiddenCodec::F16 => proto::Codec::F16,
         HiddenCodec::F32 => proto::Codec::F32,
     }
@@ -101,6 +102,7 @@ pub(crate) fn proto_codecs(codecs: &[HiddenCodec]) -> Vec<i32> {
 
 fn known_codec(value: i32) -> Option<HiddenCodec> {
     match proto::Codec::try_from(value) {
+        Ok(proto::Codec::F16z) => Some(HiddenCodec::F16z),
         Ok(proto::Codec::F16) => Some(HiddenCodec::F16),
         Ok(proto::Codec::F32) => Some(HiddenCodec::F32),
         Ok(proto::Codec::Unspecified) | Err(_) => None,

@@ -37,6 +37,14 @@ pub enum WireError {
         /// Bytes found.
         found: usize,
     },
+    /// Coded rows break the code's rules.
+    #[error("{field} holds coded rows that do not decode ({reason}); send them as codec f16z of tricorn.v1 says")]
+    Corrupt {
+        /// The field with the rows.
+        field: &'static str,
+        /// The rule.
+        reason: &'static str,
+    },
     /// A hidden row holds NaN or infinity.
     #[error("{field} holds a value that is not finite at row {row}, column {column}")]
     NotFinite {
@@ -81,7 +89,7 @@ impl WireError {
     pub fn code(&self) -> ErrorCode {
         match self {
             Self::NotFinite { .. } => ErrorCode::BadFloat,
-            Self::Length { field: "append.rows", .. } => ErrorCode::BadAppend,
+            Self::Length { field: "append.rows", .. } | Self::Corrupt { .. } => ErrorCode::BadAppend,
             _ => ErrorCode::BadMessage,
         }
     }

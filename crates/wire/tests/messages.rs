@@ -34,7 +34,7 @@ fn split() -> impl Strategy<Value = Split> {
 }
 
 fn codec() -> impl Strategy<Value = HiddenCodec> {
-    prop_oneof![Just(HiddenCodec::F16), Just(HiddenCodec::F32)]
+    prop::sample::select(HiddenCodec::ALL.to_vec())
 }
 
 fn limits() -> impl Strategy<Value = SessionLimits> {

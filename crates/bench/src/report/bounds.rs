@@ -1,4 +1,4 @@
-//! Times to first token against one lower bound a request, the same for every mode.
+//! Times to first token against one lower bound a request, the same for every mode that sends rows in the same codec.
 
 use std::collections::BTreeMap;
 
@@ -7,10 +7,11 @@ use crate::{Cell, Summary, stats::ratio};
 /// A time to first token within so many times its bound counts as close to it.
 const CLOSE: f64 = 1.10;
 
-/// By load and request, the least [`bound`](crate::Breakdown::bound), in milliseconds, over all modes that answered it.
+/// By load, codec and request, the least [`bound`](crate::Breakdown::bound), in milliseconds, over all modes of the codec that answered it.
 ///
+/// Coded rows are fewer bytes: what they make possible is no bound for those who send them plain.
 /// A mode's own bound would flatter it: a whole prompt's cheapest chunk is the whole prompt, and its first chunk too.
-pub(super) struct Bounds<'c>(BTreeMap<(&'c str, usize), f64>);
+pub(super) struct Bounds<'c>(BTreeMap<(&'c str, &'static str, usize), f64>);
 
 impl<'c> Bounds<'c> {
     pub(super) fn of(cells: &'c [Cell]) -> Self {
@@ -18,7 +19,7 @@ impl<'c> Bounds<'c> {
         for cell in cells {
             for sample in &cell.samples {
                 let Some(breakdown) = sample.breakdown else { continue };
-                let bound = least.entry((cell.load.as_str(), sample.request)).or_insert(breakdown.bound);
+                let bound = least.entry((cell.load.as_str(), cell.codec.name(), sample.request)).or_insert(breakdown.bound);
                 *bound = breakdown.bound.min(*bound);
             }
         }
@@ -31,7 +32,7 @@ impl<'c> Bounds<'c> {
     }
 
     fn get(&self, cell: &Cell, request: usize) -> Option<f64> {
-        self.0.get(&(cell.load.as_str(), request)).copied()
+        self.0.get(&(cell.load.as_str(), cell.codec.name(), request)).copied()
     }
 
     /// Request by request, the time to first token over its bound.
@@ -58,6 +59,8 @@ impl<'c> Bounds<'c> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use tricorn_core::HiddenCodec;
+
     use crate::{Breakdown, FailedRequest, cell::tests::cell};
 
     /// A cell of four requests with these bounds; their times to first token are `ttft` and 1, 2 and 3 ms more.
@@ -78,6 +81,15 @@ mod tests {
         assert_eq!(bounds.mean_over(&cells[1]), Some(331.5 / mean));
         assert_eq!((bounds.share_close(&cells[0]), bounds.share_close(&cells[1])), (Some(0.0), Some(0.75)));
         assert_eq!(bounds.each_over(&cells[1]).map(|summary| summary.p99), Some(333.0 / 200.0));
+    }
+
+    #[test]
+    fn coded_rows_have_bounds_of_their_own() {
+        let mut coded = bounded("hat-coded", 330, [250.0; 4]);
+        coded.codec = HiddenCodec::F16z;
+        let cells = [bounded("hat", 330, [300.0; 4]), coded];
+        let bounds = Bounds::of(&cells);
+        assert_eq!(cells.each_ref().map(|cell| bounds.mean_over(cell)), [Some(331.5 / 300.0), Some(331.5 / 250.0)]);
     }
 
     #[test]

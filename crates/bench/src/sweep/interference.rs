@@ -54,7 +54,7 @@ pub(super) fn run(run: Run<'_>, plan: &Plan) -> Result<Report, BenchError> {
         fleet.run(job, &warm_ups(plan.scenario.devices, &plan, run.prompts));
         let before = CpuTimes::now();
         let outcomes = fleet.run(job, &requests);
-        let mut cell = Cell::new("one long prompt", 1.0, &mode.name);
+        let mut cell = Cell::new("one long prompt", 1.0, &mode.name, mode.codec);
         cell.add_cpu(before, CpuTimes::now());
         outcomes.iter().for_each(|outcome| cell.take(outcome, &plan.scenario, run.setup.plain().hidden));
         let what = format!(

@@ -2,6 +2,8 @@
 
 use std::time::{Duration, Instant};
 
+use tricorn_core::HiddenCodec;
+
 use super::{Finding, Run, Target};
 use crate::{
     BenchError, Cell, Comparison, Mismatch, Mode, Plan, Report,
@@ -47,7 +49,7 @@ pub(super) fn run(run: Run<'_>, plan: &Plan) -> Result<Report, BenchError> {
     ];
     let requests = requests(&plan, run);
     run.observer.planned(NAMES.len() * SESSIONS * (TIMES + 1));
-    let mut cells = NAMES.map(|name| Cell::new(&load, rate, name));
+    let mut cells = NAMES.map(|name| Cell::new(&load, rate, name, HiddenCodec::F16));
     let mut speeds = NAMES.map(|_| Speed::default());
     let (mut compared, mut mismatches) = (0, Vec::new());
     for mode in &plan.modes {

@@ -63,7 +63,7 @@ pub(super) fn run(run: Run<'_>, plan: &Plan) -> Result<Report, BenchError> {
     let fleet = Fleet::start(run.setup, &plan.scenario, &plan.modes)?;
     let job = |mode| Job { mode, stop: run.stop, observer: run.observer };
     plan.modes.iter().for_each(|mode| drop(fleet.run(job(mode), &warm_ups(1, &plan, run.prompts))));
-    let mut cells: Vec<Cell> = plan.modes.iter().map(|mode| Cell::new(LOAD, 1.0, &mode.name)).collect();
+    let mut cells: Vec<Cell> = plan.modes.iter().map(|mode| Cell::new(LOAD, 1.0, &mode.name, mode.codec)).collect();
     let mut picture = None;
     for (index, prompt) in prompts.iter().enumerate() {
         // Every prompt is sent in every mode before the next, so that drift of the machine hits all alike.

@@ -26,7 +26,7 @@ pub(crate) enum Bench {
 #[derive(Debug, ClapArgs)]
 #[command(after_help = "\
 Scenarios: paper-proportions, wifi-scaled, 5g, lte, wan80, quick.
-Modes: u-shape, u-sarathi, +chunks, +chunks+drafts, hat, hat-no-chunks, hat-fused, fixed-N.
+Modes: u-shape, u-sarathi, +chunks, +chunks+drafts, hat, hat-no-chunks, hat-fused, u-shape-coded, hat-coded, fixed-N.
 Exit codes: 0 done, 1 a text differs from the whole model's or a request failed, 2 asked wrongly, 130 stopped by Ctrl-C (what was measured is
 reported).
 

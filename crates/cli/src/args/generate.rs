@@ -41,7 +41,7 @@ pub(crate) struct GenerateArgs {
     #[arg(long, value_name = "N", default_value = "dynamic", value_parser = parse_chunk)]
     pub(crate) chunk: ChunkPolicy,
     /// Format of hidden states on the wire: f16, or f32 for exact numbers at twice the bytes
-    #[arg(long, value_name = "CODEC", default_value_t = HiddenCodec::F16)]
+    #[arg(long, value_name = "CODEC", default_value_t = HiddenCodec::F16z)]
     pub(crate) codec: HiddenCodec,
     /// Seconds without an answer after which the cloud is taken for dead
     #[arg(long, value_name = "SECONDS", default_value_t = 30.0, value_parser = parse_seconds)]

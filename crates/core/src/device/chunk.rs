@@ -1,6 +1,9 @@
 //! How a prompt is cut for the upload.
 
-use super::overlap::{best_rows, window_rows};
+use super::{
+    overlap::{best_rows, window_rows},
+    pipeline::Pipeline,
+};
 use crate::monitor::Conditions;
 
 /// The size of a prompt's chunks, in rows. Smaller ones let the cloud compute while the link still carries the rest.
@@ -17,13 +20,20 @@ pub enum ChunkPolicy {
 }
 
 impl ChunkPolicy {
-    /// Rows of the next chunk when `left` are still to be sent, the cloud accepts `most` at a time and `in_flight` are under way: at least
-    /// 1, so that uploads advance whatever a cloud states. `None` when enough is under way already.
-    pub(super) fn rows(self, left: usize, most: usize, in_flight: usize, conditions: &Conditions) -> Option<usize> {
+    /// Rows of the next chunk when `left` are still to be sent, the cloud accepts `most` at a time and `in_flight` are under way, as far as
+    /// `pipeline` says: at least 1, so that uploads advance whatever a cloud states. `None` when enough is under way already.
+    pub(super) fn rows<'c>(
+        self,
+        left: usize,
+        most: usize,
+        in_flight: usize,
+        pipeline: impl FnOnce() -> Option<Pipeline<'c>>,
+        conditions: &'c Conditions,
+    ) -> Option<usize> {
         let wish = match self {
             Self::Whole => left,
             Self::Fixed(rows) => rows.min(left),
-            Self::Dynamic => best_rows(left, most, in_flight, conditions),
+            Self::Dynamic => best_rows(left, most, pipeline(), conditions),
         };
         let rows = wish.min(most).max(1);
         let enough = self == Self::Dynamic && in_flight > 0 && in_flight + rows > window_rows(rows, conditions);
@@ -37,7 +47,7 @@ mod tests {
 
     #[test]
     fn a_chunk_holds_what_all_bounds_allow() {
-        let rows = |policy: ChunkPolicy, left, most, in_flight| policy.rows(left, most, in_flight, &Conditions::default());
+        let rows = |policy: ChunkPolicy, left, most, in_flight| policy.rows(left, most, in_flight, || None, &Conditions::default());
         assert_eq!(rows(ChunkPolicy::Whole, 100, 64, 0), Some(64));
         assert_eq!(rows(ChunkPolicy::Whole, 10, 64, 500), Some(10));
         assert_eq!(rows(ChunkPolicy::Fixed(7), 100, 64, 500), Some(7));

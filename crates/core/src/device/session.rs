@@ -3,13 +3,16 @@
 mod answers;
 mod drafting;
 mod next;
+mod timeline;
 
-use std::collections::VecDeque;
+use std::{collections::VecDeque, time::Duration};
+
+use timeline::Timeline;
 
 use super::{Action, Branch, FinishReason, TurnError, TurnOptions, calibration::Calibration, round::Round};
 use crate::{
     AppendHeader, AppendKind, TurnStats,
-    monitor::{Average, Conditions},
+    monitor::{AnswerTiming, Average, Conditions},
 };
 
 /// Bounds of a conversation.
@@ -83,6 +86,7 @@ pub struct DeviceSession {
     connected: bool,
     epoch: u32,
     in_flight: VecDeque<AppendHeader>,
+    timeline: Timeline,
     /// The cloud holds valid rows `[0, acknowledged)`, as its answers show.
     acknowledged: usize,
     /// It holds rows `[0, upload_pos)` once everything in flight has arrived.
@@ -109,6 +113,7 @@ impl DeviceSession {
             connected: false,
             epoch: 0,
             in_flight: VecDeque::new(),
+            timeline: Timeline::default(),
             acknowledged: 0,
             upload_pos: 0,
             deep_len: 0,
@@ -129,6 +134,7 @@ impl DeviceSession {
             return Err(TurnError::TooLong { tokens: tokens.len(), context: self.config.context });
         }
         self.cancel();
+        self.timeline = Timeline::default();
         let common = self.tokens().iter().zip(&tokens).take_while(|(held, new)| held == new).count();
         let kept = common.min(tokens.len() - 1);
         self.truncate_rows(kept);
@@ -146,6 +152,7 @@ impl DeviceSession {
         let action = self.next_action();
         if let Action::Append(header) = action {
             self.in_flight.push_back(header);
+            self.timeline.sent(header.rows);
             self.upload_pos = header.end();
             self.stats.uploaded_rows += header.rows;
         }
@@ -155,6 +162,17 @@ impl DeviceSession {
     /// What was measured of device, link and cloud. It counts from the next decision on, and has no influence on the text.
     pub fn set_conditions(&mut self, conditions: Conditions) {
         self.conditions = conditions;
+    }
+
+    /// The time since the turn began. Like [conditions](Self::set_conditions) it has no influence on the text: chunks are sized by where those
+    /// before them should be.
+    pub fn set_now(&mut self, since_start: Duration) {
+        self.timeline.set_now(since_start);
+    }
+
+    /// Where the cloud spent its time on the append answered last, whose answer was `awaited` or may have lain unread.
+    pub fn timed(&mut self, timing: &AnswerTiming, awaited: bool) {
+        self.timeline.timed(timing, awaited, &self.conditions);
     }
 
     /// There is a connection to a cloud session that holds nothing yet: everything is uploaded again, in a new epoch.
@@ -253,6 +271,7 @@ impl DeviceSession {
         if !self.in_flight.is_empty() {
             self.epoch += 1;
             self.in_flight.clear();
+            self.timeline.forget_sent();
         }
     }
 }

@@ -7,11 +7,15 @@ use super::{AnswerTiming, Average, CloudPace, Conditions, cost::CostModel, link:
 /// The weight of past rounds in the rate of tokens: rounds differ a lot.
 const ROUND_HISTORY: f64 = 0.95;
 
+/// Rows of an append whose bytes are mostly those of its rows.
+const MANY_ROWS: usize = 8;
+
 /// Keeps the measurements of one device; all its conversations share it.
 #[derive(Clone, Debug)]
 pub struct DeviceMonitor {
     link: LinkMonitor,
     pace: Option<CloudPace>,
+    row_bytes: Average,
     shallow: CostModel,
     draft: CostModel,
     round_tokens: Average,
@@ -47,6 +51,7 @@ impl DeviceMonitor {
         Self {
             link: LinkMonitor::default(),
             pace: None,
+            row_bytes: Average::new(),
             shallow: CostModel::default(),
             draft: CostModel::default(),
             round_tokens: rounds(),
@@ -60,6 +65,13 @@ impl DeviceMonitor {
             self.link.round_trip(time);
         }
         self.hear(pace);
+    }
+
+    /// An append of `rows` rows took `bytes` bytes on the wire.
+    pub fn sent(&mut self, rows: usize, bytes: u64) {
+        if rows >= MANY_ROWS && bytes > 0 {
+            self.row_bytes.add(bytes as f64 / rows as f64);
+        }
     }
 
     /// An append was answered.
@@ -84,12 +96,12 @@ impl DeviceMonitor {
         self.round_seconds.add(time.as_secs_f64());
     }
 
-    /// What is known now; hidden rows take `row_bytes` bytes on the wire.
+    /// What is known now; hidden rows take `row_bytes` bytes on the wire until some were sent.
     #[must_use]
     pub fn conditions(&self, row_bytes: usize) -> Conditions {
         let rate = self.round_tokens.get().zip(self.round_seconds.get());
         Conditions {
-            row_bytes,
+            row_bytes: self.row_bytes.get().map_or(row_bytes, |bytes| bytes.round() as usize),
             uplink: self.link.uplink(),
             rtt: self.link.rtt(),
             pace: self.pace.clone(),
@@ -168,6 +180,15 @@ mod tests {
         monitor.answered(Answered { pace: Some(CloudPace { verify_wait: ms(9), ..CloudPace::default() }), ..Answered::default() });
         let pace = monitor.conditions(512).pace.unwrap();
         assert_eq!((pace.verify_wait, pace.delay), (ms(9), delay));
+    }
+
+    #[test]
+    fn a_rows_bytes_are_those_that_were_sent() {
+        let mut monitor = DeviceMonitor::new();
+        monitor.sent(1, 480);
+        assert_eq!(monitor.conditions(512).row_bytes, 512, "one row's message is not mostly rows");
+        monitor.sent(32, 32 * 440);
+        assert_eq!(monitor.conditions(512).row_bytes, 440);
     }
 
     #[test]

@@ -4,8 +4,8 @@ use std::time::Duration;
 
 use proptest::{collection::vec, option, prelude::*};
 use tricorn_core::{
-    BranchAt, ChunkPolicy, CloudPace, Conditions, Cost, DelayPoint, DraftPolicy, DraftStop, FinishReason, SamplingParams, SessionConfig,
-    Streaming, TurnOptions,
+    AnswerTiming, BranchAt, ChunkPolicy, CloudPace, Conditions, Cost, DelayPoint, DraftPolicy, DraftStop, FinishReason, SamplingParams,
+    SessionConfig, Streaming, TurnOptions,
 };
 
 use crate::{model::Model, world::World};
@@ -36,6 +36,8 @@ enum Event {
     Cancel,
     /// Something else was measured.
     Measure(Conditions),
+    /// So much time since the turn's start, it says, and where the last answer's append spent it; whether that was waited for.
+    Time(Duration, AnswerTiming, bool),
 }
 
 fn event() -> impl Strategy<Value = Event> {
@@ -51,6 +53,9 @@ fn event() -> impl Strategy<Value = Event> {
         1 => Just(Event::Evict),
         1 => Just(Event::Cancel),
         6 => conditions().prop_map(Event::Measure),
+        6 => (0..10_000_000_u64, 0..2_000_000_u64, 0..2_000_000_u64, any::<bool>()).prop_map(|(now, queue, compute, awaited)| {
+            Event::Time(us(now), AnswerTiming { queue: us(queue), compute: us(compute), ..AnswerTiming::default() }, awaited)
+        }),
     ]
 }
 
@@ -177,6 +182,11 @@ fn run_turn(world: &mut World, plan: TurnPlan) {
             Event::Evict => world.evict(),
             Event::Measure(conditions) => {
                 world.device.set_conditions(conditions);
+                true
+            }
+            Event::Time(now, timing, awaited) => {
+                world.device.set_now(now);
+                world.device.timed(&timing, awaited);
                 true
             }
             Event::Cancel => {

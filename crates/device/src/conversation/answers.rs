@@ -13,6 +13,10 @@ impl<L: Link> Conversation<'_, L> {
         let used = self.session.deep(header)?;
         let at = progress.trace.at(start);
         progress.trace.push(TraceEvent::Answered { pos: header.pos, rows: header.rows, at, timing });
+        if used != DeepUse::Stale {
+            self.session.set_now(at);
+            self.session.timed(&timing, awaited);
+        }
         if let Some(sent) = progress.answered(header) {
             let elapsed = sent.alone.then(|| start - sent.at);
             let mut monitor = self.monitor.lock();

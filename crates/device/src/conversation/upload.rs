@@ -40,6 +40,7 @@ impl<L: Link> Conversation<'_, L> {
         self.link.send(header, self.window.rows(pos, rows))?;
         let bytes = self.link.traffic().up - before;
         progress.sent(header, bytes, at);
+        self.monitor.lock().sent(rows, bytes);
         let at = progress.trace.at(at);
         progress.trace.push(TraceEvent::Sent { pos, rows, bytes, kind, at });
         // While the rows are on their way; those of drafts are taken in as drafting goes on.

@@ -39,6 +39,7 @@ struct Identity {
     fingerprint: Fingerprint,
     split: Split,
     hidden: usize,
+    /// The codec to ask for; where the cloud does not know it, another that rounds alike.
     codec: HiddenCodec,
     context: usize,
 }
@@ -57,6 +58,8 @@ pub struct RemoteLink {
 struct Session {
     uplink: mpsc::Sender<proto::Uplink>,
     downlink: Streaming<proto::Downlink>,
+    /// As granted.
+    codec: HiddenCodec,
 }
 
 /// Appends that wait for the connection to take them; more wait in [`Link::send`].
@@ -79,7 +82,7 @@ impl RemoteLink {
         let limits = SessionLimits { context, max_append_rows: context, max_queued_rows: context };
         let mut client = client(channel, max_message_bytes(limits, codec, hidden));
         let (uplink, messages) = mpsc::channel(UPLINK_MESSAGES);
-        let open = Uplink::Open(Open { fingerprint, split, hidden, codecs: vec![codec], context: Some(context) });
+        let open = Uplink::Open(Open { fingerprint, split, hidden, codecs: codec.offers().to_vec(), context: Some(context) });
         uplink.send(open.into()).await.map_err(|_| Attempt::Failed("the stream closed at once".to_owned()))?;
         let asked = Instant::now();
         let response = client.session(ReceiverStream::new(messages)).await.map_err(|status| Attempt::Failed(describe(&status)))?;
@@ -87,9 +90,12 @@ impl RemoteLink {
         let first = downlink.message().await.map_err(|status| Attempt::Failed(describe(&status)))?;
         let first = first.ok_or_else(|| Attempt::Failed("the cloud closed the stream at once".to_owned()))?;
         match Downlink::try_from(first).map_err(|error| Attempt::Failed(error.to_string()))? {
-            Downlink::Opened(Opened { limits, load, .. }) => {
+            Downlink::Opened(Opened { codec: granted, .. }) if !codec.offers().contains(&granted) => {
+                Err(Attempt::Failed(format!("the cloud chose codec {granted}, which was not offered")))
+            }
+            Downlink::Opened(Opened { codec, limits, load, .. }) => {
                 let connected = Connected { limits, round_trip: Some(asked.elapsed()), pace: Some(load.pace) };
-                Ok((Session { uplink, downlink }, connected))
+                Ok((Session { uplink, downlink, codec }, connected))
             }
             Downlink::Failed(failure) if failure.code.is_transient() => Err(Attempt::Failed(failure.message)),
             Downlink::Failed(failure) => Err(Attempt::Final(failure.into())),
@@ -117,7 +123,7 @@ impl RemoteLink {
             };
             match answer {
                 Downlink::Deep(deep) => {
-                    return match deep.decode(self.identity.codec, self.identity.hidden) {
+                    return match deep.decode(session.codec, self.identity.hidden) {
                         Ok(rows) => Ok(Some(Answer { header: deep.header, rows, timing: deep.timing, pace: Some(deep.load.pace), bytes })),
                         Err(error) => Err(self.lost(error.to_string())),
                     };
@@ -176,10 +182,10 @@ impl Link for RemoteLink {
     }
 
     fn send(&mut self, header: AppendHeader, rows: &[f32]) -> Result<(), LinkError> {
-        let append = Append::encode(header, self.identity.codec, self.identity.hidden, rows)?;
+        let Some(session) = &self.session else { return Err(self.lost("no session is open")) };
+        let append = Append::encode(header, session.codec, self.identity.hidden, rows)?;
         let message = proto::Uplink::from(Uplink::Append(append));
         let bytes = message.encoded_len() as u64;
-        let Some(session) = &self.session else { return Err(self.lost("no session is open")) };
         let sent = match session.uplink.try_send(message) {
             Ok(()) => Ok(()),
             Err(mpsc::error::TrySendError::Closed(_)) => Err("the stream is closed"),

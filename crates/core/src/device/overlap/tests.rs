@@ -28,15 +28,24 @@ fn wifi() -> Conditions {
     conditions(7.5e6, 10_000, 16, 4, 30_000, 60)
 }
 
-/// All chunks of a prompt, none of which is answered before the last is sent.
-fn chunks(mut left: usize, conditions: &Conditions) -> Vec<usize> {
-    let mut chunks = Vec::new();
+fn idle(conditions: &Conditions) -> Pipeline<'_> {
+    Pipeline::new(0.0, 0.0, conditions).unwrap()
+}
+
+fn first(left: usize, conditions: &Conditions) -> usize {
+    best_rows(left, 512, Some(idle(conditions)), conditions)
+}
+
+/// All chunks of a prompt, and when the cloud is through with them.
+fn chunks(mut left: usize, conditions: &Conditions) -> (Vec<usize>, f64) {
+    let (mut chunks, mut pipeline) = (Vec::new(), idle(conditions));
     while left > 0 {
-        let rows = best_rows(left, 512, 0, conditions);
+        let rows = best_rows(left, 512, Some(pipeline), conditions);
         chunks.push(rows);
+        pipeline.chunk(rows);
         left -= rows;
     }
-    chunks
+    (chunks, pipeline.computed())
 }
 
 #[test]
@@ -45,25 +54,31 @@ fn a_long_prompt_over_a_slow_link_meets_the_overlap_condition() {
     let condition = overlap_rows(&conditions, 512).unwrap();
     // X A / beta = w + g(mu + X) / P: about 17 rows at 1.1 ms each against 10 ms and a quarter of 32 ms.
     assert_eq!(condition, 16);
-    let chosen = best_rows(2000, 512, 0, &conditions);
-    assert!(chosen.abs_diff(condition) * 4 <= condition, "{chosen} {condition}");
-    let best = completion_seconds(2000, chosen, 0.0, &conditions).unwrap();
-    // Chunks much smaller leave the cloud behind, much larger ones nothing to overlap with.
-    let [small, large] = [condition / 4, 512].map(|rows| completion_seconds(2000, rows, 0.0, &conditions).unwrap());
-    assert!(small > best * 1.5 && large > best * 1.01, "{small} {large}");
+    let (chunks, best) = chunks(2000, &conditions);
+    let middle = chunks[chunks.len() / 2];
+    assert!(middle.abs_diff(condition) * 4 <= condition, "{chunks:?} {condition}");
+    // Much larger ones leave nothing to overlap with; much smaller ones wait for each other.
+    let [small, large] = [condition / 4, 512].map(|rows| idle(&conditions).computed_after(2000, rows, rows));
+    assert!(small > best && large > best * 1.01, "{best} {small} {large}");
 }
 
+/// Nothing is on the link while the device computes the first chunk: a slow device makes it small.
 #[test]
-fn chunks_taper() {
-    let chunks = chunks(2000, &conditions(30e6, 1000, 0, 1, 2000, 200));
-    let (first, last) = (chunks[0], chunks[chunks.len() - 1]);
-    assert!(last * 2 <= first, "{chunks:?}");
-    assert_eq!(chunks.iter().sum::<usize>(), 2000);
+fn the_first_chunk_is_small_where_the_device_is_slow() {
+    let slow = Conditions {
+        shallow: Some(Cost { base: us(1200), per_row: us(520) }),
+        row_bytes: 512,
+        ..conditions(625e3, 8000, 3, 1, 16_000, 400)
+    };
+    let (chunks, computed) = chunks(468, &slow);
+    assert!(chunks[0] * 2 <= chunks[chunks.len() / 2], "{chunks:?}");
+    let even = (4..=512).map(|rows| idle(&slow).computed_after(468, rows, rows)).fold(f64::INFINITY, f64::min);
+    assert!(computed <= even * 1.02, "{computed} {even} {chunks:?}");
 }
 
 #[test]
 fn chunks_follow_the_link() {
-    let [slow, fast] = [4e6, 40e6].map(|uplink| best_rows(2000, 512, 0, &conditions(uplink, 5000, 16, 1, 20_000, 60)));
+    let [slow, fast] = [4e6, 40e6].map(|uplink| first(2000, &conditions(uplink, 5000, 16, 1, 20_000, 60)));
     assert!(slow < fast, "{slow} {fast}");
 }
 
@@ -73,7 +88,9 @@ fn chunks_do_not_grow_with_what_is_under_way() {
     // As for a small model: 1.6 ms a row on the link, 20 ms and 0.4 ms a row in the cloud.
     let conditions = Conditions { row_bytes: 512, ..conditions(312_500.0, 10_000, 2, 1, 20_000, 400) };
     for (left, in_flight) in [(900, 0), (850, 40), (744, 174), (744, 500)] {
-        let rows = best_rows(left, 2048, in_flight, &conditions);
+        let mut pipeline = idle(&conditions);
+        pipeline.chunk(in_flight);
+        let rows = best_rows(left, 2048, Some(pipeline), &conditions);
         assert!(rows <= 64, "{rows} rows of {left} with {in_flight} under way");
     }
 }
@@ -81,9 +98,9 @@ fn chunks_do_not_grow_with_what_is_under_way() {
 #[test]
 fn without_knowledge_chunks_are_modest() {
     let nothing = Conditions::default();
-    assert_eq!((best_rows(1000, 512, 0, &nothing), best_rows(10, 512, 0, &nothing), best_rows(1000, 32, 0, &nothing)), (64, 10, 32));
+    assert_eq!([(1000, 512), (10, 512), (1000, 32)].map(|(left, most)| best_rows(left, most, None, &nothing)), [64, 10, 32]);
     assert_eq!(window_rows(64, &nothing), 256);
-    assert_eq!((overlap_rows(&nothing, 512), completion_seconds(100, 10, 0.0, &nothing)), (None, None));
+    assert_eq!(overlap_rows(&nothing, 512), None);
 }
 
 #[test]
@@ -105,18 +122,34 @@ proptest! {
     #[test]
     fn never_worse_than_the_overlap_condition(conditions in known(), left in 1..3000_usize, in_flight in 0..500_usize) {
         let most = 512.min(left);
-        // The prediction looks at 128 chunks at most, and at none of fewer than 8 rows.
-        let condition = overlap_rows(&conditions, most).unwrap().max(8.max(left.div_ceil(128)).min(most));
-        let chosen = best_rows(left, 512, in_flight, &conditions);
-        let busy = busy_seconds(in_flight, condition, &conditions).unwrap();
-        let seconds = |rows| completion_seconds(left, rows, busy, &conditions).unwrap();
+        // The prediction looks at 128 chunks at most, and at none of fewer than 4 rows.
+        let condition = overlap_rows(&conditions, most).unwrap().max(4.max(left.div_ceil(128)).min(most));
+        let mut pipeline = idle(&conditions);
+        if in_flight > 0 {
+            pipeline.chunk(in_flight);
+        }
+        let chosen = best_rows(left, 512, Some(pipeline), &conditions);
         prop_assert!((1..=most).contains(&chosen));
-        prop_assert!(seconds(chosen) <= seconds(condition), "{chosen} {condition}");
+        let best = (1..=most).map(|rest| pipeline.computed_after(left, chosen, rest)).fold(f64::INFINITY, f64::min);
+        let about = 0.03 * conditions.send_seconds(condition).unwrap();
+        prop_assert!(best <= pipeline.computed_after(left, condition, condition) + about, "{chosen} {condition}");
+    }
+
+    #[test]
+    fn no_fixed_size_is_much_better(conditions in known(), left in 1..1500_usize, mu in 0..32_usize) {
+        let pace = conditions.pace.clone().map(|pace| CloudPace { batch_rows: mu, ..pace });
+        let conditions = Conditions { pace, ..conditions };
+        let (chunks, computed) = chunks(left, &conditions);
+        let fixed = [16, 32, 64, 128, 256, 512].map(|rows| idle(&conditions).computed_after(left, rows, rows));
+        let best = fixed.into_iter().fold(f64::INFINITY, f64::min);
+        // A chunk that just misses a batch waits for another, whatever was planned.
+        let batch = conditions.batch_seconds(1).unwrap();
+        prop_assert!(computed <= best * 1.1 + batch, "{computed} {best} {chunks:?}");
     }
 
     #[test]
     fn nothing_is_done_sooner_than_the_link_allows(conditions in known(), left in 1..3000_usize, chunk in 1..600_usize) {
-        let seconds = completion_seconds(left, chunk, 0.0, &conditions).unwrap();
+        let seconds = idle(&conditions).computed_after(left, chunk, chunk);
         let link = left as f64 * 8192.0 / conditions.uplink.unwrap();
         prop_assert!(seconds >= link);
         prop_assert!(window_rows(chunk, &conditions) >= 2 * chunk);

@@ -25,6 +25,7 @@ impl DeviceSession {
             return Err(ProtocolError::Mismatch { due: append.answer(), got: header });
         }
         self.in_flight.pop_front();
+        self.timeline.answered();
         self.acknowledged = append.end();
         if header.rows == 0 {
             return Ok(DeepUse::Ack);

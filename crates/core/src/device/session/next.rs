@@ -22,7 +22,8 @@ impl DeviceSession {
         let decoding = self.confirmed > turn.prompt;
         let prompt_end = if decoding { last } else { self.confirmed };
         if self.upload_pos < prompt_end {
-            let rows = turn.options.chunk.rows(prompt_end - self.upload_pos, self.most_rows(), self.rows_in_flight(), &self.conditions);
+            let (left, pipeline) = (prompt_end - self.upload_pos, || self.timeline.pipeline(&self.conditions));
+            let rows = turn.options.chunk.rows(left, self.most_rows(), self.rows_in_flight(), pipeline, &self.conditions);
             return rows.and_then(|rows| self.append(rows, AppendKind::Prompt)).unwrap_or(Action::Wait);
         }
         if decoding { self.next_of_round(turn) } else { Action::Wait }

@@ -1,0 +1,180 @@
+//! When chunks that follow each other are through device, link and cloud.
+
+use crate::monitor::Conditions;
+
+/// Stages that are told apart at most.
+const MOST_STAGES: usize = 16;
+
+/// Device, link and cloud as one pipeline, with the time at which each is free; seconds from any moment, the same for all.
+///
+/// A chunk of `x` rows takes the device `shallow(x)`, then the link `x A / beta` (`A` bytes a row, `beta` bytes a second). What has arrived
+/// when the cloud turns to the session, `w` after it could, runs in one batch of `n` rows, which takes `g(mu + n)` through all `P` stages;
+/// the next may start `g(mu + n) / P` after it. Delays that are the same for every chunk are left out.
+#[derive(Clone, Copy, Debug)]
+pub struct Pipeline<'c> {
+    conditions: &'c Conditions,
+    /// `w`.
+    wait: f64,
+    /// `P`.
+    stages: f64,
+    device: f64,
+    link: f64,
+    /// When the first stage can take another batch.
+    cloud: f64,
+    /// When all before the open batch are computed.
+    end: f64,
+    /// When the batch that is not full yet starts.
+    start: f64,
+    /// Its rows.
+    rows: usize,
+}
+
+impl<'c> Pipeline<'c> {
+    /// One whose link is free at `link` and whose cloud at `cloud`; the device at 0. `None` where link or cloud are not known.
+    #[must_use]
+    pub fn new(link: f64, cloud: f64, conditions: &'c Conditions) -> Option<Self> {
+        conditions.send_seconds(1)?;
+        conditions.batch_seconds(1)?;
+        let pace = conditions.pace.as_ref()?;
+        let wait = pace.prompt_wait.as_secs_f64();
+        let stages = pace.stages.clamp(1, MOST_STAGES) as f64;
+        Some(Self { conditions, wait, stages, device: 0.0, link, cloud, end: cloud, start: cloud, rows: 0 })
+    }
+
+    /// The device does nothing for the chunks to come before `at`.
+    #[must_use]
+    pub fn device_from(self, at: f64) -> Self {
+        Self { device: at, ..self }
+    }
+
+    /// A chunk of `rows` rows goes through, behind those before it.
+    pub fn chunk(&mut self, rows: usize) {
+        self.step(rows, self.shallow(rows), self.send(rows));
+    }
+
+    /// When the link has sent the last chunk.
+    #[must_use]
+    pub fn sent(&self) -> f64 {
+        self.link
+    }
+
+    /// When the cloud has computed the last chunk.
+    #[must_use]
+    pub fn computed(&self) -> f64 {
+        let batch = self.batch();
+        if self.rows == 0 { self.end } else { (self.end + batch / self.stages).max(self.start + batch) }
+    }
+
+    /// When the cloud has computed `left` rows more, cut into a chunk of `first`, then chunks of `rest`, of which the last may be smaller.
+    #[must_use]
+    pub fn computed_after(mut self, left: usize, first: usize, rest: usize) -> f64 {
+        let (first, rest) = (first.min(left), rest.max(1));
+        if first > 0 {
+            self.chunk(first);
+        }
+        let left = left - first;
+        let (shallow, send) = (self.shallow(rest), self.send(rest));
+        for _ in 0..left / rest {
+            self.step(rest, shallow, send);
+        }
+        if left % rest > 0 {
+            self.chunk(left % rest);
+        }
+        self.computed()
+    }
+
+    fn step(&mut self, rows: usize, shallow: f64, send: f64) {
+        self.device += shallow;
+        self.link = self.device.max(self.link) + send;
+        if self.rows == 0 || self.link > self.start {
+            self.end = self.computed();
+            self.cloud = if self.rows == 0 { self.cloud } else { self.start + self.batch() / self.stages };
+            self.start = self.cloud.max(self.link) + self.wait;
+            self.rows = 0;
+        }
+        self.rows += rows;
+    }
+
+    /// Seconds that the open batch takes.
+    fn batch(&self) -> f64 {
+        self.conditions.batch_seconds(self.rows).unwrap_or_default()
+    }
+
+    fn send(&self, rows: usize) -> f64 {
+        self.conditions.send_seconds(rows).unwrap_or_default()
+    }
+
+    fn shallow(&self, rows: usize) -> f64 {
+        self.conditions.shallow.map_or(0.0, |cost| cost.of(rows).as_secs_f64())
+    }
+}
+
+#[cfg(test)]
+#[allow(clippy::unwrap_used)]
+mod tests {
+    use std::time::Duration;
+
+    use super::*;
+    use crate::monitor::{CloudPace, Cost, DelayPoint};
+
+    fn ms(count: u64) -> Duration {
+        Duration::from_millis(count)
+    }
+
+    /// A row takes the device 1 ms, the link 10 ms and a batch 20 ms and 1 ms a row; 5 ms of wait.
+    fn conditions(stages: usize) -> Conditions {
+        let point = |rows: usize| DelayPoint { rows, delay: ms(20 + rows as u64) };
+        let pace = CloudPace { prompt_wait: ms(5), stages, delay: vec![point(1), point(1000)], ..CloudPace::default() };
+        Conditions {
+            row_bytes: 1_000_000,
+            uplink: Some(1e8),
+            pace: Some(pace),
+            shallow: Some(Cost { base: ms(0), per_row: ms(1) }),
+            ..Conditions::default()
+        }
+    }
+
+    /// Within what a message adds to its rows.
+    fn near(seconds: f64, expected: u64) {
+        assert!((seconds - ms(expected).as_secs_f64()).abs() < 1e-4, "{seconds} {expected} ms");
+    }
+
+    #[test]
+    fn a_chunk_goes_through_one_after_the_other() {
+        let conditions = conditions(1);
+        let mut pipeline = Pipeline::new(0.0, 0.0, &conditions).unwrap();
+        pipeline.chunk(4);
+        near(pipeline.sent(), 4 + 40);
+        near(pipeline.computed(), 44 + 5 + 24);
+        // The link is busy for longer than the device, the cloud for less than the link.
+        pipeline.chunk(6);
+        near(pipeline.sent(), 44 + 60);
+        near(pipeline.computed(), 104 + 5 + 26);
+        near(Pipeline::new(0.0, 0.0, &conditions).unwrap().computed_after(10, 4, 6), 135);
+    }
+
+    #[test]
+    fn what_arrives_before_a_batch_starts_joins_it() {
+        let conditions = conditions(1);
+        let busy = Pipeline::new(0.0, 0.1, &conditions).unwrap();
+        near(busy.computed_after(3, 1, 1), 100 + 5 + 23);
+        // The last row arrives at 111 ms, after the start at 105, and waits for that batch of ten rows.
+        near(busy.computed_after(11, 1, 1), 105 + 30 + 5 + 21);
+    }
+
+    #[test]
+    fn stages_take_batches_before_others_are_through() {
+        let conditions = conditions(5);
+        let busy = Pipeline::new(0.0, 0.0, &conditions).unwrap();
+        // 11 to 16, 16 + 21 at the end; the first stage is free at 16 + 4.2, before the next row arrives.
+        near(busy.computed_after(2, 1, 1), 21 + 5 + 21);
+    }
+
+    #[test]
+    fn a_device_that_begins_late_holds_up_the_rest() {
+        let conditions = conditions(1);
+        let pipeline = Pipeline::new(0.0, 0.0, &conditions).unwrap().device_from(0.5);
+        near(pipeline.computed_after(4, 4, 4), 500 + 73);
+        assert!(Pipeline::new(0.0, 0.0, &Conditions::default()).is_none());
+    }
+}
