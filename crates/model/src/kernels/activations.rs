@@ -9,7 +9,7 @@ use crate::threads;
 
 /// 1.5 x 2^23: a single from which on the lowest bits of the mantissa count ones.
 pub(super) const LIFT: f32 = 12_582_912.0;
-/// Words that one row takes in a block: eight of codes, then those that [`Tile`] names.
+/// Words that one row takes in a block: eight of codes, then those that [`Activations`] names.
 pub(super) const WORDS: usize = 12;
 /// Rows that share one pass over a chunk of unpacked weights.
 pub(super) const GROUP: usize = 96;
