@@ -23,7 +23,7 @@ use std::{cell::RefCell, marker::PhantomData, ops::Range};
 use tile::{Scratch, Tile};
 
 /// Below this many multiply-adds attention stays on the calling thread.
-const PARALLEL_FROM: usize = 1 << 20;
+const PARALLEL_FROM: usize = 1 << 21;
 /// Queries in one tile: as many as make bringing a block to single precision a small part of the work.
 const TILE_QUERIES: usize = 64;
 
@@ -104,8 +104,8 @@ fn attend_on(isa: Isa, view: View, sequences: &[Sequence<'_>], queries: Queries<
         };
         SCRATCH.with_borrow_mut(|scratch| {
             dispatch(isa, tile.kernel(scratch));
-            for (index, attended) in scratch.attended(group * head_dim).enumerate() {
-                out.write(row + index, from, attended);
+            for (query, attended) in scratch.attended(head_dim).enumerate() {
+                out.write(row + query / group, from + query % group * head_dim, attended);
             }
         });
     };

@@ -30,11 +30,11 @@ pub(super) struct Scratch {
     queries: Vec<f32>,
     /// One block's keys, `[dim][position]`.
     keys: Vec<f32>,
-    /// One block's values, `[position][dim]`, rows filled up with zeros to a multiple of sixteen.
+    /// One block's values, `[position][dim]`, rows filled up to a multiple of sixteen with whatever is there.
     values: Vec<f32>,
     /// Scores, then weights, of the queries that are computed together.
     weights: [Row; MOST],
-    /// Weighted sums of values, `queries x dim`, rows filled up as well; in the end the result, without what was filled up.
+    /// Weighted sums of values, `queries x dim`, rows filled up as well; in the end the result.
     sums: Vec<f32>,
     running: Vec<Running>,
 }
@@ -51,9 +51,9 @@ impl Scratch {
         }
     }
 
-    /// The result of the last tile, in rows of `width`.
-    pub(super) fn attended(&self, width: usize) -> impl Iterator<Item = &[f32]> {
-        self.sums.chunks_exact(width)
+    /// The result of the last tile, a row of `head_dim` for each query.
+    pub(super) fn attended(&self, head_dim: usize) -> impl Iterator<Item = &[f32]> {
+        self.sums.chunks_exact(head_dim.next_multiple_of(LANES)).map(move |row| &row[..head_dim])
     }
 }
 
@@ -85,12 +85,11 @@ impl Kernel for TileKernel<'_> {
         let count = tile.rows * tile.group;
         let Scratch { queries, keys, values, weights, sums, running } = scratch;
         let scale = 1.0 / (dim as f32).sqrt();
-        queries.clear();
-        for row in tile.queries.chunks(tile.stride).take(tile.rows) {
-            queries.extend(row[..tile.group * dim].iter().map(|q| q * scale));
+        queries.resize(count * dim, 0.0);
+        for (row, queries) in tile.queries.chunks(tile.stride).zip(queries.chunks_exact_mut(tile.group * dim)) {
+            queries.iter_mut().zip(row).for_each(|(scaled, q)| *scaled = q * scale);
         }
         keys.resize(dim * KV_BLOCK, 0.0);
-        values.clear();
         values.resize(width * KV_BLOCK, 0.0);
         sums.clear();
         sums.resize(count * width, 0.0);
@@ -140,14 +139,10 @@ impl Kernel for TileKernel<'_> {
             }
         }
 
-        for (query, running) in running.iter().enumerate() {
+        for (running, sums) in running.iter().zip(sums.chunks_exact_mut(width)) {
             let normaliser = running.normaliser();
-            // Rows move together over what was filled up: never beyond what is still to be read.
-            for d in 0..dim {
-                sums[query * dim + d] = sums[query * width + d] * normaliser;
-            }
+            sums.iter_mut().for_each(|sum| *sum *= normaliser);
         }
-        sums.truncate(count * dim);
     }
 }
 
