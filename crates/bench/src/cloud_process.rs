@@ -42,7 +42,7 @@ pub struct CloudProgram {
 
 /// A cloud that serves. It ends when this value does, and also when this whole process does: it watches the pipe to its standard input.
 #[derive(Debug)]
-pub(crate) struct CloudProcess {
+pub struct CloudProcess {
     child: Child,
     lines: Receiver<String>,
     address: SocketAddr,
@@ -122,7 +122,7 @@ impl CloudProgram {
 
     fn spawn(&self, arguments: &[OsString]) -> Result<CloudProcess, BenchError> {
         let mut command = Command::new(&self.program);
-        command.args(arguments).stdin(Stdio::piped()).stdout(Stdio::piped());
+        command.args(arguments);
         // Ctrl-C on the terminal is for this process, which lets devices finish first.
         #[cfg(unix)]
         std::os::unix::process::CommandExt::process_group(&mut command, 0);
@@ -157,8 +157,13 @@ impl CloudChain {
 }
 
 impl CloudProcess {
-    fn spawn(command: &mut Command) -> Result<Self, BenchError> {
+    /// Runs `command`, a `tricorn cloud` with `--json` and `--until-stdin-ends`, and waits until it serves.
+    ///
+    /// # Errors
+    /// When it cannot be started, says something else, or is not ready within a minute.
+    pub fn spawn(command: &mut Command) -> Result<Self, BenchError> {
         let shown = shown(command);
+        command.stdin(Stdio::piped()).stdout(Stdio::piped());
         let failed = |reason: String| BenchError::Cloud { reason, command: shown.clone() };
         let mut child = command.spawn().map_err(|error| failed(error.to_string()))?;
         let (heard, lines) = sync_channel(LINES);
@@ -181,8 +186,15 @@ impl CloudProcess {
     }
 
     /// Where it listens.
-    pub(crate) fn address(&self) -> SocketAddr {
+    #[must_use]
+    pub fn address(&self) -> SocketAddr {
         self.address
+    }
+
+    /// The process's number.
+    #[must_use]
+    pub fn id(&self) -> u32 {
+        self.child.id()
     }
 
     /// Stops it and hears what it has to say of itself.
@@ -232,7 +244,7 @@ mod tests {
 
     /// A shell script in a cloud's place.
     fn script(text: &str) -> Result<CloudProcess, BenchError> {
-        CloudProcess::spawn(Command::new("sh").args(["-c", text]).stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::null()))
+        CloudProcess::spawn(Command::new("sh").args(["-c", text]).stderr(Stdio::null()))
     }
 
     #[test]

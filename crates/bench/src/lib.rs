@@ -27,7 +27,7 @@ mod workload;
 
 pub use bound::Breakdown;
 pub use cell::{Cell, Chunk, FailedRequest, Sample};
-pub use cloud_process::CloudProgram;
+pub use cloud_process::{CloudProcess, CloudProgram};
 pub use compare::{Comparison, Plan, compare};
 pub use error::BenchError;
 pub use fleet::CloudLoad;

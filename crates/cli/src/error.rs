@@ -52,8 +52,6 @@ pub(crate) enum CliError {
     Start(std::io::Error),
     #[error("standard input or output failed: {0}")]
     Terminal(#[from] std::io::Error),
-    #[error("the demo's cloud did not start ({0}); run `tricorn cloud --model demo` to see why")]
-    DemoCloud(String),
     #[error("Ctrl-C cannot be watched for: {0}")]
     Signal(#[from] ctrlc::Error),
     #[error("{} exists already and is not empty; choose another --out", .0.display())]

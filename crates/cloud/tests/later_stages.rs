@@ -3,31 +3,14 @@
 
 mod common;
 
-use std::{net::SocketAddr, sync::Arc, time::Duration};
+use std::{net::SocketAddr, time::Duration};
 
-use common::{Counted, Gate, HIDDEN, POISON, Toy, Upstream, entry, good_open, stage, stage_open, start, through};
+use common::{
+    Counted, Gate, HIDDEN, POISON, Toy, Upstream, entry, gated, good_open, session_rows, stage, stage_open, start, through, toy, visitor,
+};
 use tricorn_cloud::{BatchEntry, Cloud, CloudConfig, CloudError, MiddleModel};
 use tricorn_core::{Fingerprint, Split};
 use tricorn_wire::{ErrorCode, StageEntry, StageOpen, StageOpened, StageUp, proto};
-
-/// `count` rows that differ from session to session.
-fn rows(session: usize, count: usize) -> Vec<f32> {
-    (0..count * HIDDEN).map(|i| ((i * 31 + session * 17) % 200) as f32).collect()
-}
-
-fn toy() -> Toy {
-    Toy::new(HIDDEN)
-}
-
-fn gated(gate: &Arc<Gate>) -> Toy {
-    Toy { gate: Some(Arc::clone(gate)), ..toy() }
-}
-
-/// Blocks until a model stands at its gate for the `n`th time.
-async fn visitor(gate: &Arc<Gate>, n: usize) {
-    let gate = Arc::clone(gate);
-    tokio::task::spawn_blocking(move || gate.wait_for_visitor(n)).await.unwrap();
-}
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_chain_answers_what_its_models_make_of_the_rows() {
@@ -36,7 +19,7 @@ async fn a_chain_answers_what_its_models_make_of_the_rows() {
     for (addr, first, stages) in [(last.addr, 4, 1), (middle.addr, 3, 2)] {
         let mut upstream = Upstream::dial(addr).await;
         assert_eq!(upstream.open(stage_open(first)).await, Ok(StageOpened { stages, end_layer: 5 }));
-        let sequences = [rows(1, 20), rows(2, 20)];
+        let sequences = [session_rows(1, 20), session_rows(2, 20)];
         let expected = sequences.each_ref().map(|rows| through(stages, rows));
         // Of different lengths, with all rows, some or none wanted back, and twice a step back.
         for (id, (pos, count, wanted)) in [(0, 7, 7), (7, 9, 0), (16, 4, 1), (12, 8, 2), (3, 1, 1)].into_iter().enumerate() {
@@ -61,7 +44,7 @@ async fn upstreams_share_a_stage_and_not_their_sessions() {
     }
     for pos in 0..12 {
         for (number, upstream) in upstreams.iter_mut().enumerate() {
-            let sequence = rows(number, 12);
+            let sequence = session_rows(number, 12);
             upstream.batch(pos as u64, vec![entry(1, pos, 1)], Vec::new(), &sequence[pos * HIDDEN..][..HIDDEN]).await;
             assert_eq!(upstream.done(1).await.1, through(2, &sequence)[pos * HIDDEN..][..HIDDEN]);
         }
@@ -170,8 +153,8 @@ async fn malformed_messages_end_their_stream_and_nothing_else() {
     }
     let mut hasty = Upstream::dial(start(CloudConfig { open_timeout: Duration::from_millis(10), ..stage(4..5, None) }, toy()).addr).await;
     assert_eq!(hasty.failure().await.code, ErrorCode::Deadline);
-    good.batch(1, vec![entry(1, 0, 2)], Vec::new(), &rows(1, 2)).await;
-    assert_eq!(good.done(2).await.1, through(1, &rows(1, 2)));
+    good.batch(1, vec![entry(1, 0, 2)], Vec::new(), &session_rows(1, 2)).await;
+    assert_eq!(good.done(2).await.1, through(1, &session_rows(1, 2)));
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -180,7 +163,7 @@ async fn a_session_fails_alone() {
     let last = start(stage(4..5, None), Toy { memory: 10, ..toy() });
     let middle = start(stage(3..4, Some(last.addr)), toy());
     let mut upstream = Upstream::connect(middle.addr, 3).await;
-    let (long, short, gap) = (rows(1, 12), rows(2, 4), rows(3, 1));
+    let (long, short, gap) = (session_rows(1, 12), session_rows(2, 4), session_rows(3, 1));
     let batch = [&long[..], &short, &gap].concat();
     upstream.batch(1, vec![entry(1, 0, 12), entry(2, 0, 4), entry(3, 5, 1)], Vec::new(), &batch).await;
     let (done, answer) = upstream.done(4).await;
@@ -189,7 +172,7 @@ async fn a_session_fails_alone() {
     failed.sort_unstable_by_key(|(session, _)| *session);
     assert_eq!(failed, [(1, ErrorCode::Busy), (3, ErrorCode::StageLost)]);
     // What failed is forgotten in every stage, the other goes on.
-    let again = rows(4, 6);
+    let again = session_rows(4, 6);
     upstream.batch(2, vec![entry(2, 4, 6), entry(1, 0, 6)], Vec::new(), &[&again[..], &again].concat()).await;
     let (done, answer) = upstream.done(12).await;
     assert!(done.failed.is_empty());
@@ -242,14 +225,14 @@ async fn a_stage_starts_on_a_batch_while_the_next_has_the_one_before() {
     here.open();
     let mut upstream = Upstream::connect(middle.addr, 3).await;
     for session in 1..=2 {
-        upstream.batch(session, vec![entry(session, 0, 3)], Vec::new(), &rows(session as usize, 3)).await;
+        upstream.batch(session, vec![entry(session, 0, 3)], Vec::new(), &session_rows(session as usize, 3)).await;
     }
     visitor(&behind, 1).await;
     visitor(&here, 2).await;
     behind.open();
     for session in 1..=2 {
         let (done, answer) = upstream.done(3).await;
-        assert_eq!((done.id, answer), (session, through(2, &rows(session as usize, 3))));
+        assert_eq!((done.id, answer), (session, through(2, &session_rows(session as usize, 3))));
     }
 }
 
@@ -258,7 +241,7 @@ async fn many_batches_of_one_session_keep_their_order() {
     let last = start(stage(4..5, None), toy());
     let middle = start(stage(3..4, Some(last.addr)), toy());
     let mut upstream = Upstream::connect(middle.addr, 3).await;
-    let sequence = rows(1, 60);
+    let sequence = session_rows(1, 60);
     for pos in 0..60 {
         upstream.batch(pos as u64, vec![entry(1, pos, 1)], Vec::new(), &sequence[pos * HIDDEN..][..HIDDEN]).await;
     }
@@ -305,7 +288,7 @@ async fn a_lost_stage_is_told_upstream_and_found_again() {
     let addr = last.addr;
     let middle = start(stage(3..4, Some(addr)), toy());
     let mut upstream = Upstream::connect(middle.addr, 3).await;
-    upstream.batch(1, vec![entry(1, 0, 2)], Vec::new(), &rows(1, 2)).await;
+    upstream.batch(1, vec![entry(1, 0, 2)], Vec::new(), &session_rows(1, 2)).await;
     upstream.done(2).await;
     last.stop().await.unwrap();
     assert_eq!(upstream.failure().await.code, ErrorCode::StageLost);
@@ -321,10 +304,10 @@ async fn a_lost_stage_is_told_upstream_and_found_again() {
         tokio::time::sleep(Duration::from_millis(10)).await;
     };
     // Nothing is remembered of the time before.
-    upstream.batch(2, vec![entry(1, 2, 1)], Vec::new(), &rows(1, 1)).await;
+    upstream.batch(2, vec![entry(1, 2, 1)], Vec::new(), &session_rows(1, 1)).await;
     assert_eq!(upstream.done(0).await.0.failed[0].1.code, ErrorCode::StageLost);
-    upstream.batch(3, vec![entry(1, 0, 3)], Vec::new(), &rows(1, 3)).await;
-    assert_eq!(upstream.done(3).await.1, through(2, &rows(1, 3)));
+    upstream.batch(3, vec![entry(1, 0, 3)], Vec::new(), &session_rows(1, 3)).await;
+    assert_eq!(upstream.done(3).await.1, through(2, &session_rows(1, 3)));
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -333,7 +316,7 @@ async fn a_stage_that_hangs_is_lost() {
     let last = start(stage(4..5, None), gated(&gate));
     let middle = start(CloudConfig { next_deadline: Duration::from_millis(100), ..stage(3..4, Some(last.addr)) }, toy());
     let mut upstream = Upstream::connect(middle.addr, 3).await;
-    upstream.batch(1, vec![entry(1, 0, 2)], Vec::new(), &rows(1, 2)).await;
+    upstream.batch(1, vec![entry(1, 0, 2)], Vec::new(), &session_rows(1, 2)).await;
     let failure = upstream.failure().await;
     gate.open();
     assert!(failure.code == ErrorCode::StageLost && failure.message.contains("no answer within 100ms"), "{failure:?}");
@@ -361,6 +344,6 @@ async fn a_batch_longer_than_the_context_fails_its_session() {
     let last = start(stage(4..5, None), toy());
     let mut upstream = Upstream::dial(last.addr).await;
     upstream.open(StageOpen { context: 8, ..stage_open(4) }).await.unwrap();
-    upstream.batch(1, vec![entry(1, 0, 9)], Vec::new(), &rows(1, 9)).await;
+    upstream.batch(1, vec![entry(1, 0, 9)], Vec::new(), &session_rows(1, 9)).await;
     assert_eq!(upstream.done(0).await.0.failed[0].1.code, ErrorCode::BadAppend);
 }

@@ -3,14 +3,9 @@
 
 mod common;
 
-use common::{Device, Gate, HIDDEN, LIMITS, SERVED, Toy, append, config, connect, dial, good_open, start};
+use common::{Device, Gate, HIDDEN, LIMITS, SERVED, Toy, append, config, connect, dial, good_open, session_rows, start};
 use tricorn_core::{AppendKind, HiddenCodec, Want};
 use tricorn_wire::{Description, Downlink, Open, Uplink, proto};
-
-/// `count` rows that differ from session to session.
-fn rows(session: usize, count: usize) -> Vec<f32> {
-    (0..count * HIDDEN).map(|i| ((i * 31 + session * 17) % 200) as f32).collect()
-}
 
 #[tokio::test(flavor = "multi_thread")]
 async fn describes_itself() {
@@ -31,7 +26,7 @@ async fn sixteen_sessions_at_once() {
         .map(|session| {
             let addr = cloud.addr;
             tokio::spawn(async move {
-                connect(addr).await.converse(&rows(session, 40), 1 + session % 7).await;
+                connect(addr).await.converse(&session_rows(session, 40), 1 + session % 7).await;
             })
         })
         .collect();
@@ -48,8 +43,8 @@ async fn many_sessions_over_one_connection() {
     let (mut first, mut second) = (Device::over(client.clone()).await, Device::over(client).await);
     let (one, two) = (first.open(good_open()).await.unwrap(), second.open(good_open()).await.unwrap());
     assert_ne!(one.session_id, two.session_id);
-    first.converse(&rows(1, 20), 3).await;
-    second.converse(&rows(2, 20), 4).await;
+    first.converse(&session_rows(1, 20), 3).await;
+    second.converse(&session_rows(2, 20), 4).await;
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -58,7 +53,7 @@ async fn takes_the_first_codec_it_knows_and_the_context_asked_for() {
     let mut device = Device::dial(cloud.addr).await;
     let opened = device.open(Open { codecs: vec![HiddenCodec::F32, HiddenCodec::F16], context: Some(24), ..good_open() }).await.unwrap();
     assert_eq!((opened.codec, opened.limits.context), (HiddenCodec::F32, 24));
-    device.converse(&rows(0, 24), 8).await;
+    device.converse(&session_rows(0, 24), 8).await;
     let mut greedy = Device::dial(cloud.addr).await;
     let opened = greedy.open(Open { context: Some(usize::MAX), ..good_open() }).await.unwrap();
     assert_eq!(opened.limits, LIMITS);
@@ -68,7 +63,7 @@ async fn takes_the_first_codec_it_knows_and_the_context_asked_for() {
 async fn answers_what_is_wanted() {
     let cloud = start(config(), Toy::new(HIDDEN));
     let mut device = connect(cloud.addr).await;
-    let input = rows(0, 12);
+    let input = session_rows(0, 12);
     let expected = Toy::answer(HIDDEN, &input);
     for (index, want) in [Want::None, Want::Last, Want::All].into_iter().enumerate() {
         let header = tricorn_core::AppendHeader { want, kind: AppendKind::Verify, ..append(0, index * 4, 4) };
@@ -97,7 +92,7 @@ async fn tells_how_an_append_came_in() {
 async fn rolls_back_by_position() {
     let cloud = start(config(), Toy::new(HIDDEN));
     let mut device = connect(cloud.addr).await;
-    let (mut sequence, other) = (rows(0, 12), rows(9, 6));
+    let (mut sequence, other) = (session_rows(0, 12), session_rows(9, 6));
     device.converse(&sequence, 12).await;
     sequence.truncate(5 * HIDDEN);
     sequence.extend_from_slice(&other);
@@ -113,7 +108,7 @@ async fn a_newer_epoch_silences_the_older() {
     let gate = Gate::closed();
     let cloud = start(config(), Toy { gate: Some(gate.clone()), ..Toy::new(HIDDEN) });
     let mut device = connect(cloud.addr).await;
-    let input = rows(0, 12);
+    let input = session_rows(0, 12);
     for pos in [0, 4, 8] {
         device.append(append(0, pos, 4), &input[pos * HIDDEN..(pos + 4) * HIDDEN]).await;
     }
@@ -150,7 +145,7 @@ async fn a_full_queue_stops_reading_and_loses_nothing() {
     let gate = Gate::closed();
     let cloud = start(config(), Toy { gate: Some(gate.clone()), ..Toy::new(HIDDEN) });
     let mut device = connect(cloud.addr).await;
-    let input = rows(0, LIMITS.context);
+    let input = session_rows(0, LIMITS.context);
     // Twice what the queue takes.
     for pos in (0..LIMITS.context).step_by(4) {
         device.append(append(0, pos, 4), &input[pos * HIDDEN..(pos + 4) * HIDDEN]).await;
@@ -195,7 +190,7 @@ async fn drains_when_told_to_stop() {
     let (mut idle, mut busy) = (connect(cloud.addr).await, connect(cloud.addr).await);
     // Connected, not open.
     let mut silent = Device::dial(cloud.addr).await;
-    let input = rows(0, 4);
+    let input = session_rows(0, 4);
     busy.append(append(0, 0, 4), &input).await;
     tokio::task::spawn_blocking({
         let gate = gate.clone();

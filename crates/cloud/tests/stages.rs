@@ -3,33 +3,15 @@
 
 mod common;
 
-use std::{net::SocketAddr, ops::Range, sync::Arc, time::Duration};
+use std::{net::SocketAddr, ops::Range, time::Duration};
 
 use common::{
-    Counted, Device, Gate, HIDDEN, LIMITS, POISON, Running, Stack, Toy, append, config, connect, good_open, stage, start, through,
+    Counted, Device, Gate, HIDDEN, LIMITS, POISON, Running, Stack, Toy, append, config, connect, gated, good_open, session_rows, stage,
+    start, through, toy, visitor,
 };
 use tricorn_cloud::{CloudConfig, CloudError, MiddleModel};
 use tricorn_core::{AppendHeader, AppendKind, Want};
 use tricorn_wire::{Downlink, ErrorCode, Uplink};
-
-/// `count` rows that differ from session to session.
-fn rows(session: usize, count: usize) -> Vec<f32> {
-    (0..count * HIDDEN).map(|i| ((i * 31 + session * 17) % 200) as f32).collect()
-}
-
-fn toy() -> Toy {
-    Toy::new(HIDDEN)
-}
-
-fn gated(gate: &Arc<Gate>) -> Toy {
-    Toy { gate: Some(Arc::clone(gate)), ..toy() }
-}
-
-/// Blocks until a model stands at its gate for the `n`th time.
-async fn visitor(gate: &Arc<Gate>, n: usize) {
-    let gate = Arc::clone(gate);
-    tokio::task::spawn_blocking(move || gate.wait_for_visitor(n)).await.unwrap();
-}
 
 /// A middle of two stages.
 struct Pair {
@@ -59,7 +41,7 @@ impl Pair {
 /// A device that uses a session in every way, with all that it hears.
 async fn conversation(addr: SocketAddr, session: usize) -> Vec<(AppendHeader, Vec<f32>)> {
     let mut device = connect(addr).await;
-    let sequence = rows(session, 40);
+    let sequence = session_rows(session, 40);
     let steps = [
         (0, 13, Want::None, AppendKind::Prompt),
         (13, 16, Want::Last, AppendKind::Prompt),
@@ -102,7 +84,7 @@ async fn one_two_and_three_stages_give_the_same_answers() {
         }
         answers.push(heard);
     }
-    assert_eq!(answers[0][3][2].1, through(3, &rows(3, 40))[29 * HIDDEN..33 * HIDDEN]);
+    assert_eq!(answers[0][3][2].1, through(3, &session_rows(3, 40))[29 * HIDDEN..33 * HIDDEN]);
     assert!(answers[0] == answers[1] && answers[0] == answers[2]);
 }
 
@@ -112,7 +94,7 @@ async fn batches_of_different_sessions_are_under_way_at_once() {
     let pair = Pair::start(gated(&here), gated(&behind));
     here.open();
     let mut devices = [connect(pair.addr()).await, connect(pair.addr()).await];
-    let sequences = [rows(1, 4), rows(2, 4)];
+    let sequences = [session_rows(1, 4), session_rows(2, 4)];
     let visits = here.visits();
     devices[0].append(append(0, 0, 4), &sequences[0]).await;
     visitor(&behind, 1).await;
@@ -128,7 +110,7 @@ async fn batches_of_different_sessions_are_under_way_at_once() {
 #[tokio::test(flavor = "multi_thread")]
 async fn a_stage_that_dies_costs_the_sessions_and_nothing_else() {
     let Pair { first, last } = Pair::start(toy(), toy());
-    let sequence = rows(1, 12);
+    let sequence = session_rows(1, 12);
     let mut device = connect(first.addr).await;
     device.append(append(0, 0, 12), &sequence).await;
     let expected = device.deep().await.1;
@@ -158,7 +140,7 @@ async fn a_stage_that_hangs_costs_the_sessions_and_nothing_else() {
     let gate = Gate::closed();
     let pair = Pair::start_with(toy(), gated(&gate), Duration::from_millis(100));
     let mut device = connect(pair.addr()).await;
-    device.append(append(0, 0, 4), &rows(1, 4)).await;
+    device.append(append(0, 0, 4), &session_rows(1, 4)).await;
     assert_eq!(device.failure().await.code, ErrorCode::StageLost);
     gate.open();
 }
@@ -176,7 +158,7 @@ async fn a_later_model_that_panics_is_a_lost_stage() {
 async fn a_session_without_memory_in_a_later_stage_ends_alone() {
     let pair = Pair::start(toy(), Toy { memory: 10, ..toy() });
     let (mut long, mut short) = (connect(pair.addr()).await, connect(pair.addr()).await);
-    let sequence = rows(1, 12);
+    let sequence = session_rows(1, 12);
     short.append(append(0, 0, 8), &sequence[..8 * HIDDEN]).await;
     assert_eq!(short.deep().await.1, through(2, &sequence)[..8 * HIDDEN]);
     long.append(append(0, 0, 12), &sequence).await;
@@ -192,11 +174,11 @@ async fn sessions_that_end_are_forgotten_in_every_stage() {
     let mut stays = connect(pair.addr()).await;
     for turn in 1..6 {
         let mut device = connect(pair.addr()).await;
-        device.append(append(0, 0, 3), &rows(turn, 3)).await;
-        assert_eq!(device.deep().await.1, rows(turn, 3));
+        device.append(append(0, 0, 3), &session_rows(turn, 3)).await;
+        assert_eq!(device.deep().await.1, session_rows(turn, 3));
         device.say(Uplink::Close).await;
         assert_eq!(device.hear().await, None);
-        stays.append(append(0, turn - 1, 1), &rows(0, 1)).await;
+        stays.append(append(0, turn - 1, 1), &session_rows(0, 1)).await;
         stays.deep().await;
     }
     behind.becomes(1).await;
@@ -207,7 +189,7 @@ async fn an_abandoned_append_is_never_answered() {
     let gate = Gate::closed();
     let pair = Pair::start(toy(), gated(&gate));
     let mut device = connect(pair.addr()).await;
-    let sequence = rows(0, 8);
+    let sequence = session_rows(0, 8);
     device.append(append(0, 0, 4), &sequence[..4 * HIDDEN]).await;
     visitor(&gate, 1).await;
     device.append(append(1, 2, 6), &sequence[2 * HIDDEN..]).await;
@@ -230,7 +212,7 @@ async fn drains_what_is_under_way() {
     let gate = Gate::closed();
     let pair = Pair::start(toy(), gated(&gate));
     let mut device = connect(pair.addr()).await;
-    device.append(append(0, 0, 4), &rows(1, 4)).await;
+    device.append(append(0, 0, 4), &session_rows(1, 4)).await;
     visitor(&gate, 1).await;
     let stopping = tokio::spawn(pair.first.stop());
     gate.open();
@@ -251,7 +233,7 @@ async fn many_sessions_through_two_stages() {
         .map(|session| {
             tokio::spawn(async move {
                 let mut device = connect(addr).await;
-                let sequence = rows(session, LIMITS.context);
+                let sequence = session_rows(session, LIMITS.context);
                 let (chunk, mut answer) = (1 + session % 7, Vec::new());
                 for (index, values) in sequence.chunks(chunk * HIDDEN).enumerate() {
                     device.append(append(0, index * chunk, values.len() / HIDDEN), values).await;

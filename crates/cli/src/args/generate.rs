@@ -40,7 +40,7 @@ pub(crate) struct GenerateArgs {
     /// Tokens in one chunk of the prompt's upload, `whole`, or `dynamic` for what is best by what is measured of device, link and cloud
     #[arg(long, value_name = "N", default_value = "dynamic", value_parser = parse_chunk)]
     pub(crate) chunk: ChunkPolicy,
-    /// Format of hidden states on the wire: f16, or f32 for exact numbers at twice the bytes
+    /// Format of hidden states on the wire: f16z (f16 in fewer bytes), f16, or f32 for exact numbers at twice the bytes
     #[arg(long, value_name = "CODEC", default_value_t = HiddenCodec::F16z)]
     pub(crate) codec: HiddenCodec,
     /// Seconds without an answer after which the cloud is taken for dead

@@ -8,84 +8,32 @@ use crate::{
     generate::{self, Generated, Show, ms},
     ui,
 };
-use serde::Deserialize;
-use std::{
-    io::{self, BufRead, BufReader},
-    path::Path,
-    process::{Child, Command, Stdio},
-    sync::mpsc,
-    time::{Duration, Instant},
-};
+use std::{io, path::Path, process::Command};
+use tricorn_bench::CloudProcess;
 use tricorn_core::{ChunkPolicy, HiddenCodec, SamplingParams};
 use tricorn_device::{Conversation, Drafting, Ends, Prompter, Turn};
 use tricorn_model::{KvFormat, inspect::default_split, template::Message};
 
 const DEADLINE: f64 = 30.0;
-/// How long the cloud may take to get ready.
-const START_LIMIT: Duration = Duration::from_secs(30);
-/// How long it may take to stop before it is killed.
-const STOP_LIMIT: Duration = Duration::from_secs(5);
 
-/// The cloud's process, which ends with this value: it watches the pipe to its standard input.
-struct CloudProcess {
-    child: Child,
-    url: String,
-}
-
-#[derive(Deserialize)]
-struct Ready {
-    address: String,
-}
-
-impl CloudProcess {
-    fn start(kv: KvFormat) -> Result<Self, CliError> {
-        let program = std::env::current_exe().map_err(CliError::Start)?;
-        let mut child = Command::new(program)
-            .args(["cloud", "--model", bundled::NAME, "--listen", "127.0.0.1:0", "--until-stdin-ends", "--json", "--kv", kv.name()])
-            .stdin(Stdio::piped())
-            .stdout(Stdio::piped())
-            .spawn()
-            .map_err(CliError::Start)?;
-        let mut line = String::new();
-        if let Some(stdout) = child.stdout.take() {
-            BufReader::new(stdout).read_line(&mut line)?;
-        }
-        match serde_json::from_str::<Ready>(&line) {
-            Ok(ready) => Ok(Self { child, url: format!("http://{}", ready.address) }),
-            Err(_) => {
-                drop(child.stdin.take());
-                let status = child.wait()?;
-                Err(CliError::DemoCloud(status.to_string()))
-            }
-        }
-    }
-}
-
-impl Drop for CloudProcess {
-    fn drop(&mut self) {
-        drop(self.child.stdin.take());
-        let asked = Instant::now();
-        while matches!(self.child.try_wait(), Ok(None)) {
-            if asked.elapsed() > STOP_LIMIT {
-                let _ = self.child.kill();
-            }
-            std::thread::sleep(Duration::from_millis(5));
-        }
-    }
+/// The cloud of the demo; it ends when standard input does, so with this process at the latest.
+fn start_cloud(kv: KvFormat) -> Result<CloudProcess, CliError> {
+    let mut command = Command::new(std::env::current_exe().map_err(CliError::Start)?);
+    command.args(["cloud", "--model", bundled::NAME, "--listen", "127.0.0.1:0", "--until-stdin-ends", "--json", "--kv", kv.name()]);
+    Ok(CloudProcess::spawn(&mut command)?)
 }
 
 pub(crate) fn run(args: &DemoArgs) -> Result<(), CliError> {
     let prompt = utf8(&args.prompt)?;
-    let (started, cloud) = mpsc::channel();
     let kv = args.kv;
-    // Sending fails only when this side has given up waiting.
-    std::thread::spawn(move || drop(started.send(CloudProcess::start(kv))));
+    let cloud = std::thread::spawn(move || start_cloud(kv));
     let source = bundled::open(Path::new(bundled::NAME))?;
     let split = default_split(&source)?;
     let prompter = Prompter::load(&source)?;
     let tokens = prompter.chat(&[Message::new("user", prompt)])?;
-    let ends = Ends::load(&source, split, HiddenCodec::default(), Drafting::Best)?.with_kv(args.kv);
-    let cloud = cloud.recv_timeout(START_LIMIT).map_err(|_| CliError::DemoCloud(format!("not ready within {START_LIMIT:?}")))??;
+    let ends = Ends::load(&source, split, HiddenCodec::default(), Drafting::Best)?.with_kv(kv);
+    let cloud = cloud.join().unwrap_or_else(|panic| std::panic::resume_unwind(panic))?;
+    let url = format!("http://{}", cloud.address());
     let colour = ui::shows_colour(&io::stdout());
     let layers = source.config().layers;
     let ranges = split.ranges(layers)?;
@@ -94,8 +42,8 @@ pub(crate) fn run(args: &DemoArgs) -> Result<(), CliError> {
             "Layers {}..{} of {layers} run in process {} ({}); the rest, and all text, stays here in process {}.",
             ranges.middle.start,
             ranges.middle.end,
-            cloud.child.id(),
-            cloud.url,
+            cloud.id(),
+            url,
             std::process::id(),
         );
         ui::print(ui::faint(&where_it_runs, colour) + "\n")?;
@@ -112,7 +60,7 @@ pub(crate) fn run(args: &DemoArgs) -> Result<(), CliError> {
         chunk: ChunkPolicy::Dynamic,
     };
     let runtime = generate::runtime()?;
-    let mut conversation = Conversation::open(&ends, generate::remote(&cloud.url, DEADLINE, &ends, &runtime))?;
+    let mut conversation = Conversation::open(&ends, generate::remote(&url, DEADLINE, &ends, &runtime))?;
     let show = if args.json { Show::Nothing } else { Show::Stream };
     let generated = generate::run(&mut conversation, &prompter, &ends.stop_tokens, turn, show)?;
     if args.json { print_json(&generated.json()) } else { summarise(&generated) }

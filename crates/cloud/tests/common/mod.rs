@@ -16,7 +16,7 @@ use tricorn_core::{AppendHeader, AppendKind, Fingerprint, SessionLimits, Split, 
 pub use counted::Counted;
 pub use device::{Device, connect, dial, good_open};
 pub use stack::Stack;
-pub use toy::{Gate, POISON, POISON_CONTEXT, Toy};
+pub use toy::{Gate, POISON, POISON_CONTEXT, Toy, gated, toy, visitor};
 pub use upstream::{Upstream, entry, stage, stage_open, through};
 
 pub const HIDDEN: usize = 8;
@@ -61,6 +61,11 @@ impl Running {
     pub async fn ended(self) -> Result<Figures, CloudError> {
         self.served.await.unwrap()
     }
+}
+
+/// `count` rows that differ from session to session.
+pub fn session_rows(session: usize, count: usize) -> Vec<f32> {
+    (0..count * HIDDEN).map(|i| ((i * 31 + session * 17) % 200) as f32).collect()
 }
 
 pub fn append(epoch: u32, pos: usize, rows: usize) -> AppendHeader {

@@ -4,6 +4,8 @@ use std::sync::{Arc, Condvar, Mutex};
 
 use tricorn_cloud::{BatchEntry, MiddleModel};
 
+use super::HIDDEN;
+
 /// A first value at which the toy panics.
 pub const POISON: f32 = 666.0;
 /// A context for which the toy panics.
@@ -113,4 +115,20 @@ impl MiddleModel for Toy {
         }
         Ok(())
     }
+}
+
+/// A toy of the usual size.
+pub fn toy() -> Toy {
+    Toy::new(HIDDEN)
+}
+
+/// The same, behind a gate.
+pub fn gated(gate: &Arc<Gate>) -> Toy {
+    Toy { gate: Some(Arc::clone(gate)), ..toy() }
+}
+
+/// Waits until a model stands at its gate for the `n`th time.
+pub async fn visitor(gate: &Arc<Gate>, n: usize) {
+    let gate = Arc::clone(gate);
+    tokio::task::spawn_blocking(move || gate.wait_for_visitor(n)).await.unwrap();
 }

@@ -25,7 +25,7 @@ const CANDIDATES: i32 = 20;
 /// that smaller ones cost it little.
 const LONGEST_SEND: f64 = 0.03;
 /// Predictions that differ by less than this share of a chunk's time on the link are about the same.
-const ABOUT: f64 = 0.03;
+const ABOUT: f64 = 0.1;
 /// The overlap condition counts as met by a chunk whose time on the link is at least this share of its turn in the cloud.
 const MET: f64 = 0.8;
 /// Chunks that a prediction looks ahead at most; it bounds its cost.
