@@ -14,23 +14,31 @@ class Engine:
             import llama_cpp
         except ImportError as error:
             return {"missing": str(error)}
-        self.api, self.threads = llama_cpp, threads
+        self.api, self.path, self.threads = llama_cpp, model, threads
         # A reference must stay, or the callback is freed.
         self.silent = llama_cpp.llama_log_callback(lambda *_: None)
         llama_cpp.llama_log_set(self.silent, None)
         llama_cpp.llama_backend_init()
-        params = llama_cpp.llama_model_default_params()
-        params.n_gpu_layers = 0
-        self.model = llama_cpp.llama_model_load_from_file(model.encode(), params)
-        if not self.model:
-            raise RuntimeError("llama.cpp does not load the model")
-        self.vocab = llama_cpp.llama_vocab_n_tokens(llama_cpp.llama_model_get_vocab(self.model))
-        self.contexts = {}
+        self.models, self.contexts = {}, {}
+        self.model(True)
         return {"version": llama_cpp.__version__}
 
-    def open(self, context, ubatch, flash, kv):
+    def model(self, repack):
+        """The model, with weights in llama.cpp's own layouts or as they are in the file."""
+        if repack not in self.models:
+            params = self.api.llama_model_default_params()
+            params.n_gpu_layers = 0
+            params.use_extra_bufts = repack
+            model = self.api.llama_model_load_from_file(self.path.encode(), params)
+            if not model:
+                raise RuntimeError("llama.cpp does not load the model")
+            self.vocab = self.api.llama_vocab_n_tokens(self.api.llama_model_get_vocab(model))
+            self.models[repack] = model
+        return self.models[repack]
+
+    def open(self, context, repack, ubatch, flash, kv):
         """Makes the context of these settings the current one; each has its own cache."""
-        key = (context, ubatch, flash)
+        key = (context, repack, ubatch, flash)
         if key not in self.contexts:
             api = self.api
             params = api.llama_context_default_params()
@@ -39,7 +47,7 @@ class Engine:
             params.flash_attn_type = api.LLAMA_FLASH_ATTN_TYPE_ENABLED if flash else api.LLAMA_FLASH_ATTN_TYPE_DISABLED
             params.type_k = params.type_v = getattr(api, "GGML_TYPE_" + kv)
             params.no_perf = True
-            handle = api.llama_init_from_model(self.model, params)
+            handle = api.llama_init_from_model(self.model(repack), params)
             if not handle:
                 raise RuntimeError(f"llama.cpp makes no context of {context} positions with a {kv} cache, flash attention {flash}")
             self.contexts[key] = handle

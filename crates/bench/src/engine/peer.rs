@@ -19,32 +19,43 @@ use tricorn_model::KvFormat;
 use super::work::{Kind, Work};
 use crate::{BenchError, Observer, stats};
 
+/// Tokens of the prompt that settings are tried with.
+const PROBE: usize = 256;
+
+/// Prompts of fewer tokens are small batches, and set like them.
+const PROMPT: usize = 32;
+
 /// What the Python process runs.
 const DRIVER: &str = include_str!("peer.py");
 
 /// How llama.cpp is set; the one that is best for a kind of work is used for it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
 pub struct Setting {
+    /// Weights in its own layouts (`use_extra_bufts`), which helps small batches and may hurt prompts.
+    pub repack: bool,
     /// Rows that it computes at once (`n_ubatch`).
     pub ubatch: usize,
-    /// Fused attention.
+    /// Fused attention (`flash_attn`).
     pub flash: bool,
 }
 
 impl Setting {
-    pub(super) const CANDIDATES: [Self; 6] = [
-        Self { ubatch: 512, flash: false },
-        Self { ubatch: 512, flash: true },
-        Self { ubatch: 256, flash: false },
-        Self { ubatch: 256, flash: true },
-        Self { ubatch: 128, flash: false },
-        Self { ubatch: 128, flash: true },
+    pub(super) const CANDIDATES: [Self; 8] = [
+        Self { repack: true, ubatch: 512, flash: false },
+        Self { repack: true, ubatch: 512, flash: true },
+        Self { repack: true, ubatch: 128, flash: false },
+        Self { repack: true, ubatch: 128, flash: true },
+        Self { repack: false, ubatch: 512, flash: false },
+        Self { repack: false, ubatch: 512, flash: true },
+        Self { repack: false, ubatch: 128, flash: false },
+        Self { repack: false, ubatch: 128, flash: true },
     ];
 }
 
 impl fmt::Display for Setting {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "n_ubatch {}, flash attention {}", self.ubatch, if self.flash { "on" } else { "off" })
+        let on = |on: bool| if on { "on" } else { "off" };
+        write!(f, "n_ubatch {}, flash attention {}, repacking {}", self.ubatch, on(self.flash), on(self.repack))
     }
 }
 
@@ -57,7 +68,7 @@ pub struct PeerInfo {
     pub prefill: Setting,
     /// Its best setting for one row a call.
     pub decode: Setting,
-    /// Its best setting for several.
+    /// Its best setting for several rows.
     pub verify: Setting,
 }
 
@@ -115,9 +126,10 @@ impl LlamaCpp {
 
     /// Finds the best setting for each kind of work, in contexts of at least so many positions.
     pub(super) fn calibrate(&mut self, positions: usize, observer: &dyn Observer) -> Result<(), BenchError> {
-        // What ggml pads to, so that any format of the cache fits.
-        self.positions = positions.next_multiple_of(256);
-        let kinds = [Work::prefill(256.min(self.positions)), Work::decode(8, 8), Work::verify(8, 8)];
+        // What ggml pads to.
+        self.positions = positions.max(2 * PROBE).next_multiple_of(256);
+        // Decoding behind a prompt: settings differ in what attention costs.
+        let kinds = [Work::prefill(PROBE), Work::decode(PROBE, 6), Work { calls: 3, ..Work::verify(8, 8) }];
         let mut best = [(f64::INFINITY, Setting::CANDIDATES[0]); 3];
         for setting in Setting::CANDIDATES {
             observer.measuring(&format!("llama.cpp, {setting}"));
@@ -144,9 +156,9 @@ impl LlamaCpp {
     /// Does a piece of work; the time of each of its calls.
     pub(super) fn run(&mut self, work: Work) -> Result<Vec<Duration>, BenchError> {
         self.choose(match work.kind {
-            Kind::Prefill => self.info.prefill,
+            Kind::Prefill if work.rows >= PROMPT => self.info.prefill,
             Kind::Decode => self.info.decode,
-            Kind::Verify => self.info.verify,
+            Kind::Prefill | Kind::Verify => self.info.verify,
         })?;
         self.timed(work)
     }
@@ -157,8 +169,9 @@ impl LlamaCpp {
 
     fn choose(&mut self, setting: Setting) -> Result<(), BenchError> {
         if self.open != Some(setting) {
-            let Setting { ubatch, flash } = setting;
-            self.ask(json!({ "do": "open", "context": self.positions, "ubatch": ubatch, "flash": flash, "kv": self.kv }))?;
+            let Setting { repack, ubatch, flash } = setting;
+            let (context, kv) = (self.positions, self.kv);
+            self.ask(json!({ "do": "open", "context": context, "repack": repack, "ubatch": ubatch, "flash": flash, "kv": kv }))?;
             self.open = Some(setting);
         }
         Ok(())

@@ -108,7 +108,7 @@ impl Pool {
     fn open(&self, region: &Region<'_>) {
         self.shared.region.store(ptr::from_ref(region).cast_mut().cast(), Ordering::Relaxed);
         let state = self.shared.state.load(Ordering::Relaxed);
-        self.shared.state.store((state & !OPEN) + REGION | OPEN, Ordering::Release);
+        self.shared.state.store(((state & !OPEN) + REGION) | OPEN, Ordering::Release);
         // Beyond the tasks that the caller leaves there is nothing to wake for.
         for worker in self.workers.iter().take(region.tasks - 1) {
             worker.thread().unpark();
