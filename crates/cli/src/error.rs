@@ -110,7 +110,8 @@ impl CliError {
                 ModelError::Split(_)
                 | ModelError::WrongBundle { .. }
                 | ModelError::AlreadyQuantised { .. }
-                | ModelError::WithoutDevice { .. },
+                | ModelError::WithoutDevice { .. }
+                | ModelError::Kv(KvError::DeviceFormat { .. }),
             )
             | Self::Device(
                 DeviceError::EmptyPrompt

@@ -115,7 +115,7 @@ pub enum ModelError {
         /// The shape that was asked for.
         expected: Vec<usize>,
     },
-    /// A tensor is stored in a number format that is no [`Dtype`](crate::quant::Dtype).
+    /// A tensor is stored in a number format that is no [`Dtype`].
     #[error("tensor {name} is stored as {dtype}; use a model in F32, F16 or BF16, or a GGUF file in Q8_0, Q6_K, Q5_K, Q4_K or Q4_0")]
     UnsupportedDtype {
         /// The tensor's name.

@@ -263,17 +263,31 @@ fn the_demo_writes_the_same_text() {
     assert_eq!(theirs.greedy(&prompt, 60), ours.greedy(&prompt, 60));
 }
 
-/// What candle multiplies quantised weights by is rounded in other blocks than ours, so the two are as far apart as either from f32.
+/// Of the largest logit of its row, how far any is off.
+fn off(logits: &[f32], expected: &[f32], vocab: usize) -> f32 {
+    let rows = logits.chunks_exact(vocab).zip(expected.chunks_exact(vocab));
+    rows.map(|(logits, expected)| {
+        let scale = expected.iter().fold(0.0_f32, |max, value| max.max(value.abs()));
+        logits.iter().zip(expected).map(|(a, b)| (a - b).abs()).fold(0.0_f32, f32::max) / scale
+    })
+    .fold(0.0, f32::max)
+}
+
+/// candle rounds what it multiplies quantised weights by in another way than we do: both are to be about as far from single precision.
 #[test]
 fn quantised_weights_stay_quantised() {
     let load = |device, quant| Model::quantised("models/demo", device, quant);
     let tokens = tokens(40, 1);
+    let exact = load(ComputeDevice::Cpu, Quant::F32);
+    let expected = exact.logits(&mut exact.caches(), 0, &tokens);
     let mut bytes = usize::MAX;
-    for (quant, most) in [(Quant::F32, TOLERANCE), (Quant::Q8, 0.03), (Quant::Q4K, 0.1)] {
-        let (ours, theirs) = (load(ComputeDevice::Cpu, quant), load(accelerator(), quant));
-        let expected = ours.logits(&mut ours.caches(), 0, &tokens);
-        theirs.assert_within(most, &theirs.logits(&mut theirs.caches(), 0, &tokens), &expected, &quant.to_string());
-        let held = theirs.middle.bytes() + theirs.output.bytes();
+    for quant in [Quant::F32, Quant::Q8, Quant::Q4K] {
+        let [(ours, _), (theirs, held)] = [ComputeDevice::Cpu, accelerator()].map(|device| {
+            let model = load(device, quant);
+            let logits = model.logits(&mut model.caches(), 0, &tokens);
+            (off(&logits, &expected, model.vocab), model.middle.bytes() + model.output.bytes())
+        });
+        assert!(theirs <= 3.0 * ours + TOLERANCE, "{quant}: off by {theirs}, ours by {ours}");
         assert!(held < bytes, "{quant}: {held} bytes");
         bytes = held;
     }
