@@ -5,7 +5,7 @@ use tricorn_bench::{BenchError, link};
 use tricorn_cloud::CloudError;
 use tricorn_core::{SamplingError, SplitError};
 use tricorn_device::{DeviceError, LinkError};
-use tricorn_model::{ModelError, threads::ThreadsError};
+use tricorn_model::{KvError, ModelError, threads::ThreadsError};
 use tricorn_train::TrainError;
 use tricorn_wire::WireError;
 
