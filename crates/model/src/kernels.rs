@@ -10,7 +10,7 @@ mod disjoint;
 mod elementwise;
 mod float;
 mod half;
-pub(crate) mod isa;
+mod isa;
 mod lanes;
 mod linear;
 mod math;

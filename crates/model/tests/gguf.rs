@@ -6,7 +6,11 @@ mod gguf;
 #[path = "support/temp.rs"]
 mod temp;
 
-use std::{fs, path::PathBuf, sync::Arc};
+use std::{
+    fs,
+    path::{Path, PathBuf},
+    sync::Arc,
+};
 
 use gguf::{GgufFile, bf16_bytes, f16_bytes, f32_bytes, q8_0_bytes, tiny};
 use temp::TempDir;

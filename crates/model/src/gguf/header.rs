@@ -147,7 +147,7 @@ impl Reader<'_> {
                 kind => {
                     let scalar = self.scalar(kind)?;
                     let count = self.u64()?;
-                    let bytes = count.checked_mul(scalar.bytes() as u64).unwrap_or(u64::MAX);
+                    let bytes = count.saturating_mul(scalar.bytes() as u64);
                     Ok(Value::Numbers(scalar, self.bytes(bytes)?.to_vec()))
                 }
             },

@@ -1,11 +1,10 @@
 //! The memory that weights take once they are loaded, from the headers alone.
 
-use super::ModelSource;
+use super::{Matrix, ModelSource};
 use crate::{
     inspect::layer_of,
     kernels::packed_bytes,
     parts::{EMBEDDING, head_name},
-    quant::Dtype,
     weights::Stored,
 };
 use std::collections::BTreeMap;
@@ -18,7 +17,7 @@ pub(crate) fn resident(source: &ModelSource) -> Vec<(Option<usize>, usize)> {
     let layers = source.config().layers;
     let head = head_name(source.config());
     let mut sizes = Vec::new();
-    let mut stacks: BTreeMap<(usize, usize), Vec<(usize, Dtype, usize, usize)>> = BTreeMap::new();
+    let mut stacks: BTreeMap<(usize, usize), Vec<(usize, Matrix)>> = BTreeMap::new();
     for (name, info) in source.weights().iter() {
         let layer = layer_of(name);
         if layer.is_some_and(|layer| layer >= layers) || layer.is_none() && name != head && name != "model.norm.weight" {
@@ -34,7 +33,7 @@ pub(crate) fn resident(source: &ModelSource) -> Vec<(Option<usize>, usize)> {
             Some((stack, part))
         });
         match (layer, place) {
-            (Some(layer), Some((stack, part))) => stacks.entry((layer, stack)).or_default().push((part, dtype, outputs, inputs)),
+            (Some(layer), Some((stack, part))) => stacks.entry((layer, stack)).or_default().push((part, Matrix { dtype, outputs, inputs })),
             // Of a packed model the table is there for its rows only.
             _ if source.is_packed() && name == EMBEDDING => {}
             _ => sizes.push((layer, packed_bytes(dtype, inputs, outputs).unwrap_or_default())),
@@ -43,9 +42,9 @@ pub(crate) fn resident(source: &ModelSource) -> Vec<(Option<usize>, usize)> {
     for ((layer, _), mut parts) in stacks {
         parts.sort_unstable_by_key(|(part, ..)| *part);
         // Neighbours of one format share panels.
-        for run in parts.chunk_by(|a, b| a.1 == b.1) {
-            let outputs = run.iter().map(|(_, _, outputs, _)| outputs).sum();
-            let bytes = run.first().and_then(|(_, dtype, _, inputs)| packed_bytes(*dtype, *inputs, outputs));
+        for run in parts.chunk_by(|(_, a), (_, b)| a.dtype == b.dtype) {
+            let outputs = run.iter().map(|(_, matrix)| matrix.outputs).sum();
+            let bytes = run.first().and_then(|(_, matrix)| packed_bytes(matrix.dtype, matrix.inputs, outputs));
             sizes.push((Some(layer), bytes.unwrap_or_default()));
         }
     }

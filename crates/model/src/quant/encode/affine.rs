@@ -1,7 +1,7 @@
 //! Q4_K and Q5_K: runs of 32 numbers with a scale and a minimum each, both as 6-bit multiples of two scales for 256 numbers.
 
 use super::{nearest, sum};
-use crate::{kernels::isa::multiversion, quant::k_scale};
+use crate::quant::k_scale;
 use half::f16;
 
 /// Codes, each a whole number, with what they are to be multiplied by and what is then to be taken away.
@@ -18,31 +18,26 @@ struct Search {
     steps: u8,
 }
 
-multiversion! {
-    pub(super) fn q4k(values: &[f32; 256], out: &mut [u8; 144]) {
-        let codes = block(values, &Search { highest: 15.0, first: -1.0, steps: 20 }, out);
-        for (i, out) in out[16..].iter_mut().enumerate() {
-            let at = i / 32 * 64 + i % 32;
-            *out = codes[at] | codes[at + 32] << 4;
-        }
+pub(super) fn q4k(values: &[f32; 256], out: &mut [u8; 144]) {
+    let codes = block(values, &Search { highest: 15.0, first: -1.0, steps: 20 }, out);
+    for (i, out) in out[16..].iter_mut().enumerate() {
+        let at = i / 32 * 64 + i % 32;
+        *out = codes[at] | codes[at + 32] << 4;
     }
 }
 
-multiversion! {
-    pub(super) fn q5k(values: &[f32; 256], out: &mut [u8; 176]) {
-        let codes = block(values, &Search { highest: 31.0, first: -0.5, steps: 15 }, out);
-        for (i, out) in out[16..48].iter_mut().enumerate() {
-            *out = (0..8).map(|run| codes[run * 32 + i] >> 4 << run).sum();
-        }
-        for (i, out) in out[48..].iter_mut().enumerate() {
-            let at = i / 32 * 64 + i % 32;
-            *out = codes[at] & 15 | (codes[at + 32] & 15) << 4;
-        }
+pub(super) fn q5k(values: &[f32; 256], out: &mut [u8; 176]) {
+    let codes = block(values, &Search { highest: 31.0, first: -0.5, steps: 15 }, out);
+    for (i, out) in out[16..48].iter_mut().enumerate() {
+        *out = (0..8).map(|run| codes[run * 32 + i] >> 4 << run).sum();
+    }
+    for (i, out) in out[48..].iter_mut().enumerate() {
+        let at = i / 32 * 64 + i % 32;
+        *out = codes[at] & 15 | (codes[at + 32] & 15) << 4;
     }
 }
 
 /// Writes the first 16 bytes of a block, the scales, and returns the codes.
-#[inline(always)]
 fn block(values: &[f32; 256], search: &Search, out: &mut [u8]) -> [u8; 256] {
     let runs = std::array::from_fn::<Run, 8, _>(|run| {
         let mut x = [0.0; 32];
@@ -82,7 +77,6 @@ fn block(values: &[f32; 256], search: &Search, out: &mut [u8]) -> [u8; 256] {
 
 /// `make_qkx2_quants`: the codes, scale and minimum with the least squared error, large values weighing more. Each of a number of ranges gives
 /// codes, and the codes a scale and a minimum by least squares.
-#[inline(always)]
 fn fit(x: &[f32; 32], search: &Search) -> Run {
     let mean_square = sum::<32>(|i| x[i] * x[i]) / 32.0;
     let weights = x.map(|x| mean_square.sqrt() + x.abs());
