@@ -103,7 +103,7 @@ fn broken_weights() {
     let truncate = |model: &TempDir, bytes| fs::File::options().write(true).open(model.file(weights)).unwrap().set_len(bytes).unwrap();
     broken_model(&llama_but(|model| truncate(model, 100_000)), &["is truncated: it has 100000 bytes", "download it again"]);
     broken_model(&llama_but(|model| truncate(model, 7)), &[weights, "download it again"]);
-    broken_model(&llama_but(|model| fs::write(model.file(weights), [0xff; 64]).unwrap()), &["not a valid safetensors file"]);
+    broken_model(&llama_but(|model| fs::write(model.file(weights), [0xff; 64]).unwrap()), &["not a valid file of weights"]);
     let wider = llama_but(|model| model.edit("config.json", "\"intermediate_size\": 64", "\"intermediate_size\": 65"));
     let shapes = ["has shape [64, 32]", "calls for [65, 32]", "another model"];
     broken_model(&wider, &shapes);

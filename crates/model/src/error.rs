@@ -75,8 +75,8 @@ pub enum ModelError {
         /// Bytes it has.
         found: u64,
     },
-    /// A safetensors header is not one.
-    #[error("{file} is not a valid safetensors file: {problem}; download it again")]
+    /// A header of weights is not one.
+    #[error("{file} is not a valid file of weights: {problem}; download it again")]
     Corrupt {
         /// The file.
         file: String,
@@ -239,4 +239,16 @@ pub enum ModelError {
     /// A sequence does not fit its KV cache.
     #[error(transparent)]
     Kv(#[from] crate::kv::KvError),
+}
+
+/// A text from a file as a part of a message: without line breaks or anything else that would move a terminal's cursor.
+pub(crate) fn one_line(text: &str) -> String {
+    text.chars().fold(String::new(), |mut line, letter| {
+        if letter.is_control() {
+            line.extend(letter.escape_default())
+        } else {
+            line.push(letter)
+        }
+        line
+    })
 }

@@ -66,11 +66,13 @@ impl ModelSource {
     /// When a file is missing or broken, or the model is of a kind that is not supported.
     pub fn open(path: &Path) -> Result<Self, ModelError> {
         let io = |source| ModelError::Io { path: path.to_owned(), source };
-        if fs::metadata(path).map_err(io)?.is_dir() {
+        let metadata = fs::metadata(path).map_err(io)?;
+        if metadata.is_dir() {
             return Self::load(Files::Directory(path.to_owned()), |_| Weights::open(path));
         }
         let named_gguf = path.extension().is_some_and(|extension| extension.eq_ignore_ascii_case("gguf"));
-        if !named_gguf && !gguf::is_gguf(path).map_err(io)? {
+        // Not even opened when it is no file: a pipe would wait.
+        if !metadata.is_file() || !named_gguf && !gguf::is_gguf(path).map_err(io)? {
             return Err(ModelError::NotAModel(path.to_owned()));
         }
         let (gguf, weights) = Gguf::open(path)?;

@@ -6,7 +6,7 @@ use minijinja::{Environment, Value, context, syntax::SyntaxConfig, value::Serde}
 use serde::{Deserialize, Serialize};
 use serde_json::Map;
 
-use crate::error::ModelError;
+use crate::error::{ModelError, one_line};
 
 const TEMPLATE: &str = "chat template";
 /// Instructions a template may run: thousands of messages, and well under a second when it loops for ever.
@@ -124,7 +124,7 @@ impl ChatTemplate {
 }
 
 fn failed(problem: String) -> ModelError {
-    ModelError::Template { problem }
+    ModelError::Template { problem: one_line(&problem) }
 }
 
 #[cfg(test)]

@@ -8,7 +8,7 @@ use tokenizers::Tokenizer;
 
 pub use stream::TextStream;
 
-use crate::error::ModelError;
+use crate::error::{ModelError, one_line};
 
 /// A `tokenizer.json` of the Hugging Face tokenizers library. Cloning is cheap.
 #[derive(Clone, Debug)]
@@ -83,5 +83,5 @@ impl TextTokenizer {
 }
 
 fn failed(error: tokenizers::Error) -> ModelError {
-    ModelError::Tokenizer { problem: error.to_string() }
+    ModelError::Tokenizer { problem: one_line(&error.to_string()) }
 }

@@ -14,7 +14,10 @@ use std::{
 use serde::Deserialize;
 
 pub use crate::quant::Dtype;
-use crate::{error::ModelError, quant::decode};
+use crate::{
+    error::{ModelError, one_line},
+    quant::decode,
+};
 pub(crate) use storage::Storage;
 
 /// The name of unsharded weights.
@@ -307,6 +310,10 @@ impl Weights {
     /// Adds a file and what it holds.
     pub(crate) fn add(&mut self, storage: Storage, tensors: Vec<(String, TensorInfo)>) -> Result<(), ModelError> {
         for (name, mut info) in tensors {
+            if name.contains(char::is_control) {
+                let problem = format!("tensor {} has control characters in its name", one_line(&name));
+                return Err(ModelError::Corrupt { file: storage.name().to_owned(), problem });
+            }
             info.file = self.files.len();
             if let Some(twice) = self.tensors.insert(name.clone(), info).map(|_| name) {
                 let problem = format!("tensor {twice} is there twice, or also in another shard");

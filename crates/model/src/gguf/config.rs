@@ -7,7 +7,10 @@ use super::{
     names::{Architecture, ROPE_DIVISORS, head_dim},
     tokenizer,
 };
-use crate::{error::ModelError, weights::Weights};
+use crate::{
+    error::{ModelError, one_line},
+    weights::Weights,
+};
 
 const MEND: &str = "use a model of the plain Llama, Mistral, Qwen2 or Qwen3 family";
 
@@ -133,7 +136,7 @@ fn rope(metadata: &Metadata, architecture: Architecture, weights: &Weights) -> R
             "original_max_position_embeddings": metadata.count(&key("context_length"))?,
         })),
         (kind, _) => Err(ModelError::Unsupported {
-            what: format!("{} {kind}", key("rope.scaling.type")),
+            what: format!("{} {}", key("rope.scaling.type"), one_line(kind)),
             mend: "use a model with plain, linear or Llama 3 rotary positions",
         }),
     }

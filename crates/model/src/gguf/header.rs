@@ -7,7 +7,7 @@ use super::{
     metadata::{Metadata, Scalar, Value},
 };
 use crate::{
-    error::ModelError,
+    error::{ModelError, one_line},
     quant::Dtype,
     weights::{Storage, Stored, TensorInfo},
 };
@@ -40,7 +40,7 @@ pub(super) fn read(storage: &Storage) -> Result<Header, ModelError> {
 
     let mut values = BTreeMap::new();
     for _ in 0..value_count {
-        let key = reader.text()?;
+        let key = reader.name()?;
         let value = reader.value()?;
         if let Some(twice) = values.insert(key.clone(), value).map(|_| key) {
             return Err(reader.bad(&format!("{twice} is there twice")));
@@ -131,6 +131,16 @@ impl Reader<'_> {
         text.map_err(|_| self.bad(&format!("the text at byte {start} is not UTF-8")))
     }
 
+    /// A text that errors may repeat.
+    fn name(&mut self) -> Result<String, ModelError> {
+        let name = self.text()?;
+        if name.contains(char::is_control) {
+            Err(self.bad(&format!("the name {} has control characters", one_line(&name))))
+        } else {
+            Ok(name)
+        }
+    }
+
     fn value(&mut self) -> Result<Value, ModelError> {
         match self.u32()? {
             8 => self.text().map(Value::Text),
@@ -164,7 +174,7 @@ impl Reader<'_> {
 
     /// A tensor whose range is relative to the data.
     fn tensor(&mut self) -> Result<(String, TensorInfo), ModelError> {
-        let name = self.text()?;
+        let name = self.name()?;
         let dimensions = self.u32()?;
         if dimensions == 0 || dimensions > MAX_DIMENSIONS {
             return Err(self.bad(&format!("tensor {name} has {dimensions} dimensions; from 1 to {MAX_DIMENSIONS} are possible")));

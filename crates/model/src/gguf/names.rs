@@ -2,7 +2,7 @@
 
 use super::metadata::Metadata;
 use crate::{
-    error::ModelError,
+    error::{ModelError, one_line},
     weights::{Interleaved, TensorInfo},
 };
 
@@ -27,7 +27,7 @@ impl Architecture {
         let key = "general.architecture";
         let name = metadata.required(key, metadata.text(key)?)?;
         Self::ALL.into_iter().find(|architecture| architecture.name() == name).ok_or_else(|| ModelError::Unsupported {
-            what: format!("the GGUF architecture {name}"),
+            what: format!("the GGUF architecture {}", one_line(name)),
             mend: "use a model of the Llama, Mistral, Qwen2 or Qwen3 family",
         })
     }

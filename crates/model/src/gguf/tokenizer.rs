@@ -7,7 +7,7 @@ use serde_json::{Map, Value, json};
 use std::{borrow::Cow, collections::HashMap};
 
 use super::metadata::Metadata;
-use crate::error::ModelError;
+use crate::error::{ModelError, one_line};
 
 /// Longer tokens than any vocabulary's; bounds the work of finding merges.
 const MAX_TOKEN: usize = 1 << 12;
@@ -139,7 +139,7 @@ impl Model {
             "llama" => Ok(Self::SentencePiece),
             "gpt2" => Ok(Self::ByteLevel),
             other => Err(ModelError::Unsupported {
-                what: format!("the tokenizer `{other}` of the GGUF file"),
+                what: format!("the tokenizer `{}` of the GGUF file", one_line(other)),
                 mend: "use a file with a `llama` or `gpt2` tokenizer, or the model's Hugging Face directory",
             }),
         }

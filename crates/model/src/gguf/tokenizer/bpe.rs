@@ -3,7 +3,7 @@
 use serde_json::{Value, json};
 
 use super::{Metadata, Vocabulary};
-use crate::error::ModelError;
+use crate::error::{ModelError, one_line};
 
 const GPT2: &str = r"'s|'t|'re|'ve|'m|'ll|'d| ?\p{L}+| ?\p{N}+| ?[^\s\p{L}\p{N}]+|\s+(?!\S)|\s+";
 const LLAMA3: &str = r"(?i:'s|'t|'re|'ve|'m|'ll|'d)|[^\r\n\p{L}\p{N}]?\p{L}+|\p{N}{1,3}| ?[^\s\p{L}\p{N}]+[\r\n]*|\s*[\r\n]+|\s+(?!\S)|\s+";
@@ -40,7 +40,7 @@ fn cuts(metadata: &Metadata) -> Result<Cuts, ModelError> {
         "default" => plain(&[r"[\p{P}\$\+<=>\^~\|]+", GPT2, r"\p{N}+", r"[0-9][0-9][0-9]"]),
         other => {
             return Err(ModelError::Unsupported {
-                what: format!("the pre-tokenizer `{other}` of the GGUF file"),
+                what: format!("the pre-tokenizer `{}` of the GGUF file", one_line(other)),
                 mend: "use the model's Hugging Face directory",
             });
         }
