@@ -224,7 +224,7 @@ mod neon {
     use half::slice::HalfFloatSliceExt;
     use std::arch::aarch64::*;
 
-    // SAFETY, for all of it: every 64-bit Arm processor has NEON; the four quarters of a load or store are in the array.
+    // SAFETY, for all of it: every 64-bit Arm processor has NEON, and the four quarters of a load or store are in the array.
 
     #[derive(Clone, Copy)]
     pub(super) struct Neon(pub(super) ());
