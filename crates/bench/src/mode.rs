@@ -51,11 +51,9 @@ impl Mode {
     /// When there is none; the error lists them.
     pub fn named(name: &str) -> Result<Self, BenchError> {
         use {ChunkPolicy as Chunk, Schedule as Cloud};
-        if let Some(plain) = name.strip_suffix(CODED).filter(|plain| !plain.ends_with(CODED)) {
-            return Ok(Self { name: name.to_owned(), codec: HiddenCodec::F16z, ..Self::named(plain)? });
-        }
+        let (method, codec) = name.strip_suffix(CODED).map_or((name, HiddenCodec::F16), |method| (method, HiddenCodec::F16z));
         let sequential = Drafts { parallel: 0, ..HAT };
-        let (schedule, chunk, drafts) = match name {
+        let (schedule, chunk, drafts) = match method {
             "u-shape" => (Cloud::Whole, Chunk::Whole, None),
             "u-sarathi" => (Cloud::Chunked, Chunk::Whole, None),
             "+chunks" => (Cloud::Chunked, Chunk::Dynamic, None),
@@ -63,7 +61,7 @@ impl Mode {
             "hat" => (Cloud::Chunked, Chunk::Dynamic, Some(HAT)),
             "hat-no-chunks" => (Cloud::Chunked, Chunk::Whole, Some(HAT)),
             "hat-fused" => (Cloud::Chunked, Chunk::Dynamic, Some(Drafts { kind: DrafterKind::Fused, ..HAT })),
-            _ => match name.strip_prefix("fixed-").and_then(|rows| rows.parse().ok()) {
+            _ => match method.strip_prefix("fixed-").and_then(|rows| rows.parse().ok()) {
                 Some(rows) if rows > 0 => (Cloud::Chunked, Chunk::Fixed(rows), None),
                 _ => {
                     let known = format!("{}, fixed-N (N rows a chunk), any with {CODED} (coded rows)", Self::NAMES.join(", "));
@@ -71,7 +69,7 @@ impl Mode {
                 }
             },
         };
-        Ok(Self { name: name.to_owned(), schedule, chunk, drafts, codec: HiddenCodec::F16 })
+        Ok(Self { name: name.to_owned(), schedule, chunk, drafts, codec })
     }
 
     /// This mode under another name with other drafts.
