@@ -31,7 +31,7 @@ fn every_mode_writes_the_whole_models_text() {
         // Two bytes a value, 256 values a token and at least one token up and down.
         assert!(row["bytes_up"].as_f64() > Some(512.0) && row["bytes_down"].as_f64() > Some(512.0), "{row}");
         assert!(row["ttft_over_bound"]["p50"].as_f64() >= Some(0.9), "{row}");
-        let drafts = !["u-shape", "u-sarathi", "+chunks"].contains(&row["mode"].as_str().unwrap());
+        let drafts = !["u-shape", "u-shape-coded", "u-sarathi", "+chunks"].contains(&row["mode"].as_str().unwrap());
         assert_eq!(row["tokens_per_round"].as_f64() > Some(1.0), drafts, "{row}");
     }
     for file in ["report.md", "report.json", "ttft.svg", "tbt.svg", "mid-waterfall.svg"] {
@@ -161,7 +161,7 @@ fn an_engine_that_cannot_be_measured_or_compared_is_refused() {
         let line = finished.error(code);
         assert!(line.contains(part), "{line}");
     };
-    refused(&["--model", "/nonexistent/model.gguf"], 1, "/nonexistent/model.gguf");
+    refused(&["--model", "/nonexistent/model.gguf"], 2, "/nonexistent/model.gguf");
     refused(&["--model", "demo", "--peer", "llama-cpp"], 2, "reads GGUF files");
     refused(&["--model", "demo", "--decode", "0"], 2, "--decode is 0");
     refused(&["--model", "demo", "--prefill", "1000000"], 2, "the context is");

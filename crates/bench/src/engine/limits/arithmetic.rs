@@ -73,9 +73,12 @@ mod x86 {
         let (factor, term) = (_mm512_set1_ps(black_box(0.5)), _mm512_set1_ps(black_box(1.0)));
         let mut sums = [_mm512_setzero_ps(); CHAINS];
         for _ in 0..LINKS {
-            sums = sums.map(|sum| _mm512_fmadd_ps(sum, factor, term));
+            for sum in &mut sums {
+                *sum = _mm512_fmadd_ps(*sum, factor, term);
+            }
         }
-        _mm512_reduce_add_ps(sums.into_iter().fold(_mm512_setzero_ps(), |all, sum| _mm512_add_ps(all, sum)))
+        // All of them are asked for, so none is left out.
+        _mm512_reduce_add_ps(black_box(sums)[0])
     }
 
     #[target_feature(enable = "avx2,fma")]
@@ -83,9 +86,11 @@ mod x86 {
         let (factor, term) = (_mm256_set1_ps(black_box(0.5)), _mm256_set1_ps(black_box(1.0)));
         let mut sums = [_mm256_setzero_ps(); CHAINS];
         for _ in 0..LINKS {
-            sums = sums.map(|sum| _mm256_fmadd_ps(sum, factor, term));
+            for sum in &mut sums {
+                *sum = _mm256_fmadd_ps(*sum, factor, term);
+            }
         }
-        _mm256_cvtss_f32(sums.into_iter().fold(_mm256_setzero_ps(), |all, sum| _mm256_add_ps(all, sum)))
+        _mm256_cvtss_f32(black_box(sums)[0])
     }
 
     #[target_feature(enable = "avx512f,avx512vnni")]
@@ -93,9 +98,11 @@ mod x86 {
         let (a, b) = (_mm512_set1_epi8(black_box(3)), _mm512_set1_epi8(black_box(5)));
         let mut sums = [_mm512_setzero_si512(); CHAINS];
         for _ in 0..LINKS {
-            sums = sums.map(|sum| _mm512_dpbusd_epi32(sum, a, b));
+            for sum in &mut sums {
+                *sum = _mm512_dpbusd_epi32(*sum, a, b);
+            }
         }
-        _mm512_reduce_add_epi32(sums.into_iter().fold(_mm512_setzero_si512(), |all, sum| _mm512_add_epi32(all, sum)))
+        _mm512_reduce_add_epi32(black_box(sums)[0])
     }
 
     /// Three instructions a product: into pairs, into fours, into the sum.
@@ -104,12 +111,12 @@ mod x86 {
         let (a, b, ones) = (_mm256_set1_epi8(black_box(3)), _mm256_set1_epi8(black_box(5)), _mm256_set1_epi16(black_box(1)));
         let mut sums = [_mm256_setzero_si256(); CHAINS];
         for _ in 0..LINKS {
-            sums = sums.map(|sum| {
+            for sum in &mut sums {
                 // Depends on the sum, so that it is not computed once for all.
-                let pairs = _mm256_maddubs_epi16(_mm256_xor_si256(a, sum), b);
-                _mm256_add_epi32(sum, _mm256_madd_epi16(pairs, ones))
-            });
+                let pairs = _mm256_maddubs_epi16(_mm256_xor_si256(a, *sum), b);
+                *sum = _mm256_add_epi32(*sum, _mm256_madd_epi16(pairs, ones));
+            }
         }
-        _mm256_extract_epi32::<0>(sums.into_iter().fold(_mm256_setzero_si256(), |all, sum| _mm256_add_epi32(all, sum)))
+        _mm256_extract_epi32::<0>(black_box(sums)[0])
     }
 }
