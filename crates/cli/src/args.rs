@@ -1,6 +1,7 @@
 //! Every command and flag, with the help that explains it.
 
 mod bench;
+mod device;
 mod distill;
 mod engine;
 mod generate;
@@ -8,6 +9,7 @@ mod link;
 mod perplexity;
 
 pub(crate) use bench::{Bench, BenchArgs, HatArgs};
+pub(crate) use device::DeviceArgs;
 pub(crate) use distill::DistillArgs;
 pub(crate) use engine::{EngineArgs, PeerName};
 pub(crate) use generate::{GenerateArgs, Threshold};
@@ -49,6 +51,8 @@ pub(crate) enum Command {
     Run(RunArgs),
     /// Talk with a model over several turns
     Chat(ChatArgs),
+    /// Serve an OpenAI-compatible endpoint on this device, the model's middle in a cloud
+    Device(DeviceArgs),
     /// Serve a model's middle layers to devices
     Cloud(CloudArgs),
     /// Emulate a link between devices and a cloud: rate, delay, jitter, stalls, outages

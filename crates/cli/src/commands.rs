@@ -4,6 +4,7 @@ mod bench;
 mod chat;
 mod cloud;
 mod demo;
+mod device;
 mod distill;
 mod inspect;
 mod link;
@@ -26,6 +27,7 @@ pub(crate) fn run(command: Command) -> Result<(), CliError> {
         Command::Run(args) => run::run(&args),
         Command::Chat(args) => chat::run(&args),
         Command::Cloud(args) => cloud::run(&args),
+        Command::Device(args) => device::run(&args),
         Command::Link(args) => link::run(&args),
         Command::Bench(args) => bench::run(&args),
         Command::Distill(args) => distill::run(&args),

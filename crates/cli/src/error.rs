@@ -48,6 +48,8 @@ pub(crate) enum CliError {
     NotUtf8,
     #[error("there is no drafter beside the model; train one with `tricorn distill`")]
     NoDrafter,
+    #[error("cannot listen on {0} ({1}); choose another --listen")]
+    Listen(std::net::SocketAddr, std::io::Error),
     #[error("cannot start: {0}")]
     Start(std::io::Error),
     #[error("standard input or output failed: {0}")]
@@ -96,6 +98,7 @@ impl CliError {
             | Self::Window { .. }
             | Self::NotUtf8
             | Self::NoAddress(_)
+            | Self::Listen(..)
             | Self::Emulation(link::LinkError::Config(_))
             | Self::NotEmpty(_)
             | Self::BundleWithoutMiddle

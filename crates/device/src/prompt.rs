@@ -87,8 +87,14 @@ impl Reply<'_> {
     /// # Errors
     /// When the tokenizer cannot decode it.
     pub fn finish(mut self) -> Result<(String, String), ModelError> {
+        let rest = self.flush()?;
+        Ok((rest, self.text))
+    }
+
+    /// What was held back: no token follows.
+    pub(crate) fn flush(&mut self) -> Result<String, ModelError> {
         let rest = self.stream.flush()?;
         self.text.push_str(&rest);
-        Ok((rest, self.text))
+        Ok(rest)
     }
 }
