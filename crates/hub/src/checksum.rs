@@ -1,0 +1,72 @@
+//! A hub's checksums: SHA-256 for large files, git's for the others.
+
+use ring::digest::{Context, SHA1_FOR_LEGACY_USE_ONLY, SHA256};
+use std::{fs::File, io::Read, path::Path};
+
+/// What a hub says of a file's content.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Checksum<'a> {
+    /// SHA-256 of the content.
+    Sha256(&'a str),
+    /// SHA-1 of the content behind git's header, as `git hash-object` has it.
+    Git(&'a str),
+}
+
+impl<'a> Checksum<'a> {
+    /// A hub's entity tag as a checksum; `None` when it is none.
+    pub(crate) fn parse(etag: &'a str) -> Option<Self> {
+        let is_hex = etag.bytes().all(|byte| byte.is_ascii_hexdigit());
+        match etag.len() {
+            64 if is_hex => Some(Self::Sha256(etag)),
+            40 if is_hex => Some(Self::Git(etag)),
+            _ => None,
+        }
+    }
+
+    /// Whether the file at `path` has it.
+    pub(crate) fn matches(self, path: &Path) -> std::io::Result<bool> {
+        let mut file = File::open(path)?;
+        let (mut context, expected) = match self {
+            Self::Sha256(expected) => (Context::new(&SHA256), expected),
+            Self::Git(expected) => {
+                let mut context = Context::new(&SHA1_FOR_LEGACY_USE_ONLY);
+                context.update(format!("blob {}\0", file.metadata()?.len()).as_bytes());
+                (context, expected)
+            }
+        };
+        let mut buffer = vec![0; 1 << 20];
+        loop {
+            match file.read(&mut buffer)? {
+                0 => break,
+                read => context.update(&buffer[..read]),
+            }
+        }
+        let hex: String = context.finish().as_ref().iter().map(|byte| format!("{byte:02x}")).collect();
+        Ok(hex.eq_ignore_ascii_case(expected))
+    }
+}
+
+#[cfg(test)]
+#[allow(clippy::unwrap_used)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn both_kinds_agree_with_sha256sum_and_git() {
+        let path = std::env::temp_dir().join(format!("tricorn-checksum-{}", std::process::id()));
+        std::fs::write(&path, "hello\n").unwrap();
+        let sha256 = Checksum::parse("5891b5b522d5df086d0ff0b110fbd9d21bb4fc7163af34d08286a2e846f6be03").unwrap();
+        let git = Checksum::parse("ce013625030ba8dba906f756967f9e9ca394464a").unwrap();
+        assert!(sha256.matches(&path).unwrap() && git.matches(&path).unwrap());
+        std::fs::write(&path, "hello!").unwrap();
+        assert!(!sha256.matches(&path).unwrap() && !git.matches(&path).unwrap());
+        std::fs::remove_file(path).unwrap();
+    }
+
+    #[test]
+    fn what_is_no_checksum_is_refused() {
+        for etag in ["", "../../../etc/passwd", "abc", &"g".repeat(40)] {
+            assert_eq!(Checksum::parse(etag), None);
+        }
+    }
+}
