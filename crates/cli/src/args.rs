@@ -1,6 +1,7 @@
 //! Every command and flag, with the help that explains it.
 
 mod bench;
+mod config;
 mod device;
 mod distill;
 mod engine;
@@ -9,6 +10,7 @@ mod link;
 mod perplexity;
 
 pub(crate) use bench::{Bench, BenchArgs, HatArgs};
+pub(crate) use config::{CompletionsArgs, ConfigArgs, ManArgs, PullArgs};
 pub(crate) use device::DeviceArgs;
 pub(crate) use distill::DistillArgs;
 pub(crate) use engine::{EngineArgs, PeerName};
@@ -65,12 +67,24 @@ pub(crate) enum Command {
     Pack(PackArgs),
     /// Show what a model is and what each side of it weighs
     Inspect(InspectArgs),
+    /// Fetch a model from a hub into the cache that other tools share
+    Pull(PullArgs),
+    /// Show what a command would run with, and where each value came from
+    Config(ConfigArgs),
+    /// Print the completions of a shell
+    Completions(CompletionsArgs),
+    /// Print the manual page
+    Man(ManArgs),
 }
 
 /// Which model, and where it is cut.
 #[derive(Debug, ClapArgs)]
 pub(crate) struct ModelArgs {
-    /// Model directory in the Hugging Face layout, a bundle made by `tricorn pack`, a .gguf file, or `demo` for the built-in model
+    /// Configuration file [default: TRICORN_CONFIG, else the user's; `tricorn config` shows what it comes to]
+    #[arg(long, value_name = "FILE")]
+    pub(crate) config: Option<PathBuf>,
+    /// Model directory in the Hugging Face layout, a bundle made by `tricorn pack`, a .gguf file, hf:ORG/NAME as `tricorn pull` fetched it, or
+    /// `demo` for the built-in model
     #[arg(long, value_name = "PATH")]
     pub(crate) model: PathBuf,
     /// First M and last K decoder layers on the device; device and cloud must agree [default: the bundle's or the drafter's, else 2:0]

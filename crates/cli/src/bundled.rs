@@ -2,6 +2,7 @@
 
 use crate::error::CliError;
 use std::{path::Path, sync::Arc};
+use tricorn_hub::{Hub, ModelName};
 use tricorn_model::{ModelSource, quant::Quant};
 
 macro_rules! files {
@@ -39,6 +40,9 @@ pub(crate) fn open_quantised(model: &Path, quant: Option<Quant>) -> Result<Arc<M
 pub(crate) fn load(model: &Path) -> Result<ModelSource, CliError> {
     if model == Path::new(NAME) {
         return Ok(ModelSource::from_static(FILES)?);
+    }
+    if let Some(name) = model.to_str().filter(|name| name.starts_with(ModelName::SCHEME)) {
+        return Ok(ModelSource::open(&Hub::from_env().cached(&name.parse()?)?.path)?);
     }
     if !model.try_exists().unwrap_or(true) {
         return Err(CliError::NoModel(model.to_owned()));

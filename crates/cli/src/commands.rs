@@ -3,12 +3,15 @@
 mod bench;
 mod chat;
 mod cloud;
+mod completions;
+mod config;
 mod demo;
 mod device;
 mod distill;
 mod inspect;
 mod link;
 mod pack;
+mod pull;
 mod run;
 
 use crate::{
@@ -33,6 +36,10 @@ pub(crate) fn run(command: Command) -> Result<(), CliError> {
         Command::Distill(args) => distill::run(&args),
         Command::Pack(args) => pack::run(&args),
         Command::Inspect(args) => inspect::run(&args),
+        Command::Pull(args) => pull::run(&args),
+        Command::Config(args) => config::run(&args),
+        Command::Completions(args) => completions::completions(&args),
+        Command::Man(args) => completions::man(&args),
     }
 }
 

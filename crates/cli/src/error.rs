@@ -1,10 +1,12 @@
 //! What ends a command, and the exit code it ends with.
 
+use crate::config::ConfigError;
 use std::{path::PathBuf, process::ExitCode};
 use tricorn_bench::{BenchError, link};
 use tricorn_cloud::CloudError;
 use tricorn_core::{SamplingError, SplitError};
 use tricorn_device::{DeviceError, LinkError};
+use tricorn_hub::{HubError, NameError};
 use tricorn_model::{KvError, ModelError, threads::ThreadsError};
 use tricorn_train::TrainError;
 use tricorn_wire::WireError;
@@ -50,6 +52,14 @@ pub(crate) enum CliError {
     NoDrafter,
     #[error("cannot listen on {0} ({1}); choose another --listen")]
     Listen(std::net::SocketAddr, std::io::Error),
+    #[error(transparent)]
+    Hub(#[from] HubError),
+    #[error(transparent)]
+    HubName(#[from] NameError),
+    #[error(transparent)]
+    Config(#[from] ConfigError),
+    #[error("{}: {}; choose another --out", .0.display(), .1)]
+    Folder(PathBuf, std::io::Error),
     #[error("cannot start: {0}")]
     Start(std::io::Error),
     #[error("standard input or output failed: {0}")]
@@ -99,6 +109,10 @@ impl CliError {
             | Self::NotUtf8
             | Self::NoAddress(_)
             | Self::Listen(..)
+            | Self::HubName(_)
+            | Self::Config(_)
+            | Self::Folder(..)
+            | Self::Hub(HubError::NotCached { .. } | HubError::Several { .. } | HubError::NoFile { .. })
             | Self::Emulation(link::LinkError::Config(_))
             | Self::NotEmpty(_)
             | Self::BundleWithoutMiddle

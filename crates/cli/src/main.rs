@@ -3,11 +3,13 @@
 mod args;
 mod bundled;
 mod commands;
+mod config;
 mod error;
 mod generate;
 mod ui;
 
-use clap::{Parser, error::ErrorKind};
+use clap::error::ErrorKind;
+use config::Refusal;
 use std::process::ExitCode;
 
 /// Stock malloc returns large buffers to the system at once; the page faults that follow halve the speed of training.
@@ -15,9 +17,13 @@ use std::process::ExitCode;
 static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
 
 fn main() -> ExitCode {
-    let args = match args::Args::try_parse() {
+    let args = match config::parse(std::env::args_os().collect()) {
         Ok(args) => args,
-        Err(error) => return misunderstood(&error),
+        Err(Refusal::Arguments(error)) => return misunderstood(&error),
+        Err(Refusal::File(error)) => {
+            ui::note(ui::error_line(&error) + "\n");
+            return ExitCode::from(2);
+        }
     };
     match commands::run(args.command) {
         Ok(()) => ExitCode::SUCCESS,

@@ -1,0 +1,170 @@
+//! File, environment and flags; `tricorn config`, completions and manual; models from a hub by name.
+#![allow(clippy::unwrap_used)]
+
+use std::{
+    path::PathBuf,
+    process::{Command, Output},
+};
+
+struct Folder(PathBuf);
+
+impl Folder {
+    fn new(test: &str) -> Self {
+        let path = std::env::temp_dir().join(format!("tricorn-configuration-{}-{test}", std::process::id()));
+        std::fs::create_dir_all(&path).unwrap();
+        Self(path)
+    }
+
+    fn config(&self, text: &str) -> PathBuf {
+        let path = self.0.join("config.toml");
+        std::fs::write(&path, text).unwrap();
+        path
+    }
+
+    /// The program, with nothing of the user's own environment that it reads.
+    fn tricorn(&self) -> Command {
+        let mut command = Command::new(env!("CARGO_BIN_EXE_tricorn"));
+        for (name, _) in std::env::vars_os() {
+            if name.to_string_lossy().starts_with("TRICORN_") || name.to_string_lossy().starts_with("HF_") {
+                command.env_remove(name);
+            }
+        }
+        command.env("HOME", &self.0).env_remove("XDG_CONFIG_HOME");
+        command
+    }
+}
+
+impl Drop for Folder {
+    fn drop(&mut self) {
+        let _ = std::fs::remove_dir_all(&self.0);
+    }
+}
+
+fn text(bytes: &[u8]) -> String {
+    String::from_utf8(bytes.to_vec()).unwrap()
+}
+
+fn refused(output: &Output) -> String {
+    assert_eq!(output.status.code(), Some(2), "{}", text(&output.stderr));
+    let line = text(&output.stderr);
+    assert_eq!(line.trim_end().lines().count(), 1, "{line}");
+    line
+}
+
+#[test]
+fn a_flag_wins_over_the_environment_and_that_over_the_file() {
+    let folder = Folder::new("order");
+    let config = folder.config("model = 'demo'\nmax-tokens = 3\n[run]\nlocal = true\nmax-tokens = 4");
+    let generated = |set: &dyn Fn(&mut Command) -> &mut Command| {
+        let mut command = folder.tricorn();
+        command.args(["run", "--json", "A dragon.", "--config"]).arg(&config);
+        let output = set(&mut command).output().unwrap();
+        assert!(output.status.success(), "{}", text(&output.stderr));
+        let line: serde_json::Value = serde_json::from_slice(&output.stdout).unwrap();
+        line["token_ids"].as_array().unwrap().len()
+    };
+    assert_eq!(generated(&|command| command), 4);
+    assert_eq!(generated(&|command| command.env("TRICORN_MAX_TOKENS", "5")), 5);
+    assert_eq!(generated(&|command| command.env("TRICORN_MAX_TOKENS", "5").args(["--max-tokens", "6"])), 6);
+    assert_eq!(generated(&|command| command.env("TRICORN_MAX_TOKENS", "")), 4);
+}
+
+#[test]
+fn every_value_is_shown_with_where_it_came_from() {
+    let folder = Folder::new("origins");
+    let config = folder.config("model = 'demo'\n[device]\nlocal = true\nslots = 2");
+    let mut command = folder.tricorn();
+    command.env("TRICORN_QUEUE", "7").args(["config", "--json", "--config"]).arg(&config).args(["device", "--listen", "127.0.0.1:0"]);
+    let output = command.output().unwrap();
+    assert!(output.status.success(), "{}", text(&output.stderr));
+    let shown: serde_json::Value = serde_json::from_slice(&output.stdout).unwrap();
+    let device = &shown["device"];
+    for (name, value, from) in [
+        ("model", "demo", config.to_str().unwrap()),
+        ("local", "true", config.to_str().unwrap()),
+        ("slots", "2", config.to_str().unwrap()),
+        ("queue", "7", "environment TRICORN_QUEUE"),
+        ("listen", "127.0.0.1:0", "flag"),
+        ("kv", "f16", "default"),
+    ] {
+        assert_eq!((device[name]["value"].as_str(), device[name]["from"].as_str()), (Some(value), Some(from)), "{name}");
+    }
+    assert_eq!(device["split"]["from"], "not set");
+}
+
+#[test]
+fn what_is_shown_is_a_file_that_comes_to_the_same() {
+    let folder = Folder::new("again");
+    let first = folder.config("[device]\nmodel = 'demo'\ncloud = 'http://127.0.0.1:1'\nslots = 3");
+    let show = |config: &PathBuf| text(&folder.tricorn().args(["config", "device", "--config"]).arg(config).output().unwrap().stdout);
+    let shown = show(&first);
+    let again = show(&folder.config(&shown));
+    let values = |shown: &str| shown.lines().map(|line| line.split("  #").next().unwrap().trim_end().to_owned()).collect::<Vec<_>>();
+    assert_eq!(values(&again), values(&shown));
+    assert!(shown.contains("slots = 3"), "{shown}");
+}
+
+#[test]
+fn a_choice_in_the_file_gives_way_to_the_other_on_the_command_line() {
+    let folder = Folder::new("choice");
+    let config = folder.config("[device]\nmodel = 'demo'\nlocal = true");
+    let output = folder.tricorn().args(["config", "--json", "device", "--cloud", "http://a:1", "--config"]).arg(&config).output().unwrap();
+    let shown: serde_json::Value = serde_json::from_slice(&output.stdout).unwrap();
+    assert_eq!((shown["device"]["cloud"]["from"].as_str(), shown["device"]["local"]["value"].as_str()), (Some("flag"), Some("false")));
+}
+
+#[test]
+fn the_users_own_file_is_found() {
+    let folder = Folder::new("own");
+    let own = folder.0.join("conf");
+    std::fs::create_dir_all(own.join("tricorn")).unwrap();
+    std::fs::write(own.join("tricorn").join("config.toml"), "[run]\nseed = 9").unwrap();
+    let mut command = folder.tricorn();
+    if cfg!(target_os = "linux") {
+        let output = command.env("XDG_CONFIG_HOME", &own).args(["config", "run"]).output().unwrap();
+        assert!(text(&output.stdout).contains("seed = 9"), "{}", text(&output.stdout));
+    }
+}
+
+#[test]
+fn mistakes_in_the_file_are_one_line_that_names_file_and_key() {
+    let folder = Folder::new("mistakes");
+    for (content, expected) in
+        [("[device]\nslotz = 1", "slotz"), ("[device]\nslots = 'many'", "device.slots"), ("model = [", "config.toml")]
+    {
+        let config = folder.config(content);
+        let line = refused(&folder.tricorn().args(["device", "--config"]).arg(&config).output().unwrap());
+        assert!(line.contains(expected) && line.contains("config.toml"), "{line}");
+    }
+    let line = refused(&folder.tricorn().args(["run", "--config", "/nowhere/config.toml", "x"]).output().unwrap());
+    assert!(line.contains("/nowhere/config.toml"), "{line}");
+    let line = refused(&folder.tricorn().env("TRICORN_SLOTS", "many").args(["device", "--model", "demo", "--local"]).output().unwrap());
+    assert!(line.contains("many") && line.contains("--slots"), "{line}");
+}
+
+#[test]
+fn completions_and_manual_know_every_command() {
+    let folder = Folder::new("shells");
+    for shell in ["bash", "zsh", "fish", "powershell", "elvish"] {
+        let output = folder.tricorn().args(["completions", shell]).output().unwrap();
+        assert!(output.status.success() && text(&output.stdout).contains("inspect"), "{shell}");
+    }
+    let pages = folder.0.join("man");
+    assert!(folder.tricorn().arg("man").arg("--out").arg(&pages).status().unwrap().success());
+    for page in ["tricorn.1", "tricorn-device.1", "tricorn-bench-hat.1"] {
+        assert!(pages.join(page).is_file(), "{page}");
+    }
+    assert!(text(&folder.tricorn().arg("man").output().unwrap().stdout).contains(".TH tricorn 1"));
+}
+
+#[test]
+fn a_model_that_was_not_pulled_is_asked_for_by_its_command() {
+    let folder = Folder::new("pull");
+    let line = refused(&folder.tricorn().args(["run", "--model", "hf:org/model", "--local", "x"]).output().unwrap());
+    assert!(line.contains("tricorn pull hf:org/model"), "{line}");
+    let line = refused(&folder.tricorn().args(["pull", "org/model"]).output().unwrap());
+    assert!(line.contains("hf:ORG/NAME"), "{line}");
+    let output = folder.tricorn().env("HF_ENDPOINT", "http://127.0.0.1:9").args(["pull", "hf:org/model"]).output().unwrap();
+    assert_eq!(output.status.code(), Some(1));
+    assert!(text(&output.stderr).contains("127.0.0.1:9"), "{}", text(&output.stderr));
+}
