@@ -1,5 +1,10 @@
 //! Rows of activations as the integer kernels read them.
 
+#[cfg(target_arch = "x86_64")]
+mod avx512;
+
+use std::ops::Range;
+
 use super::{
     disjoint::Disjoint,
     isa::multiversion,
@@ -13,10 +18,12 @@ pub(super) const LIFT: f32 = 12_582_912.0;
 pub(super) const WORDS: usize = 12;
 /// Rows that share one pass over a chunk of unpacked weights.
 pub(super) const GROUP: usize = 96;
-/// The most rows in a tile.
-pub(super) const TILE: usize = 6;
-/// Rows from which on quantising is spread over threads.
-const PARALLEL_FROM: usize = 16;
+/// The most rows in a tile; so few are one.
+pub(super) const TILE: usize = 8;
+/// The most rows in each of several tiles: their sums and those of a block fit the registers, which counts where memory is not waited for.
+const SEVERAL: usize = 6;
+/// Numbers from which on quantising is spread over threads.
+const PARALLEL_FROM: usize = 1 << 14;
 
 /// The bits of the least magnitude that is not taken for zero, 2^-100.
 const LEAST: u32 = (127 - 100) << 23;
@@ -88,7 +95,7 @@ impl Activations {
             let x = &x[group * GROUP * inputs..x.len().min((group + 1) * GROUP * inputs)];
             quantise(x, inputs, chunk * CHUNK..blocks.min((chunk + 1) * CHUNK), wanted, words, residues);
         };
-        if rows < PARALLEL_FROM {
+        if x.len() < PARALLEL_FROM {
             (0..tasks).for_each(run)
         } else {
             threads::run(tasks, run)
@@ -120,7 +127,7 @@ impl Activations {
     }
 }
 
-fn chunk_range(rows: usize, blocks: usize, group: usize, chunk: usize) -> std::ops::Range<usize> {
+fn chunk_range(rows: usize, blocks: usize, group: usize, chunk: usize) -> Range<usize> {
     let height = GROUP.min(rows - group * GROUP);
     let at = |block: usize| (group * GROUP * blocks + height * block.min(blocks)) * WORDS;
     at(chunk * CHUNK)..at((chunk + 1) * CHUNK)
@@ -128,36 +135,63 @@ fn chunk_range(rows: usize, blocks: usize, group: usize, chunk: usize) -> std::o
 
 /// The heights of the tiles that `rows` rows are cut in: as few as possible, as equal as possible.
 pub(super) fn tiles(rows: usize) -> impl Iterator<Item = usize> {
-    let count = rows.div_ceil(TILE).max(1);
+    let count = if rows <= TILE { 1 } else { rows.div_ceil(SEVERAL) };
     (0..count).map(move |tile| (rows + count - 1 - tile) / count)
 }
 
-multiversion! {
-    fn quantise(x: &[f32], inputs: usize, blocks: std::ops::Range<usize>, wanted: Wanted, words: &mut [u32], residues: &mut [Vec<Residue>]) {
-        let (mut row, mut words) = (0, words);
-        for height in tiles(x.len() / inputs) {
-            let (tile, rest) = words.split_at_mut(height * blocks.len() * WORDS);
-            words = rest;
-            for (index, (block, words)) in blocks.clone().zip(tile.chunks_exact_mut(height * WORDS)).enumerate() {
-                let mut residue: Option<Residue> = None;
-                for r in 0..height {
-                    let Some(x) = x[(row + r) * inputs + block * BLOCK..].first_chunk() else { continue };
-                    let codes = quantise_block(x, wanted);
-                    scatter(&codes, &mut words[r..], height);
-                    if is_peaked(x) {
-                        let residue = residue.get_or_insert_with(|| Residue { row, block: index, words: nothing(height, wanted) });
-                        scatter(&quantise_block(&rest_of(x, &codes), wanted), &mut residue.words[r..], height);
-                    }
+/// Quantises some blocks, one chunk's, of a group's rows.
+fn quantise(x: &[f32], inputs: usize, blocks: Range<usize>, wanted: Wanted, words: &mut [u32], residues: &mut [Vec<Residue>]) {
+    let (mut first, mut words) = (0, words);
+    for height in tiles(x.len() / inputs) {
+        let (tile, rest) = words.split_at_mut(height * blocks.len() * WORDS);
+        words = rest;
+        let mut found: [Option<Residue>; CHUNK] = Default::default();
+        for r in 0..height {
+            let (x, _) = x[(first + r) * inputs..][blocks.start * BLOCK..blocks.end * BLOCK].as_chunks();
+            let mut quantised = [Quantised::default(); CHUNK];
+            quantise_blocks(x, wanted, &mut quantised);
+            for (block, (x, Quantised { words, peaked })) in x.iter().zip(&quantised).enumerate() {
+                scatter(words, &mut tile[block * height * WORDS + r..], height);
+                if *peaked {
+                    let residue = found[block].get_or_insert_with(|| Residue { row: first, block, words: nothing(height, wanted) });
+                    let mut rest = [Quantised::default()];
+                    quantise_blocks(&[rest_of(x, words)], wanted, &mut rest);
+                    scatter(&rest[0].words, &mut residue.words[r..], height);
                 }
-                residues.iter_mut().for_each(|residues| residues.extend(residue.take()));
             }
-            row += height;
+        }
+        residues.iter_mut().for_each(|residues| residues.extend(found.iter_mut().filter_map(Option::take)));
+        first += height;
+    }
+}
+
+/// A block of one row.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+struct Quantised {
+    words: [u32; WORDS],
+    /// Whether it has a residue.
+    peaked: bool,
+}
+
+/// Quantises blocks of one row.
+fn quantise_blocks(x: &[[f32; BLOCK]], wanted: Wanted, out: &mut [Quantised]) {
+    #[cfg(target_arch = "x86_64")]
+    if super::isa::isa() == super::isa::Isa::Avx512 {
+        return avx512::blocks(x, wanted, out);
+    }
+    plain(x, wanted, out);
+}
+
+multiversion! {
+    fn plain(x: &[[f32; BLOCK]], wanted: Wanted, out: &mut [Quantised]) {
+        for (x, out) in x.iter().zip(out) {
+            let top = greatest(x);
+            *out = Quantised { words: quantise_block(x, top, wanted), peaked: is_peaked(x, top) };
         }
     }
 }
 
 /// Writes a row's words between those of the other rows.
-#[inline(always)]
 fn scatter(row: &[u32; WORDS], words: &mut [u32], height: usize) {
     for (word, value) in words.iter_mut().step_by(height).zip(row) {
         *word = *value;
@@ -166,19 +200,17 @@ fn scatter(row: &[u32; WORDS], words: &mut [u32], height: usize) {
 
 /// The words of rows that are zero.
 fn nothing(height: usize, wanted: Wanted) -> Vec<u32> {
-    quantise_block(&[0.0; BLOCK], wanted).iter().flat_map(|&word| std::iter::repeat_n(word, height)).collect()
+    quantise_block(&[0.0; BLOCK], 0, wanted).iter().flat_map(|&word| std::iter::repeat_n(word, height)).collect()
 }
 
-/// Whether a block has a residue.
+/// Whether a block whose greatest magnitude has the bits `top` has a residue.
 #[inline(always)]
-fn is_peaked(x: &[f32; BLOCK]) -> bool {
-    let top = greatest(x);
+fn is_peaked(x: &[f32; BLOCK], top: u32) -> bool {
     let large = f32::from_bits(top) / 16.0;
-    (LEAST..=GREATEST).contains(&top) && x.iter().map(|v| u32::from(v.abs() >= large)).sum::<u32>() <= 2
+    is_handled(top) && x.iter().map(|v| u32::from(v.abs() >= large)).sum::<u32>() <= 2
 }
 
 /// What a block's codes leave of it.
-#[inline(always)]
 fn rest_of(x: &[f32; BLOCK], words: &[u32; WORDS]) -> [f32; BLOCK] {
     let scale = f32::from_bits(words[8]);
     let mut rest = *x;
@@ -197,13 +229,8 @@ fn greatest(x: &[f32; BLOCK]) -> u32 {
 }
 
 #[inline(always)]
-fn quantise_block(x: &[f32; BLOCK], wanted: Wanted) -> [u32; WORDS] {
-    let top = greatest(x);
-    let scale = match top {
-        ..LEAST => 0.0,
-        LEAST..=GREATEST => f32::from_bits((f32::from_bits(top) / 127.0).to_bits() & !3),
-        _ => f32::NAN,
-    };
+fn quantise_block(x: &[f32; BLOCK], top: u32, wanted: Wanted) -> [u32; WORDS] {
+    let scale = scale_of(top);
     let mut codes = [0_i32; BLOCK];
     if scale > 0.0 {
         let inverse = 1.0 / scale;
@@ -213,20 +240,43 @@ fn quantise_block(x: &[f32; BLOCK], wanted: Wanted) -> [u32; WORDS] {
     }
     let (first, second) = codes.split_at(BLOCK / 2);
     let (first, second) = (first.iter().sum::<i32>(), second.iter().sum::<i32>());
-    let start = |sum: i32| LIFT.to_bits().wrapping_sub((wanted.offset * sum) as u32);
-
     let mut words = [0; WORDS];
     for (word, codes) in words.iter_mut().zip(codes.as_chunks::<4>().0) {
         *word = u32::from_le_bytes(codes.map(|code| code as u8));
     }
-    words[8] = scale.to_bits();
-    words[9] = (-LIFT * scale).to_bits();
-    (words[10], words[11]) = if wanted.minimum {
+    words[8..].copy_from_slice(&tail(scale, [first, second], wanted));
+    words
+}
+
+/// Whether a block whose greatest magnitude has the bits `top` is neither zero nor not a number.
+#[inline(always)]
+fn is_handled(top: u32) -> bool {
+    (LEAST..=GREATEST).contains(&top)
+}
+
+/// The scale of a block whose greatest magnitude has the bits `top`.
+#[inline(always)]
+fn scale_of(top: u32) -> f32 {
+    match top {
+        ..LEAST => 0.0,
+        LEAST..=GREATEST => f32::from_bits((f32::from_bits(top) / 127.0).to_bits() & !3),
+        _ => f32::NAN,
+    }
+}
+
+/// The words behind the codes, whose sums over each half of the block are given.
+#[inline(always)]
+fn tail(scale: f32, [first, second]: [i32; 2], wanted: Wanted) -> [u32; WORDS - 8] {
+    let start = |sum: i32| LIFT.to_bits().wrapping_sub((wanted.offset * sum) as u32);
+    let (third, fourth) = if wanted.minimum {
         ((-(scale * (first + second) as f32)).to_bits(), 0)
     } else if wanted.halves {
         (start(first), start(second))
     } else {
         (start(first + second), 0)
     };
-    words
+    [scale.to_bits(), (-LIFT * scale).to_bits(), third, fourth]
 }
+
+#[cfg(test)]
+mod tests;

@@ -23,7 +23,7 @@ use std::{cell::RefCell, marker::PhantomData, ops::Range};
 use tile::{Scratch, Tile};
 
 /// Below this many multiply-adds attention stays on the calling thread.
-const PARALLEL_FROM: usize = 1 << 21;
+const PARALLEL_FROM: usize = 1 << 18;
 /// Queries in one tile: as many as make bringing a block to single precision a small part of the work.
 const TILE_QUERIES: usize = 64;
 

@@ -24,6 +24,13 @@ impl Isa {
     }
 }
 
+/// How many bytes ahead of a reader lines are brought to the second cache: as many as cover the memory's latency at full bandwidth.
+#[cfg(target_arch = "x86_64")]
+const FAR: usize = 16384;
+/// How many bytes ahead of a reader lines are brought from there to the first.
+#[cfg(target_arch = "x86_64")]
+const NEAR: usize = 4608;
+
 /// The best instruction set of this processor (the standard library caches the detection).
 pub(crate) fn isa() -> Isa {
     #[cfg(target_arch = "x86_64")]
@@ -88,14 +95,17 @@ impl IntegerDot {
     }
 }
 
-/// Asks for the cache line at an address, which may be any.
+/// Asks for what a reader of one stream of memory, now at `at`, will want: a line far ahead for the second cache, and one near for the first,
+/// which has few places for lines on their way. The address may be any.
 #[inline(always)]
 pub(super) fn prefetch(at: *const u8) {
     #[cfg(target_arch = "x86_64")]
     // SAFETY: part of the base instruction set, and never faults.
     #[allow(unsafe_code)]
     unsafe {
-        std::arch::x86_64::_mm_prefetch::<{ std::arch::x86_64::_MM_HINT_T0 }>(at.cast());
+        use std::arch::x86_64::{_MM_HINT_T0, _MM_HINT_T1, _mm_prefetch};
+        _mm_prefetch::<_MM_HINT_T1>(at.wrapping_add(FAR).cast());
+        _mm_prefetch::<_MM_HINT_T0>(at.wrapping_add(NEAR).cast());
     }
     #[cfg(not(target_arch = "x86_64"))]
     let _ = at;

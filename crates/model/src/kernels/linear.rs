@@ -21,6 +21,9 @@ const PARALLEL_FROM: usize = 3 << 20;
 /// As many rows as quantised weights are multiplied by in about the time of one: a single row waits for memory.
 const QUANTISED_ROWS: usize = 4;
 
+/// A slice is this part of what is left for its thread.
+const SHARES: usize = 2;
+
 /// A weight matrix packed for the kernels, with an optional bias.
 ///
 /// Its outputs may be stored in several formats, one [`PackedPart`] after the other.
@@ -117,11 +120,8 @@ impl Linear {
         if work < PARALLEL_FROM || threads::count() == 1 {
             self.run_panels(0..panels, x, &quantised, dot, &y);
         } else {
-            // Several slices a thread, so that a thread that loses its core for a while leaves work to take over.
-            let slice = panels.div_ceil(threads::count() * 4).max(1);
-            threads::run(panels.div_ceil(slice), |i| {
-                self.run_panels(i * slice..((i + 1) * slice).min(panels), x, &quantised, dot, &y);
-            });
+            let slices = slices(panels, threads::count());
+            threads::run(slices.len(), |i| self.run_panels(slices[i].clone(), x, &quantised, dot, &y));
         }
     }
 
@@ -167,6 +167,20 @@ impl Linear {
             column += part.outputs;
         }
     }
+}
+
+/// Cuts `panels` panels for `threads` threads, which take one slice after the other: long ones at first, which are read in one go, and short
+/// ones at last, so that threads end together and one that loses its core for a while leaves work to take over (guided self-scheduling;
+/// Polychronopoulos and Kuck 1987).
+fn slices(panels: usize, threads: usize) -> Vec<Range<usize>> {
+    let mut slices = Vec::new();
+    let mut first = 0;
+    while first < panels {
+        let len = ((panels - first) / (SHARES * threads)).max(1);
+        slices.push(first..first + len);
+        first += len;
+    }
+    slices
 }
 
 #[cfg(test)]

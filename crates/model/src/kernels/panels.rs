@@ -29,6 +29,8 @@ use crate::quant::Dtype;
 
 pub(super) use pack::{pack, pack_columns, pack_rows};
 pub(crate) use storage::PanelBytes;
+#[cfg(target_arch = "x86_64")]
+pub(super) use unpack::K_HEADER;
 pub(super) use unpack::{Q4_0, Q4K, Q5K, Q6K, Q8_0, Unpack, Unpacked};
 
 /// Outputs in a panel.

@@ -34,6 +34,11 @@ use super::{
 };
 use crate::quant::Dtype;
 
+#[cfg(not(target_arch = "x86_64"))]
+use Unpack as Format;
+#[cfg(target_arch = "x86_64")]
+use avx512::Read as Format;
+
 /// What a part's format wants to know of the activations; `None` for formats that are not quantised.
 pub(super) fn wanted(dtype: Dtype) -> Option<Wanted> {
     Some(match dtype {
@@ -64,7 +69,11 @@ pub(super) fn multiply(
     }
 }
 
-fn run<F: Unpack>(part: &PackedPart, panels: Range<usize>, x: &Activations, dot: IntegerDot, store: impl Fn(usize, usize, &[f32; PANEL])) {
+/// Rows of a group up to which weights are multiplied as they are packed.
+#[cfg(target_arch = "x86_64")]
+const PACKED_ROWS: usize = TILE;
+
+fn run<F: Format>(part: &PackedPart, panels: Range<usize>, x: &Activations, dot: IntegerDot, store: impl Fn(usize, usize, &[f32; PANEL])) {
     let size = F::bytes(x.blocks());
     let chunk_size = F::bytes(CHUNK);
     let mut unpacked = Unpacked::new();
@@ -74,23 +83,42 @@ fn run<F: Unpack>(part: &PackedPart, panels: Range<usize>, x: &Activations, dot:
         for panel in panels.clone() {
             sums.fill([0.0; PANEL]);
             for (index, packed) in part.bytes[panel * size..][..size].chunks(chunk_size).enumerate() {
-                F::unpack(packed, &mut unpacked);
-                let blocks = CHUNK.min(x.blocks() - index * CHUNK);
-                let (mut words, mut rows) = (x.chunk(group, index), &mut *sums);
-                for height in tiles(rows.len()) {
-                    let (tile, rest) = words.split_at(height * blocks * WORDS);
-                    let (tile_rows, rest_rows) = rows.split_at_mut(height);
-                    tile_product::<F>(dot, &unpacked, 0, tile, tile_rows);
-                    (words, rows) = (rest, rest_rows);
-                }
-                for Residue { row, block, words } in x.residues(group, index) {
-                    tile_product::<F>(dot, &unpacked, *block, words, &mut sums[*row..row + words.len() / WORDS]);
+                match dot {
+                    #[cfg(target_arch = "x86_64")]
+                    IntegerDot::Avx512Vnni if sums.len() <= PACKED_ROWS => {
+                        chunk_product(x, group, index, sums, |first, tile, sums| avx512::packed_tile::<F>(packed, first, tile, sums));
+                    }
+                    _ => {
+                        F::unpack(packed, &mut unpacked);
+                        chunk_product(x, group, index, sums, |first, tile, sums| tile_product::<F>(dot, &unpacked, first, tile, sums));
+                    }
                 }
             }
             for (row, sums) in sums.iter().enumerate() {
                 store(group * GROUP + row, panel, sums);
             }
         }
+    }
+}
+
+/// Adds the products of a chunk of weights and a group of activations to the group's sums; `product` does so for one tile, from a block on.
+fn chunk_product(
+    x: &Activations,
+    group: usize,
+    chunk: usize,
+    sums: &mut [[f32; PANEL]],
+    mut product: impl FnMut(usize, &[u32], &mut [[f32; PANEL]]),
+) {
+    let blocks = CHUNK.min(x.blocks() - chunk * CHUNK);
+    let (mut words, mut rows) = (x.chunk(group, chunk), &mut *sums);
+    for height in tiles(rows.len()) {
+        let (tile, rest) = words.split_at(height * blocks * WORDS);
+        let (tile_rows, rest_rows) = rows.split_at_mut(height);
+        product(0, tile, tile_rows);
+        (words, rows) = (rest, rest_rows);
+    }
+    for Residue { row, block, words } in x.residues(group, chunk) {
+        product(*block, words, &mut sums[*row..row + words.len() / WORDS]);
     }
 }
 

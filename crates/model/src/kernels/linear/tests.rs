@@ -299,3 +299,13 @@ fn parts_of_the_wrong_size_or_alignment_are_refused() {
     assert_eq!(packed_bytes(Dtype::F32, usize::MAX / 4, 1), None);
     assert_eq!(packed_bytes(Dtype::F32, 1 << 40, 1 << 40), None);
 }
+
+#[test]
+fn slices_cover_all_panels_in_order_and_get_shorter() {
+    for (panels, threads) in [(0, 2), (1, 2), (3, 8), (64, 2), (352, 2), (1000, 64)] {
+        let slices = slices(panels, threads);
+        assert_eq!(slices.iter().cloned().flatten().collect::<Vec<_>>(), (0..panels).collect::<Vec<_>>());
+        assert!(slices.windows(2).all(|pair| pair[0].len() >= pair[1].len()), "{panels} on {threads}");
+        assert!(slices.last().is_none_or(|last| last.len() == 1));
+    }
+}

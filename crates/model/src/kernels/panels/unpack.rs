@@ -189,7 +189,7 @@ multiversion! {
 }
 
 /// Bytes before the codes of Q4_K and Q5_K.
-const K_HEADER: usize = 4 * PANEL + 2 * CHUNK * PANEL;
+pub(crate) const K_HEADER: usize = 4 * PANEL + 2 * CHUNK * PANEL;
 
 /// The products of an f16 and a small integer are exact in single precision.
 #[inline(always)]
@@ -227,11 +227,10 @@ fn low_bits(packed: &[u8], codes: &mut [u8; CODES]) {
     }
 }
 
-/// Fetches what lies as far behind `bytes` as covers the memory's latency at full bandwidth.
+/// Fetches what lies behind `bytes`.
 #[inline(always)]
 fn prefetch_after(bytes: &[u8]) {
-    const AHEAD: usize = 4608;
     for line in (0..bytes.len()).step_by(64) {
-        prefetch(bytes.as_ptr().wrapping_add(AHEAD + line));
+        prefetch(bytes.as_ptr().wrapping_add(line));
     }
 }

@@ -13,7 +13,7 @@ const LANES: usize = 8;
 
 /// As [`super::tile_product`]; the processor must have AVX2, FMA and, if `VNNI`, AVX-VNNI.
 pub(super) fn tile<F: Unpack, const VNNI: bool>(weights: &Unpacked, first: usize, tile: &[u32], sums: &mut [[f32; PANEL]]) {
-    const { assert!(TILE == 6) };
+    const { assert!(TILE == 8) };
     // SAFETY: this is only called where `IntegerDot::available` found the instructions.
     unsafe {
         match sums {
@@ -23,6 +23,8 @@ pub(super) fn tile<F: Unpack, const VNNI: bool>(weights: &Unpacked, first: usize
             [a, b, c, d] => rows::<F, VNNI, 4>(weights, first, tile, [a, b, c, d]),
             [a, b, c, d, e] => rows::<F, VNNI, 5>(weights, first, tile, [a, b, c, d, e]),
             [a, b, c, d, e, f] => rows::<F, VNNI, 6>(weights, first, tile, [a, b, c, d, e, f]),
+            [a, b, c, d, e, f, g] => rows::<F, VNNI, 7>(weights, first, tile, [a, b, c, d, e, f, g]),
+            [a, b, c, d, e, f, g, h] => rows::<F, VNNI, 8>(weights, first, tile, [a, b, c, d, e, f, g, h]),
             _ => {}
         }
     }

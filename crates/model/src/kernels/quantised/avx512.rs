@@ -3,30 +3,46 @@
 // Loops over indices are unrolled in every build; iterators are not, and would leave the sums in memory.
 #![allow(clippy::needless_range_loop)]
 
+mod weights;
+
 use std::arch::x86_64::*;
 
 use super::{LIFT, PANEL, TILE, Unpack, Unpacked, WORDS};
-use crate::kernels::panels::{CHUNK, CODES};
+use crate::kernels::panels::CHUNK;
+pub(super) use weights::Read;
+use weights::{Packed, Weights};
 
 /// As [`super::tile_product`]; the processor must have AVX-512 VNNI.
 pub(super) fn tile<F: Unpack>(weights: &Unpacked, first: usize, tile: &[u32], sums: &mut [[f32; PANEL]]) {
-    const { assert!(TILE == 6) };
+    product::<F, _>(weights, first, tile, sums);
+}
+
+/// As [`tile`], of weights as they are packed.
+pub(super) fn packed_tile<F: Read>(packed: &[u8], first: usize, tile: &[u32], sums: &mut [[f32; PANEL]]) {
+    assert!(F::bytes(first + tile.len() / (sums.len() * WORDS)) <= packed.len());
+    product::<F, _>(Packed(packed), first, tile, sums);
+}
+
+fn product<F: Unpack, W: Weights<F>>(weights: W, first: usize, tile: &[u32], sums: &mut [[f32; PANEL]]) {
+    const { assert!(TILE == 8) };
     // SAFETY: this is only called where `IntegerDot::detect` found the instructions.
     unsafe {
         match sums {
-            [a] => rows::<F, 1>(weights, first, tile, [a]),
-            [a, b] => rows::<F, 2>(weights, first, tile, [a, b]),
-            [a, b, c] => rows::<F, 3>(weights, first, tile, [a, b, c]),
-            [a, b, c, d] => rows::<F, 4>(weights, first, tile, [a, b, c, d]),
-            [a, b, c, d, e] => rows::<F, 5>(weights, first, tile, [a, b, c, d, e]),
-            [a, b, c, d, e, f] => rows::<F, 6>(weights, first, tile, [a, b, c, d, e, f]),
+            [a] => rows::<F, W, 1>(weights, first, tile, [a]),
+            [a, b] => rows::<F, W, 2>(weights, first, tile, [a, b]),
+            [a, b, c] => rows::<F, W, 3>(weights, first, tile, [a, b, c]),
+            [a, b, c, d] => rows::<F, W, 4>(weights, first, tile, [a, b, c, d]),
+            [a, b, c, d, e] => rows::<F, W, 5>(weights, first, tile, [a, b, c, d, e]),
+            [a, b, c, d, e, f] => rows::<F, W, 6>(weights, first, tile, [a, b, c, d, e, f]),
+            [a, b, c, d, e, f, g] => rows::<F, W, 7>(weights, first, tile, [a, b, c, d, e, f, g]),
+            [a, b, c, d, e, f, g, h] => rows::<F, W, 8>(weights, first, tile, [a, b, c, d, e, f, g, h]),
             _ => {}
         }
     }
 }
 
 #[target_feature(enable = "avx512f,avx512bw,avx512vl,avx512vnni")]
-fn rows<F: Unpack, const R: usize>(weights: &Unpacked, first: usize, tile: &[u32], out: [&mut [f32; PANEL]; R]) {
+fn rows<F: Unpack, W: Weights<F>, const R: usize>(weights: W, first: usize, tile: &[u32], out: [&mut [f32; PANEL]; R]) {
     let blocks = tile.len() / (R * WORDS);
     assert!(first + blocks <= CHUNK);
     let parts = if F::HALVES { 2 } else { 1 };
@@ -37,10 +53,10 @@ fn rows<F: Unpack, const R: usize>(weights: &Unpacked, first: usize, tile: &[u32
         sums[r] = unsafe { [_mm512_loadu_ps(out[r].as_ptr()), _mm512_loadu_ps(out[r].as_ptr().add(16))] };
     }
     for block in 0..blocks {
-        // SAFETY: `tile` holds `blocks` times 12 R words and `weights` has as many from `first` on: first + blocks <= CHUNK.
+        // SAFETY: `tile` holds `blocks` times 12 R words and `weights` has as many from `first` on.
         unsafe {
             let words = tile.as_ptr().add(block * R * WORDS);
-            let codes = weights.codes.as_ptr().add((first + block) * CODES);
+            let block = first + block;
             for part in 0..parts {
                 let mut dots = [[lift; 2]; R];
                 if !F::MINIMUM {
@@ -49,15 +65,15 @@ fn rows<F: Unpack, const R: usize>(weights: &Unpacked, first: usize, tile: &[u32
                     }
                 }
                 for four in part * 8 / parts..(part + 1) * 8 / parts {
-                    let (w0, w1) = (load(codes.add(four * 4 * PANEL)), load(codes.add(four * 4 * PANEL + 64)));
+                    weights.prefetch(block, four);
+                    let (w0, w1) = (weights.codes(block, four, 0), weights.codes(block, four, 1));
                     for r in 0..R {
                         let x = _mm512_set1_epi32(*words.add(four * R + r) as i32);
                         dots[r][0] = _mm512_dpbusd_epi32(dots[r][0], w0, x);
                         dots[r][1] = _mm512_dpbusd_epi32(dots[r][1], w1, x);
                     }
                 }
-                let scales = weights.scales.as_ptr().add((first + block) * parts + part).cast::<f32>();
-                let (w0, w1) = (_mm512_load_ps(scales), _mm512_load_ps(scales.add(16)));
+                let (w0, w1) = (weights.scales(block, part, 0), weights.scales(block, part, 1));
                 for r in 0..R {
                     let scale = _mm512_set1_ps(f32::from_bits(*words.add(8 * R + r)));
                     let unlift = _mm512_set1_ps(f32::from_bits(*words.add(9 * R + r)));
@@ -66,8 +82,7 @@ fn rows<F: Unpack, const R: usize>(weights: &Unpacked, first: usize, tile: &[u32
                 }
             }
             if F::MINIMUM {
-                let minimums = weights.minimums.as_ptr().add(first + block).cast::<f32>();
-                let (m0, m1) = (_mm512_load_ps(minimums), _mm512_load_ps(minimums.add(16)));
+                let (m0, m1) = (weights.minimums(block, 0), weights.minimums(block, 1));
                 for r in 0..R {
                     let correction = _mm512_set1_ps(f32::from_bits(*words.add(10 * R + r)));
                     sums[r][0] = _mm512_fmadd_ps(correction, m0, sums[r][0]);
@@ -83,12 +98,4 @@ fn rows<F: Unpack, const R: usize>(weights: &Unpacked, first: usize, tile: &[u32
             _mm512_storeu_ps(out[r].as_mut_ptr().add(16), sums[r][1]);
         }
     }
-}
-
-/// # Safety
-/// `at` must point to 64 readable bytes at a multiple of 64.
-#[target_feature(enable = "avx512f")]
-unsafe fn load(at: *const u8) -> __m512i {
-    // SAFETY: as promised by the caller.
-    unsafe { _mm512_load_si512(at.cast()) }
 }

@@ -13,7 +13,7 @@ const LANES: usize = 4;
 
 /// As [`super::tile_product`]; if `DOT`, the processor must have `dotprod`.
 pub(super) fn tile<F: Unpack, const DOT: bool>(weights: &Unpacked, first: usize, tile: &[u32], sums: &mut [[f32; PANEL]]) {
-    const { assert!(TILE == 6) };
+    const { assert!(TILE == 8) };
     // SAFETY: NEON is part of this architecture, and `DOT` is only set where `IntegerDot::available` found the instruction.
     unsafe {
         match sums {
@@ -23,6 +23,8 @@ pub(super) fn tile<F: Unpack, const DOT: bool>(weights: &Unpacked, first: usize,
             [a, b, c, d] => rows::<F, DOT, 4>(weights, first, tile, [a, b, c, d]),
             [a, b, c, d, e] => rows::<F, DOT, 5>(weights, first, tile, [a, b, c, d, e]),
             [a, b, c, d, e, f] => rows::<F, DOT, 6>(weights, first, tile, [a, b, c, d, e, f]),
+            [a, b, c, d, e, f, g] => rows::<F, DOT, 7>(weights, first, tile, [a, b, c, d, e, f, g]),
+            [a, b, c, d, e, f, g, h] => rows::<F, DOT, 8>(weights, first, tile, [a, b, c, d, e, f, g, h]),
             _ => {}
         }
     }
