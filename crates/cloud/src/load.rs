@@ -1,8 +1,11 @@
 //! How busy the cloud is, counted as it happens.
 
-use std::sync::{
-    Arc, Mutex, MutexGuard, PoisonError,
-    atomic::{AtomicUsize, Ordering},
+use std::{
+    sync::{
+        Arc, Mutex, MutexGuard, PoisonError,
+        atomic::{AtomicUsize, Ordering},
+    },
+    time::Instant,
 };
 
 use tricorn_wire::Load;
@@ -69,7 +72,7 @@ impl LoadGauge {
             sessions: count(self.sessions.load(Ordering::Relaxed)),
             max_sessions: count(self.max_sessions),
             queued_rows: count(self.queued_rows.load(Ordering::Relaxed)),
-            pace: self.monitor().pace(with_delay),
+            pace: self.monitor().pace(with_delay, Instant::now()),
         }
     }
 }

@@ -1,11 +1,13 @@
 //! What the cloud learns from its batches, and tells devices as its pace.
 
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use tricorn_core::{AppendKind, Average, CloudPace, DelayModel};
 
 /// One in so many batches with rows of prompts may take up to twice the budget. A prime, so that no pattern of whole prompts keeps step.
 const LARGER: u64 = 61;
+/// A cloud that has computed nothing for so long says nothing of what waited, and with what, before.
+const RESTED: Duration = Duration::from_secs(1);
 
 /// Figures of the batches that ran, and what is expected of the next.
 #[derive(Debug)]
@@ -18,8 +20,12 @@ pub(crate) struct Monitor {
     prompt_wait: Average,
     verify_wait: Average,
     others: Average,
+    /// Rows of a prompt that a batch takes; `None` before the first, and where prompts are not cut.
+    prompt_rows: Option<usize>,
     /// Batches with rows of prompts.
     prompting: u64,
+    /// When the last batch was done.
+    ran: Option<Instant>,
     figures: Figures,
 }
 
@@ -53,7 +59,9 @@ impl Default for Monitor {
             prompt_wait: Average::plain(),
             verify_wait: Average::plain(),
             others: Average::plain(),
+            prompt_rows: None,
             prompting: 0,
+            ran: None,
             figures: Figures::default(),
         }
     }
@@ -67,6 +75,7 @@ impl Monitor {
 
     /// A batch of `rows` rows, some of them of prompts or none, took `delay` in this stage.
     pub(crate) fn batch(&mut self, rows: usize, prompting: bool, delay: Duration, overran: bool) {
+        self.ran = Some(Instant::now());
         self.delay.observe(rows, delay);
         self.prompting += u64::from(prompting);
         self.figures.count(rows, overran);
@@ -102,32 +111,41 @@ impl Monitor {
     /// Rows that prompts may fill a batch up to, so that verifications come `target` apart; `None` before anything was measured.
     ///
     /// A verification waits for the batch that runs in this stage, `g / P`, and then for its own through all `P`, `g`: so
-    /// `g = target x P / (P + 1)`. Where even a single row takes long, batches twice as long are allowed all the same: smaller ones
-    /// would mean many more of them, and little gained for each.
-    pub(crate) fn budget(&self, target: Duration) -> Option<usize> {
-        let share = self.stages as f64 / (self.stages as f64 + 1.0);
+    /// `g = target x P / (P + 1)`. While nobody is `decoding` a batch may take all of `target`: only who begins to meanwhile waits longer,
+    /// once. Where even a single row takes long, batches twice as long are allowed all the same: smaller ones would mean many more of
+    /// them, and little gained for each.
+    pub(crate) fn budget(&self, target: Duration, decoding: bool) -> Option<usize> {
+        let share = if decoding { self.stages as f64 / (self.stages as f64 + 1.0) } else { 1.0 };
         let here = scaled(target, share / self.through_all());
         self.delay.rows_within(here.max(self.delay.at(1)?.saturating_mul(2)))
     }
 
-    /// The budget of the next batch, which gives prompts `quantum` rows anyway: now and then twice as much. Otherwise a budget that one
+    /// What the next batch makes of a `budget` that gives prompts `quantum` rows anyway: now and then twice as much. Otherwise a budget that one
     /// stalled batch made too small would never be measured against again.
-    pub(crate) fn next_budget(&self, target: Duration, quantum: usize) -> Option<usize> {
-        let budget = self.budget(target)?;
-        Some(if self.prompting % LARGER == LARGER - 1 { budget.max(quantum).saturating_mul(2) } else { budget })
+    pub(crate) fn next_budget(&self, budget: usize, quantum: usize) -> usize {
+        if self.prompting % LARGER == LARGER - 1 { budget.max(quantum).saturating_mul(2) } else { budget }
     }
 
-    /// What devices are told; the batch delays only `with_delay`.
-    pub(crate) fn pace(&self, with_delay: bool) -> CloudPace {
-        let seconds = |average: &Average| Duration::try_from_secs_f64(average.get().unwrap_or_default()).unwrap_or_default();
+    /// Prompts may fill batches up to `budget` rows, and get `quantum` of them whatever others take.
+    pub(crate) fn cuts(&mut self, budget: usize, quantum: usize) {
+        let others = self.others.get().unwrap_or_default().round() as usize;
+        self.prompt_rows = Some(budget.saturating_sub(others).max(quantum));
+    }
+
+    /// What devices are told at `now`; the batch delays only `with_delay`.
+    pub(crate) fn pace(&self, with_delay: bool, now: Instant) -> CloudPace {
+        let busy = self.ran.is_some_and(|at| now.saturating_duration_since(at) < RESTED);
+        let recent = |average: &Average| average.get().filter(|_| busy).unwrap_or_default();
+        let seconds = |average: &Average| Duration::try_from_secs_f64(recent(average)).unwrap_or_default();
         let mut delay = if with_delay { self.delay.points() } else { Vec::new() };
         let through = self.through_all();
         delay.iter_mut().for_each(|point| point.delay = scaled(point.delay, through));
         CloudPace {
             prompt_wait: seconds(&self.prompt_wait),
             verify_wait: seconds(&self.verify_wait),
-            batch_rows: self.others.get().unwrap_or_default().round() as usize,
+            batch_rows: recent(&self.others).round() as usize,
             stages: self.stages,
+            prompt_rows: self.prompt_rows.filter(|_| busy),
             delay,
         }
     }
@@ -165,9 +183,30 @@ mod tests {
 
     #[test]
     fn the_budget_is_half_the_target_or_two_batches_of_one_row() {
-        assert_eq!(Monitor::default().budget(ms(100)), None);
-        assert_eq!(measured().budget(ms(100)), Some(40));
-        assert_eq!(measured().budget(ms(10)), Some(12));
+        assert_eq!(Monitor::default().budget(ms(100), true), None);
+        assert_eq!(measured().budget(ms(100), true), Some(40));
+        assert_eq!(measured().budget(ms(10), true), Some(12));
+    }
+
+    #[test]
+    fn while_nobody_decodes_a_batch_may_take_the_whole_target() {
+        assert_eq!(measured().budget(ms(50), false), Some(40));
+        let mut staged = measured();
+        staged.set_stages(2);
+        assert_eq!(staged.budget(ms(100), false), Some(40));
+    }
+
+    #[test]
+    fn devices_are_told_how_prompts_are_cut() {
+        let mut monitor = measured();
+        monitor.batch(12, false, ms(22), false);
+        let told = |monitor: &Monitor| monitor.pace(false, Instant::now()).prompt_rows;
+        assert_eq!(told(&monitor), None);
+        monitor.joined(AppendKind::Prompt, ms(0), 8);
+        monitor.cuts(40, 16);
+        assert_eq!(told(&monitor), Some(32));
+        monitor.cuts(20, 16);
+        assert_eq!(told(&monitor), Some(16));
     }
 
     #[test]
@@ -179,12 +218,12 @@ mod tests {
                 .into_iter()
                 .for_each(|rows| monitor.calibrated(rows, ms(if rows == stalled { 5000 } else { 10 + rows as u64 })));
             let target = ms(300);
-            assert!(monitor.budget(target).unwrap() < 70, "{stalled}: {:?}", monitor.budget(target));
+            assert!(monitor.budget(target, true).unwrap() < 70, "{stalled}: {:?}", monitor.budget(target, true));
             for _ in 0..2000 {
-                let rows = monitor.next_budget(target, 16).unwrap().clamp(16, 512);
+                let rows = monitor.next_budget(monitor.budget(target, true).unwrap(), 16).clamp(16, 512);
                 monitor.batch(rows, true, ms(10 + rows as u64), false);
             }
-            let budget = monitor.budget(target).unwrap();
+            let budget = monitor.budget(target, true).unwrap();
             assert!((120..=160).contains(&budget), "{stalled}: {budget}");
         }
     }
@@ -194,10 +233,10 @@ mod tests {
         let mut monitor = measured();
         monitor.set_stages(2);
         // As if alike: 2/3 of 150 ms for both, 50 ms for each.
-        assert_eq!(monitor.budget(ms(150)), Some(40));
+        assert_eq!(monitor.budget(ms(150), true), Some(40));
         monitor.returned(ms(10), ms(30));
-        assert_eq!(monitor.budget(ms(240)), Some(30));
-        let pace = monitor.pace(true);
+        assert_eq!(monitor.budget(ms(240), true), Some(30));
+        let pace = monitor.pace(true, Instant::now());
         assert_eq!((pace.stages, pace.batch_delay(64)), (2, Some(ms(296))));
     }
 
@@ -206,9 +245,12 @@ mod tests {
         let mut monitor = Monitor::default();
         monitor.joined(AppendKind::Prompt, ms(30), 8);
         monitor.joined(AppendKind::Verify, ms(5), 8);
-        let pace = monitor.pace(false);
+        monitor.batch(12, false, ms(20), false);
+        let pace = monitor.pace(false, Instant::now());
         assert_eq!((pace.prompt_wait, pace.verify_wait, pace.batch_rows, pace.stages), (ms(30), ms(5), 8, 1));
         assert!(pace.delay.is_empty());
+        let later = monitor.pace(false, Instant::now() + RESTED);
+        assert_eq!((later.prompt_wait, later.verify_wait, later.batch_rows, later.prompt_rows), (ms(0), ms(0), 0, None));
     }
 
     #[test]

@@ -14,7 +14,7 @@ use std::{
 };
 
 use tokio::{sync::mpsc, task::yield_now};
-use tricorn_core::{Admission, AppendHeader, AppendKind, BatchLimits};
+use tricorn_core::{Admission, AppendHeader, AppendKind, BatchLimits, Schedule};
 use tricorn_wire::{Downlink, ErrorCode, Failure};
 
 use crate::{
@@ -34,6 +34,8 @@ pub(crate) use seat::{Arrival, NewSession, Rows};
 
 /// Rows that prompts get in a batch where they wait at all, so that verifications cannot keep them out.
 const QUANTUM: usize = 16;
+/// A session whose last verification came so many times the target between two ago is not decoding any more.
+const DECODING: u32 = 10;
 
 /// What the scheduler is told: by sessions' tasks, and by whoever keeps the connection to the next stage.
 #[derive(Debug)]
@@ -192,6 +194,7 @@ impl<M: MiddleModel> Scheduler<M> {
         }
         // Absent: it was ended while this was on its way.
         let Some(seat) = self.seats.get_mut(&id) else { return };
+        seat.verified = (header.kind == AppendKind::Verify).then_some(rows.arrival.at);
         let ticket = self.tickets;
         self.tickets += 1;
         match seat.state.accept(header, Arc::new(Waiting { rows, ticket })) {
@@ -235,7 +238,7 @@ impl<M: MiddleModel> Scheduler<M> {
     /// One batch: chosen, computed, and answered or handed to the next stage.
     fn step(&mut self) {
         let start = Instant::now();
-        let limits = self.limits();
+        let limits = self.limits(start);
         let Formed { members, mut entries, refused } = form(&self.model, &mut self.seats, &limits, &mut self.x, start);
         let rows = entries.iter().map(|entry| entry.rows).sum::<usize>();
         let mut outcome = Ok(());
@@ -267,10 +270,19 @@ impl<M: MiddleModel> Scheduler<M> {
         }
     }
 
-    fn limits(&self) -> BatchLimits {
+    fn limits(&self, now: Instant) -> BatchLimits {
         let CloudConfig { schedule, batch_rows, tbt_target, .. } = self.config;
         let quantum = QUANTUM.min(batch_rows);
-        let budget = self.load.monitor().next_budget(tbt_target, quantum).unwrap_or(batch_rows);
+        let lately = |at: Instant| now.saturating_duration_since(at) < tbt_target.saturating_mul(DECODING);
+        let decoding = self.seats.values().any(|seat| seat.verified.is_some_and(lately));
+        let mut monitor = self.load.monitor();
+        let budget = match (schedule, monitor.budget(tbt_target, decoding)) {
+            (Schedule::Chunked, Some(budget)) => {
+                monitor.cuts(budget.min(batch_rows), quantum);
+                monitor.next_budget(budget, quantum)
+            }
+            (Schedule::Whole, _) | (_, None) => batch_rows,
+        };
         BatchLimits { schedule, budget, quantum, max_rows: batch_rows }
     }
 

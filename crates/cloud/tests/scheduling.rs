@@ -166,7 +166,8 @@ async fn a_cloud_tells_its_pace() {
     assert!(told.delay.iter().all(|point| point.delay >= pace.of(point.rows)), "{told:?}");
     assert_eq!((told.stages, told.batch_rows), (1, 0));
     device.append(append(0, 0, 4), &rows(4)).await;
-    assert_eq!(device.deep().await.0.load.pace.delay.len(), 6);
+    let told = device.deep().await.0.load.pace;
+    assert_eq!((told.delay.len(), told.prompt_rows), (6, Some(64)), "and that a batch takes 64 rows of a prompt");
     // Verifications are many: their answers stay small.
     device.append(verify(4, 1), &rows(1)).await;
     assert!(device.deep().await.0.load.pace.delay.is_empty());

@@ -36,6 +36,7 @@ impl From<Load> for proto::Load {
             verify_wait_us: micros(pace.verify_wait),
             batch_rows: to_u64(pace.batch_rows),
             stages: to_u64(pace.stages),
+            prompt_rows: pace.prompt_rows.map_or(0, to_u64),
             delay: pace.delay.into_iter().map(point).collect(),
         }
     }
@@ -50,6 +51,7 @@ impl TryFrom<proto::Load> for Load {
             verify_wait: clamped_duration(load.verify_wait_us),
             batch_rows: clamped_count(load.batch_rows),
             stages: clamped_count(load.stages).max(1),
+            prompt_rows: Some(clamped_count(load.prompt_rows)).filter(|rows| *rows > 0),
             delay: points(&load.delay)?,
         };
         Ok(Self { sessions: load.sessions, max_sessions: load.max_sessions, queued_rows: load.queued_rows, pace })

@@ -48,13 +48,17 @@ fn micros() -> impl Strategy<Value = Duration> {
 fn pace() -> impl Strategy<Value = CloudPace> {
     let delay = prop::collection::btree_map(0..1_usize << 24, micros(), 0..32)
         .prop_map(|points| points.into_iter().map(|(rows, delay)| DelayPoint { rows, delay }).collect());
-    (micros(), micros(), 0..1_usize << 24, 1..64_usize, delay).prop_map(|(prompt_wait, verify_wait, batch_rows, stages, delay)| CloudPace {
-        prompt_wait,
-        verify_wait,
-        batch_rows,
-        stages,
-        delay,
-    })
+    let prompt_rows = option::of(1..1_usize << 24);
+    (micros(), micros(), 0..1_usize << 24, 1..64_usize, prompt_rows, delay).prop_map(
+        |(prompt_wait, verify_wait, batch_rows, stages, prompt_rows, delay)| CloudPace {
+            prompt_wait,
+            verify_wait,
+            batch_rows,
+            stages,
+            prompt_rows,
+            delay,
+        },
+    )
 }
 
 fn load() -> impl Strategy<Value = Load> {
@@ -147,7 +151,7 @@ proptest! {
         let received = Some(Received { bytes: u64::MAX, time: Duration::MAX });
         let timing = AnswerTiming { queue: Duration::MAX, compute: Duration::MAX, batch_rows: HALF, batch_appends: HALF, received };
         let delay = (0..32).map(|i| DelayPoint { rows: HALF + i, delay: Duration::MAX }).collect();
-        let pace = CloudPace { prompt_wait: Duration::MAX, verify_wait: Duration::MAX, batch_rows: HALF, stages: HALF, delay };
+        let pace = CloudPace { prompt_wait: Duration::MAX, verify_wait: Duration::MAX, batch_rows: HALF, stages: HALF, prompt_rows: Some(HALF), delay };
         let load = Load { sessions: u64::MAX, max_sessions: u64::MAX, queued_rows: u64::MAX, pace };
         let deep = Deep { header: header.answer(), rows: append.rows, timing, load };
         prop_assert!(proto::Downlink::from(Downlink::Deep(deep)).encoded_len() <= limit);

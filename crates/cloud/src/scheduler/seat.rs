@@ -47,6 +47,8 @@ pub(super) struct Seat<Kv> {
     pub(super) outbox: Arc<Outbox>,
     /// When its last run was done: what came before waited for itself until then.
     pub(super) free_since: Instant,
+    /// When its last append came, if that was a verification.
+    pub(super) verified: Option<Instant>,
     /// The append that is being answered.
     pub(super) answer: Answer,
     pub(super) _slot: Slot,
@@ -64,6 +66,6 @@ pub(super) struct Answer {
 impl<Kv> Seat<Kv> {
     pub(super) fn new(NewSession { limits, codec, outbox, slot, .. }: NewSession, kv: Kv, stages: usize, now: Instant) -> Self {
         let state = CloudSession::new(limits).with_stages(stages);
-        Self { state, kv, codec, outbox, free_since: now, answer: Answer { rows: Vec::new(), start: now }, _slot: slot }
+        Self { state, kv, codec, outbox, free_since: now, verified: None, answer: Answer { rows: Vec::new(), start: now }, _slot: slot }
     }
 }

@@ -10,7 +10,7 @@
 //! cloud is slower than the link at any size, or at the ends, where nothing hides the first chunk's time on the device and the last one's in the
 //! cloud, the prediction goes its own way; and it follows conditions as they change.
 
-use super::pipeline::Pipeline;
+use super::{forecast::Forecast, pipeline::Pipeline};
 use crate::monitor::Conditions;
 
 /// A chunk while link or cloud are not known yet.
@@ -21,9 +21,11 @@ const UNKNOWN_IN_FLIGHT: usize = 4;
 const LEAST: usize = 4;
 /// Sizes considered between the smallest and the largest.
 const CANDIDATES: i32 = 20;
-/// Seconds that a chunk takes on the link at most, unless the overlap condition asks for more. Chunks that wait run together in the cloud, so
-/// that smaller ones cost it little.
-const LONGEST_SEND: f64 = 0.03;
+/// Seconds that a chunk takes on the link at most, unless that costs too much. Chunks that wait run together in the cloud, so that smaller
+/// ones cost it little; and where link and cloud are about as fast the overlap condition has no bound.
+const LONGEST_SEND: f64 = 0.02;
+/// Longer chunks are considered where the remainder is predicted to be done within this share of the time that brief ones need.
+const WORTH: f64 = 0.95;
 /// Predictions that differ by less than this share of a chunk's time on the link are about the same.
 const ABOUT: f64 = 0.1;
 /// The overlap condition counts as met by a chunk whose time on the link is at least this share of its turn in the cloud.
@@ -32,6 +34,8 @@ const MET: f64 = 0.8;
 const MOST_CHUNKS: usize = 128;
 /// What is under way at most, over what link and cloud hold at the time: a link that gets faster must not run dry before that is measured.
 const SLACK: f64 = 4.0;
+/// Seconds that they are taken to hold at the least. A device that waits does not compute what a link that was slow for a moment then lacks.
+const LEAST_HELD: f64 = 0.25;
 
 /// HAT's overlap condition: the `X` in `1..=most` whose transmission takes about as long as its turn in the cloud,
 /// `argmin |X A / beta - (w + g(mu + X) / P)|`; the smallest of several. `None` where link or cloud are not known.
@@ -48,8 +52,8 @@ pub fn overlap_rows(conditions: &Conditions, most: usize) -> Option<usize> {
 }
 
 /// Rows of the next chunk when `left` are to be sent behind what is under way in `pipeline`, and the cloud takes at most `most` at a time: at
-/// least 1. Never one that is predicted to be slower than [`overlap_rows`], held to the sizes considered, but for what counts as about the same.
-/// Nor one that keeps the link for long, unless the condition asks for it: what is handed over can no longer follow a link that changes.
+/// least 1. Not one that keeps the link for long, since what is handed over cannot follow a link that changes; but never one that is predicted to be
+/// slower by a twentieth than another, [`overlap_rows`] among them, and what counts as about the same.
 #[must_use]
 pub fn best_rows(left: usize, most: usize, pipeline: Option<Pipeline<'_>>, conditions: &Conditions) -> usize {
     let most = left.min(most).max(1);
@@ -61,29 +65,20 @@ pub fn best_rows(left: usize, most: usize, pipeline: Option<Pipeline<'_>>, condi
     }
     let Some((pipeline, condition)) = pipeline.zip(overlap_rows(conditions, most)) else { return UNKNOWN.min(most) };
     let condition = condition.max(least);
-    let brief = |rows: &usize| conditions.send_seconds(*rows).is_some_and(|seconds| seconds <= LONGEST_SEND);
+    let brief = |rows: usize| rows == least || conditions.send_seconds(rows).is_some_and(|seconds| seconds <= LONGEST_SEND);
     let ratio = (most as f64 / least as f64).powf(1.0 / f64::from(CANDIDATES));
     let geometric = (0..=CANDIDATES).map(|power| (least as f64 * ratio.powi(power)).round() as usize);
-    let mut sizes: Vec<usize> = geometric.filter(brief).chain([condition]).map(|rows| rows.clamp(least, most)).collect();
+    let mut sizes: Vec<usize> = geometric.chain([condition]).map(|rows| rows.clamp(least, most)).collect();
+    sizes.sort_unstable();
     sizes.dedup();
-    let longest = sizes.iter().copied().max().unwrap_or(most);
-    let even: Vec<(usize, f64)> = sizes.iter().map(|&rows| (rows, pipeline.computed_after(left, rows, rows))).collect();
-    let rest = even.iter().min_by(|a, b| a.1.total_cmp(&b.1)).map_or(condition, |&(rows, _)| rows);
-    // Nothing hides what the first chunk takes the device, nor what the last takes the cloud: the next one may do better with another size
-    // than those behind it, or with all the rest behind it in one.
-    let next = even.iter().map(|&(rows, seconds)| {
-        let others = [rest, (left - rows).clamp(1, longest)].map(|rest| pipeline.computed_after(left, rows, rest));
-        (rows, others.into_iter().fold(seconds, f64::min))
-    });
-    let next: Vec<(usize, f64)> = next.collect();
-    let best = next.iter().map(|&(_, seconds)| seconds).fold(f64::INFINITY, f64::min);
-    let enough = best + conditions.send_seconds(condition).unwrap_or_default() * ABOUT;
-    let about_as_good =
-        |all: &[(usize, f64)]| all.iter().filter(|(_, seconds)| *seconds <= enough).map(|&(rows, _)| rows).collect::<Vec<_>>();
+    let short = sizes.partition_point(|&rows| brief(rows));
+    let forecast = |sizes: &[usize]| Forecast::new(left, sizes, &pipeline);
+    let brief = forecast(&sizes[..short]);
+    let longer = (short < sizes.len()).then(|| forecast(&sizes)).filter(|all| all.best < brief.best * WORTH);
     // Where the cloud is slower at any size the condition says nothing, and fewer chunks are less work.
-    let aim = if is_met(condition, conditions) { condition } else { longest };
-    let steady = about_as_good(&even).into_iter().min_by_key(|&rows| rows.abs_diff(aim));
-    steady.or_else(|| about_as_good(&next).into_iter().max()).unwrap_or(condition)
+    let aim = if is_met(condition, conditions) { condition } else { most };
+    let about = conditions.send_seconds(condition).unwrap_or_default().min(LONGEST_SEND) * ABOUT;
+    longer.unwrap_or(brief).nearest(aim, about).unwrap_or(condition)
 }
 
 /// Whether a chunk of `rows` rows takes the link about as long as the cloud, or longer.
@@ -104,7 +99,7 @@ fn turn_seconds(rows: usize, conditions: &Conditions) -> Option<f64> {
 pub fn window_rows(chunk: usize, conditions: &Conditions) -> usize {
     let held = || {
         let wait = conditions.pace.as_ref()?.prompt_wait + conditions.rtt.unwrap_or_default();
-        let seconds = wait.as_secs_f64() + conditions.batch_seconds(chunk)?;
+        let seconds = (wait.as_secs_f64() + conditions.batch_seconds(chunk)?).max(LEAST_HELD);
         Some((seconds * conditions.uplink_rate()? * SLACK / conditions.row_bytes.max(1) as f64).ceil() as usize)
     };
     held().map_or(UNKNOWN_IN_FLIGHT.saturating_mul(chunk), |held| held.saturating_add(2 * chunk))

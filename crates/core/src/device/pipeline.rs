@@ -4,12 +4,15 @@ use crate::monitor::Conditions;
 
 /// Stages that are told apart at most.
 const MOST_STAGES: usize = 16;
+/// A cloud that says it takes fewer rows of a prompt at once is taken to say this; it bounds what a prediction costs.
+const LEAST_TAKEN: usize = 16;
 
 /// Device, link and cloud as one pipeline, with the time at which each is free; seconds from any moment, the same for all.
 ///
 /// A chunk of `x` rows takes the device `shallow(x)`, then the link `x A / beta` (`A` bytes a row, `beta` bytes a second). What arrives
 /// while the cloud has the session's batch before runs in one batch of `n` rows, `w` after it could, which takes `g(mu + n)` through all `P`
-/// stages; the next may start `g(mu + n) / P` after it. Nothing is expected to join in the wait: it is a mean, and often there is none. Delays that are the same for every chunk are left out.
+/// stages; the next may start `g(mu + n) / P` after it. Of more rows than the cloud takes at once, the rest runs in the batch after. Nothing
+/// is expected to join in the wait: it is a mean, and often there is none. Delays that are the same for every chunk are left out.
 #[derive(Clone, Copy, Debug)]
 pub struct Pipeline<'c> {
     conditions: &'c Conditions,
@@ -17,15 +20,19 @@ pub struct Pipeline<'c> {
     wait: f64,
     /// `P`.
     stages: f64,
+    /// Rows of a prompt that a batch takes.
+    taken: usize,
     device: f64,
     link: f64,
     /// When the first stage can take another batch.
     cloud: f64,
-    /// When all before the open batch are computed.
+    /// When all before the waiting rows are computed.
     end: f64,
-    /// When the batch that is not full yet starts.
+    /// What arrives by then joins the waiting rows.
+    closes: f64,
+    /// When a batch of them starts.
     start: f64,
-    /// Its rows.
+    /// Rows that wait in the cloud.
     rows: usize,
 }
 
@@ -38,7 +45,8 @@ impl<'c> Pipeline<'c> {
         let pace = conditions.pace.as_ref()?;
         let wait = pace.prompt_wait.as_secs_f64();
         let stages = pace.stages.clamp(1, MOST_STAGES) as f64;
-        Some(Self { conditions, wait, stages, device: 0.0, link, cloud, end: cloud, start: cloud, rows: 0 })
+        let taken = pace.prompt_rows.map_or(usize::MAX, |rows| rows.max(LEAST_TAKEN));
+        Some(Self { conditions, wait, stages, taken, device: 0.0, link, cloud, end: cloud, closes: cloud, start: cloud, rows: 0 })
     }
 
     /// The device does nothing for the chunks to come before `at`.
@@ -60,9 +68,11 @@ impl<'c> Pipeline<'c> {
 
     /// When the cloud has computed the last chunk.
     #[must_use]
-    pub fn computed(&self) -> f64 {
-        let batch = self.batch();
-        if self.rows == 0 { self.end } else { (self.end + batch / self.stages).max(self.start + batch) }
+    pub fn computed(mut self) -> f64 {
+        while self.rows > 0 {
+            self.run();
+        }
+        self.end
     }
 
     /// When the cloud has computed `left` rows more, cut into a chunk of `first`, then chunks of `rest`, of which the last may be smaller.
@@ -87,18 +97,24 @@ impl<'c> Pipeline<'c> {
     fn step(&mut self, rows: usize, shallow: f64, send: f64) {
         self.device += shallow;
         self.link = self.device.max(self.link) + send;
-        if self.rows == 0 || self.link > self.start - self.wait {
-            self.end = self.computed();
-            self.cloud = if self.rows == 0 { self.cloud } else { self.start + self.batch() / self.stages };
-            self.start = self.cloud.max(self.link) + self.wait;
-            self.rows = 0;
+        while self.rows > 0 && self.link > self.closes {
+            self.run();
+        }
+        if self.rows == 0 {
+            self.closes = self.cloud.max(self.link);
+            self.start = self.closes + self.wait;
         }
         self.rows += rows;
     }
 
-    /// Seconds that the open batch takes.
-    fn batch(&self) -> f64 {
-        self.conditions.batch_seconds(self.rows).unwrap_or_default()
+    /// A batch of the waiting rows runs. What it leaves has had its wait, and is joined by what arrives until the next.
+    fn run(&mut self) {
+        let rows = self.rows.min(self.taken);
+        let batch = self.conditions.batch_seconds(rows).unwrap_or_default();
+        self.end = (self.end + batch / self.stages).max(self.start + batch);
+        self.cloud = self.start + batch / self.stages;
+        (self.closes, self.start) = (self.cloud, self.cloud);
+        self.rows -= rows;
     }
 
     fn send(&self, rows: usize) -> f64 {
@@ -161,6 +177,18 @@ mod tests {
         near(busy.computed_after(3, 1, 1), 100 + 5 + 23);
         // Nine rows arrive by 91 ms, the others at 101 and 111 while those run.
         near(busy.computed_after(11, 1, 1), (100 + 5 + 29) + 5 + 22);
+    }
+
+    #[test]
+    fn what_a_batch_does_not_take_runs_in_the_next() {
+        let mut conditions = conditions(1);
+        conditions.pace.as_mut().unwrap().prompt_rows = Some(20);
+        let mut pipeline = Pipeline::new(0.0, 0.0, &conditions).unwrap();
+        pipeline.chunk(24);
+        near(pipeline.computed(), 264 + 5 + 40 + 24);
+        // Arrives at 304, while the first batch runs, and joins the four that it left.
+        pipeline.chunk(4);
+        near(pipeline.computed(), 264 + 5 + 40 + 28);
     }
 
     #[test]

@@ -15,13 +15,17 @@ const BURST_BYTES: u64 = 16 * 1024;
 #[derive(Clone, Debug, Default)]
 pub(super) struct LinkMonitor {
     uplink: Average,
+    /// What the uplink carries at least. A receiver that was held up finds all of a message at once: this counts while nothing else is known.
+    burst: Average,
     rtt: Average,
+    /// What opening a session took: no less than a round trip, and more where the connection was not there yet.
+    opened: Option<f64>,
 }
 
 impl LinkMonitor {
-    /// The round trip of a message that costs the cloud next to nothing.
-    pub(super) fn round_trip(&mut self, time: Duration) {
-        self.rtt.add(time.as_secs_f64());
+    /// A session was opened, which took so long.
+    pub(super) fn opened(&mut self, time: Duration) {
+        self.opened = Some(time.as_secs_f64());
     }
 
     /// An append of `bytes` was answered; `elapsed` is the time since it was handed over when it was alone on its way, and more than that
@@ -31,14 +35,14 @@ impl LinkMonitor {
             self.received(received);
         }
         let Some(elapsed) = elapsed else { return };
-        let upload = match self.uplink.get() {
+        let upload = match self.uplink() {
             Some(rate) if rate > 0.0 => bytes as f64 / rate,
             // A large append's upload cannot be told from the round trip.
             _ if bytes > LEAST_BYTES => return,
             _ => 0.0,
         };
         let rest = elapsed.saturating_sub(timing.queue).saturating_sub(timing.compute).as_secs_f64() - upload;
-        if awaited || self.rtt.get().is_some_and(|rtt| rest < rtt) {
+        if awaited || self.seconds().is_some_and(|rtt| rest < rtt) {
             self.rtt.add(rest.max(0.0));
         }
     }
@@ -49,18 +53,25 @@ impl LinkMonitor {
             self.uplink.add(bytes as f64 / time.as_secs_f64());
         } else if time < LEAST_TIME && bytes >= BURST_BYTES {
             let at_least = bytes as f64 / LEAST_TIME.as_secs_f64();
-            if self.uplink.get().is_none_or(|rate| rate < at_least) {
-                self.uplink.add(at_least);
+            match self.uplink.get() {
+                None => self.burst.add(at_least),
+                Some(rate) if rate < at_least => self.uplink.add(at_least),
+                Some(_) => {}
             }
         }
     }
 
     /// Bytes per second.
     pub(super) fn uplink(&self) -> Option<f64> {
-        self.uplink.get()
+        self.uplink.get().or_else(|| self.burst.get())
     }
 
     pub(super) fn rtt(&self) -> Option<Duration> {
-        self.rtt.get().and_then(|seconds| Duration::try_from_secs_f64(seconds).ok())
+        self.seconds().and_then(|seconds| Duration::try_from_secs_f64(seconds).ok())
+    }
+
+    /// The round trip; what opening a session took while no append has shown it.
+    fn seconds(&self) -> Option<f64> {
+        self.rtt.get().or(self.opened)
     }
 }

@@ -17,6 +17,9 @@ pub struct CloudPace {
     /// Stages that the middle runs in, one after the other; at least 1. A pipeline of `P` stages takes a new batch `P` times per
     /// [`delay`](Self::delay).
     pub stages: usize,
+    /// Rows of one prompt that a batch takes now, beside the others expected in it: longer appends are cut, and those that wait run together
+    /// up to so many. `None` when the cloud does not say.
+    pub prompt_rows: Option<usize>,
     /// `g`: the delay of a batch through all stages by its rows, in ascending order of rows. Empty when the cloud does not say.
     pub delay: Vec<DelayPoint>,
 }
@@ -24,7 +27,7 @@ pub struct CloudPace {
 impl Default for CloudPace {
     /// A cloud that says nothing.
     fn default() -> Self {
-        Self { prompt_wait: Duration::ZERO, verify_wait: Duration::ZERO, batch_rows: 0, stages: 1, delay: Vec::new() }
+        Self { prompt_wait: Duration::ZERO, verify_wait: Duration::ZERO, batch_rows: 0, stages: 1, prompt_rows: None, delay: Vec::new() }
     }
 }
 

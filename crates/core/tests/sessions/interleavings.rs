@@ -73,13 +73,16 @@ fn pace() -> impl Strategy<Value = CloudPace> {
         points.sort_by_key(|point| point.rows);
         points
     });
-    (0..100_000_u64, 0..100_000_u64, 0..600_usize, 0..40_usize, delay).prop_map(|(prompt, verify, batch_rows, stages, delay)| CloudPace {
-        prompt_wait: us(prompt),
-        verify_wait: us(verify),
-        batch_rows,
-        stages,
-        delay,
-    })
+    (0..100_000_u64, 0..100_000_u64, 0..600_usize, 0..40_usize, option::of(0..600_usize), delay).prop_map(
+        |(prompt, verify, batch_rows, stages, prompt_rows, delay)| CloudPace {
+            prompt_wait: us(prompt),
+            verify_wait: us(verify),
+            batch_rows,
+            stages,
+            prompt_rows,
+            delay,
+        },
+    )
 }
 
 /// Sensible ones and nonsense.

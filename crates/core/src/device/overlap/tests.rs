@@ -12,7 +12,14 @@ fn us(count: u64) -> Duration {
 /// A cloud whose batch takes `base + per_row x rows` microseconds.
 fn conditions(uplink: f64, wait: u64, mu: usize, stages: usize, base: u64, per_row: u64) -> Conditions {
     let point = |rows: usize| DelayPoint { rows, delay: us(base + per_row * rows as u64) };
-    let pace = CloudPace { prompt_wait: us(wait), verify_wait: us(0), batch_rows: mu, stages, delay: vec![point(1), point(4096)] };
+    let pace = CloudPace {
+        prompt_wait: us(wait),
+        verify_wait: us(0),
+        batch_rows: mu,
+        stages,
+        prompt_rows: None,
+        delay: vec![point(1), point(4096)],
+    };
     Conditions {
         row_bytes: 8192,
         uplink: Some(uplink),
@@ -57,9 +64,9 @@ fn a_long_prompt_over_a_slow_link_meets_the_overlap_condition() {
     let (chunks, best) = chunks(2000, &conditions);
     let middle = chunks[chunks.len() / 2];
     assert!(middle.abs_diff(condition) * 4 <= condition, "{chunks:?} {condition}");
-    // Much larger ones leave nothing to overlap with; much smaller ones wait for each other.
+    // Much larger ones leave nothing to overlap with; much smaller ones gain nothing.
     let [small, large] = [condition / 4, 512].map(|rows| idle(&conditions).computed_after(2000, rows, rows));
-    assert!(small > best && large > best * 1.01, "{best} {small} {large}");
+    assert!(small > best * 0.99 && large > best * 1.005, "{best} {small} {large}");
 }
 
 /// Nothing is on the link while the device computes the first chunk: a slow device makes it small.
@@ -80,6 +87,15 @@ fn the_first_chunk_is_small_where_the_device_is_slow() {
 fn chunks_follow_the_link() {
     let [slow, fast] = [4e6, 40e6].map(|uplink| first(2000, &conditions(uplink, 5000, 16, 1, 20_000, 60)));
     assert!(slow < fast, "{slow} {fast}");
+}
+
+/// Link and cloud take a row about as long, so that no chunk's transmission is as long as its turn in the cloud.
+#[test]
+fn chunks_stay_brief_where_the_condition_has_no_bound() {
+    let conditions = Conditions { row_bytes: 512, ..conditions(1.25e6, 0, 0, 1, 16_000, 400) };
+    assert_eq!(overlap_rows(&conditions, 512), Some(512));
+    let (chunks, _) = chunks(1200, &conditions);
+    assert!(chunks.iter().all(|&rows| conditions.send_seconds(rows).unwrap() <= LONGEST_SEND), "{chunks:?}");
 }
 
 /// What is under way must not make a large chunk look good: nothing smaller would then follow it until it is answered.
@@ -104,11 +120,14 @@ fn without_knowledge_chunks_are_modest() {
 }
 
 #[test]
-fn little_is_under_way() {
+fn what_is_under_way_is_bounded() {
     let conditions = wifi();
-    // 6 ms on the way, 10 ms wait and 32 ms computing are 48 ms, in which the link carries 44 rows.
+    // 6 ms on the way, 10 ms wait and 32 ms computing are less than 250 ms, in which the link carries 225 rows.
     let window = window_rows(16, &conditions);
-    assert!((190..=230).contains(&window), "{window}");
+    assert!((900..=960).contains(&window), "{window}");
+    // Where they are more, that counts: 496 ms, 447 rows.
+    let far = Conditions { rtt: Some(us(454_000)), ..conditions };
+    assert!((1780..=1860).contains(&window_rows(16, &far)), "{}", window_rows(16, &far));
 }
 
 fn known() -> impl Strategy<Value = Conditions> {
@@ -132,7 +151,7 @@ proptest! {
         prop_assert!((1..=most).contains(&chosen));
         let best = (1..=most).map(|rest| pipeline.computed_after(left, chosen, rest)).fold(f64::INFINITY, f64::min);
         let about = 0.1 * conditions.send_seconds(condition).unwrap();
-        prop_assert!(best <= pipeline.computed_after(left, condition, condition) + about, "{chosen} {condition}");
+        prop_assert!(best * WORTH <= pipeline.computed_after(left, condition, condition) + about, "{chosen} {condition}");
     }
 
     #[test]
@@ -142,10 +161,9 @@ proptest! {
         let (chunks, computed) = chunks(left, &conditions);
         let fixed = [16, 32, 64, 128, 256, 512].map(|rows| idle(&conditions).computed_after(left, rows, rows));
         let best = fixed.into_iter().fold(f64::INFINITY, f64::min);
-        // A chunk that just misses a batch waits for another, whatever was planned. Choosing one chunk at a time is within a tenth nearly
-        // always; over very fast links to a middle of many stages a fixed size can be a fifth better.
+        // A chunk that just misses a batch waits for another, whatever was planned.
         let batch = conditions.batch_seconds(1).unwrap();
-        prop_assert!(computed <= best * 1.3 + batch, "{computed} {best} {chunks:?}");
+        prop_assert!(computed <= best * 1.1 + batch, "{computed} {best} {chunks:?}");
     }
 
     #[test]
