@@ -15,6 +15,7 @@ from pathlib import Path
 
 import torch
 import transformers
+from jinja2.exceptions import TemplateError, UndefinedError
 from tokenizers import AddedToken, Tokenizer, decoders, models, pre_tokenizers, trainers
 from transformers import AutoModelForCausalLM, LlamaConfig, MistralConfig, PreTrainedTokenizerFast, Qwen2Config, Qwen3Config
 
@@ -202,17 +203,24 @@ def make_templates(tokenizer):
     for name, (template, tokens) in STYLES.items():
         chat = PreTrainedTokenizerFast(tokenizer_object=tokenizer, chat_template=template, **tokens)
         cases = []
-        for conversation in CONVERSATIONS:
-            messages = [{"role": role, "content": content} for role, content in conversation]
-            for add_generation_prompt in (True, False):
-                case = {"messages": messages, "add_generation_prompt": add_generation_prompt}
+        for index, conversation in enumerate(CONVERSATIONS):
+            if name not in conversation.get("styles", STYLES):
+                continue
+            arguments = {key: value for key, value in conversation.items() if key not in ("messages", "variables", "styles")}
+            arguments |= {"conversation": conversation["messages"]} | conversation.get("variables", {})
+            for add_generation_prompt in (False,) if "continue_final_message" in conversation else (True, False):
+                case = {"conversation": index, "add_generation_prompt": add_generation_prompt}
                 try:
-                    case["expected"] = chat.apply_chat_template(messages, tokenize=False, add_generation_prompt=add_generation_prompt)
-                except Exception as error:  # jinja2's TemplateError, which transformers does not wrap
+                    case["expected"] = chat.apply_chat_template(**arguments, tokenize=False, add_generation_prompt=add_generation_prompt)
+                except UndefinedError:  # in the words of Jinja's Python
+                    case["error"] = ""
+                except TemplateError as error:  # what `raise_exception` raises
                     case["error"] = str(error)
                 cases.append(case)
         styles[name] = {"tokens": tokens, "template": template, "cases": cases}
-    (FIXTURES / "templates.json").write_text(json.dumps(styles, indent=1, ensure_ascii=False) + "\n")
+    conversations = [{key: value for key, value in conversation.items() if key != "styles"} for conversation in CONVERSATIONS]
+    written = json.dumps({"conversations": conversations, "styles": styles}, indent=1, ensure_ascii=False)
+    (FIXTURES / "templates.json").write_text(written + "\n")
 
 
 def pick_stories(path):
@@ -227,7 +235,7 @@ def pick_stories(path):
 def main():
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--stories", type=Path, help="stories.valid.jsonl of erikhyrkas/snakes, to pick stories_prompts.jsonl anew")
-    parser.add_argument("--only", nargs="*", choices=list(MODELS), default=list(MODELS), help="models to make")
+    parser.add_argument("--only", nargs="*", choices=list(MODELS), default=list(MODELS), help="models to make; none for templates alone")
     arguments = parser.parse_args()
     FIXTURES.mkdir(parents=True, exist_ok=True)
     transformers.logging.disable_progress_bar()

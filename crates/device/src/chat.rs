@@ -31,7 +31,7 @@ impl Chat {
         }
         let message = Message::new("user", text);
         let messages = [&self.messages[..], std::slice::from_ref(&message)].concat();
-        let rendered = prompter.render(&messages)?;
+        let rendered = prompter.written(&messages)?;
         let tokens = match rendered.strip_prefix(&self.text) {
             Some(new) => [&self.tokens[..], &prompter.special(new)?].concat(),
             None => prompter.special(&rendered)?,

@@ -20,7 +20,7 @@ pub enum DeviceError {
     #[error(transparent)]
     Protocol(#[from] ProtocolError),
     /// Text cannot be told from a chat without a template.
-    #[error("the model has no chat template; give the whole prompt with `tricorn run --raw`")]
+    #[error("the model has no chat template; give the whole prompt, as `tricorn run --raw` and /v1/completions take it")]
     NoTemplate,
     /// The prompt holds nothing.
     #[error("the prompt is empty; write some text")]

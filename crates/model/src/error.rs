@@ -175,7 +175,9 @@ pub enum ModelError {
         vocab: usize,
     },
     /// The chat template cannot be parsed, or refused the conversation.
-    #[error("chat template: {problem}; give the whole prompt with `tricorn run --raw`")]
+    #[error(
+        "chat template: {problem}; change the conversation, or give the whole prompt, as `tricorn run --raw` and /v1/completions take it"
+    )]
     Template {
         /// What is wrong.
         problem: String,

@@ -1,16 +1,30 @@
 //! Conversations to prompts, as the model's own Jinja template writes them.
 
 mod compat;
+mod input;
+mod openai;
+mod output;
+mod to_json;
+pub mod tool_calls;
 
-use minijinja::{Environment, Value, context, syntax::SyntaxConfig, value::Serde};
+use minijinja::{Environment, ErrorKind, Value, context, syntax::SyntaxConfig, value::Serde};
 use serde::{Deserialize, Serialize};
 use serde_json::Map;
 
-use crate::error::{ModelError, one_line};
+pub use input::{ChatInput, Ending};
 
-const TEMPLATE: &str = "chat template";
+use crate::error::{ModelError, one_line};
+use input::Continued;
+use output::Limited;
+use tool_calls::ToolStyle;
+
+/// The names under which transformers looks for templates when there are several.
+const PLAIN: &str = "default";
+const WITH_TOOLS: &str = "tool_use";
 /// Instructions a template may run: thousands of messages, and well under a second when it loops for ever.
 const FUEL: u64 = 5_000_000;
+/// Bytes that a template may write, some ten times the text that the longest contexts hold.
+const MAX_RENDERED: usize = 32 << 20;
 /// The tokens of `tokenizer_config.json` that templates refer to by these names.
 const SPECIAL_TOKENS: [&str; 6] = ["bos_token", "eos_token", "unk_token", "pad_token", "sep_token", "cls_token"];
 
@@ -34,10 +48,13 @@ impl Message {
 /// A model's chat template.
 ///
 /// Rendered as transformers' `apply_chat_template` does, with two differences: there is no `strftime_now`, since a prompt should not depend
-/// on the clock (templates that ask whether it is defined fall back to a date of their own), and a template that does not end is stopped.
+/// on the clock (templates that ask whether it is defined fall back to a date of their own, or take `date_string` from
+/// [`ChatInput::variables`]), and a template that does not end, or writes without end, is stopped.
 #[derive(Debug)]
 pub struct ChatTemplate {
     environment: Environment<'static>,
+    tool_style: Option<ToolStyle>,
+    knows_developers: bool,
 }
 
 #[derive(Deserialize)]
@@ -71,23 +88,33 @@ impl ChatTemplate {
             Some(bytes) => serde_json::from_slice(bytes).map_err(|e| broken(e.to_string()))?,
             None => Map::new(),
         };
-        let source = match chat_template {
-            Some(bytes) => String::from_utf8(bytes.to_vec()).map_err(|e| failed(format!("chat_template.jinja is not UTF-8: {e}")))?,
+        let sources = match chat_template {
+            Some(bytes) => {
+                Templates::One(String::from_utf8(bytes.to_vec()).map_err(|e| failed(format!("chat_template.jinja is not UTF-8: {e}")))?)
+            }
             None => match config.get("chat_template") {
                 None | Some(serde_json::Value::Null) => return Ok(None),
-                Some(value) => match Templates::deserialize(value).map_err(|e| broken(format!("chat_template: {e}")))? {
-                    Templates::One(source) => source,
-                    Templates::Named(all) => match all.into_iter().find(|template| template.name == "default") {
-                        Some(default) => default.template,
-                        None => return Ok(None),
-                    },
-                },
+                Some(value) => Templates::deserialize(value).map_err(|e| broken(format!("chat_template: {e}")))?,
             },
+        };
+        let (plain, with_tools) = match sources {
+            Templates::One(source) => (source, None),
+            Templates::Named(all) => {
+                let named = |name: &str| all.iter().find(|template| template.name == name).map(|template| template.template.clone());
+                match named(PLAIN) {
+                    Some(plain) => (plain, named(WITH_TOOLS)),
+                    None => return Ok(None),
+                }
+            }
         };
         let tokens = SPECIAL_TOKENS.into_iter().filter_map(|name| match TokenText::deserialize(config.get(name)?).ok()? {
             TokenText::Plain(text) | TokenText::Added { content: text } => Some((name, text)),
         });
-        Self::new(&source, tokens).map(Some)
+        let mut template = Self::new(&plain, tokens)?;
+        if let Some(source) = with_tools {
+            template.add(WITH_TOOLS, &source)?;
+        }
+        Ok(Some(template))
     }
 
     /// A template from its source and the texts of special tokens by name, such as `("eos_token", "</s>")`.
@@ -103,23 +130,86 @@ impl ChatTemplate {
         for (name, text) in tokens {
             environment.add_global(name, text);
         }
-        environment.add_template_owned(TEMPLATE, compat::without_generation_tags(source)).map_err(|e| failed(e.to_string()))?;
-        Ok(Self { environment })
+        let mut template = Self { environment, tool_style: None, knows_developers: false };
+        template.add(PLAIN, source)?;
+        Ok(template)
     }
 
-    /// The prompt for a conversation. `add_generation_prompt` lets it end where the assistant's answer begins.
+    fn add(&mut self, name: &'static str, source: &str) -> Result<(), ModelError> {
+        self.tool_style = ToolStyle::of(source).or(self.tool_style);
+        self.knows_developers |= source.contains("developer");
+        self.environment.add_template_owned(name, compat::without_generation_tags(source)).map_err(|e| failed(e.to_string()))
+    }
+
+    /// How the model writes tool calls; `None` for a template that knows none, or writes them in a way that is not known here.
+    #[must_use]
+    pub fn tool_style(&self) -> Option<ToolStyle> {
+        self.tool_style
+    }
+
+    /// The prompt for a conversation without tools. `add_generation_prompt` lets it end where the assistant's answer begins.
     ///
     /// # Errors
     /// When the template refuses the conversation (many want user and assistant to take turns), fails, or does not end.
     pub fn render(&self, messages: &[Message], add_generation_prompt: bool) -> Result<String, ModelError> {
-        // transformers passes absent tools and documents as none, and templates tell that from undefined.
-        let context =
-            context! { messages => Serde(messages), add_generation_prompt, tools => Value::from(()), documents => Value::from(()) };
-        let template = self.environment.get_template(TEMPLATE).map_err(|e| failed(e.to_string()))?;
-        template.render(context).map_err(|error| match error.kind() {
-            minijinja::ErrorKind::OutOfFuel => failed("it does not end".to_owned()),
+        let messages = messages.iter().map(|Message { role, content }| serde_json::json!({ "role": role, "content": content }));
+        let ending = if add_generation_prompt { Ending::Answer } else { Ending::Closed };
+        self.render_chat(&ChatInput { messages: messages.collect(), ending, ..ChatInput::default() })
+    }
+
+    /// The prompt for a conversation with whatever its messages hold, as transformers renders it.
+    ///
+    /// # Errors
+    /// As [`Self::render`]; also when there is no message to continue, or the template changes it so that its end cannot be found.
+    pub fn render_chat(&self, input: &ChatInput) -> Result<String, ModelError> {
+        let continued = match input.ending {
+            Ending::Continue => Some(Continued::mark(&input.messages)?),
+            Ending::Answer | Ending::Closed => None,
+        };
+        let messages = continued.as_ref().map_or(&input.messages, |continued| &continued.messages);
+        let messages: Vec<serde_json::Value> = messages.iter().map(without_nulls).collect();
+        // Absent tools and documents are none, and templates tell that from undefined.
+        let listed = |list: &[serde_json::Value]| if list.is_empty() { Value::from(()) } else { Value::from(Serde(list)) };
+        let context = context! {
+            messages => Value::from(Serde(&messages)),
+            tools => listed(&input.tools),
+            documents => listed(&input.documents),
+            add_generation_prompt => input.ending == Ending::Answer,
+            ..Value::from(Serde(&input.variables))
+        };
+        let with_tools = if input.tools.is_empty() { None } else { self.environment.get_template(WITH_TOOLS).ok() };
+        let template = match with_tools {
+            Some(template) => template,
+            None => self.environment.get_template(PLAIN).map_err(|e| failed(e.to_string()))?,
+        };
+        let mut output = Limited::new(MAX_RENDERED);
+        template.render_captured_to(context, &mut output).map_err(|error| match error.kind() {
+            ErrorKind::OutOfFuel => failed("it does not end".to_owned()),
+            ErrorKind::WriteFailure => failed(format!("it writes more than {} MiB", MAX_RENDERED >> 20)),
             _ => failed(error.to_string()),
-        })
+        })?;
+        let rendered = output.into_text()?;
+        match continued {
+            Some(continued) => continued.cut(rendered),
+            None => Ok(rendered),
+        }
+    }
+
+    /// The messages of a request to OpenAI's API, as templates want them: parts of text are joined, arguments of calls are dictionaries, roles and
+    /// ids are those that the template knows.
+    #[must_use]
+    pub fn openai_messages(&self, messages: &[serde_json::Value]) -> Vec<serde_json::Value> {
+        messages.iter().map(|message| openai::message(message, self)).collect()
+    }
+}
+
+/// As transformers: clients send `null` for what is not there, and templates tell that from what is absent.
+fn without_nulls(message: &serde_json::Value) -> serde_json::Value {
+    match message {
+        serde_json::Value::Object(fields) => {
+            fields.iter().filter(|(_, value)| !value.is_null()).map(|(name, value)| (name.clone(), value.clone())).collect()
+        }
+        other => other.clone(),
     }
 }
 
@@ -128,61 +218,4 @@ fn failed(problem: String) -> ModelError {
 }
 
 #[cfg(test)]
-#[allow(clippy::unwrap_used)]
-mod tests {
-    use super::*;
-
-    fn template(source: &str) -> ChatTemplate {
-        ChatTemplate::new(source, [("bos_token", "<s>".to_owned())]).unwrap()
-    }
-
-    fn hello() -> Vec<Message> {
-        vec![Message::new("user", " hello ")]
-    }
-
-    #[test]
-    fn python_methods_and_block_trimming() {
-        let source = "{% for m in messages %}\n    {% if m.role == 'user' %}\n{{ bos_token }}{{ m['content'].strip().upper() }}\n    {% endif %}\n{% endfor %}";
-        assert_eq!(template(source).render(&hello(), false).unwrap(), "<s>HELLO\n");
-    }
-
-    #[test]
-    fn generation_prompt_and_absent_tools() {
-        let source = "{% if tools is none and tools is defined %}a{% endif %}{% if add_generation_prompt %}b{% endif %}{{ eos_token }}";
-        assert_eq!(template(source).render(&[], true).unwrap(), "ab");
-        assert_eq!(template(source).render(&[], false).unwrap(), "a");
-    }
-
-    #[test]
-    fn refusal_names_the_reason() {
-        let error = template("{{ raise_exception('roles must alternate') }}").render(&hello(), true).unwrap_err();
-        assert!(error.to_string().contains("roles must alternate"), "{error}");
-    }
-
-    #[test]
-    fn a_template_without_end_is_stopped() {
-        let source = "{% for a in range(99999) %}{% for b in range(99999) %}{% endfor %}{% endfor %}";
-        let error = template(source).render(&hello(), true).unwrap_err();
-        assert!(error.to_string().contains("does not end"), "{error}");
-    }
-
-    #[test]
-    fn the_clock_is_not_read() {
-        let guarded = "{% if strftime_now is defined %}{{ strftime_now('%Y') }}{% else %}26 Jul 2024{% endif %}";
-        assert_eq!(template(guarded).render(&[], false).unwrap(), "26 Jul 2024");
-        let error = template("{{ strftime_now('%Y') }}").render(&[], false).unwrap_err();
-        assert!(error.to_string().contains("strftime_now"), "{error}");
-    }
-
-    #[test]
-    fn special_tokens_in_both_spellings_and_the_default_of_several_templates() {
-        let config = br#"{"bos_token": {"content": "<s>", "lstrip": false}, "eos_token": "</s>", "pad_token": null,
-            "chat_template": [{"name": "tool_use", "template": "no"}, {"name": "default", "template": "{{ bos_token }}|{{ eos_token }}|{{ pad_token }}"}]}"#;
-        let chosen = ChatTemplate::from_files(Some(config), None).unwrap().unwrap();
-        assert_eq!(chosen.render(&[], false).unwrap(), "<s>|</s>|");
-        let chosen = ChatTemplate::from_files(Some(config), Some(b"file {{ eos_token }}")).unwrap().unwrap();
-        assert_eq!(chosen.render(&[], false).unwrap(), "file </s>");
-        assert!(ChatTemplate::from_files(Some(b"{}"), None).unwrap().is_none());
-        assert!(ChatTemplate::from_files(None, None).unwrap().is_none());
-    }
-}
+mod tests;

@@ -1,8 +1,11 @@
 //! Text to token ids and back.
 
+mod bytes;
 mod stream;
 
 use std::sync::Arc;
+
+use bytes::Spelling;
 
 use tokenizers::Tokenizer;
 
@@ -14,6 +17,9 @@ use crate::error::{ModelError, one_line};
 #[derive(Clone, Debug)]
 pub struct TextTokenizer {
     inner: Arc<Tokenizer>,
+    spelling: Arc<Option<Spelling>>,
+    /// Special tokens that have a text all the same.
+    shown: Arc<[u32]>,
 }
 
 impl TextTokenizer {
@@ -26,7 +32,14 @@ impl TextTokenizer {
         // Files made for training may cut or fill every text to a fixed length, which would silently change a prompt.
         inner.with_truncation(None).map_err(failed)?;
         inner.with_padding(None);
-        Ok(Self { inner: Arc::new(inner) })
+        Ok(Self { spelling: Arc::new(Spelling::of(&inner)), inner: Arc::new(inner), shown: Arc::new([]) })
+    }
+
+    /// The same tokenizer, whose decoded texts have these special tokens' names in them: those that mark tool calls would be lost otherwise.
+    #[must_use]
+    pub fn showing(mut self, names: &[&str]) -> Self {
+        self.shown = names.iter().filter_map(|name| self.special_id(name)).collect();
+        self
     }
 
     /// The token ids of a text. `add_special` adds what the tokenizer puts around a text, such as the token that begins it; rendered chat
@@ -38,12 +51,51 @@ impl TextTokenizer {
         Ok(self.inner.encode_fast(text, add_special).map_err(failed)?.get_ids().to_vec())
     }
 
-    /// The text of token ids, without special tokens; bytes that are not UTF-8 become U+FFFD.
+    /// The text of token ids, without special tokens other than those shown; bytes that are not UTF-8 become U+FFFD.
     ///
     /// # Errors
     /// When the tokenizer's decoder fails.
     pub fn decode(&self, ids: &[u32]) -> Result<String, ModelError> {
-        self.inner.decode(ids, true).map_err(failed)
+        let shown = |id: &u32| self.shown.contains(id);
+        if !ids.iter().any(shown) {
+            return self.inner.decode(ids, true).map_err(failed);
+        }
+        let mut text = String::new();
+        for part in ids.chunk_by(|a, b| shown(a) == shown(b)) {
+            match part {
+                [first, ..] if shown(first) => text.extend(part.iter().filter_map(|&id| self.token_name(id))),
+                _ => text.push_str(&self.inner.decode(part, true).map_err(failed)?),
+            }
+        }
+        Ok(text)
+    }
+
+    /// The id of a special token.
+    #[must_use]
+    pub fn special_id(&self, name: &str) -> Option<u32> {
+        self.inner.token_to_id(name).filter(|id| self.special_ids().binary_search(id).is_ok())
+    }
+
+    /// The bytes that a token stands for inside a text, whole characters or not; an added or special token's are its name. `None` for an id
+    /// that is not in the vocabulary, and for vocabularies whose tokens read otherwise beside others, such as WordPiece's.
+    #[must_use]
+    pub fn token_bytes(&self, id: u32) -> Option<Vec<u8>> {
+        Some(self.spelling.as_ref().as_ref()?.bytes(&self.inner.id_to_token(id)?))
+    }
+
+    /// A token as the vocabulary spells it, such as `Ġhat` or `▁hat`. `None` for an id that is not in it.
+    #[must_use]
+    pub fn token_name(&self, id: u32) -> Option<String> {
+        self.inner.id_to_token(id)
+    }
+
+    /// The ids of special tokens, such as those that begin a text or end a turn, in order. They have no text in what is decoded.
+    #[must_use]
+    pub fn special_ids(&self) -> Vec<u32> {
+        let added = self.inner.get_added_tokens_decoder();
+        let mut ids: Vec<u32> = added.into_iter().filter(|(_, token)| token.special).map(|(id, _)| id).collect();
+        ids.sort_unstable();
+        ids
     }
 
     /// Begins to decode token by token a text that stands alone.
