@@ -98,7 +98,15 @@ impl Device {
 
 /// A greedy turn without drafts.
 pub fn greedy(tokens: Vec<u32>, max_new_tokens: usize) -> Turn {
-    Turn { tokens, max_new_tokens, sampling: SamplingParams::greedy(), draft: DraftPolicy::OFF, chunk: ChunkPolicy::Whole }
+    Turn {
+        tokens,
+        max_new_tokens,
+        sampling: SamplingParams::greedy(),
+        constraint: None,
+        logprobs: None,
+        draft: DraftPolicy::OFF,
+        chunk: ChunkPolicy::Whole,
+    }
 }
 
 /// A turn that nobody watches.

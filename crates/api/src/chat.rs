@@ -4,7 +4,7 @@ use crate::{ApiError, Service};
 use serde::Deserialize;
 use serde_json::{Value, json};
 use tricorn_core::{ChunkPolicy, SamplingParams};
-use tricorn_device::engine::{Finish, GenerationRequest, Update};
+use tricorn_device::engine::{Finish, GenerationRequest, Prompt, Update};
 use tricorn_model::template::Message;
 
 /// What is asked for.
@@ -23,18 +23,22 @@ pub(crate) async fn complete(service: &Service, request: ChatRequest) -> Result<
         .map_err(|error| ApiError::Invalid { message: error.to_string(), param: Some("temperature") })?;
     let max_new_tokens = request.max_tokens.unwrap_or(engine.ends().context);
     let mut generation = engine.submit(GenerationRequest {
-        prompt,
+        prompt: Prompt::Tokens(prompt),
         max_new_tokens,
         sampling,
         stop: Vec::new(),
         draft: service.draft,
         chunk: ChunkPolicy::Dynamic,
+        grammar: None,
+        logprobs: None,
+        trace: false,
+        deadline: None,
     })?;
     let mut content = String::new();
     while let Some(update) = generation.next().await {
         match update {
             Update::Delta { text, .. } => content.push_str(&text),
-            Update::Reconnecting => {}
+            Update::Queued | Update::Prefilled { .. } | Update::Round(_) | Update::Reconnecting | Update::Offline => {}
             Update::Failed(error) => return Err(error.into()),
             Update::Done(finished) => {
                 let reason = if finished.finish == Finish::Length { "length" } else { "stop" };

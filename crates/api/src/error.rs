@@ -6,7 +6,7 @@ use axum::{
     response::{IntoResponse, Response},
 };
 use serde_json::json;
-use tricorn_device::{DeviceError, engine::Busy};
+use tricorn_device::{DeviceError, engine::Refused};
 
 /// Why a request is refused or failed.
 #[derive(Debug, thiserror::Error)]
@@ -19,9 +19,9 @@ pub enum ApiError {
         /// The field at fault.
         param: Option<&'static str>,
     },
-    /// Too many requests wait.
+    /// Too many requests wait, or the device shuts down.
     #[error(transparent)]
-    Busy(#[from] Busy),
+    Refused(#[from] Refused),
     /// The generation failed.
     #[error(transparent)]
     Device(#[from] DeviceError),
@@ -36,7 +36,7 @@ impl ApiError {
             Self::Invalid { .. } | Self::Device(DeviceError::EmptyPrompt | DeviceError::NoTemplate | DeviceError::Turn(_)) => {
                 StatusCode::BAD_REQUEST
             }
-            Self::Busy(_) | Self::Closed | Self::Device(DeviceError::Link(_)) => StatusCode::SERVICE_UNAVAILABLE,
+            Self::Refused(_) | Self::Closed | Self::Device(DeviceError::Link(_)) => StatusCode::SERVICE_UNAVAILABLE,
             Self::Device(_) => StatusCode::INTERNAL_SERVER_ERROR,
         }
     }

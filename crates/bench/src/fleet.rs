@@ -155,7 +155,11 @@ impl<'s> Fleet<'s> {
             .enumerate()
             .map(|(index, (link, pace))| Device {
                 job,
-                options: Options { monitor: self.monitors.get(&job.mode.name).and_then(|all| all.get(index)).cloned(), pace: *pace },
+                options: Options {
+                    monitor: self.monitors.get(&job.mode.name).and_then(|all| all.get(index)).cloned(),
+                    pace: *pace,
+                    ..Options::default()
+                },
                 ends: self.setup.ends(job.mode),
                 link,
                 runtime: &self.runtime,
@@ -255,6 +259,8 @@ impl<'d> Device<'d> {
             tokens: request.prompt.to_vec(),
             max_new_tokens: request.max_new_tokens,
             sampling: SamplingParams::greedy(),
+            constraint: None,
+            logprobs: None,
             draft: draft_policy(self.job.mode, self.ends),
             chunk: self.job.mode.chunk,
         };

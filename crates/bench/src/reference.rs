@@ -45,6 +45,8 @@ pub(crate) fn reference(setup: &Setup, prompt: &Prompt, max_new_tokens: usize, s
         tokens: prompt.to_vec(),
         max_new_tokens,
         sampling: SamplingParams::greedy(),
+        constraint: None,
+        logprobs: None,
         draft: DraftPolicy::OFF,
         chunk: ChunkPolicy::Whole,
     };

@@ -62,6 +62,8 @@ pub(crate) fn turn(args: &GenerateArgs, ends: &Ends, tokens: Vec<u32>) -> Result
         tokens,
         max_new_tokens: args.max_tokens,
         sampling: SamplingParams::new(args.temperature, args.seed)?,
+        constraint: None,
+        logprobs: None,
         draft: asked_policy(args, ends),
         chunk: args.chunk,
     })
@@ -97,13 +99,14 @@ pub(crate) fn run<L: Link>(
     let colour = ui::shows_colour(&stdout);
     let report = conversation.turn(turn, &mut |event| {
         let written = match event {
-            Event::Token { id, drafted } => reply.push(id).map_err(CliError::from).and_then(|piece| match show {
+            Event::Token { id, drafted, .. } => reply.push(id).map_err(CliError::from).and_then(|piece| match show {
                 Show::Stream if !piece.is_empty() => {
                     let piece = if drafted { ui::drafted(&piece, colour) } else { piece };
                     Ok(stdout.write_all(piece.as_bytes()).and_then(|()| stdout.flush())?)
                 }
                 _ => Ok(()),
             }),
+            Event::Round(_) => Ok(()),
             Event::Reconnecting => {
                 ui::note("the cloud went away; reconnecting and replaying\n");
                 Ok(())

@@ -16,8 +16,8 @@
 //! it gives the logits of the token after it, and an append at a position truncates what came after. So a rollback needs no message, and a
 //! replay is appends from 0.
 //!
-//! [`choose`] turns logits into tokens so that the text depends on prompt, parameters and seed alone: not on drafts, chunks, the network or
-//! other sessions.
+//! A [`Sampler`] turns logits into tokens so that the text depends on prompt, parameters, seed and [`Constraint`] alone: not on drafts, chunks,
+//! the network or other sessions.
 
 mod append;
 mod cloud;
@@ -40,6 +40,9 @@ pub use device::{
 pub use fingerprint::Fingerprint;
 pub use limits::SessionLimits;
 pub use monitor::{AnswerTiming, Answered, Average, CloudPace, Conditions, Cost, DelayModel, DelayPoint, DeviceMonitor, Received};
-pub use sampling::{SamplingError, SamplingParams, argmax, choose, confidence, guesses};
+pub use sampling::{
+    Choice, Constraint, ConstraintFailed, Logprobs, Sampler, SamplingError, SamplingOptions, SamplingParams, TokenLogprob, TokenMask,
+    argmax, choose, confidence, guesses,
+};
 pub use split::{LayerRanges, Split, SplitError};
 pub use stats::TurnStats;

@@ -7,7 +7,7 @@ mod progress;
 mod upload;
 
 use crate::{
-    DeviceError, Ends, Event, Options, SharedMonitor, Turn,
+    Control, DeviceError, Ends, Event, Options, SharedMonitor, SharedProcessor, Turn,
     drafts::Drafts,
     link::{Backoff, Connected, Link, LinkError},
     pace::Pacer,
@@ -17,7 +17,7 @@ use crate::{
 use branches::Side;
 use progress::Progress;
 use std::{ops::ControlFlow, time::Duration};
-use tricorn_core::{Action, DeviceSession, DraftPolicy, FinishReason, SessionConfig, SessionLimits, TurnOptions};
+use tricorn_core::{Action, DeviceSession, DraftPolicy, FinishReason, Sampler, SessionConfig, SessionLimits, TurnOptions};
 use tricorn_model::KvCache;
 
 /// Losses without an answer in between after which a turn gives up.
@@ -32,6 +32,7 @@ pub struct Conversation<'e, L> {
     limits: SessionLimits,
     monitor: SharedMonitor,
     pacer: Pacer,
+    processor: SharedProcessor,
     /// Bytes of a hidden row on the wire, at most.
     row_bytes: usize,
     input_kv: KvCache,
@@ -79,6 +80,7 @@ impl<'e, L: Link> Conversation<'e, L> {
             row_time: Duration::ZERO,
             row_bytes: ends.hidden * ends.codec.bytes_per_value(),
             pacer: Pacer::new(options.pace),
+            processor: options.processor,
             monitor,
             ends,
             link,
@@ -93,11 +95,27 @@ impl<'e, L: Link> Conversation<'e, L> {
     /// When the prompt is empty or too long, the cloud refuses or stays away, or the device's own files fail. The conversation stays
     /// usable: the next turn reconnects and replays.
     pub fn turn(&mut self, turn: Turn, on_event: &mut dyn FnMut(Event) -> ControlFlow<()>) -> Result<TurnReport, DeviceError> {
-        let mut progress = Progress::new(&turn, on_event);
+        self.turn_under(turn, &Control::default(), on_event)
+    }
+
+    /// As [`turn`](Self::turn), until `control` ends it: then it ends as cancelled, within a step and at once where it waits.
+    ///
+    /// # Errors
+    /// As those of [`turn`](Self::turn).
+    pub fn turn_under(
+        &mut self,
+        turn: Turn,
+        control: &Control,
+        on_event: &mut dyn FnMut(Event) -> ControlFlow<()>,
+    ) -> Result<TurnReport, DeviceError> {
+        turn.sampling.check_vocab(self.ends.output.vocab())?;
+        self.link.interrupt_by(&control.cancel);
         let draft = if self.ends.drafter.is_some() { turn.draft } else { DraftPolicy::OFF };
         let options =
             TurnOptions { max_new_tokens: turn.max_new_tokens, stop_tokens: self.ends.stop_tokens.clone(), draft, chunk: turn.chunk };
+        let sampler = Sampler::new(turn.sampling, &turn.tokens, turn.constraint).with_logprobs(turn.logprobs);
         let (before, overruns) = (self.link.traffic(), self.pacer.overruns());
+        let mut progress = Progress::new(sampler, turn.tokens.len(), draft, control, before, on_event);
         self.measured();
         self.session.start_turn(turn.tokens, options)?;
         self.settle(None);
@@ -116,6 +134,7 @@ impl<'e, L: Link> Conversation<'e, L> {
             stats: *self.session.stats(),
             ttft: progress.ttft,
             trace: progress.trace.take(),
+            wire: progress.trace.take_samples(),
             gaps: progress.gaps,
             bytes_up: after.up - before.up,
             bytes_down: after.down - before.down,
@@ -125,10 +144,13 @@ impl<'e, L: Link> Conversation<'e, L> {
 
     fn run(&mut self, progress: &mut Progress<'_>) -> Result<FinishReason, DeviceError> {
         loop {
+            if progress.control.cancel.reason().is_some() {
+                self.session.cancel();
+            }
             match self.step(progress) {
                 Ok(ControlFlow::Continue(None)) => {}
                 Ok(ControlFlow::Continue(Some(reason))) => return Ok(reason),
-                Ok(ControlFlow::Break(())) => self.session.cancel(),
+                Ok(ControlFlow::Break(())) | Err(DeviceError::Link(LinkError::Cancelled)) => self.session.cancel(),
                 Err(error) => self.survive(error, progress)?,
             }
         }
@@ -171,7 +193,7 @@ impl<'e, L: Link> Conversation<'e, L> {
         }
         self.session.disconnected();
         if let Some(wait) = progress.losses.checked_sub(2).and_then(|loss| Backoff::default().waits().nth(loss)) {
-            std::thread::sleep(wait);
+            progress.control.cancel.sleep(wait);
         }
         if progress.tell(Event::Reconnecting).is_break() {
             self.session.cancel();

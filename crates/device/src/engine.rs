@@ -1,42 +1,47 @@
 //! Requests of many clients on one device.
 //!
 //! An [`Engine`] owns the device's parts and some slots. A slot is a thread with a [`Conversation`](crate::Conversation): KV caches on the
-//! device and a session on a middle. A request goes to the idle slot whose tokens it shares the most of, so that the next message of a chat is
-//! computed and uploaded alone; where no slot is idle it waits in a bounded queue.
+//! device and a session on a middle. A request goes to the idle slot whose conversation it goes on with, so that the next message of a chat is
+//! computed and uploaded alone; where no slot is idle it waits in a bounded queue. Slots take turns on the device's processor step by step.
 
+mod breaker;
+mod config;
+mod figures;
 mod generation;
+mod held;
+mod job;
+mod outlet;
+mod request;
 mod roster;
 mod slot;
 mod text;
+mod work;
 
-pub use generation::{Busy, Finish, Finished, Generation, GenerationRequest, TextToken, Update};
+pub use config::{EngineConfig, Offline};
+pub use figures::{Figures, Histogram};
+pub use generation::{Finish, Finished, Generation, Refused, TextToken, Update};
+pub use request::{GenerationRequest, Prompt};
 
-use crate::{Ends, Link, Options, Prompter};
-use generation::Job;
+use crate::{Cancel, Ends, Link, Prompter};
+use breaker::Breaker;
+use job::{Ending, Job};
 use roster::Roster;
-use std::sync::Arc;
-use tokio::sync::mpsc;
+use slot::Shared;
+use std::{
+    sync::Arc,
+    time::{Duration, Instant},
+};
+use tokio::sync::{mpsc, oneshot};
 
 /// Updates that wait for a client to take them; more wait on the slot.
 const UPDATES: usize = 256;
+/// How long slots may take to end once they are told to: a step of the longest kind.
+const LAST_STEP: Duration = Duration::from_secs(10);
 
-/// How much an engine takes on.
-#[derive(Clone, Debug)]
-pub struct EngineConfig {
-    /// Conversations held, and requests that run at a time.
-    pub slots: usize,
-    /// Requests that wait for a slot; one more is refused.
-    pub queue: usize,
-    /// What the conversations are opened with; they share its measurements.
-    pub options: Options,
-}
-
-/// The device's parts, with slots that generate.
+/// The device's parts, with slots that generate. Dropping it ends every request, and each slot's thread after the step it is in.
 #[derive(Debug)]
 pub struct Engine {
-    ends: Arc<Ends>,
-    prompter: Arc<Prompter>,
-    roster: Arc<Roster>,
+    shared: Arc<Shared>,
 }
 
 impl Engine {
@@ -44,48 +49,84 @@ impl Engine {
     ///
     /// # Errors
     /// When a thread cannot be started.
-    pub fn start<L, F>(ends: Arc<Ends>, prompter: Arc<Prompter>, link: F, config: &EngineConfig) -> std::io::Result<Self>
+    pub fn start<L, F>(ends: Arc<Ends>, prompter: Arc<Prompter>, link: F, config: EngineConfig) -> std::io::Result<Self>
     where
         L: Link + 'static,
         F: Fn() -> L + Send + Sync + 'static,
     {
-        let roster = Arc::new(Roster::new(config.slots, config.queue));
+        let slots = config.slots.max(1);
+        let roster = Arc::new(Roster::new(slots, config.queue, config.idle));
+        let shared =
+            Arc::new(Shared { ends, prompter, roster, totals: Arc::default(), breaker: Arc::new(Breaker::new(config.rest)), config });
+        // Slots that were started before one that cannot be are told to end by this.
+        let engine = Self { shared: Arc::clone(&shared) };
         let link = Arc::new(link);
-        for slot in 0..config.slots {
-            let (ends, prompter, roster, link) = (Arc::clone(&ends), Arc::clone(&prompter), Arc::clone(&roster), Arc::clone(&link));
-            let options = config.options.clone();
-            std::thread::Builder::new()
-                .name(format!("slot-{slot}"))
-                .spawn(move || slot::serve(slot, &ends, &prompter, &roster, &*link, &options))?;
+        for slot in 0..slots {
+            let (shared, link) = (Arc::clone(&shared), Arc::clone(&link));
+            let clock = tokio::runtime::Builder::new_current_thread().enable_time().build()?;
+            std::thread::Builder::new().name(format!("slot-{slot}")).spawn(move || slot::serve(slot, &shared, &*link, &clock))?;
         }
-        Ok(Self { ends, prompter, roster })
+        Ok(engine)
     }
 
     /// The device's parts of the model.
     #[must_use]
     pub fn ends(&self) -> &Ends {
-        &self.ends
+        &self.shared.ends
     }
 
     /// The model's tokenizer and chat template.
     #[must_use]
     pub fn prompter(&self) -> &Prompter {
-        &self.prompter
+        &self.shared.prompter
     }
 
     /// Hands a request to a slot, or to the queue. Dropping the generation cancels it.
     ///
     /// # Errors
-    /// When the queue is full.
-    pub fn submit(&self, request: GenerationRequest) -> Result<Generation, Busy> {
+    /// When the queue is full, or the engine shuts down.
+    pub fn submit(&self, request: GenerationRequest) -> Result<Generation, Refused> {
+        let Shared { roster, totals, config, .. } = &*self.shared;
         let (updates, receiver) = mpsc::channel(UPDATES);
-        self.roster.submit(Job { request, updates })?;
-        Ok(Generation::new(receiver))
+        let (last, end) = oneshot::channel();
+        let submitted = Instant::now();
+        let cancel = Cancel::at(request.deadline.and_then(|deadline| submitted.checked_add(deadline)));
+        let ending = Ending::new(last, Arc::clone(totals), request.deadline, config.client_patience);
+        roster.submit(Job { request, updates, cancel: cancel.clone(), submitted, ending }).map_err(|(refused, job)| {
+            job.ending.refused();
+            refused
+        })?;
+        Ok(Generation::new(receiver, end, cancel, Arc::clone(roster)))
+    }
+
+    /// What was done so far.
+    #[must_use]
+    pub fn figures(&self) -> Figures {
+        let (running, waiting, conversations) = self.shared.roster.counts();
+        Figures {
+            running: running as u64,
+            waiting: waiting as u64,
+            conversations: conversations as u64,
+            kv_bytes: self.shared.ends.pool.used_bytes() as u64,
+            ..self.shared.totals.get()
+        }
+    }
+
+    /// Takes no more requests, lets those under way end within `drain`, and ends the rest.
+    pub async fn shutdown(&self, drain: Duration) {
+        let roster = &self.shared.roster;
+        roster.drain();
+        let drained = tokio::time::timeout(drain, roster.drained()).await;
+        roster.close();
+        if drained.is_err() {
+            // One that computes longer than that is not waited for.
+            let _ = tokio::time::timeout(LAST_STEP, roster.drained()).await;
+        }
     }
 }
 
 impl Drop for Engine {
     fn drop(&mut self) {
-        self.roster.close();
+        self.shared.roster.close();
     }
 }

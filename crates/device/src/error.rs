@@ -1,8 +1,12 @@
 //! Why a turn fails.
 
 use crate::link::LinkError;
-use tricorn_core::{ProtocolError, TurnError};
+use std::time::Duration;
+use tricorn_core::{ConstraintFailed, ProtocolError, SamplingError, TurnError};
 use tricorn_model::ModelError;
+
+/// After which time a cloud that was out of reach is worth another try, where nothing is known of it.
+const RETRY_AFTER: Duration = Duration::from_secs(5);
 
 /// A turn that ended in an error. The conversation can be used again: its next turn reconnects and replays.
 #[derive(Debug, thiserror::Error)]
@@ -10,6 +14,12 @@ pub enum DeviceError {
     /// The prompt cannot be used.
     #[error(transparent)]
     Turn(#[from] TurnError),
+    /// The sampling asks for a token that the model does not have.
+    #[error(transparent)]
+    Sampling(#[from] SamplingError),
+    /// The text cannot be held to what it must look like.
+    #[error(transparent)]
+    Constraint(#[from] ConstraintFailed),
     /// The model's files or the device's own computing.
     #[error(transparent)]
     Model(#[from] ModelError),
@@ -25,4 +35,31 @@ pub enum DeviceError {
     /// The prompt holds nothing.
     #[error("the prompt is empty; write some text")]
     EmptyPrompt,
+    /// The request's own deadline has passed.
+    #[error("the request was not done within {0:?}; allow it more time or ask for fewer tokens")]
+    Deadline(Duration),
+    /// The client did not take what was generated.
+    #[error("the client took nothing for {0:?}; read the answer as it comes")]
+    SlowClient(Duration),
+    /// The engine ends.
+    #[error("the device is shutting down; try again once it is back")]
+    Closing,
+    /// A fault of this program ended the request.
+    #[error("a fault of this program ended the request; try again, and please report it")]
+    Fault,
+}
+
+impl DeviceError {
+    /// After which time the same request may well succeed; `None` where time does not help.
+    #[must_use]
+    pub fn retry_after(&self) -> Option<Duration> {
+        match self {
+            Self::Link(LinkError::Resting { retry_after, .. }) => Some(*retry_after),
+            Self::Link(LinkError::Unreachable { .. } | LinkError::KeepsFailing { .. } | LinkError::Lost(_)) | Self::Closing => {
+                Some(RETRY_AFTER)
+            }
+            Self::Link(LinkError::Refused(failure)) if failure.code.is_transient() => Some(RETRY_AFTER),
+            _ => None,
+        }
+    }
 }

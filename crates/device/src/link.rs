@@ -8,6 +8,7 @@ pub use backoff::Backoff;
 pub use local::LocalLink;
 pub use remote::{RemoteConfig, RemoteLink};
 
+use crate::Cancel;
 use std::time::Duration;
 use tricorn_core::{AnswerTiming, AppendHeader, CloudPace, DeepHeader, SessionLimits};
 use tricorn_model::ModelError;
@@ -20,6 +21,14 @@ pub trait Link {
     /// # Errors
     /// [`LinkError::Unreachable`] after the last retry, [`LinkError::Refused`] when no retry can help.
     fn connect(&mut self) -> Result<Connected, LinkError>;
+
+    /// As [`connect`](Self::connect), with one try only.
+    ///
+    /// # Errors
+    /// As those of [`connect`](Self::connect).
+    fn probe(&mut self) -> Result<Connected, LinkError> {
+        self.connect()
+    }
 
     /// Sends `header.rows` rows of hidden values, already rounded by the codec.
     ///
@@ -38,6 +47,10 @@ pub trait Link {
     /// # Errors
     /// As [`receive`](Self::receive), but for the deadline.
     fn try_receive(&mut self) -> Result<Option<Answer>, LinkError>;
+
+    /// Waits end with [`LinkError::Cancelled`] from now on where `cancel` ends the turn; the session stays as it is. A link that never
+    /// waits need not heed it.
+    fn interrupt_by(&mut self, _cancel: &Cancel) {}
 
     /// What has crossed the wire so far.
     fn traffic(&self) -> Traffic;
@@ -83,6 +96,13 @@ pub(crate) fn all_finite(rows: &[f32], part: &'static str) -> Result<(), ModelEr
     if rows.iter().all(|value| value.is_finite()) { Ok(()) } else { Err(ModelError::NotFinite { part }) }
 }
 
+impl LinkError {
+    /// Whether the cloud cannot be reached, or not for long enough.
+    pub(crate) fn is_out_of_reach(&self) -> bool {
+        matches!(self, Self::Unreachable { .. } | Self::KeepsFailing { .. } | Self::Resting { .. })
+    }
+}
+
 /// Why a link fails.
 #[derive(Debug, thiserror::Error)]
 pub enum LinkError {
@@ -123,6 +143,17 @@ pub enum LinkError {
         /// What it accepts now.
         now: SessionLimits,
     },
+    /// The cloud was out of reach a moment ago and is left alone for a while.
+    #[error("the cloud was out of reach a moment ago ({reason}); it is tried again in {retry_after:.1?}")]
+    Resting {
+        /// What the last try ended in.
+        reason: String,
+        /// When it is tried again.
+        retry_after: Duration,
+    },
+    /// The turn was ended while the link waited.
+    #[error("the turn was cancelled")]
+    Cancelled,
     /// A message cannot be written or read.
     #[error(transparent)]
     Wire(#[from] WireError),

@@ -1,6 +1,6 @@
 //! What a turn did and how long it took.
 
-use crate::TraceEvent;
+use crate::{TraceEvent, WireSample};
 use std::time::Duration;
 use tricorn_core::{FinishReason, TurnStats};
 
@@ -23,6 +23,8 @@ pub struct TurnReport {
     pub bytes_down: u64,
     /// What was done when, in order.
     pub trace: Vec<TraceEvent>,
+    /// Samples of what crossed the wire, where they were asked for.
+    pub wire: Vec<WireSample>,
     /// Operations that took longer than the emulated device's pace; 0 without one.
     pub overruns: usize,
 }
@@ -66,6 +68,7 @@ mod tests {
             bytes_up: 0,
             bytes_down: 0,
             trace: Vec::new(),
+            wire: Vec::new(),
             overruns: 0,
         };
         assert_eq!(report.tbt_quantile(0.5), Duration::from_millis(5));

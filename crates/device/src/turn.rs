@@ -1,8 +1,8 @@
 //! What a turn asks for and reports while it runs, and what a conversation shares with others.
 
-use crate::DevicePace;
+use crate::{DevicePace, RoundTrace, SharedProcessor};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
-use tricorn_core::{ChunkPolicy, DeviceMonitor, DraftPolicy, SamplingParams};
+use tricorn_core::{ChunkPolicy, Constraint, DeviceMonitor, DraftPolicy, Logprobs, SamplingParams};
 
 /// What one turn asks for.
 #[derive(Clone, Debug)]
@@ -11,8 +11,12 @@ pub struct Turn {
     pub tokens: Vec<u32>,
     /// Most tokens to generate.
     pub max_new_tokens: usize,
-    /// Temperature and seed.
+    /// How tokens are chosen.
     pub sampling: SamplingParams,
+    /// What the text must look like; see [`Grammar`](crate::constraint::Grammar).
+    pub constraint: Option<Box<dyn Constraint>>,
+    /// Log-probabilities of each token, with those of so many of the likeliest.
+    pub logprobs: Option<usize>,
     /// What is drafted and how rounds are sent; no drafts where the device has no drafter.
     pub draft: DraftPolicy,
     /// How the prompt is cut.
@@ -20,7 +24,7 @@ pub struct Turn {
 }
 
 /// What a turn reports while it runs.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq)]
 pub enum Event {
     /// A confirmed token.
     Token {
@@ -28,7 +32,11 @@ pub enum Event {
         id: u32,
         /// Whether the device had drafted it.
         drafted: bool,
+        /// What the model held of its position, where [`Turn::logprobs`] asks for it.
+        logprobs: Option<Logprobs>,
     },
+    /// An answer was judged; its tokens follow.
+    Round(RoundTrace),
     /// The session with the cloud was lost; what it held is being replayed.
     Reconnecting,
 }
@@ -40,6 +48,8 @@ pub struct Options {
     pub monitor: Option<SharedMonitor>,
     /// The device to emulate; none computes as fast as it can.
     pub pace: Option<DevicePace>,
+    /// The device's processor, where its conversations take turns on it; a conversation with one of its own never waits.
+    pub processor: SharedProcessor,
 }
 
 /// The measurements of one device, shared by its conversations.

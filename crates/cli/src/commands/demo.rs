@@ -56,6 +56,8 @@ pub(crate) fn run(args: &DemoArgs) -> Result<(), CliError> {
         tokens,
         max_new_tokens: args.max_tokens,
         sampling: SamplingParams::greedy(),
+        constraint: None,
+        logprobs: None,
         draft: generate::draft_policy(&ends),
         chunk: ChunkPolicy::Dynamic,
     };

@@ -17,19 +17,19 @@ pub(crate) fn run(args: &DeviceArgs) -> Result<(), CliError> {
     source.expect_part(BundlePart::Device, split)?;
     let prompter = Arc::new(Prompter::load(&source)?);
     let ends = Arc::new(Ends::load(&source, split, args.codec, Drafting::Best)?.with_kv(args.model.kv));
-    let options = Options { monitor: Some(SharedMonitor::new()), pace: None };
-    let config = EngineConfig { slots: args.slots, queue: args.queue, options };
+    let options = Options { monitor: Some(SharedMonitor::new()), ..Options::default() };
+    let config = EngineConfig { slots: args.slots, queue: args.queue, options, ..EngineConfig::default() };
     let draft = generate::draft_policy(&ends);
     let engine = match &args.middle.cloud {
         Some(url) => {
             let remote = RemoteConfig { deadline: std::time::Duration::from_secs_f64(args.deadline), ..RemoteConfig::new(url) };
             let (device, handle) = (Arc::clone(&ends), runtime.handle().clone());
-            Engine::start(ends, prompter, move || RemoteLink::new(remote.clone(), &device, handle.clone()), &config)
+            Engine::start(ends, prompter, move || RemoteLink::new(remote.clone(), &device, handle.clone()), config)
         }
         None => {
             let middle = Arc::new(local_middle(&source, split)?);
             let (context, codec, kv) = (ends.context, ends.codec, args.model.kv);
-            Engine::start(ends, prompter, move || LocalLink::new(Arc::clone(&middle), context, codec).with_kv(kv), &config)
+            Engine::start(ends, prompter, move || LocalLink::new(Arc::clone(&middle), context, codec).with_kv(kv), config)
         }
     }
     .map_err(CliError::Start)?;

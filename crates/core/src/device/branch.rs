@@ -72,8 +72,8 @@ mod tests {
 
     fn chosen(at: BranchAt, most: usize) -> Vec<(usize, u32)> {
         let drafts = [
-            Draft { token: 1, confidence: 0.5, others: vec![guess(1, 0.5), guess(2, 0.3), guess(3, 0.1)] },
-            Draft { token: 4, confidence: 0.8, others: vec![guess(5, 0.15)] },
+            Draft { token: 1, confidence: 0.5, others: vec![guess(1, 0.5), guess(2, 0.3), guess(3, 0.1)], ends: false },
+            Draft { token: 4, confidence: 0.8, others: vec![guess(5, 0.15)], ends: false },
         ];
         let bonus = vec![guess(6, 0.5), guess(9, 0.45), guess(7, 0.05)];
         let branches = choose_branches(10, &drafts, bonus, at, most, |draft| f64::from(draft.confidence), |token| token == 9);

@@ -96,6 +96,8 @@ pub struct Draft {
     pub confidence: f32,
     /// What else the drafter holds possible at this position, likeliest first; needed for parallel drafting only.
     pub others: Vec<Guess>,
+    /// No token can follow it: what the text is held to has no longer one.
+    pub ends: bool,
 }
 
 /// A token that the drafter holds possible.
@@ -111,7 +113,7 @@ impl Draft {
     /// A draft without alternatives.
     #[must_use]
     pub fn new(token: u32, confidence: f32) -> Self {
-        Self { token, confidence, others: Vec::new() }
+        Self { token, confidence, others: Vec::new(), ends: false }
     }
 }
 

@@ -18,7 +18,7 @@ pub struct TurnOptions {
 /// How a turn ended.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum FinishReason {
-    /// A stop token was generated.
+    /// A stop token was generated, or a token after which none can follow.
     Stop,
     /// `max_new_tokens` were generated, or the context is full.
     Length,

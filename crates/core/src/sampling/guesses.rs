@@ -1,6 +1,6 @@
 //! What else might be chosen: the tokens that another model, whose logits differ a little, is likeliest to choose at a position.
 
-use super::{Noise, SamplingParams, confidence};
+use super::{SamplingParams, candidates::Candidates, confidence, noise::Noise};
 use crate::Guess;
 
 /// Sampled tokens are looked for among so many of the greatest logits.
@@ -9,28 +9,38 @@ const NEAR: usize = 32;
 /// The `count` likeliest choices at position `pos` by these logits, likeliest first, with their probabilities. NaN is no choice.
 ///
 /// At temperature 0 that is the head of `softmax(logits)`. Otherwise both models choose under the same noise, and what counts is how the
-/// scores `logit / T + G` of [`choose`](super::choose) compare: the head of their softmax, among the 32 greatest logits.
+/// scores `logit / T + G` of [`choose`](super::choose) compare: the head of their softmax, among the 32 greatest logits that the filters leave.
 #[must_use]
 pub fn guesses(logits: &[f32], params: &SamplingParams, pos: usize, count: usize) -> Vec<Guess> {
-    if params.temperature == 0.0 {
-        let head = greatest(logits, count);
-        let (Some(&(_, max)), most) = (head.first(), confidence(logits)) else { return Vec::new() };
-        // Infinite logits share what there is.
-        let share = |logit: f32| if logit == max { 1.0 } else { (logit - max).exp() };
-        return head.iter().map(|&(token, logit)| Guess { token, probability: share(logit) * most }).collect();
+    Candidates::new(logits, params.options()).guesses(pos, count)
+}
+
+impl Candidates<'_> {
+    pub(super) fn guesses(&self, pos: usize, count: usize) -> Vec<Guess> {
+        if self.options.temperature == 0.0 {
+            let head = greatest(self.logits, count);
+            let (Some(&(_, max)), most) = (head.first(), confidence(self.logits)) else { return Vec::new() };
+            // Infinite logits share what there is.
+            let share = |logit: f32| if logit == max { 1.0 } else { (logit - max).exp() };
+            return head.iter().map(|&(token, logit)| Guess { token, probability: share(logit) * most }).collect();
+        }
+        let (noise, temperature) = (Noise::new(self.options.seed, pos), f64::from(self.options.temperature));
+        let score = |(token, logit): (u32, f32)| (token, f64::from(logit) / temperature + Noise::gumbel(noise.bits(token)));
+        let near = NEAR.max(count);
+        let mut scores: Vec<(u32, f64)> = match &self.kept {
+            Some(kept) => kept.iter().take(near).copied().map(score).collect(),
+            None => greatest(self.logits, near).into_iter().map(score).collect(),
+        };
+        scores.sort_by(|a, b| b.1.total_cmp(&a.1));
+        let max = scores.first().map_or(0.0, |&(_, score)| score);
+        let share = |score: f64| if score == max { 1.0 } else { (score - max).exp() };
+        let sum: f64 = scores.iter().map(|&(_, score)| share(score)).sum();
+        scores.into_iter().take(count).map(|(token, score)| Guess { token, probability: (share(score) / sum) as f32 }).collect()
     }
-    let (noise, temperature) = (Noise::new(params.seed, pos), f64::from(params.temperature));
-    let score = |(token, logit): (u32, f32)| (token, f64::from(logit) / temperature + Noise::gumbel(noise.bits(token)));
-    let mut scores: Vec<(u32, f64)> = greatest(logits, NEAR.max(count)).into_iter().map(score).collect();
-    scores.sort_by(|a, b| b.1.total_cmp(&a.1));
-    let max = scores.first().map_or(0.0, |&(_, score)| score);
-    let share = |score: f64| if score == max { 1.0 } else { (score - max).exp() };
-    let sum: f64 = scores.iter().map(|&(_, score)| share(score)).sum();
-    scores.into_iter().take(count).map(|(token, score)| Guess { token, probability: (share(score) / sum) as f32 }).collect()
 }
 
 /// The `count` greatest logits with their tokens, greatest first, of equal ones the lowest token.
-fn greatest(logits: &[f32], count: usize) -> Vec<(u32, f32)> {
+pub(super) fn greatest(logits: &[f32], count: usize) -> Vec<(u32, f32)> {
     let mut head: Vec<(u32, f32)> = Vec::with_capacity(count + 1);
     let mut bar = f32::NEG_INFINITY;
     for (token, &logit) in (0_u32..).zip(logits) {

@@ -1,9 +1,8 @@
 //! Continuations drafted while a verification is out.
 
-use super::{Conversation, drafting::to_draft, progress::Progress};
+use super::{Conversation, progress::Progress};
 use crate::{DeviceError, Link, link::all_finite};
 use std::time::{Duration, Instant};
-use tricorn_core::Draft;
 use tricorn_model::{KvCache, SeqRows};
 
 /// One continuation's caches, and the rows that were computed for it.
@@ -22,6 +21,7 @@ pub(super) struct Side {
 impl<L: Link> Conversation<'_, L> {
     /// Drafts one token more for every open continuation, all in one batch.
     pub(super) fn branch(&mut self, progress: &mut Progress<'_>) -> Result<(), DeviceError> {
+        let _turn = self.processor.turn();
         let start = Instant::now();
         let open: Vec<usize> = self.session.open_branches().collect();
         let (hidden, branches) = (self.ends.hidden, self.session.branches());
@@ -40,7 +40,7 @@ impl<L: Link> Conversation<'_, L> {
         let mut batch: Vec<SeqRows<'_>> =
             sides.iter_mut().map(|side| SeqRows { pos: position(side), kv: &mut side.drafter_kv, rows: 1 }).collect();
         let guesses = drafter.forward(&mut batch, &x, &before)?;
-        let logits = self.ends.output.logits(&guesses)?;
+        let mut logits = self.ends.output.logits(&guesses)?;
 
         let results = tokens.iter().zip(x.chunks_exact(hidden)).zip(guesses.chunks_exact(hidden));
         for (side, ((&token, row), guess)) in sides.iter_mut().zip(results) {
@@ -50,8 +50,11 @@ impl<L: Link> Conversation<'_, L> {
                 side.before = guess.to_vec();
             }
         }
-        let logits = logits.chunks_exact(self.ends.output.vocab());
-        let drafts: Vec<Draft> = sides.iter().zip(logits).map(|(side, logits)| to_draft(logits, position(side), progress)).collect();
+        let mut drafts = Vec::with_capacity(sides.len());
+        for (side, logits) in sides.iter().zip(logits.chunks_exact_mut(self.ends.output.vocab())) {
+            let path = [self.session.tokens_at(progress.prompt, side.pos - progress.prompt), &side.tokens].concat();
+            drafts.push(progress.sampler.draft(logits, &path, progress.others)?);
+        }
         self.drafted(open.len(), start, progress);
         self.session.branched(drafts);
         Ok(())

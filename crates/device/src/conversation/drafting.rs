@@ -3,17 +3,19 @@
 use super::{Conversation, progress::Progress};
 use crate::{DeviceError, Link, trace::TraceEvent};
 use std::time::Instant;
-use tricorn_core::{Draft, choose, confidence, guesses};
+use tricorn_core::Draft;
 
 impl<L: Link> Conversation<'_, L> {
     /// Drafts the token at `pos`.
     pub(super) fn draft(&mut self, pos: usize, progress: &mut Progress<'_>) -> Result<(), DeviceError> {
+        let _turn = self.processor.turn();
         let start = self.step_start();
-        let Some(logits) = self.draft_logits(pos, progress)? else {
+        let Some(mut logits) = self.draft_logits(pos, progress)? else {
             self.session.drafted(Draft::default());
             return Ok(());
         };
-        let draft = to_draft(&logits, pos, progress);
+        let path = self.session.tokens_at(progress.prompt, pos - progress.prompt);
+        let draft = progress.sampler.draft(&mut logits, path, progress.others)?;
         self.drafted(0, start, progress);
         self.session.drafted(draft);
         Ok(())
@@ -21,9 +23,11 @@ impl<L: Link> Conversation<'_, L> {
 
     /// Says what the drafter holds possible at `pos`, the position after the last draft.
     pub(super) fn guess(&mut self, pos: usize, progress: &mut Progress<'_>) -> Result<(), DeviceError> {
+        let _turn = self.processor.turn();
         let start = self.step_start();
-        let logits = self.draft_logits(pos, progress)?.unwrap_or_default();
-        let guesses = guesses(&logits, &progress.sampling, pos, progress.others);
+        let mut logits = self.draft_logits(pos, progress)?.unwrap_or_default();
+        let path = self.session.tokens_at(progress.prompt, pos - progress.prompt);
+        let guesses = progress.sampler.guesses(&mut logits, path, progress.others)?;
         self.drafted(0, start, progress);
         self.session.guessed(guesses);
         self.fork()
@@ -54,10 +58,4 @@ impl<L: Link> Conversation<'_, L> {
         let start = progress.trace.at(start);
         progress.trace.push(TraceEvent::Drafted { start, end: start + time, branches });
     }
-}
-
-/// The draft that a drafter's logits for position `pos` come to.
-pub(super) fn to_draft(logits: &[f32], pos: usize, progress: &Progress<'_>) -> Draft {
-    let others = if progress.others > 0 { guesses(logits, &progress.sampling, pos, progress.others) } else { Vec::new() };
-    Draft { token: choose(logits, &progress.sampling, pos), confidence: confidence(logits), others }
 }

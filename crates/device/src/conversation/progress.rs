@@ -1,16 +1,21 @@
 //! The clock's and counters' side of a turn under way.
 
-use crate::{Event, Turn, trace::Trace};
+use crate::{Control, Event, link::Traffic, trace::Trace};
 use std::{
     collections::VecDeque,
     ops::ControlFlow,
     time::{Duration, Instant},
 };
-use tricorn_core::{AppendHeader, DeepHeader, DraftPolicy, SamplingParams};
+use tricorn_core::{AppendHeader, DeepHeader, DraftPolicy, Sampler};
 
 pub(super) struct Progress<'f> {
     on_event: &'f mut dyn FnMut(Event) -> ControlFlow<()>,
-    pub(super) sampling: SamplingParams,
+    pub(super) control: &'f Control,
+    /// What had crossed the wire before the turn.
+    pub(super) before: Traffic,
+    pub(super) sampler: Sampler,
+    /// Tokens that the turn began with.
+    pub(super) prompt: usize,
     /// Alternatives to look for at each draft.
     pub(super) others: usize,
     started: Instant,
@@ -41,18 +46,28 @@ struct Round {
 }
 
 impl<'f> Progress<'f> {
-    pub(super) fn new(turn: &Turn, on_event: &'f mut dyn FnMut(Event) -> ControlFlow<()>) -> Self {
+    pub(super) fn new(
+        sampler: Sampler,
+        prompt: usize,
+        draft: DraftPolicy,
+        control: &'f Control,
+        before: Traffic,
+        on_event: &'f mut dyn FnMut(Event) -> ControlFlow<()>,
+    ) -> Self {
         let started = Instant::now();
         Self {
             on_event,
-            sampling: turn.sampling,
-            others: if turn.draft.parallel > 0 { turn.draft.parallel.min(DraftPolicy::MAX_PARALLEL) + 1 } else { 0 },
+            control,
+            before,
+            sampler,
+            prompt,
+            others: if draft.parallel > 0 { draft.parallel.min(DraftPolicy::MAX_PARALLEL) + 1 } else { 0 },
             started,
             last: None,
             ttft: Duration::ZERO,
             gaps: Vec::new(),
             losses: 0,
-            trace: Trace::new(started),
+            trace: Trace::new(started, control.samples),
             sent: VecDeque::new(),
             round: None,
         }
@@ -78,7 +93,7 @@ impl<'f> Progress<'f> {
     }
 
     /// Tokens of an answer, in order; one that ends its round gives the round's tokens and time, unless it was a prompt's.
-    pub(super) fn tokens(&mut self, confirmed: &[Event], settled: bool) -> (ControlFlow<()>, Option<(usize, Duration)>) {
+    pub(super) fn tokens(&mut self, confirmed: Vec<Event>, settled: bool) -> (ControlFlow<()>, Option<(usize, Duration)>) {
         let now = Instant::now();
         match self.last {
             None => self.ttft = now - self.started,
@@ -96,7 +111,7 @@ impl<'f> Progress<'f> {
         if settled {
             self.round = Some(Round { started: now, tokens: 0 });
         }
-        let flow = confirmed.iter().try_for_each(|&event| (self.on_event)(event));
+        let flow = confirmed.into_iter().try_for_each(|event| (self.on_event)(event));
         (flow, over)
     }
 }

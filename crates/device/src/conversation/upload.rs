@@ -1,7 +1,11 @@
 //! Shallow rows: computed, taken in by the drafter, and sent.
 
 use super::{Conversation, progress::Progress};
-use crate::{DeviceError, Link, link::all_finite, trace::TraceEvent};
+use crate::{
+    DeviceError, Link,
+    link::all_finite,
+    trace::{Direction, TraceEvent},
+};
 use std::time::{Duration, Instant};
 use tricorn_core::{AppendHeader, AppendKind};
 
@@ -34,7 +38,9 @@ impl<L: Link> Conversation<'_, L> {
 
     pub(super) fn append(&mut self, header: AppendHeader, progress: &mut Progress<'_>) -> Result<(), DeviceError> {
         let AppendHeader { pos, rows, kind, .. } = header;
+        let turn = self.processor.turn();
         self.row_time = self.shallow(pos, rows, progress)?;
+        drop(turn);
         let before = self.link.traffic().up;
         let at = Instant::now();
         self.link.send(header, self.window.rows(pos, rows))?;
@@ -43,6 +49,7 @@ impl<L: Link> Conversation<'_, L> {
         self.monitor.lock().sent(rows, bytes);
         let at = progress.trace.at(at);
         progress.trace.push(TraceEvent::Sent { pos, rows, bytes, kind, at });
+        progress.trace.crossed(Direction::Up, pos, bytes, self.window.rows(pos, rows));
         // While the rows are on their way; those of drafts are taken in as drafting goes on.
         if kind == AppendKind::Prompt {
             self.take_in_prompt(header.end())?;
@@ -54,6 +61,7 @@ impl<L: Link> Conversation<'_, L> {
         let (Some(drafter), Some(drafts)) = (&self.ends.drafter, &mut self.drafts) else { return Ok(()) };
         let fed = drafts.fed();
         if fed < end {
+            let _turn = self.processor.turn();
             drafts.prompt(drafter, end, self.window.rows(fed, end - fed))?;
         }
         Ok(())

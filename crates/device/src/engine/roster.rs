@@ -1,10 +1,18 @@
 //! Which slot takes which request.
 
-use super::generation::{Busy, Job};
+use super::{
+    generation::{Refused, Update},
+    held::Held,
+    job::{Job, Outcome},
+};
+use crate::cancel::{Cancel, CancelReason};
 use std::{
+    cmp::Reverse,
     collections::VecDeque,
     sync::{Condvar, Mutex, MutexGuard, PoisonError},
+    time::{Duration, Instant},
 };
+use tokio::sync::Notify;
 
 /// Requests that wait and slots that take them.
 #[derive(Debug)]
@@ -12,88 +20,209 @@ pub(super) struct Roster {
     state: Mutex<State>,
     /// A slot was given a request, or the engine closes.
     given: Condvar,
+    /// Nothing runs or waits any more.
+    drained: Notify,
     queue: usize,
+    idle: Duration,
 }
 
-#[derive(Debug, Default)]
+#[derive(Debug)]
 struct State {
     waiting: VecDeque<Job>,
     slots: Vec<Slot>,
     /// Counts the requests given out, to tell which slot was used last.
     given: u64,
-    closed: bool,
+    phase: Phase,
 }
 
-#[derive(Debug, Default)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Phase {
+    Open,
+    /// What was accepted is still done.
+    Draining,
+    Closed,
+}
+
+#[derive(Debug)]
 struct Slot {
-    busy: bool,
+    /// The handle of the request that it has; `None` while it is idle.
+    running: Option<Cancel>,
     inbox: Option<Job>,
-    /// What the slot's caches hold.
-    tokens: Vec<u32>,
+    /// What its caches hold, while it is idle.
+    held: Held,
     last_given: u64,
+    idle_since: Instant,
+}
+
+/// What a slot is to do next.
+#[derive(Debug)]
+pub(super) enum Next {
+    /// A request, with what the slot holds.
+    Job(Box<Job>, Held),
+    /// Nobody has gone on with its conversation for too long: give up what it holds.
+    Forget,
+    /// End.
+    Close,
 }
 
 impl Roster {
-    pub(super) fn new(slots: usize, queue: usize) -> Self {
-        let slots = std::iter::repeat_with(Slot::default).take(slots).collect();
-        Self { state: Mutex::new(State { slots, ..State::default() }), given: Condvar::new(), queue }
+    pub(super) fn new(slots: usize, queue: usize, idle: Duration) -> Self {
+        let slot = || Slot { running: None, inbox: None, held: Held::default(), last_given: 0, idle_since: Instant::now() };
+        let slots = std::iter::repeat_with(slot).take(slots).collect();
+        let state = Mutex::new(State { waiting: VecDeque::new(), slots, given: 0, phase: Phase::Open });
+        Self { state, given: Condvar::new(), drained: Notify::new(), queue, idle }
     }
 
-    pub(super) fn submit(&self, job: Job) -> Result<(), Busy> {
+    pub(super) fn submit(&self, job: Job) -> Result<(), (Refused, Box<Job>)> {
         let mut state = self.lock();
-        state.waiting.retain(|job| !job.updates.is_closed());
-        if state.waiting.len() >= self.queue && state.slots.iter().all(|slot| slot.busy) {
-            return Err(Busy { waiting: state.waiting.len() });
+        if state.phase != Phase::Open {
+            return Err((Refused::Closing, Box::new(job)));
+        }
+        self.sweep_waiting(&mut state);
+        if state.waiting.len() >= self.queue && state.slots.iter().all(|slot| slot.running.is_some()) {
+            return Err((Refused::Busy { waiting: state.waiting.len() }, Box::new(job)));
         }
         state.waiting.push_back(job);
         self.give(&mut state);
+        if let Some(job) = state.waiting.back() {
+            // The first update of its buffer: there is room.
+            let _ = job.updates.try_send(Update::Queued);
+        }
         Ok(())
     }
 
-    /// What slot `index` is to do next; `None` when the engine closes.
-    pub(super) fn next(&self, index: usize) -> Option<Job> {
+    /// What slot `index` is to do next.
+    pub(super) fn next(&self, index: usize) -> Next {
         let mut state = self.lock();
         loop {
-            if state.closed {
-                return None;
+            let closed = state.phase == Phase::Closed;
+            let Some(slot) = state.slots.get_mut(index) else { return Next::Close };
+            if let Some(job) = slot.inbox.take() {
+                return Next::Job(Box::new(job), std::mem::take(&mut slot.held));
             }
-            if let Some(job) = state.slots.get_mut(index).and_then(|slot| slot.inbox.take()) {
-                return Some(job);
+            if closed {
+                return Next::Close;
             }
-            state = self.given.wait(state).unwrap_or_else(PoisonError::into_inner);
+            let wait = (!slot.held.is_empty()).then(|| self.idle.saturating_sub(slot.idle_since.elapsed()));
+            state = match wait {
+                Some(Duration::ZERO) => {
+                    slot.held = Held::default();
+                    return Next::Forget;
+                }
+                Some(wait) => self.given.wait_timeout(state, wait).unwrap_or_else(PoisonError::into_inner).0,
+                None => self.given.wait(state).unwrap_or_else(PoisonError::into_inner),
+            };
         }
     }
 
-    /// Slot `index` is idle; its caches hold `tokens`.
-    pub(super) fn done(&self, index: usize, tokens: Vec<u32>) {
+    /// Slot `index` is idle, and holds this.
+    pub(super) fn done(&self, index: usize, held: Held) {
         let mut state = self.lock();
         if let Some(slot) = state.slots.get_mut(index) {
-            (slot.busy, slot.tokens) = (false, tokens);
+            (slot.running, slot.held, slot.idle_since) = (None, held, Instant::now());
         }
         self.give(&mut state);
+        self.look_drained(&state);
     }
 
+    /// Ends the waiting requests that are cancelled.
+    pub(super) fn sweep(&self) {
+        let mut state = self.lock();
+        self.sweep_waiting(&mut state);
+        self.look_drained(&state);
+    }
+
+    /// Requests that run, requests that wait, and slots that hold a conversation or are about to.
+    pub(super) fn counts(&self) -> (usize, usize, usize) {
+        let state = self.lock();
+        let running = state.slots.iter().filter(|slot| slot.running.is_some()).count();
+        let holding = state.slots.iter().filter(|slot| slot.running.is_some() || !slot.held.is_empty()).count();
+        (running, state.waiting.len(), holding)
+    }
+
+    /// Takes no more requests; what was accepted is still done.
+    pub(super) fn drain(&self) {
+        let mut state = self.lock();
+        if state.phase == Phase::Open {
+            state.phase = Phase::Draining;
+        }
+    }
+
+    /// Waits until nothing runs or waits.
+    pub(super) async fn drained(&self) {
+        loop {
+            let notified = self.drained.notified();
+            if self.lock().is_drained() {
+                return;
+            }
+            notified.await;
+        }
+    }
+
+    /// Ends every request, and every slot once it is idle.
     pub(super) fn close(&self) {
         let mut state = self.lock();
-        state.closed = true;
-        state.waiting.clear();
+        state.phase = Phase::Closed;
+        state.waiting.drain(..).for_each(|job| job.ending.end(Outcome::Interrupted(CancelReason::Shutdown)).send());
+        state.slots.iter().filter_map(|slot| slot.running.as_ref()).for_each(|running| running.cancel(CancelReason::Shutdown));
         self.given.notify_all();
+        self.look_drained(&state);
     }
 
-    /// Gives waiting requests to idle slots: each to the one that holds most of its prompt, of several to the one unused for longest.
+    /// Gives waiting requests to idle slots, in order.
     fn give(&self, state: &mut State) {
         while let Some(job) = state.waiting.front() {
-            let shared = |slot: &Slot| slot.tokens.iter().zip(&job.request.prompt).take_while(|(held, new)| held == new).count();
-            let idle = state.slots.iter_mut().filter(|slot| !slot.busy);
-            let Some(slot) = idle.max_by_key(|slot| (shared(slot), std::cmp::Reverse(slot.last_given))) else { return };
+            let Some(index) = state.choose(job) else { return };
+            let (Some(slot), Some(job)) = (state.slots.get_mut(index), state.waiting.pop_front()) else { return };
             state.given += 1;
-            (slot.busy, slot.last_given, slot.inbox) = (true, state.given, state.waiting.pop_front());
+            slot.last_given = state.given;
+            slot.running = Some(job.cancel.clone());
+            slot.inbox = Some(job);
             self.given.notify_all();
+        }
+    }
+
+    fn sweep_waiting(&self, state: &mut State) {
+        for job in std::mem::take(&mut state.waiting) {
+            match job.cancel.reason() {
+                Some(reason) => job.ending.end(Outcome::Interrupted(reason)).send(),
+                None => state.waiting.push_back(job),
+            }
+        }
+    }
+
+    fn look_drained(&self, state: &State) {
+        if state.is_drained() {
+            self.drained.notify_waiters();
         }
     }
 
     fn lock(&self) -> MutexGuard<'_, State> {
         // No invariant spans an unlock: a panic elsewhere leaves the lists as they were.
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl State {
+    fn is_drained(&self) -> bool {
+        self.waiting.is_empty() && self.slots.iter().all(|slot| slot.running.is_none())
+    }
+
+    /// The idle slot for a request: the one whose conversation it goes on with; else an empty one; else the one where it saves more than is
+    /// lost; else the one unused for longest.
+    fn choose(&self, job: &Job) -> Option<usize> {
+        let idle = self.slots.iter().enumerate().filter(|(_, slot)| slot.running.is_none());
+        let rank = |slot: &Slot| {
+            let fit = slot.held.fit(&job.request.prompt);
+            let tier = if fit.goes_on {
+                3
+            } else if slot.held.is_empty() {
+                2
+            } else {
+                u8::from(fit.shared > fit.lost)
+            };
+            (tier, if tier == 0 { 0 } else { fit.shared }, Reverse(slot.last_given))
+        };
+        idle.max_by_key(|(_, slot)| rank(slot)).map(|(index, _)| index)
     }
 }

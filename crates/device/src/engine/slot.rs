@@ -1,65 +1,135 @@
 //! One slot: a thread with a conversation.
 
 use super::{
-    generation::{Finish, Finished, Job, TextToken, Update},
-    roster::Roster,
+    breaker::{Breaker, Guarded},
+    config::{EngineConfig, Offline},
+    figures::Totals,
+    generation::Finished,
+    held::Held,
+    job::{Job, LastWord, Outcome},
+    outlet::Outlet,
+    request::Prompt,
+    roster::{Next, Roster},
     text::GeneratedText,
+    work::Work,
 };
-use crate::{Conversation, DeviceError, Ends, Event, Link, Options, Prompter, Turn};
-use std::ops::ControlFlow;
-use tricorn_core::FinishReason;
+use crate::{Control, Conversation, DeviceError, Ends, Link, Prompter, Turn, cancel::CancelReason, constraint::Grammar};
+use std::{
+    panic::{AssertUnwindSafe, catch_unwind},
+    sync::Arc,
+};
+use tokio::runtime::Runtime;
 
-/// Serves requests until the engine closes.
-pub(super) fn serve<L: Link>(index: usize, ends: &Ends, prompter: &Prompter, roster: &Roster, link: &dyn Fn() -> L, options: &Options) {
-    let mut conversation: Option<Conversation<'_, L>> = None;
-    while let Some(Job { request, updates }) = roster.next(index) {
-        // A client that has gone is found out by the first update it does not take.
-        let send = |update| updates.blocking_send(update).map_or(ControlFlow::Break(()), ControlFlow::Continue);
-        let run = || -> Result<Finished, DeviceError> {
-            let conversation = match &mut conversation {
-                Some(conversation) => conversation,
-                none => none.insert(Conversation::open_with(ends, link(), options.clone())?),
-            };
-            let mut text = GeneratedText::new(prompter.reply(&request.prompt, &ends.stop_tokens)?, request.stop);
-            let mut failure = None;
-            let turn = Turn {
-                tokens: request.prompt,
-                max_new_tokens: request.max_new_tokens,
-                sampling: request.sampling,
-                draft: request.draft,
-                chunk: request.chunk,
-            };
-            let report = conversation.turn(turn, &mut |event| match event {
-                Event::Token { id, drafted } => match text.push(TextToken { id, drafted }) {
-                    Ok((piece, tokens)) => {
-                        send(Update::Delta { text: piece, tokens })?;
-                        if text.stopped().is_some() { ControlFlow::Break(()) } else { ControlFlow::Continue(()) }
-                    }
-                    Err(error) => {
-                        failure = Some(error);
-                        ControlFlow::Break(())
-                    }
-                },
-                Event::Reconnecting => send(Update::Reconnecting),
-            })?;
-            if let Some(error) = failure {
-                return Err(error.into());
+/// What the slots of an engine share.
+#[derive(Debug)]
+pub(super) struct Shared {
+    pub(super) ends: Arc<Ends>,
+    pub(super) prompter: Arc<Prompter>,
+    pub(super) roster: Arc<Roster>,
+    pub(super) totals: Arc<Totals>,
+    pub(super) breaker: Arc<Breaker>,
+    pub(super) config: EngineConfig,
+}
+
+/// Serves requests until the engine closes; `runtime` is the slot's clock.
+pub(super) fn serve<L: Link>(index: usize, shared: &Shared, link: &dyn Fn() -> L, runtime: &Runtime) {
+    let mut slot = Slot { shared, link, runtime, conversation: None };
+    loop {
+        match shared.roster.next(index) {
+            Next::Job(job, held) => {
+                // A fault in one request must not take the slot from all others.
+                let worked = catch_unwind(AssertUnwindSafe(|| slot.work(*job, held))).ok();
+                if worked.is_none() {
+                    slot.conversation = None;
+                }
+                let (held, last_word) = worked.unzip();
+                shared.roster.done(index, held.unwrap_or_default());
+                if let Some(last_word) = last_word {
+                    last_word.send();
+                }
             }
-            let finish = match (text.stopped(), report.finish) {
-                (Some(stop), _) => Finish::StopText(stop.to_owned()),
-                (None, FinishReason::Length) => Finish::Length,
-                // A client that has gone does not read why.
-                (None, FinishReason::Stop | FinishReason::Cancelled) => Finish::Stop,
-            };
-            let (rest, tokens) = text.finish()?;
-            let _ = send(Update::Delta { text: rest, tokens });
-            Ok(Finished { finish, report })
+            Next::Forget => slot.conversation = None,
+            Next::Close => return,
+        }
+    }
+}
+
+struct Slot<'e, L> {
+    shared: &'e Shared,
+    link: &'e dyn Fn() -> L,
+    runtime: &'e Runtime,
+    conversation: Option<Conversation<'e, Guarded<L>>>,
+}
+
+impl<L: Link> Slot<'_, L> {
+    /// Does a request, and gives what the slot holds then and what its client is to be told.
+    fn work(&mut self, job: Job, held: Held) -> (Held, LastWord) {
+        let Job { mut request, updates, cancel, submitted, ending } = job;
+        let Shared { ends, prompter, config, .. } = self.shared;
+        if let Some(reason) = cancel.reason() {
+            return (held, ending.end(Outcome::Interrupted(reason)));
+        }
+        let prompt = std::mem::replace(&mut request.prompt, Prompt::Tokens(Vec::new()));
+        let resolved = held.resolve(prompt, prompter);
+        let resolved = resolved.and_then(|resolved| Ok((prompter.reply(&resolved.tokens, &ends.stop_tokens)?, resolved)));
+        let (reply, resolved) = match resolved {
+            Ok(resolved) => resolved,
+            Err(error) => return (held, ending.end(Outcome::Failed(error))),
         };
-        let last = match run() {
-            Ok(finished) => Update::Done(Box::new(finished)),
-            Err(error) => Update::Failed(error),
+        let text = GeneratedText::new(reply, std::mem::take(&mut request.stop));
+        let control = Control { cancel: cancel.clone(), samples: request.trace };
+        let outlet = Outlet { updates, cancel: &cancel, patience: config.client_patience, runtime: self.runtime };
+        let (generated, offline, cached_tokens) = (Vec::new(), false, 0);
+        let mut work =
+            Work { shared: self.shared, request, prompt: resolved, generated, offline, cached_tokens, submitted, control, text, outlet };
+        let mut outcome = self.generate(&mut work);
+        if let Err(DeviceError::Link(error)) = &outcome {
+            self.shared.breaker.failed(error);
+            if error.is_out_of_reach() && config.offline == Offline::Draft && cancel.reason().is_none() {
+                outcome = work.go_offline().unwrap_or(outcome);
+            }
+        }
+        if work.offline {
+            // What the drafter wrote alone is in no conversation.
+            self.conversation = None;
+        }
+        let Work { text, prompt, .. } = work;
+        let reply = text.into_reply();
+        let held = match &self.conversation {
+            None => Held::default(),
+            Some(conversation) if conversation.tokens().starts_with(&prompt.tokens) => held.after(&prompt, reply, conversation.tokens()),
+            // The turn did not start.
+            Some(_) => held,
         };
-        let _ = send(last);
-        roster.done(index, conversation.as_ref().map_or(Vec::new(), |conversation| conversation.tokens().to_vec()));
+        let outcome = match (outcome, cancel.reason()) {
+            (Ok(Some(finished)), _) => Outcome::Done(Box::new(finished)),
+            (Ok(None), reason) => Outcome::Interrupted(reason.unwrap_or(CancelReason::Client)),
+            (Err(_), Some(reason)) => Outcome::Interrupted(reason),
+            (Err(error), None) => Outcome::Failed(error),
+        };
+        (held, ending.end(outcome))
+    }
+
+    /// Generates with the cloud; `None` when the turn was cancelled.
+    fn generate(&mut self, work: &mut Work<'_>) -> Result<Option<Finished>, DeviceError> {
+        let conversation = match &mut self.conversation {
+            Some(conversation) => conversation,
+            none => {
+                let mut link = Guarded { link: (self.link)(), breaker: Arc::clone(&self.shared.breaker) };
+                link.interrupt_by(&work.control.cancel);
+                none.insert(Conversation::open_with(&self.shared.ends, link, self.shared.config.options.clone())?)
+            }
+        };
+        let turn = Turn {
+            tokens: work.prompt.tokens.clone(),
+            max_new_tokens: work.request.max_new_tokens,
+            sampling: work.request.sampling.clone(),
+            constraint: work.request.grammar.as_ref().map(Grammar::constraint),
+            logprobs: work.request.logprobs,
+            draft: work.request.draft,
+            chunk: work.request.chunk,
+        };
+        let control = work.control.clone();
+        work.run(|on_event| conversation.turn_under(turn, &control, on_event))
     }
 }

@@ -1,30 +1,50 @@
 //! Tokens to text that ends where a stop text begins.
 
-use super::generation::TextToken;
+use super::{
+    generation::TextToken,
+    held::{Boundary, ReplyText},
+};
 use crate::Reply;
+use std::collections::VecDeque;
 use tricorn_model::ModelError;
 
 /// A generated text as it is released.
+///
+/// It ends at the first place where a stop text is complete, and before the longest that is. That is so whatever the tokens: what may yet
+/// become a stop text is held back, and so is a token whose text is not out.
 #[derive(Debug)]
 pub(super) struct GeneratedText<'a> {
     reply: Reply<'a>,
     stops: Vec<String>,
-    /// Text that may yet become a stop text.
-    held: String,
-    held_tokens: Vec<TextToken>,
+    /// All of it, without the stop text that ended it.
+    text: String,
+    /// Bytes of it that are out.
+    released: usize,
+    /// Where the text of the first token begins that is not out.
+    begin: usize,
+    /// Tokens that are not out, each with where its text ends, once that is known.
+    pending: VecDeque<(TextToken, Option<usize>)>,
+    ends: Vec<Boundary>,
+    tokens: usize,
     stopped: Option<usize>,
 }
 
 impl<'a> GeneratedText<'a> {
     pub(super) fn new(reply: Reply<'a>, stops: Vec<String>) -> Self {
-        Self { reply, stops, held: String::new(), held_tokens: Vec::new(), stopped: None }
+        let (text, pending, ends) = (String::new(), VecDeque::new(), Vec::new());
+        Self { reply, stops, text, released: 0, begin: 0, pending, ends, tokens: 0, stopped: None }
     }
 
     /// What a further token releases.
     pub(super) fn push(&mut self, token: TextToken) -> Result<(String, Vec<TextToken>), ModelError> {
+        self.tokens += 1;
+        if self.reply.ends_at(token.id) {
+            return Ok((String::new(), Vec::new()));
+        }
         let piece = self.reply.push(token.id)?;
-        self.held_tokens.push(token);
-        Ok(self.release(&piece))
+        self.pending.push_back((token, None));
+        self.add(&piece);
+        Ok(self.release(self.text.len() - self.possible_stop()))
     }
 
     /// The stop text that came up.
@@ -32,42 +52,88 @@ impl<'a> GeneratedText<'a> {
         self.stopped.and_then(|index| self.stops.get(index)).map(String::as_str)
     }
 
-    /// What is still held back, unless it belongs to a stop text.
-    pub(super) fn finish(mut self) -> Result<(String, Vec<TextToken>), ModelError> {
-        if self.stopped.is_some() {
-            return Ok((String::new(), self.held_tokens));
-        }
-        let rest = self.reply.flush()?;
-        let (mut text, mut tokens) = self.release(&rest);
+    /// What is still held back: no token follows.
+    pub(super) fn flush(&mut self) -> Result<(String, Vec<TextToken>), ModelError> {
         if self.stopped.is_none() {
-            text.push_str(&self.held);
-            tokens.append(&mut self.held_tokens);
+            let rest = self.reply.flush()?;
+            self.add(&rest);
+        }
+        let (text, mut tokens) = self.release(self.text.len());
+        if self.stopped.is_none() {
+            // Those that have no text.
+            tokens.extend(self.pending.drain(..).map(|(token, _)| token));
         }
         Ok((text, tokens))
     }
 
-    fn release(&mut self, piece: &str) -> (String, Vec<TextToken>) {
-        self.held.push_str(piece);
-        let found = self.stops.iter().enumerate().filter_map(|(index, stop)| Some((self.held.find(stop)?, index))).min();
-        let end = match found {
-            Some((at, index)) => {
-                self.stopped = Some(index);
-                at
+    /// The whole text, and where its tokens end.
+    pub(super) fn into_reply(mut self) -> ReplyText {
+        self.ends.retain(|end| end.bytes <= self.text.len());
+        ReplyText { text: self.text, ends: self.ends }
+    }
+
+    fn add(&mut self, piece: &str) {
+        if piece.is_empty() || self.stopped.is_some() {
+            return;
+        }
+        let before = self.text.len();
+        self.text.push_str(piece);
+        let bytes = self.text.len();
+        self.pending.iter_mut().for_each(|(_, end)| *end = end.or(Some(bytes)));
+        self.ends.push(Boundary { tokens: self.tokens, bytes });
+        if let Some((at, index)) = self.find_stop(before) {
+            self.text.truncate(at);
+            self.stopped = Some(index);
+        }
+    }
+
+    /// Where the stop text begins that is complete first behind `from`, and which it is.
+    fn find_stop(&self, from: usize) -> Option<(usize, usize)> {
+        let ends = (from + 1..=self.text.len()).filter(|&end| self.text.is_char_boundary(end));
+        ends.filter_map(|end| {
+            let complete = self.stops.iter().enumerate().filter(|(_, stop)| !stop.is_empty() && self.text[..end].ends_with(*stop));
+            complete.map(|(index, stop)| (end - stop.len(), index)).min()
+        })
+        .next()
+    }
+
+    /// Releases the text below `end`, and the tokens whose text is out with it.
+    fn release(&mut self, end: usize) -> (String, Vec<TextToken>) {
+        let text = self.text[self.released..end].to_owned();
+        self.released = end;
+        let mut tokens = Vec::new();
+        while let Some((mut token, token_end)) = self.pending.pop_front() {
+            match token_end {
+                Some(token_end) if token_end <= end => self.begin = token_end,
+                Some(_) if self.stopped.is_some() && self.begin < end => {
+                    token.cut(end - self.begin);
+                    self.begin = end;
+                }
+                // Of what a stop text cuts off, nothing is told.
+                _ if self.stopped.is_some() => break,
+                _ => {
+                    self.pending.push_front((token, token_end));
+                    break;
+                }
             }
-            None => self.held.len() - self.possible_stop(),
-        };
-        let rest = self.held.split_off(end);
-        let text = std::mem::replace(&mut self.held, rest);
-        let tokens = if self.held.is_empty() { std::mem::take(&mut self.held_tokens) } else { Vec::new() };
+            tokens.push(token);
+        }
         (text, tokens)
     }
 
-    /// Bytes at the end of the held text that may be the beginning of a stop text.
+    /// Bytes at the end of the text that may be the beginning of a stop text.
     fn possible_stop(&self) -> usize {
+        if self.stopped.is_some() {
+            return 0;
+        }
         let begins = |stop: &String| {
             let ends = stop.char_indices().map(|(at, _)| at).rev();
-            ends.filter(|&len| len > 0).find(|&len| self.held.ends_with(&stop[..len])).unwrap_or(0)
+            ends.filter(|&len| len > 0).find(|&len| self.text.ends_with(&stop[..len])).unwrap_or(0)
         };
         self.stops.iter().map(begins).max().unwrap_or(0)
     }
 }
+
+#[cfg(test)]
+#[allow(clippy::unwrap_used)]
+mod tests;

@@ -1,9 +1,11 @@
 //! A cloud over gRPC.
 
 use super::{Answer, Backoff, Connected, Link, LinkError, Traffic};
+use crate::Cancel;
 use prost::Message;
 use std::time::{Duration, Instant};
 use tokio::{runtime::Handle, sync::mpsc, time::timeout};
+
 use tokio_stream::wrappers::ReceiverStream;
 use tonic::Streaming;
 use tricorn_core::{AppendHeader, Fingerprint, HiddenCodec, SessionLimits, Split};
@@ -50,6 +52,7 @@ pub struct RemoteLink {
     config: RemoteConfig,
     identity: Identity,
     runtime: Handle,
+    cancel: Cancel,
     session: Option<Session>,
     traffic: Traffic,
 }
@@ -71,7 +74,7 @@ impl RemoteLink {
     pub fn new(config: RemoteConfig, ends: &crate::Ends, runtime: Handle) -> Self {
         let identity =
             Identity { fingerprint: ends.fingerprint, split: ends.split, hidden: ends.hidden, codec: ends.codec, context: ends.context };
-        Self { config, identity, runtime, session: None, traffic: Traffic::default() }
+        Self { config, identity, runtime, cancel: Cancel::default(), session: None, traffic: Traffic::default() }
     }
 
     async fn open(&self) -> Result<(Session, Connected), Attempt> {
@@ -108,12 +111,11 @@ impl RemoteLink {
     fn receive_within(&mut self, limit: Duration) -> Result<Option<Answer>, LinkError> {
         loop {
             let Some(session) = &mut self.session else { return Err(self.lost("no session is open")) };
-            let received = self.runtime.block_on(async { timeout(limit, session.downlink.message()).await });
-            let message = match received {
-                Ok(Ok(Some(message))) => message,
-                Ok(Ok(None)) => return Err(self.lost("the cloud ended the stream")),
-                Ok(Err(status)) => return Err(self.lost(describe(&status))),
-                Err(_) => return Ok(None),
+            let message = match wait(&self.runtime, &self.cancel, limit, session.downlink.message())? {
+                Some(Ok(Some(message))) => message,
+                Some(Ok(None)) => return Err(self.lost("the cloud ended the stream")),
+                Some(Err(status)) => return Err(self.lost(describe(&status))),
+                None => return Ok(None),
             };
             let bytes = message.encoded_len() as u64;
             self.traffic.down += bytes;
@@ -140,6 +142,36 @@ impl RemoteLink {
         }
     }
 
+    fn connect_with(&mut self, backoff: Backoff) -> Result<Connected, LinkError> {
+        self.session = None;
+        let started = Instant::now();
+        let mut waits = backoff.waits();
+        let mut attempts = 0;
+        loop {
+            attempts += 1;
+            let reason = match wait(&self.runtime, &self.cancel, self.config.deadline, self.open())? {
+                Some(Ok((session, connected))) => {
+                    self.session = Some(session);
+                    return Ok(connected);
+                }
+                Some(Err(Attempt::Final(error))) => return Err(error),
+                Some(Err(Attempt::Failed(reason))) => reason,
+                None => format!("no answer within {:?}", self.config.deadline),
+            };
+            match waits.next() {
+                Some(wait) => {
+                    self.cancel.sleep(wait);
+                    if self.cancel.reason().is_some() {
+                        return Err(LinkError::Cancelled);
+                    }
+                }
+                None => {
+                    return Err(LinkError::Unreachable { url: self.config.url.clone(), attempts, waited: started.elapsed(), reason });
+                }
+            }
+        }
+    }
+
     fn lost(&mut self, reason: impl Into<String>) -> LinkError {
         self.session = None;
         LinkError::Lost(reason.into())
@@ -154,31 +186,28 @@ enum Attempt {
     Final(LinkError),
 }
 
+/// What `work` comes to; `None` where that takes longer than `limit`, which is not cut short where it is zero.
+fn wait<T>(runtime: &Handle, cancel: &Cancel, limit: Duration, work: impl Future<Output = T>) -> Result<Option<T>, LinkError> {
+    runtime.block_on(async {
+        let work = timeout(limit, work);
+        if limit.is_zero() {
+            return Ok(work.await.ok());
+        }
+        tokio::select! {
+            biased;
+            result = work => Ok(result.ok()),
+            () = cancel.cancelled() => Err(LinkError::Cancelled),
+        }
+    })
+}
+
 impl Link for RemoteLink {
     fn connect(&mut self) -> Result<Connected, LinkError> {
-        self.session = None;
-        let started = Instant::now();
-        let mut waits = self.config.backoff.waits();
-        let mut attempts = 0;
-        loop {
-            attempts += 1;
-            let opened = self.runtime.block_on(async { timeout(self.config.deadline, self.open()).await });
-            let reason = match opened {
-                Ok(Ok((session, connected))) => {
-                    self.session = Some(session);
-                    return Ok(connected);
-                }
-                Ok(Err(Attempt::Final(error))) => return Err(error),
-                Ok(Err(Attempt::Failed(reason))) => reason,
-                Err(_) => format!("no answer within {:?}", self.config.deadline),
-            };
-            match waits.next() {
-                Some(wait) => std::thread::sleep(wait),
-                None => {
-                    return Err(LinkError::Unreachable { url: self.config.url.clone(), attempts, waited: started.elapsed(), reason });
-                }
-            }
-        }
+        self.connect_with(self.config.backoff)
+    }
+
+    fn probe(&mut self) -> Result<Connected, LinkError> {
+        self.connect_with(Backoff { retries: 0, ..self.config.backoff })
     }
 
     fn send(&mut self, header: AppendHeader, rows: &[f32]) -> Result<(), LinkError> {
@@ -190,11 +219,10 @@ impl Link for RemoteLink {
             Ok(()) => Ok(()),
             Err(mpsc::error::TrySendError::Closed(_)) => Err("the stream is closed"),
             Err(mpsc::error::TrySendError::Full(message)) => {
-                let send = async { timeout(self.config.deadline, session.uplink.send(message)).await };
-                match self.runtime.block_on(send) {
-                    Ok(Ok(())) => Ok(()),
-                    Ok(Err(_)) => Err("the stream is closed"),
-                    Err(_) => Err("the link takes no data"),
+                match wait(&self.runtime, &self.cancel, self.config.deadline, session.uplink.send(message))? {
+                    Some(Ok(())) => Ok(()),
+                    Some(Err(_)) => Err("the stream is closed"),
+                    None => Err("the link takes no data"),
                 }
             }
         };
@@ -219,6 +247,10 @@ impl Link for RemoteLink {
 
     fn try_receive(&mut self) -> Result<Option<Answer>, LinkError> {
         self.receive_within(Duration::ZERO)
+    }
+
+    fn interrupt_by(&mut self, cancel: &Cancel) {
+        self.cancel = cancel.clone();
     }
 
     fn traffic(&self) -> Traffic {

@@ -46,6 +46,15 @@ impl DeviceSession {
     /// Confirms the target's token for the next row of the answer being judged. Without such an answer nothing happens, as if a round had
     /// been [settled](Judgement::Settled).
     pub fn judge(&mut self, token: u32) -> Judgement {
+        self.confirm(token, false)
+    }
+
+    /// The same for a token after which none can follow: the turn is over, as if a stop token had come.
+    pub fn judge_last(&mut self, token: u32) -> Judgement {
+        self.confirm(token, true)
+    }
+
+    fn confirm(&mut self, token: u32, ends: bool) -> Judgement {
         let (Some(Judging { kind, rows_left }), Some(turn)) = (self.judging, &mut self.turn) else {
             return Judgement::Settled { branch: None };
         };
@@ -62,7 +71,7 @@ impl DeviceSession {
         self.stats.generated += 1;
         self.stats.accepted += usize::from(agrees);
         self.stats.verified += usize::from(kind == AppendKind::Verify);
-        if turn.options.stop_tokens.contains(&token) {
+        if ends || turn.options.stop_tokens.contains(&token) {
             turn.finished = Some(FinishReason::Stop);
         } else if self.stats.generated >= turn.options.max_new_tokens || self.confirmed >= self.config.context {
             turn.finished = Some(FinishReason::Length);

@@ -118,7 +118,7 @@ impl DeviceSession {
 
     /// Whether a draft after `drafts` is worth its time.
     fn goes_on(&self, turn: &Turn, drafts: &[Draft], drafting: Drafting) -> bool {
-        if drafts.last().is_some_and(|draft| turn.options.stop_tokens.contains(&draft.token)) {
+        if drafts.last().is_some_and(|draft| draft.ends || turn.options.stop_tokens.contains(&draft.token)) {
             return false;
         }
         let stop = turn.options.draft.stop;
@@ -155,7 +155,8 @@ impl DeviceSession {
     pub(super) fn branch_steps(&self, turn: &Turn) -> usize {
         let draft = &turn.options.draft;
         let next = self.tokens.len() + 1;
-        let ends = self.drafts().last().is_some_and(|token| turn.options.stop_tokens.contains(token));
+        let last = self.tokens.len().checked_sub(1).and_then(|pos| self.round.draft_at(pos));
+        let ends = last.is_some_and(|draft| draft.ends || turn.options.stop_tokens.contains(&draft.token));
         if draft.parallel == 0 || ends || self.drafts_end(next) <= next {
             return 0;
         }

@@ -1,0 +1,36 @@
+//! Why a grammar is refused.
+
+/// A schema or grammar that cannot be used.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum ConstraintError {
+    /// The tokenizer does not tell the bytes of its tokens.
+    #[error("texts of this model cannot be held to a grammar: {problem}; ask without one")]
+    Vocabulary {
+        /// What is missing.
+        problem: String,
+    },
+    /// It is no JSON schema, or uses keywords that are not supported.
+    #[error("the JSON schema cannot be used: {problem}; correct or simplify it")]
+    Schema {
+        /// What is wrong with it.
+        problem: String,
+    },
+    /// No text is of the schema.
+    #[error("no text satisfies the JSON schema: {problem}; correct it")]
+    Unsatisfiable {
+        /// What contradicts what.
+        problem: String,
+    },
+    /// It is no grammar, or no regular expression.
+    #[error("the grammar cannot be used: {problem}; correct it")]
+    Grammar {
+        /// What is wrong with it.
+        problem: String,
+    },
+    /// It would take too much time or memory.
+    #[error("the schema or grammar is too large: {problem}; simplify it")]
+    TooLarge {
+        /// Which bound it exceeds.
+        problem: String,
+    },
+}

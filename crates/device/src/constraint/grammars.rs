@@ -1,0 +1,93 @@
+//! What grammars of one model are made with.
+
+use super::{ConstraintError, Grammar, vocabulary::environment};
+use crate::Prompter;
+use llguidance::{Matcher, ParserFactory, api::TopLevelGrammar, panic_utils, toktrie::InferenceCapabilities};
+use serde_json::{Value, json};
+use std::{fmt, sync::Arc};
+
+/// Makes grammars for one model.
+pub struct Grammars {
+    factory: ParserFactory,
+    /// The token behind the model's that stands for the end of the text.
+    end: u32,
+    stop_tokens: Arc<[u32]>,
+}
+
+impl Grammars {
+    /// Reads the bytes of the tokenizer's tokens. `stop_tokens` are those that end the model's texts.
+    ///
+    /// # Errors
+    /// When the tokenizer does not tell them.
+    pub fn new(prompter: &Prompter, stop_tokens: &[u32]) -> Result<Self, ConstraintError> {
+        let (environment, end) = environment(prompter.token_bytes())?;
+        let factory = ParserFactory::new(&environment, InferenceCapabilities::default(), &[]);
+        let mut factory = factory.map_err(|error| ConstraintError::Vocabulary { problem: one_line(&error) })?;
+        factory.quiet();
+        factory.limits_mut().verbose_errors = false;
+        Ok(Self { factory, end, stop_tokens: stop_tokens.into() })
+    }
+
+    /// Any JSON object.
+    ///
+    /// # Errors
+    /// When the model's vocabulary does not allow it.
+    pub fn json_object(&self) -> Result<Grammar, ConstraintError> {
+        self.json_schema(&json!({ "type": "object" }))
+    }
+
+    /// JSON that a schema describes.
+    ///
+    /// # Errors
+    /// When it is no schema, has keywords that are not supported, is too large, or no text satisfies it.
+    pub fn json_schema(&self, schema: &Value) -> Result<Grammar, ConstraintError> {
+        if !(schema.is_object() || schema.is_boolean()) {
+            return Err(ConstraintError::Schema { problem: "a schema is an object".to_owned() });
+        }
+        self.compile(TopLevelGrammar::from_json_schema(schema.clone()), |problem| ConstraintError::Schema { problem })
+    }
+
+    /// A text that a regular expression describes as a whole.
+    ///
+    /// # Errors
+    /// When it is none, or is too large.
+    pub fn regex(&self, pattern: &str) -> Result<Grammar, ConstraintError> {
+        self.compile(TopLevelGrammar::from_regex(pattern), |problem| ConstraintError::Grammar { problem })
+    }
+
+    /// A text of a grammar in llguidance's dialect of Lark.
+    ///
+    /// # Errors
+    /// When it is none, or is too large.
+    pub fn lark(&self, grammar: &str) -> Result<Grammar, ConstraintError> {
+        self.compile(TopLevelGrammar::from_lark(grammar.to_owned()), |problem| ConstraintError::Grammar { problem })
+    }
+
+    fn compile(&self, grammar: TopLevelGrammar, refused: impl Fn(String) -> ConstraintError) -> Result<Grammar, ConstraintError> {
+        let parser = panic_utils::catch_unwind(std::panic::AssertUnwindSafe(|| self.factory.create_parser(grammar)));
+        let started = parser.map_err(|error| one_line(&error)).and_then(|parser| {
+            let matcher = Matcher::new(Ok(parser));
+            matcher.get_error().map_or(Ok(matcher), |error| Err(one_line(&error)))
+        });
+        started.map(|start| Grammar::new(start, self.end, Arc::clone(&self.stop_tokens))).map_err(|problem| {
+            if problem.contains("Unsatisfiable schema") {
+                ConstraintError::Unsatisfiable { problem }
+            } else if ["too big", "too large", "too many", "fuel"].iter().any(|sign| problem.contains(sign)) {
+                ConstraintError::TooLarge { problem }
+            } else {
+                refused(problem)
+            }
+        })
+    }
+}
+
+impl fmt::Debug for Grammars {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Grammars").field("end", &self.end).field("stop_tokens", &self.stop_tokens).finish_non_exhaustive()
+    }
+}
+
+/// The first line of an error's message; panics bring their backtrace along.
+pub(super) fn one_line(error: &impl fmt::Display) -> String {
+    error.to_string().lines().map(str::trim).find(|line| !line.is_empty()).unwrap_or("no reason is given").to_owned()
+}

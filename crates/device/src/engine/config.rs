@@ -1,0 +1,49 @@
+//! How much an engine takes on.
+
+use crate::Options;
+use std::time::Duration;
+
+/// How much an engine takes on.
+#[derive(Clone, Debug)]
+pub struct EngineConfig {
+    /// Conversations held, and requests that run at a time; at least one.
+    pub slots: usize,
+    /// Requests that wait for a slot; one more is refused.
+    pub queue: usize,
+    /// What the conversations are opened with; they share its measurements and its processor.
+    pub options: Options,
+    /// A client that takes nothing for so long, while its updates fill the buffer, is given up.
+    pub client_patience: Duration,
+    /// A conversation that nobody goes on with for so long gives back its memory, here and in the cloud.
+    pub idle: Duration,
+    /// What is done when the cloud is out of reach.
+    pub offline: Offline,
+    /// How long a cloud that is out of reach is left alone before it is tried again.
+    pub rest: Duration,
+}
+
+/// What is done when the cloud is out of reach.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Offline {
+    /// The request fails.
+    #[default]
+    Refuse,
+    /// The device's drafter answers alone, where there is one. The text is then not the model's, and is marked so.
+    Draft,
+}
+
+impl Default for EngineConfig {
+    /// Four slots and a queue of 64; clients are waited for for 30 seconds, conversations kept for ten minutes, and a cloud is tried again after
+    /// five seconds.
+    fn default() -> Self {
+        Self {
+            slots: 4,
+            queue: 64,
+            options: Options::default(),
+            client_patience: Duration::from_secs(30),
+            idle: Duration::from_secs(600),
+            offline: Offline::Refuse,
+            rest: Duration::from_secs(5),
+        }
+    }
+}

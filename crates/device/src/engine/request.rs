@@ -1,0 +1,40 @@
+//! What is asked of an engine.
+
+use crate::constraint::Grammar;
+use std::time::Duration;
+use tricorn_core::{ChunkPolicy, DraftPolicy, SamplingParams};
+
+/// One text to generate.
+#[derive(Clone, Debug)]
+pub struct GenerationRequest {
+    /// The whole conversation so far.
+    pub prompt: Prompt,
+    /// Most tokens to generate.
+    pub max_new_tokens: usize,
+    /// How tokens are chosen.
+    pub sampling: SamplingParams,
+    /// What the text must look like.
+    pub grammar: Option<Grammar>,
+    /// Log-probabilities of each token, with those of so many of the likeliest.
+    pub logprobs: Option<usize>,
+    /// Texts that end the generation where they begin; an empty one is ignored.
+    pub stop: Vec<String>,
+    /// What is drafted. Has no influence on the text.
+    pub draft: DraftPolicy,
+    /// How the prompt is cut for the upload. Has no influence on the text.
+    pub chunk: ChunkPolicy,
+    /// Whether rounds are reported and samples of what crosses the wire are kept.
+    pub trace: bool,
+    /// The longest that it may take, the wait for a slot included; `None` for as long as it takes.
+    pub deadline: Option<Duration>,
+}
+
+/// What a text goes on from.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Prompt {
+    /// Token ids as they are.
+    Tokens(Vec<u32>),
+    /// A text that brings its special tokens along, as a chat template writes it. Where it goes on from what a slot has asked and answered, the
+    /// tokens of those turns are kept, even where the tokenizer would cut an answer's text in another way.
+    Rendered(String),
+}
