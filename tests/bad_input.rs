@@ -194,6 +194,15 @@ fn bad_flags() {
     for temperature in ["-1", "NaN", "11", "inf"] {
         refused(local(&model, &["--temperature", temperature, "hello"]), 2, &["temperature", "out of range", "0 "]);
     }
+    for (flag, value, field) in [
+        ("--top-p", "0", "top_p"),
+        ("--min-p", "2", "min_p"),
+        ("--presence-penalty", "-3", "presence_penalty"),
+        ("--repetition-penalty", "0", "repetition_penalty"),
+    ] {
+        refused(local(&model, &[flag, value, "hello"]), 2, &[field, "out of range", "use"]);
+    }
+    refused(local(&model, &["--json-schema", "nowhere.json", "hello"]), 2, &["nowhere.json", "correct it"]);
     let cloud = |url| ["run", "--model", path, "--cloud", url, "hello"];
     refused(cloud("https://127.0.0.1:7070"), 2, &["no TLS", "http://HOST:PORT"]);
     for url in ["", "not a url", "127.0.0.1", "ftp://127.0.0.1:1"] {

@@ -8,6 +8,7 @@ mod engine;
 mod generate;
 mod link;
 mod perplexity;
+mod sampling;
 
 pub(crate) use bench::{Bench, BenchArgs, HatArgs};
 pub(crate) use config::{CompletionsArgs, ConfigArgs, ManArgs, PullArgs};

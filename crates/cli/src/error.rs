@@ -5,7 +5,7 @@ use std::{path::PathBuf, process::ExitCode};
 use tricorn_bench::{BenchError, link};
 use tricorn_cloud::CloudError;
 use tricorn_core::{SamplingError, SplitError};
-use tricorn_device::{DeviceError, LinkError};
+use tricorn_device::{DeviceError, LinkError, constraint::ConstraintError};
 use tricorn_hub::{HubError, NameError};
 use tricorn_model::{KvError, ModelError, threads::ThreadsError};
 use tricorn_train::TrainError;
@@ -30,6 +30,10 @@ pub(crate) enum CliError {
     Split(#[from] SplitError),
     #[error(transparent)]
     Sampling(#[from] SamplingError),
+    #[error(transparent)]
+    Constraint(#[from] ConstraintError),
+    #[error("{} is no JSON schema: {problem}; correct it", path.display())]
+    SchemaFile { path: PathBuf, problem: String },
     #[error("there is no model in {}; give the folder that holds config.json and model.safetensors, a .gguf file, or `demo`", .0.display())]
     NoModel(PathBuf),
     #[error("nothing is known of {0}; write HOST:PORT, for example 127.0.0.1:7070")]
@@ -92,6 +96,8 @@ impl CliError {
             Self::Interrupted => ExitCode::from(130),
             Self::Split(_)
             | Self::Sampling(_)
+            | Self::Constraint(_)
+            | Self::SchemaFile { .. }
             | Self::Bench(
                 BenchError::Unknown { .. }
                 | BenchError::Setting { .. }

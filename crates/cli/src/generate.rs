@@ -12,8 +12,11 @@ use std::{
     time::Duration,
 };
 use tokio::runtime::Runtime;
-use tricorn_core::{DraftPolicy, DraftStop, FinishReason, SamplingParams, Streaming};
-use tricorn_device::{Conversation, Ends, Event, Link, LocalLink, Prompter, RemoteConfig, RemoteLink, Turn, TurnReport};
+use tricorn_core::{DraftPolicy, DraftStop, FinishReason, Streaming};
+use tricorn_device::{
+    Conversation, Ends, Event, Link, LocalLink, Prompter, RemoteConfig, RemoteLink, Turn, TurnReport,
+    constraint::{Grammar, Grammars},
+};
 use tricorn_model::{KvFormat, MiddlePart};
 
 /// Continuations drafted while a verification is out, unless told otherwise.
@@ -57,16 +60,25 @@ fn asked_policy(args: &GenerateArgs, ends: &Ends) -> DraftPolicy {
 }
 
 /// The sampling and drafting that the flags ask for.
-pub(crate) fn turn(args: &GenerateArgs, ends: &Ends, tokens: Vec<u32>) -> Result<Turn, CliError> {
+pub(crate) fn turn(args: &GenerateArgs, ends: &Ends, grammar: Option<&Grammar>, tokens: Vec<u32>) -> Result<Turn, CliError> {
     Ok(Turn {
         tokens,
         max_new_tokens: args.max_tokens,
-        sampling: SamplingParams::new(args.temperature, args.seed)?,
-        constraint: None,
+        sampling: args.sampling.params()?,
+        constraint: grammar.map(Grammar::constraint),
         logprobs: None,
         draft: asked_policy(args, ends),
         chunk: args.chunk,
     })
+}
+
+/// What the flags say of the text's form.
+pub(crate) fn grammar(args: &GenerateArgs, ends: &Ends, prompter: &Prompter) -> Result<Option<Grammar>, CliError> {
+    let Some(path) = &args.sampling.json_schema else { return Ok(None) };
+    let refused = |problem: &dyn std::fmt::Display| CliError::SchemaFile { path: path.clone(), problem: problem.to_string() };
+    let text = std::fs::read_to_string(path).map_err(|error| refused(&error))?;
+    let schema = serde_json::from_str(&text).map_err(|error| refused(&error))?;
+    Ok(Some(Grammars::new(prompter, &ends.stop_tokens)?.json_schema(&schema)?))
 }
 
 /// A link to the cloud at `url`, with the flags' deadline.

@@ -18,6 +18,8 @@ mod params;
 mod penalties;
 mod sampler;
 mod softmax;
+#[cfg(test)]
+mod transformers;
 
 pub use candidates::choose;
 pub use constraint::{Constraint, ConstraintFailed, TokenMask};

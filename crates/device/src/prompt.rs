@@ -109,12 +109,6 @@ impl Prompter {
         Ok(self.tokenizer.encode(rendered, false)?)
     }
 
-    /// The bytes of every token, in the order of their ids.
-    pub(crate) fn token_bytes(&self) -> Vec<Vec<u8>> {
-        let ids = 0..u32::try_from(self.tokenizer.vocab_size()).unwrap_or(u32::MAX);
-        ids.map(|id| self.tokenizer.decode(&[id]).unwrap_or_default().into_bytes()).collect()
-    }
-
     /// The text of one token, with U+FFFD for parts of characters, and its bytes; both are empty for an id without text.
     #[must_use]
     pub fn token_text(&self, id: u32) -> (String, Vec<u8>) {

@@ -1,5 +1,6 @@
 //! The flags of the commands that generate text.
 
+use super::sampling::SamplingArgs;
 use crate::generate::PARALLEL;
 use clap::Args as ClapArgs;
 use tricorn_core::{ChunkPolicy, DraftPolicy, HiddenCodec, Streaming};
@@ -12,12 +13,8 @@ pub(crate) struct GenerateArgs {
     /// Most tokens to generate
     #[arg(long, value_name = "N", default_value_t = 128)]
     pub(crate) max_tokens: usize,
-    /// Randomness: 0 takes the likeliest token, 1 samples as the model was trained
-    #[arg(long, value_name = "T", default_value_t = 0.0, allow_negative_numbers = true)]
-    pub(crate) temperature: f32,
-    /// Seed of the sampling; the same seed gives the same text in every mode
-    #[arg(long, value_name = "S", default_value_t = 0)]
-    pub(crate) seed: u64,
+    #[command(flatten)]
+    pub(crate) sampling: SamplingArgs,
     /// Do not draft: one token a round trip
     #[arg(long)]
     pub(crate) no_draft: bool,

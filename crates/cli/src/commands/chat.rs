@@ -26,6 +26,7 @@ pub(crate) fn run(args: &ChatArgs) -> Result<(), CliError> {
 }
 
 fn turns(args: &ChatArgs, ends: &Ends, prompter: &Prompter, link: impl Link) -> Result<(), CliError> {
+    let grammar = generate::grammar(&args.generate, ends, prompter)?;
     let mut conversation = Conversation::open(ends, link)?;
     let mut chat = Chat::new();
     let colour = ui::shows_colour(&io::stderr());
@@ -51,7 +52,7 @@ fn turns(args: &ChatArgs, ends: &Ends, prompter: &Prompter, link: impl Link) -> 
             continue;
         }
         let tokens = chat.ask(prompter, message)?;
-        let turn = generate::turn(&args.generate, ends, tokens)?;
+        let turn = generate::turn(&args.generate, ends, grammar.as_ref(), tokens)?;
         match generate::run(&mut conversation, prompter, &ends.stop_tokens, turn, Show::Stream) {
             Ok(generated) => {
                 let ids = &generated.report.token_ids;

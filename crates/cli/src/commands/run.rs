@@ -34,7 +34,8 @@ pub(crate) fn run(args: &RunArgs) -> Result<(), CliError> {
 }
 
 fn turn(args: &RunArgs, ends: &Ends, prompter: &Prompter, link: impl Link, tokens: Vec<u32>) -> Result<Generated, CliError> {
-    let turn = generate::turn(&args.generate, ends, tokens)?;
+    let grammar = generate::grammar(&args.generate, ends, prompter)?;
+    let turn = generate::turn(&args.generate, ends, grammar.as_ref(), tokens)?;
     let show = if args.json { Show::Nothing } else { Show::Stream };
     let mut conversation = Conversation::open(ends, link)?;
     generate::run(&mut conversation, prompter, &ends.stop_tokens, turn, show)

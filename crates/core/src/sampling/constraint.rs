@@ -6,7 +6,7 @@ use std::fmt::Debug;
 ///
 /// It is asked about paths, the tokens generated so far with drafts behind them, and its answer depends on the path alone; that the paths of
 /// neighbouring questions share most of their tokens is what an implementation may make use of.
-pub trait Constraint: Debug + Send {
+pub trait Constraint: Debug + Send + Sync {
     /// The tokens that may follow `path`, the turn's tokens after its prompt.
     ///
     /// # Errors

@@ -95,3 +95,48 @@ fn total(logits: &[f32], bar: f32, weight: impl Fn(f32) -> f32) -> f64 {
     }
     lanes.into_iter().map(f64::from).sum()
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn kept(logits: &[f32], change: impl Fn(&mut SamplingOptions)) -> Vec<u32> {
+        let mut options = SamplingOptions { temperature: 1.0, ..SamplingOptions::default() };
+        change(&mut options);
+        keep(logits, &options).map_or(vec![99], |kept| kept.into_iter().map(|(token, _)| token).collect())
+    }
+
+    #[test]
+    fn nothing_is_done_where_nothing_is_asked_for() {
+        assert_eq!(kept(&[1.0, 2.0], |_| ()), [99]);
+        assert_eq!(kept(&[1.0, 2.0], |options| options.top_k = 2), [99], "all of them");
+    }
+
+    #[test]
+    fn equal_logits_are_kept_together_by_k_and_in_order_by_p() {
+        let logits = [0.0, 3.0, 1.0, 1.0, 1.0];
+        assert_eq!(kept(&logits, |options| options.top_k = 2), [1, 2, 3, 4]);
+        assert_eq!(kept(&logits, |options| options.top_p = 0.68), [1]);
+        assert_eq!(kept(&logits, |options| options.top_p = 0.75), [1, 2]);
+    }
+
+    #[test]
+    fn logits_without_a_probability_are_dropped_and_infinite_ones_share_it() {
+        let odd = [f32::NAN, f32::INFINITY, 2.0, f32::INFINITY];
+        let all_on = |options: &mut SamplingOptions| (options.top_k, options.top_p, options.min_p) = (3, 0.5, 0.1);
+        assert_eq!(kept(&odd, all_on), [1, 3]);
+        assert_eq!(kept(&[f32::NAN, f32::NEG_INFINITY, f32::NEG_INFINITY, f32::NAN], all_on), [1, 2]);
+        assert_eq!(kept(&[f32::NAN; 4], all_on), Vec::<u32>::new());
+        assert_eq!(kept(&[f32::NAN, 1.0, f32::NEG_INFINITY, f32::NAN], |options| options.top_p = 0.9), [1]);
+    }
+
+    #[test]
+    fn a_wide_nucleus_is_found_by_the_last_look() {
+        // Ninety-nine in a hundred of the probability lie 20 below the likeliest.
+        let mut logits = vec![-20.0; 1 << 20];
+        logits[77] = -20.0 + (1.0_f32 / 99.0 * (1 << 20) as f32).ln();
+        assert_eq!(kept(&logits, |options| options.top_p = 0.005), [77]);
+        let half = kept(&logits, |options| options.top_p = 0.505).len() as f64;
+        assert!((half / f64::from(1 << 19) - 1.0).abs() < 0.01, "{half}");
+    }
+}

@@ -22,21 +22,22 @@ pub struct Logprobs {
 #[derive(Debug)]
 pub(super) struct RawLogprobs {
     logits: Vec<f32>,
-    /// `ln(sum(exp(logit)))`.
-    normaliser: f64,
+    max: f64,
+    /// `ln(sum(exp(logit - max)))`.
+    log_sum: f64,
 }
 
 impl RawLogprobs {
     pub(super) fn new(logits: &[f32]) -> Self {
         let max = f64::from(super::softmax::greatest(logits));
         let sum: f64 = logits.iter().filter(|logit| !logit.is_nan()).map(|&logit| (f64::from(logit) - max).exp()).sum();
-        Self { logits: logits.to_vec(), normaliser: max + sum.ln() }
+        Self { logits: logits.to_vec(), max, log_sum: sum.ln() }
     }
 
     /// The probability of `token`, and the `top` likeliest tokens with theirs.
     pub(super) fn of(&self, token: u32, top: usize) -> Logprobs {
         let logprob = |logit: f32| {
-            let logprob = (f64::from(logit) - self.normaliser) as f32;
+            let logprob = (f64::from(logit) - self.max - self.log_sum) as f32;
             // NaN is no choice, and infinities have no probabilities to tell.
             if logprob.is_nan() { f32::NEG_INFINITY } else { logprob }
         };

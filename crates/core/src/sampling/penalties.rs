@@ -69,3 +69,49 @@ pub(super) fn bias(options: &SamplingOptions, logits: &mut [f32]) {
         }
     }
 }
+
+#[cfg(test)]
+#[allow(clippy::unwrap_used)]
+mod tests {
+    use super::*;
+
+    fn penalised(options: &SamplingOptions, prompt: &[u32], paths: &[&[u32]]) -> Vec<f32> {
+        let mut history = History::new(options, prompt).unwrap();
+        paths.iter().for_each(|path| history.seek(path));
+        let mut logits = vec![1.0, -1.0, 2.0, -2.0];
+        history.penalise(options, &mut logits);
+        logits
+    }
+
+    #[test]
+    fn presence_counts_once_and_frequency_each_time_in_the_text_only() {
+        let options = SamplingOptions { presence_penalty: 0.5, frequency_penalty: 0.25, ..SamplingOptions::default() };
+        assert_eq!(penalised(&options, &[2, 3], &[&[0, 1, 0]]), [0.0, -1.75, 2.0, -2.0]);
+    }
+
+    #[test]
+    fn repetition_multiplies_in_prompt_and_text() {
+        let options = SamplingOptions { repetition_penalty: 2.0, ..SamplingOptions::default() };
+        assert_eq!(penalised(&options, &[0, 3, 3], &[&[1, 1]]), [0.5, -2.0, 2.0, -4.0]);
+    }
+
+    #[test]
+    fn a_path_that_is_left_leaves_no_trace() {
+        let options = SamplingOptions { frequency_penalty: 1.0, repetition_penalty: 2.0, ..SamplingOptions::default() };
+        let ways: [&[u32]; 4] = [&[0, 1, 2, 2], &[0, 3], &[], &[0, 1]];
+        assert_eq!(penalised(&options, &[1], &ways), penalised(&options, &[1], &[&[0, 1]]));
+    }
+
+    #[test]
+    fn nothing_is_kept_where_nothing_is_asked_for() {
+        assert!(History::new(&SamplingOptions::default(), &[1, 2]).is_none());
+    }
+
+    #[test]
+    fn of_two_biases_for_a_token_the_last_counts() {
+        let options = SamplingOptions { logit_bias: vec![(1, 5.0), (0, 1.0), (1, -1.0), (9, 1.0)], ..SamplingOptions::default() };
+        let mut logits = vec![0.0; 3];
+        bias(&options, &mut logits);
+        assert_eq!(logits, [1.0, -1.0, 0.0]);
+    }
+}

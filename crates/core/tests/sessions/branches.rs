@@ -25,7 +25,7 @@ fn verifying(options: TurnOptions) -> (DeviceSession, AppendHeader) {
     let mut session = decoding(CONFIG, options);
     for (pos, token) in [(4, 5), (5, 6)] {
         assert_eq!(session.poll(), Action::Draft { pos });
-        session.drafted(Draft { token, confidence: 0.7, others: guesses([(token, 0.7), (token + 10, 0.25)]) });
+        session.drafted(Draft { token, confidence: 0.7, others: guesses([(token, 0.7), (token + 10, 0.25)]), ends: false });
     }
     let verify = append(&mut session);
     (session, verify)

@@ -27,6 +27,7 @@ fn drafts_leave_the_distribution_of_texts_alone() {
         vocab,
         output_layers: 0,
         sampling: SamplingParams::new(TEMPERATURE, seed).unwrap(),
+        language: None,
         drafter_skill,
     };
     let exact = |temperature| -> Vec<f64> {

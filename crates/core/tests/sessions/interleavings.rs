@@ -4,11 +4,11 @@ use std::time::Duration;
 
 use proptest::{collection::vec, option, prelude::*};
 use tricorn_core::{
-    AnswerTiming, BranchAt, ChunkPolicy, CloudPace, Conditions, Cost, DelayPoint, DraftPolicy, DraftStop, FinishReason, SamplingParams,
-    SessionConfig, Streaming, TurnOptions,
+    AnswerTiming, BranchAt, ChunkPolicy, CloudPace, Conditions, Constraint, Cost, DelayPoint, DraftPolicy, DraftStop, FinishReason,
+    SamplingOptions, SamplingParams, SessionConfig, Streaming, TurnOptions,
 };
 
-use crate::{model::Model, world::World};
+use crate::{language::Language, model::Model, world::World};
 
 const VOCAB: u32 = 12;
 
@@ -142,13 +142,40 @@ fn turn() -> impl Strategy<Value = TurnPlan> {
 
 fn model() -> impl Strategy<Value = Model> {
     let temperature = prop_oneof![Just(0.0_f32), Just(0.8)];
-    (any::<u64>(), prop_oneof![Just(0_usize), Just(2)], temperature, 0..=8_u64).prop_map(
-        |(seed, output_layers, temperature, drafter_skill)| Model {
+    (any::<u64>(), prop_oneof![Just(0_usize), Just(2)], sampling(temperature), any::<bool>(), 0..=8_u64).prop_map(
+        |(seed, output_layers, sampling, constrained, drafter_skill)| Model {
             seed,
             vocab: VOCAB,
             output_layers,
-            sampling: SamplingParams::new(temperature, seed).unwrap(),
+            sampling,
+            language: constrained.then(|| Language::new(seed, VOCAB)),
             drafter_skill,
+        },
+    )
+}
+
+/// Every option, off as often as on.
+fn sampling(temperature: impl Strategy<Value = f32>) -> impl Strategy<Value = SamplingParams> {
+    let top_p = prop_oneof![Just(1.0_f32), 0.05..1.0_f32];
+    let top_k = prop_oneof![Just(0_usize), 1..VOCAB as usize];
+    let min_p = prop_oneof![Just(0.0_f32), 0.0..0.5_f32];
+    let penalty = || prop_oneof![Just(0.0_f32), -2.0..2.0_f32];
+    let repetition = prop_oneof![Just(1.0_f32), 0.5..2.0_f32];
+    let bias = vec((0..VOCAB, -5.0..5.0_f32), 0..3);
+    (temperature, any::<u64>(), top_p, top_k, min_p, penalty(), penalty(), repetition, bias).prop_map(
+        |(temperature, seed, top_p, top_k, min_p, presence_penalty, frequency_penalty, repetition_penalty, logit_bias)| {
+            let options = SamplingOptions {
+                temperature,
+                seed,
+                top_p,
+                top_k,
+                min_p,
+                presence_penalty,
+                frequency_penalty,
+                repetition_penalty,
+                logit_bias,
+            };
+            SamplingParams::checked(options).unwrap()
         },
     )
 }
@@ -205,7 +232,8 @@ fn run_turn(world: &mut World, plan: TurnPlan) {
         FinishReason::Cancelled => assert!(expected.starts_with(text), "{text:?} of {expected:?}"),
         FinishReason::Stop => {
             assert_eq!(text, expected);
-            assert!(plan.options.stop_tokens.contains(&text[text.len() - 1]));
+            let ended = world.model.language.as_mut().is_some_and(|language| language.is_complete(text).unwrap());
+            assert!(ended || plan.options.stop_tokens.contains(&text[text.len() - 1]));
         }
         FinishReason::Length => assert_eq!(text, expected),
     }
@@ -228,7 +256,8 @@ proptest! {
         stages in 1..=3_usize,
         turns in vec(turn(), 1..5),
     ) {
-        let mut world = World::new(model, SessionConfig { output_layers: model.output_layers, ..config });
+        let output_layers = model.output_layers;
+        let mut world = World::new(model, SessionConfig { output_layers, ..config });
         world.stages = stages;
         for plan in turns {
             run_turn(&mut world, plan);
@@ -238,14 +267,13 @@ proptest! {
     #[test]
     fn at_any_temperature_the_text_does_not_depend_on_the_drafts(
         model in model(),
-        temperature in 0.0..2.0_f32,
+        sampling in sampling(0.0..2.0_f32),
         prompt in vec(0..VOCAB, 1..20),
         options in options(),
     ) {
-        let sampling = SamplingParams::new(temperature, model.seed).unwrap();
         let config = SessionConfig { context: 64, max_append_rows: 32, max_queued_rows: 64, output_layers: model.output_layers };
         let mut texts = [(0, 0), (1, 0), (3, 4), (8, 8)].map(|(max_len, drafter_skill)| {
-            let mut world = World::new(Model { sampling, drafter_skill, ..model }, config);
+            let mut world = World::new(Model { sampling: sampling.clone(), drafter_skill, ..model.clone() }, config);
             let options = TurnOptions { draft: DraftPolicy { max_len, ..options.draft }, ..options.clone() };
             world.device.start_turn(prompt.clone(), options).unwrap();
             world.finish();

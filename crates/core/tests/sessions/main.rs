@@ -4,6 +4,7 @@
 mod branches;
 mod distribution;
 mod interleavings;
+mod language;
 mod model;
 mod recovery;
 mod rounds;

@@ -1,6 +1,8 @@
 //! A model in which every row depends on all rows below it, so that one stale or misplaced row changes all text after it.
 
-use tricorn_core::{Draft, Guess, SamplingParams, TurnOptions, choose, confidence, guesses};
+use tricorn_core::{Choice, Constraint, Draft, Guess, Sampler, SamplingParams, TurnOptions};
+
+use crate::language::Language;
 
 /// A KV cache and its layers in one: the output row at a position is a hash over the input rows up to there.
 #[derive(Clone, Debug, Default)]
@@ -18,13 +20,15 @@ impl Layers {
     }
 }
 
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Debug)]
 pub(crate) struct Model {
     pub(crate) seed: u64,
     pub(crate) vocab: u32,
     /// Layers on the device after the cloud (none or some).
     pub(crate) output_layers: usize,
     pub(crate) sampling: SamplingParams,
+    /// What the text must belong to, if to anything.
+    pub(crate) language: Option<Language>,
     /// Of 8 drafts, how many come from the target's own logits.
     pub(crate) drafter_skill: u64,
 }
@@ -38,8 +42,14 @@ impl Model {
         (0..u64::from(self.vocab)).map(|token| (hash(deep, token) % 1000) as f32 / 250.0).collect()
     }
 
-    pub(crate) fn target(&self, deep: u64, pos: usize) -> u32 {
-        choose(&self.logits(deep), &self.sampling, pos)
+    /// A turn's sampler.
+    pub(crate) fn sampler(&self, prompt: &[u32]) -> Sampler {
+        let language = self.language.clone().map(|language| Box::new(language) as Box<dyn Constraint>);
+        Sampler::new(self.sampling.clone(), prompt, language)
+    }
+
+    pub(crate) fn target(&self, sampler: &mut Sampler, deep: u64, path: &[u32]) -> Choice {
+        sampler.choose(&mut self.logits(deep), path).unwrap()
     }
 
     /// The logits that follow `tokens`, by all layers in one place.
@@ -51,15 +61,14 @@ impl Model {
         self.logits(rows[rows.len() - 1])
     }
 
-    /// A draft of the token after `tokens`, with its alternatives.
-    pub(crate) fn draft(&self, tokens: &[u32]) -> Draft {
-        let logits = self.drafter_logits(tokens);
-        Draft { others: self.guesses(tokens), ..Draft::new(choose(&logits, &self.sampling, tokens.len()), confidence(&logits)) }
+    /// A draft of the token after `tokens`, `prompt` of which the turn began with, with its alternatives.
+    pub(crate) fn draft(&self, sampler: &mut Sampler, tokens: &[u32], prompt: usize) -> Draft {
+        sampler.draft(&mut self.drafter_logits(tokens), &tokens[prompt..], 4).unwrap()
     }
 
     /// The drafter's likeliest tokens after `tokens`.
-    pub(crate) fn guesses(&self, tokens: &[u32]) -> Vec<Guess> {
-        guesses(&self.drafter_logits(tokens), &self.sampling, tokens.len(), 4)
+    pub(crate) fn guesses(&self, sampler: &mut Sampler, tokens: &[u32], prompt: usize) -> Vec<Guess> {
+        sampler.guesses(&mut self.drafter_logits(tokens), &tokens[prompt..], 4).unwrap()
     }
 
     fn drafter_logits(&self, tokens: &[u32]) -> Vec<f32> {
@@ -75,9 +84,10 @@ impl Model {
     pub(crate) fn reference(&self, prompt: &[u32], options: &TurnOptions, context: usize) -> Vec<u32> {
         let mut tokens = prompt.to_vec();
         while tokens.len() < context && tokens.len() - prompt.len() < options.max_new_tokens {
-            let token = choose(&self.whole(&tokens), &self.sampling, tokens.len());
+            // With a new sampler each time, which has seen no other path.
+            let Choice { token, ends, .. } = self.sampler(prompt).choose(&mut self.whole(&tokens), &tokens[prompt.len()..]).unwrap();
             tokens.push(token);
-            if options.stop_tokens.contains(&token) {
+            if ends || options.stop_tokens.contains(&token) {
                 break;
             }
         }

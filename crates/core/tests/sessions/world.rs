@@ -3,8 +3,8 @@
 use std::collections::VecDeque;
 
 use tricorn_core::{
-    Action, Admission, AppendError, AppendHeader, Branch, CloudSession, DeepHeader, DeepUse, DeviceSession, Draft, FinishReason, Judgement,
-    Run, SessionConfig, SessionLimits,
+    Action, Admission, AppendError, AppendHeader, Branch, Choice, CloudSession, DeepHeader, DeepUse, DeviceSession, Draft, FinishReason,
+    Judgement, Run, Sampler, SessionConfig, SessionLimits,
 };
 
 use crate::model::{Layers, Model};
@@ -25,6 +25,8 @@ pub(crate) struct World {
     pub(crate) config: SessionConfig,
     /// Of the middle of every cloud to come.
     pub(crate) stages: usize,
+    /// The turn's, with the prompt it is for.
+    sampler: Option<(Vec<u32>, Sampler)>,
     input: Layers,
     output: Layers,
     cloud: Option<Cloud>,
@@ -43,6 +45,7 @@ impl World {
             device: DeviceSession::new(config),
             config,
             stages: 1,
+            sampler: None,
             input: Layers::default(),
             output: Layers::default(),
             cloud: None,
@@ -73,17 +76,19 @@ impl World {
                 });
             }
             Action::Draft { pos } => {
-                let draft = self.model.draft(self.device.tokens_at(0, pos));
+                let draft = self.sample(|model, sampler, device, prompt| model.draft(sampler, device.tokens_at(0, pos), prompt));
                 self.device.drafted(draft);
             }
             Action::Guess { pos } => {
                 assert!(self.device.awaits_answers(), "nothing is out");
-                let guesses = self.model.guesses(self.device.tokens_at(0, pos));
+                let guesses = self.sample(|model, sampler, device, prompt| model.guesses(sampler, device.tokens_at(0, pos), prompt));
                 self.device.guessed(guesses);
             }
             Action::Branch => {
                 let branches = self.device.open_branches().map(|index| &self.device.branches()[index]);
-                let drafts: Vec<Draft> = branches.map(|branch| self.model.draft(&self.tokens_of(branch))).collect();
+                let paths: Vec<Vec<u32>> = branches.map(|branch| self.tokens_of(branch)).collect();
+                let drafts: Vec<Draft> =
+                    paths.iter().map(|path| self.sample(|model, sampler, _, prompt| model.draft(sampler, path, prompt))).collect();
                 assert!(!drafts.is_empty());
                 self.device.branched(drafts);
             }
@@ -170,8 +175,9 @@ impl World {
     fn judge(&mut self, pos: usize, rows: &[u64]) {
         let branches = self.device.branches().to_vec();
         for (index, (pos, &row)) in (pos..).zip(rows).enumerate() {
-            let token = self.model.target(row, pos);
-            match self.device.judge(token) {
+            assert_eq!(pos, self.device.tokens().len());
+            let Choice { token, ends, .. } = self.sample(|model, sampler, device, _| model.target(sampler, row, device.generated()));
+            match if ends { self.device.judge_last(token) } else { self.device.judge(token) } {
                 Judgement::Accepted => assert!(index + 1 < rows.len(), "no row is left"),
                 Judgement::Pending => {
                     assert_eq!(index + 1, rows.len(), "a row is left");
@@ -191,6 +197,15 @@ impl World {
             }
         }
         assert_eq!(self.device.judge(0), Judgement::Settled { branch: None }, "a round has as many rows as it needs");
+    }
+
+    /// Asks the turn's sampler, which is one and the same for drafts, continuations and target.
+    fn sample<T>(&mut self, ask: impl FnOnce(&Model, &mut Sampler, &DeviceSession, usize) -> T) -> T {
+        let prompt = self.device.tokens().len() - self.device.generated().len();
+        let prompt = &self.device.tokens()[..prompt];
+        let held = self.sampler.take().filter(|(held, _)| held == prompt);
+        let (_, sampler) = self.sampler.insert(held.unwrap_or_else(|| (prompt.to_vec(), self.model.sampler(prompt))));
+        ask(&self.model, sampler, &self.device, prompt.len())
     }
 
     /// The whole sequence up to a continuation's last draft.

@@ -2,9 +2,24 @@
 
 use super::{ConstraintError, Grammar, vocabulary::environment};
 use crate::Prompter;
-use llguidance::{Matcher, ParserFactory, api::TopLevelGrammar, panic_utils, toktrie::InferenceCapabilities};
+use llguidance::{
+    JsonCompileOptions, Matcher, ParserFactory, api::TopLevelGrammar, earley::SlicedBiasComputer, panic_utils,
+    toktrie::InferenceCapabilities,
+};
 use serde_json::{Value, json};
 use std::{fmt, sync::Arc};
+
+/// What may stand between the parts of JSON: one space, or a new line with its indentation. Without a bound, models that have lost the thread
+/// write white space for ever.
+const WHITESPACE: &str = r"\x20|\x0D?\x0A[\x20\x09]{0,32}";
+
+/// Of one or two kilobytes each, for every turn that is held to a grammar.
+const MAX_LEXER_STATES: usize = 50_000;
+
+/// Nodes of a grammar's regular expressions and symbols of its rules: some tenths of a second to compile, and room for schemas of hundreds
+/// of kilobytes.
+const MAX_LEXER_NODES: u64 = 300_000;
+const MAX_SYMBOLS: usize = 200_000;
 
 /// Makes grammars for one model.
 pub struct Grammars {
@@ -20,11 +35,15 @@ impl Grammars {
     /// # Errors
     /// When the tokenizer does not tell them.
     pub fn new(prompter: &Prompter, stop_tokens: &[u32]) -> Result<Self, ConstraintError> {
-        let (environment, end) = environment(prompter.token_bytes())?;
-        let factory = ParserFactory::new(&environment, InferenceCapabilities::default(), &[]);
+        let (environment, end) = environment(prompter.tokenizer())?;
+        let factory = ParserFactory::new(&environment, InferenceCapabilities::default(), &SlicedBiasComputer::json_slices());
         let mut factory = factory.map_err(|error| ConstraintError::Vocabulary { problem: one_line(&error) })?;
         factory.quiet();
-        factory.limits_mut().verbose_errors = false;
+        let limits = factory.limits_mut();
+        limits.verbose_errors = false;
+        limits.max_lexer_states = MAX_LEXER_STATES;
+        limits.initial_lexer_fuel = MAX_LEXER_NODES;
+        limits.max_grammar_size = MAX_SYMBOLS;
         Ok(Self { factory, end, stop_tokens: stop_tokens.into() })
     }
 
@@ -41,10 +60,14 @@ impl Grammars {
     /// # Errors
     /// When it is no schema, has keywords that are not supported, is too large, or no text satisfies it.
     pub fn json_schema(&self, schema: &Value) -> Result<Grammar, ConstraintError> {
-        if !(schema.is_object() || schema.is_boolean()) {
-            return Err(ConstraintError::Schema { problem: "a schema is an object".to_owned() });
-        }
-        self.compile(TopLevelGrammar::from_json_schema(schema.clone()), |problem| ConstraintError::Schema { problem })
+        let mut schema = match schema {
+            Value::Object(_) => schema.clone(),
+            Value::Bool(true) => json!({}),
+            Value::Bool(false) => return Err(ConstraintError::Unsatisfiable { problem: "it is `false`".to_owned() }),
+            _ => return Err(ConstraintError::Schema { problem: "a schema is an object or a boolean".to_owned() }),
+        };
+        JsonCompileOptions { whitespace_pattern: Some(WHITESPACE.to_owned()), ..JsonCompileOptions::default() }.apply_to(&mut schema);
+        self.compile(TopLevelGrammar::from_json_schema(schema), |problem| ConstraintError::Schema { problem })
     }
 
     /// A text that a regular expression describes as a whole.

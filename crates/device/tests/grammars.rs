@@ -1,0 +1,174 @@
+//! Texts that follow what a grammar allows belong to it, whatever is chosen, and what is allowed depends on the text alone.
+#![allow(clippy::unwrap_used, clippy::expect_used)]
+
+use serde_json::{Value, json};
+use std::{path::Path, sync::Arc};
+use tricorn_core::Constraint;
+use tricorn_device::{
+    Prompter,
+    constraint::{ConstraintError, Grammar, Grammars},
+};
+use tricorn_model::ModelSource;
+
+const STOP: u32 = 1;
+
+fn prompter() -> Prompter {
+    let demo = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../models/demo");
+    Prompter::load(&Arc::new(ModelSource::open(&demo).unwrap())).unwrap()
+}
+
+fn grammars() -> Grammars {
+    Grammars::new(&prompter(), &[STOP]).unwrap()
+}
+
+/// A number that depends on all of the arguments.
+fn mix(seed: u64, a: u64) -> u64 {
+    let x = (seed ^ a.wrapping_mul(0x9e37_79b9_7f4a_7c15)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
+    x ^ (x >> 29)
+}
+
+/// Tokens that the constraint allows after `path`.
+fn allowed(constraint: &mut dyn Constraint, path: &[u32], vocab: u32) -> Vec<u32> {
+    let mask = constraint.allowed(path).unwrap();
+    (0..vocab).filter(|&token| mask.contains(token)).collect()
+}
+
+/// One of the texts of a grammar; `None` when it has not come to its end within 400 tokens.
+fn walk(prompter: &Prompter, grammar: &Grammar, seed: u64) -> Option<Vec<u32>> {
+    let vocab = prompter.tokenizer().vocab_size() as u32;
+    let mut constraint = grammar.constraint();
+    let mut path = Vec::new();
+    while path.len() < 400 {
+        let tokens = allowed(&mut *constraint, &path, vocab);
+        assert!(!tokens.is_empty(), "nothing may follow {path:?}");
+        let token = tokens[(mix(seed, path.len() as u64) % tokens.len() as u64) as usize];
+        if token == STOP {
+            return Some(path);
+        }
+        path.push(token);
+        if constraint.is_complete(&path).unwrap() {
+            return Some(path);
+        }
+    }
+    None
+}
+
+fn texts(prompter: &Prompter, grammar: &Grammar) -> Vec<String> {
+    let texts: Vec<String> =
+        (0..40).filter_map(|seed| walk(prompter, grammar, seed)).map(|path| prompter.tokenizer().decode(&path).unwrap()).collect();
+    assert!(texts.len() > 10, "only {} came to an end", texts.len());
+    texts
+}
+
+#[test]
+fn texts_of_a_schema_satisfy_it() {
+    let prompter = prompter();
+    let schema = json!({
+        "type": "object",
+        "properties": {
+            "name": { "type": "string", "maxLength": 8 },
+            "age": { "type": "integer", "minimum": 0, "maximum": 120 },
+            "kind": { "enum": ["cat", "dog"] },
+            "tags": { "type": "array", "items": { "$ref": "#/$defs/tag" }, "maxItems": 2 }
+        },
+        "required": ["name", "age", "kind"],
+        "additionalProperties": false,
+        "$defs": { "tag": { "type": "string", "pattern": "^[a-z]{1,4}$" } }
+    });
+    let grammar = grammars().json_schema(&schema).unwrap();
+    for text in texts(&prompter, &grammar) {
+        let value: Value = serde_json::from_str(&text).unwrap_or_else(|error| panic!("{error}: {text}"));
+        assert!(value["name"].as_str().unwrap().chars().count() <= 8, "{text}");
+        assert!(value["age"].as_u64().unwrap() <= 120, "{text}");
+        assert!(["cat", "dog"].contains(&value["kind"].as_str().unwrap()), "{text}");
+        assert!(value.as_object().unwrap().keys().all(|key| ["name", "age", "kind", "tags"].contains(&key.as_str())), "{text}");
+        for tag in value["tags"].as_array().map_or(&[][..], Vec::as_slice) {
+            let tag = tag.as_str().unwrap();
+            assert!((1..=4).contains(&tag.len()) && tag.bytes().all(|byte| byte.is_ascii_lowercase()), "{text}");
+        }
+    }
+}
+
+#[test]
+fn regular_expressions_and_lark_are_followed() {
+    let (prompter, grammars) = (prompter(), grammars());
+    for text in texts(&prompter, &grammars.regex("(yes|no)( please)?").unwrap()) {
+        assert!(["yes", "no", "yes please", "no please"].contains(&text.trim_start()), "{text:?}");
+    }
+    let lark = grammars.lark("start: \"<call>\" %json { \"type\": \"boolean\" } \"</call>\"").unwrap();
+    for text in texts(&prompter, &lark) {
+        assert!(["<call>true</call>", "<call>false</call>"].contains(&text.trim_start()), "{text:?}");
+    }
+}
+
+#[test]
+fn any_object_is_an_object() {
+    let (prompter, grammars) = (prompter(), grammars());
+    let grammar = grammars.json_object().unwrap();
+    let vocab = prompter.tokenizer().vocab_size() as u32;
+    let mut constraint = grammar.constraint();
+    let first = allowed(&mut *constraint, &[], vocab);
+    assert!(!first.is_empty() && first.iter().all(|&token| prompter.token_text(token).0.trim_start().starts_with('{')), "{first:?}");
+}
+
+#[test]
+fn what_is_allowed_depends_on_the_path_alone() {
+    let prompter = prompter();
+    let vocab = prompter.tokenizer().vocab_size() as u32;
+    let schema = json!({ "type": "object", "properties": { "a": { "type": "string", "maxLength": 6 }, "b": { "type": "integer", "maximum": 9999 } }, "required": ["a", "b"] });
+    let grammar = grammars().json_schema(&schema).unwrap();
+    let paths: Vec<Vec<u32>> = (0..40).filter_map(|seed| walk(&prompter, &grammar, seed)).collect();
+    assert!(paths.len() > 3);
+    let mut wandering = grammar.constraint();
+    for step in 0..120 {
+        let path = &paths[(mix(1, step) % paths.len() as u64) as usize];
+        let path = &path[..(mix(2, step) % path.len() as u64) as usize];
+        let mut fresh = grammar.constraint();
+        assert_eq!(allowed(&mut *wandering, path, vocab), allowed(&mut *fresh, path, vocab), "{path:?}");
+        assert_eq!(wandering.is_complete(path), fresh.is_complete(path), "{path:?}");
+        // A copy goes its own way.
+        let mut copy = wandering.boxed_clone();
+        assert_eq!(allowed(&mut *copy, &[], vocab), allowed(&mut *grammar.constraint(), &[], vocab));
+    }
+}
+
+#[test]
+fn the_end_is_allowed_where_the_text_may_end_and_nowhere_else() {
+    let prompter = prompter();
+    let grammar = grammars().regex("[0-9]{1,3}").unwrap();
+    let mut constraint = grammar.constraint();
+    let digit = *prompter.tokenizer().encode("7", false).unwrap().last().unwrap();
+    assert!(!constraint.allowed(&[]).unwrap().contains(STOP));
+    assert!(constraint.allowed(&[digit]).unwrap().contains(STOP) && !constraint.is_complete(&[digit]).unwrap());
+    assert!(constraint.is_complete(&[digit, digit, digit]).unwrap());
+    let mask = constraint.allowed(&[digit, digit, digit]).unwrap();
+    assert!((0..3000).filter(|&token| mask.contains(token)).eq([STOP]), "nothing but the end");
+    assert!(constraint.is_complete(&[digit, STOP]).unwrap());
+    assert!(constraint.allowed(&[STOP]).is_err() || constraint.allowed(&[digit, digit, digit, digit]).is_err());
+    assert!(constraint.allowed(&[digit]).is_err(), "an error is final");
+}
+
+#[test]
+fn what_cannot_be_used_is_refused_with_its_reason() {
+    let grammars = grammars();
+    let schema = |schema: Value| grammars.json_schema(&schema).map(|_| schema).unwrap_err();
+    for bad in [json!("text"), json!(3), json!(null), json!({ "type": "elephant" }), json!({ "$ref": "#/nowhere" })] {
+        let error = schema(bad.clone());
+        assert!(matches!(error, ConstraintError::Schema { .. }), "{bad}: {error:?}");
+    }
+    for unsatisfiable in [
+        json!(false),
+        json!({ "type": "string", "minLength": 5, "maxLength": 2 }),
+        json!({ "allOf": [{ "type": "string" }, { "type": "number" }] }),
+    ] {
+        let error = schema(unsatisfiable.clone());
+        assert!(matches!(error, ConstraintError::Unsatisfiable { .. }), "{unsatisfiable}: {error:?}");
+    }
+    let huge = json!({ "enum": (0..60_000_u64).map(|i| format!("{:x}", mix(i, 7))).collect::<Vec<_>>() });
+    assert!(matches!(grammars.json_schema(&huge), Err(ConstraintError::TooLarge { .. })));
+    assert!(matches!(grammars.regex("(open"), Err(ConstraintError::Grammar { .. })));
+    assert!(matches!(grammars.lark("start: nowhere"), Err(ConstraintError::Grammar { .. })));
+    for error in [schema(json!({ "type": "elephant" })), grammars.regex("(open").unwrap_err()] {
+        assert!(!error.to_string().contains('\n') && error.to_string().contains("correct"), "{error}");
+    }
+}
