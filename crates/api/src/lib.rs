@@ -1,12 +1,29 @@
 //! The device's OpenAI-compatible HTTP endpoint: any client changes one URL, and its texts stay on the device.
 //!
-//! [`serve`] answers on a listener with an [`Engine`](tricorn_device::Engine). Requests are checked and turned into prompts here
-//! (`chat`), what the engine reports becomes JSON or a stream of events, and every failure is an [`ApiError`] in the form that OpenAI's
-//! clients know.
+//! [`serve`] answers on a listener with a [`Service`]: an [`Engine`](tricorn_device::Engine) and what is said about it. The way of a request:
+//!
+//! - `server` takes connections and holds each to its deadlines and bounds; `guard` turns away web pages of other sites;
+//! - `request` reads a body field by field, strictly: what is unknown or unsupported is refused by name, as OpenAI's API does;
+//! - `choices` submits what is asked for to the engine, once for every choice, and joins what comes back;
+//! - `answer` writes the objects that clients read, and `endpoints` sends them whole or as server-sent events.
+//!
+//! Every failure is an [`ApiError`] in the form that OpenAI's clients know. The clock, random ids and random seeds are here, not below.
 
-mod chat;
+mod answer;
+mod choices;
+mod config;
+mod endpoints;
 mod error;
-mod routes;
+mod guard;
+mod identity;
+mod metrics;
+mod openapi;
+mod request;
+mod router;
+mod server;
+mod service;
 
+pub use config::{CloudAddress, Limits, ServiceConfig};
 pub use error::ApiError;
-pub use routes::{Service, serve};
+pub use server::serve;
+pub use service::Service;

@@ -4,7 +4,7 @@ use super::{local_middle, open};
 use crate::{args::DeviceArgs, error::CliError, generate, ui};
 use std::sync::Arc;
 use tokio::{net::TcpListener, sync::mpsc};
-use tricorn_api::{Service, serve};
+use tricorn_api::{CloudAddress, Service, ServiceConfig, serve};
 use tricorn_device::{Drafting, Ends, Engine, EngineConfig, LocalLink, Options, Prompter, RemoteConfig, RemoteLink, SharedMonitor};
 use tricorn_model::source::BundlePart;
 
@@ -43,5 +43,7 @@ pub(crate) fn run(args: &DeviceArgs) -> Result<(), CliError> {
     let stop = async move {
         stopped.recv().await;
     };
-    Ok(runtime.block_on(serve(listener, Service { engine, model, draft }, stop))?)
+    let cloud = args.middle.cloud.as_deref().and_then(|url| CloudAddress::of(url, false));
+    let config = ServiceConfig { cloud, ..ServiceConfig::new(model, draft) };
+    Ok(runtime.block_on(serve(listener, Service::new(engine, config), stop))?)
 }

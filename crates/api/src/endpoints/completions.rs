@@ -1,0 +1,77 @@
+//! `/v1/completions`
+
+use super::{events, json};
+use crate::{
+    ApiError, Service,
+    answer::{
+        Head,
+        completion::{CompletionAnswer, CompletionChunks},
+    },
+    choices::{Choices, Plan},
+    request::{
+        self,
+        completion::{CompletionRequest, FIELDS, PromptField},
+    },
+};
+use axum::{
+    extract::{Request, State},
+    response::{IntoResponse, Response},
+};
+use std::sync::Arc;
+use tricorn_device::engine::Prompt;
+
+/// Goes on from a prompt as it is, without a chat template.
+pub(crate) async fn create(State(service): State<Arc<Service>>, request: Request) -> Result<Response, ApiError> {
+    let fields = request::read(&service, request, &FIELDS).await?;
+    let CompletionRequest { common, prompts, echo, logprobs } = CompletionRequest::read(&service, &fields)?;
+    drop(fields);
+    let tokens = prompts.iter().map(|prompt| tokens(&service, prompt)).collect::<Result<Vec<_>, _>>()?;
+    let echo = if echo { texts(&service, prompts, &tokens) } else { Vec::new() };
+    let plan = Plan { prompts: tokens.into_iter().map(Prompt::Tokens).collect(), grammar: None, logprobs };
+    let choices = Choices::submit(&service, &common, plan)?;
+    let answer = CompletionAnswer {
+        head: Head::new(&service, "cmpl-"),
+        n: common.n,
+        logprobs: logprobs.is_some(),
+        trace: common.trace,
+        echo,
+        service: Arc::clone(&service),
+    };
+    if common.stream {
+        let chunks = CompletionChunks::new(answer, choices.count(), common.include_usage);
+        return events::stream(&service, &common, choices, chunks).await.map(IntoResponse::into_response);
+    }
+    Ok(json(answer.whole(&choices.collect().await?)))
+}
+
+fn tokens(service: &Service, prompt: &PromptField) -> Result<Vec<u32>, ApiError> {
+    let invalid = |message: String| Err(ApiError::coded("invalid_value", "prompt", message));
+    let prompter = service.engine.prompter();
+    match prompt {
+        PromptField::Text(text) if text.is_empty() => invalid("Invalid 'prompt': it is empty; write some text.".to_owned()),
+        PromptField::Text(text) => Ok(prompter.raw(text)?),
+        PromptField::Tokens(tokens) => {
+            let known = prompter.tokenizer().vocab_size();
+            match tokens.iter().find(|&&token| token as usize >= known) {
+                Some(token) => {
+                    invalid(format!("Invalid 'prompt': there is no token {token}; this model's are 0 to {}.", known.saturating_sub(1)))
+                }
+                None if tokens.is_empty() => invalid("Invalid 'prompt': it is empty; give at least one token.".to_owned()),
+                None => Ok(tokens.clone()),
+            }
+        }
+    }
+}
+
+/// The prompts as they are repeated.
+fn texts(service: &Service, prompts: Vec<PromptField>, tokens: &[Vec<u32>]) -> Vec<String> {
+    let decoded = |tokens: &Vec<u32>| {
+        let bytes: Vec<u8> = tokens.iter().flat_map(|&token| service.engine.prompter().token_text(token).1).collect();
+        String::from_utf8_lossy(&bytes).into_owned()
+    };
+    let text = |(prompt, tokens)| match prompt {
+        PromptField::Text(text) => text,
+        PromptField::Tokens(_) => decoded(tokens),
+    };
+    prompts.into_iter().zip(tokens).map(text).collect()
+}

@@ -1,0 +1,75 @@
+//! An answer as server-sent events, in OpenAI's form: chunks as data, `[DONE]` at the end.
+
+use crate::{
+    ApiError, Service,
+    answer::{ChunkStream, Chunks},
+    choices::Choices,
+    request::Common,
+};
+use axum::response::sse::{Event, KeepAlive, Sse};
+use futures_util::{Stream, stream::unfold};
+use std::{convert::Infallible, time::Duration};
+use tokio::time::timeout;
+use tricorn_device::engine::Update;
+
+/// A stream of this answer. It begins with the first token, so that what fails before has its own status; but no later than a client
+/// should hear of its request.
+///
+/// # Errors
+/// When a choice fails before the first token.
+pub(crate) async fn stream<C: Chunks>(
+    service: &Service,
+    common: &Common,
+    mut choices: Choices,
+    chunks: C,
+) -> Result<Sse<impl Stream<Item = Result<Event, Infallible>> + use<C>>, ApiError> {
+    let keep_alive = service.config.limits.keep_alive;
+    let mut written = ChunkStream::new(chunks, choices.count(), common.n, common.include_usage);
+    begin(keep_alive, &mut choices, &mut written).await?;
+    let state = State { choices, written, over: false };
+    Ok(Sse::new(unfold(state, State::next)).keep_alive(KeepAlive::new().interval(keep_alive)))
+}
+
+/// Takes in updates until there is something to say, for no longer than `wait`. What is not there in time is not lost: it comes later.
+async fn begin<C: Chunks>(wait: Duration, choices: &mut Choices, written: &mut ChunkStream<C>) -> Result<(), ApiError> {
+    let first = async {
+        while let Some((index, update)) = choices.next().await? {
+            let begun = matches!(update, Update::Delta { .. } | Update::Done(_));
+            written.update(index, &update);
+            if begun {
+                break;
+            }
+        }
+        Ok(())
+    };
+    timeout(wait, first).await.unwrap_or(Ok(()))
+}
+
+struct State<C> {
+    choices: Choices,
+    written: ChunkStream<C>,
+    over: bool,
+}
+
+impl<C: Chunks> State<C> {
+    async fn next(mut self) -> Option<(Result<Event, Infallible>, Self)> {
+        loop {
+            if let Some(chunk) = self.written.pop() {
+                return Some((Ok(Event::default().data(chunk)), self));
+            }
+            if self.over {
+                return None;
+            }
+            let data = match self.choices.next().await {
+                Ok(Some((index, update))) => {
+                    self.written.update(index, &update);
+                    continue;
+                }
+                Ok(None) => "[DONE]".to_owned(),
+                Err(error) => serde_json::to_string(&error.body()).unwrap_or_default(),
+            };
+            self.over = true;
+            return Some((Ok(Event::default().data(data)), self));
+        }
+    }
+}

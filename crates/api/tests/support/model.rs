@@ -1,0 +1,67 @@
+//! The demo model in this process.
+
+use std::{
+    fs,
+    path::{Path, PathBuf},
+    sync::{Arc, OnceLock},
+};
+use tricorn_core::{HiddenCodec, Split};
+use tricorn_device::{Drafting, Ends, Engine, EngineConfig, LocalLink, Prompter};
+use tricorn_model::{MiddlePart, ModelSource};
+
+/// Ends and middle of a model.
+pub struct Model {
+    ends: Arc<Ends>,
+    prompter: Arc<Prompter>,
+    middle: Arc<MiddlePart>,
+}
+
+impl Model {
+    fn load(folder: &Path) -> Self {
+        let source = Arc::new(ModelSource::open(folder).unwrap());
+        let split: Split = "2:0".parse().unwrap();
+        Self {
+            ends: Arc::new(Ends::load(&source, split, HiddenCodec::F16, Drafting::Best).unwrap()),
+            prompter: Arc::new(Prompter::load(&source).unwrap()),
+            middle: Arc::new(MiddlePart::load(&source, split).unwrap()),
+        }
+    }
+
+    pub(super) fn start(&self, config: EngineConfig) -> Engine {
+        let (middle, context, codec) = (Arc::clone(&self.middle), self.ends.context, self.ends.codec);
+        let link = move || LocalLink::new(Arc::clone(&middle), context, codec);
+        Engine::start(Arc::clone(&self.ends), Arc::clone(&self.prompter), link, config).unwrap()
+    }
+}
+
+/// The demo as it is: its template knows no tools.
+pub fn demo() -> &'static Model {
+    static DEMO: OnceLock<Model> = OnceLock::new();
+    DEMO.get_or_init(|| Model::load(&folder()))
+}
+
+/// The demo with a template that has tools in the way of Hermes and Qwen.
+pub fn with_tools() -> &'static Model {
+    static TOOLS: OnceLock<Model> = OnceLock::new();
+    TOOLS.get_or_init(|| {
+        let copy = std::env::temp_dir().join(format!("tricorn-api-tools-{}", std::process::id()));
+        fs::create_dir_all(&copy).unwrap();
+        for file in fs::read_dir(folder()).unwrap() {
+            let file = file.unwrap();
+            fs::copy(file.path(), copy.join(file.file_name())).unwrap();
+        }
+        fs::copy(clients().join("tools_template.jinja"), copy.join("chat_template.jinja")).unwrap();
+        let model = Model::load(&copy);
+        fs::remove_dir_all(&copy).unwrap();
+        model
+    })
+}
+
+fn folder() -> PathBuf {
+    Path::new(env!("CARGO_MANIFEST_DIR")).join("../../models/demo")
+}
+
+/// The tests with other people's clients, which share the template.
+fn clients() -> PathBuf {
+    Path::new(env!("CARGO_MANIFEST_DIR")).join("../../tests/clients")
+}
