@@ -21,6 +21,15 @@ loopback *ARGS:
     cargo build --release
     python3 tools/loopback.py {{ARGS}}
 
+# Build the device's page again after a change of crates/api/page/
+page:
+    bash crates/api/page/build.sh
+
+# Test the page in Chromium, on a real device too
+browser:
+    cargo build --release
+    TRICORN="$PWD/target/release/tricorn" bash tests/browser/run.sh
+
 # Write the wire types again after a change of proto/
 proto:
     cargo run --manifest-path tools/protogen/Cargo.toml

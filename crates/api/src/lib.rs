@@ -7,6 +7,8 @@
 //! - `choices` submits what is asked for to the engine, once for every choice, and joins what comes back;
 //! - `answer` writes the objects that clients read, and `endpoints` sends them whole or as server-sent events.
 //!
+//! `page` serves a chat page that shows what leaves the device.
+//!
 //! Every failure is an [`ApiError`] in the form that OpenAI's clients know. The clock, random ids and random seeds are here, not below.
 
 mod answer;
@@ -18,6 +20,7 @@ mod guard;
 mod identity;
 mod metrics;
 mod openapi;
+mod page;
 mod request;
 mod router;
 mod server;

@@ -1,6 +1,6 @@
 //! The endpoint's paths.
 
-use crate::{ApiError, Service, endpoints, guard, metrics, openapi};
+use crate::{ApiError, Service, endpoints, guard, metrics, openapi, page};
 use axum::{
     Router,
     extract::Request,
@@ -23,6 +23,7 @@ pub(crate) fn router(service: &Arc<Service>, loopback: bool) -> Router {
         .route("/ready", get(endpoints::health::ready))
         .route("/metrics", get(metrics::text))
         .route("/openapi.json", get(openapi::document))
+        .merge(page::routes())
         .fallback(unknown_path)
         .method_not_allowed_fallback(wrong_method)
         .layer(middleware::from_fn_with_state(Arc::clone(service), metrics::count));
