@@ -247,6 +247,7 @@ pub(crate) mod tests {
             bytes_up: 1000,
             bytes_down: 500,
             trace: Vec::new(),
+            wire: Vec::new(),
             overruns: 0,
         };
         Outcome { request, device: 0, waited: Duration::from_millis(5), result: Ok(report) }

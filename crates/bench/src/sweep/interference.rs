@@ -134,7 +134,7 @@ mod tests {
         long.waited = Duration::ZERO;
         if let Ok(report) = &mut long.result {
             let timing = AnswerTiming { queue: Duration::from_millis(100), compute: Duration::from_millis(380), ..AnswerTiming::default() };
-            report.trace = vec![TraceEvent::Answered { pos: 0, rows: 1, at: Duration::from_millis(980), timing }];
+            report.trace = vec![TraceEvent::Answered { pos: 0, rows: 1, bytes: 0, at: Duration::from_millis(980), timing }];
         }
         outcomes.push(long);
         assert_eq!(slowdown(&outcomes), Some(3.0));

@@ -2,10 +2,12 @@
 
 use super::{local_middle, open};
 use crate::{args::DeviceArgs, error::CliError, generate, ui};
-use std::sync::Arc;
+use std::{path::Path, sync::Arc, time::Duration};
 use tokio::{net::TcpListener, sync::mpsc};
-use tricorn_api::{CloudAddress, Service, ServiceConfig, serve};
-use tricorn_device::{Drafting, Ends, Engine, EngineConfig, LocalLink, Options, Prompter, RemoteConfig, RemoteLink, SharedMonitor};
+use tricorn_api::{CloudAddress, Limits, Service, ServiceConfig, serve};
+use tricorn_device::{
+    Drafting, Ends, Engine, EngineConfig, LocalLink, Options, Prompter, RemoteConfig, RemoteLink, SharedMonitor, engine::Offline,
+};
 use tricorn_model::source::BundlePart;
 
 pub(crate) fn run(args: &DeviceArgs) -> Result<(), CliError> {
@@ -18,11 +20,19 @@ pub(crate) fn run(args: &DeviceArgs) -> Result<(), CliError> {
     let prompter = Arc::new(Prompter::load(&source)?);
     let ends = Arc::new(Ends::load(&source, split, args.codec, Drafting::Best)?.with_kv(args.model.kv));
     let options = Options { monitor: Some(SharedMonitor::new()), ..Options::default() };
-    let config = EngineConfig { slots: args.slots, queue: args.queue, options, ..EngineConfig::default() };
+    let config = EngineConfig {
+        slots: usize::from(args.slots),
+        queue: args.queue,
+        options,
+        client_patience: Duration::from_secs_f64(args.client_patience),
+        idle: Duration::from_secs_f64(args.idle),
+        offline: args.offline_fallback,
+        ..EngineConfig::default()
+    };
     let draft = generate::draft_policy(&ends);
     let engine = match &args.middle.cloud {
         Some(url) => {
-            let remote = RemoteConfig { deadline: std::time::Duration::from_secs_f64(args.deadline), ..RemoteConfig::new(url) };
+            let remote = RemoteConfig { deadline: Duration::from_secs_f64(args.deadline), ..RemoteConfig::new(url) };
             let (device, handle) = (Arc::clone(&ends), runtime.handle().clone());
             Engine::start(ends, prompter, move || RemoteLink::new(remote.clone(), &device, handle.clone()), config)
         }
@@ -33,7 +43,7 @@ pub(crate) fn run(args: &DeviceArgs) -> Result<(), CliError> {
         }
     }
     .map_err(CliError::Start)?;
-    let model = args.model.model.file_stem().map_or_else(|| "model".to_owned(), |name| name.to_string_lossy().into_owned());
+    let model = args.name.clone().unwrap_or_else(|| model_name(&args.model.model));
     let (stop, mut stopped) = mpsc::channel::<()>(1);
     ctrlc::set_handler(move || {
         // Sending fails only when the endpoint is stopping already.
@@ -43,7 +53,40 @@ pub(crate) fn run(args: &DeviceArgs) -> Result<(), CliError> {
     let stop = async move {
         stopped.recv().await;
     };
-    let cloud = args.middle.cloud.as_deref().and_then(|url| CloudAddress::of(url, false));
-    let config = ServiceConfig { cloud, ..ServiceConfig::new(model, draft) };
+    let offline = args.offline_fallback == Offline::Draft;
+    let config = ServiceConfig {
+        cloud: args.middle.cloud.as_deref().and_then(|url| CloudAddress::of(url, offline)),
+        allowed_origins: args.allow_origin.clone(),
+        allowed_hosts: args.allow_host.clone(),
+        limits: Limits { request_deadline: args.request_deadline.map(Duration::from_secs_f64), ..Limits::default() },
+        ..ServiceConfig::new(model, draft)
+    };
     Ok(runtime.block_on(serve(listener, Service::new(engine, config), stop))?)
+}
+
+/// What a model is called whose path is all that is known: its folder's name, or its file's without the ending.
+fn model_name(path: &Path) -> String {
+    let text = path.to_string_lossy();
+    let last = text.trim_end_matches('/').rsplit(['/', ':']).next().unwrap_or_default();
+    let name = last.strip_suffix(".gguf").unwrap_or(last);
+    if matches!(name, "" | "." | "..") { "model".to_owned() } else { name.to_owned() }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn models_are_called_by_the_last_part_of_their_path() {
+        for (path, name) in [
+            ("demo", "demo"),
+            ("/models/Llama-3.2-1B/", "Llama-3.2-1B"),
+            ("model-q4_k.gguf", "model-q4_k"),
+            ("hf:org/Name-1.5", "Name-1.5"),
+            ("hf:org/name:file.gguf", "file"),
+            (".", "model"),
+        ] {
+            assert_eq!(model_name(Path::new(path)), name);
+        }
+    }
 }
