@@ -170,7 +170,7 @@ fn frozen(model: &Path, config: EngineConfig) -> (Cloud, Served, Generation) {
     let served = remote(model, &cloud.url(), config);
     // The session is open by now; with the cloud stopped, nothing but the engine ends what follows.
     served.ask(rendered(&user("hi"), 2)).done();
-    cloud.signal("STOP");
+    cloud.freeze();
     let stuck = served.submit(rendered(&user("hi"), 8));
     until("it runs", || (served.engine.figures().running == 1).then_some(()));
     (cloud, served, stuck)

@@ -65,7 +65,7 @@ fn a_frozen_cloud_is_replaced() {
     let cloud = RefCell::new(Cloud::start(model.path(), "2:1"));
     let mut conversation = device.remote_with(&cloud.borrow().url(), Duration::from_millis(500));
     let mut reconnects = 0;
-    let mut freeze = on_token(9, || cloud.borrow().signal("STOP"));
+    let mut freeze = on_token(9, || cloud.borrow().freeze());
     let report = conversation.turn(turn, &mut |event| {
         if event == Event::Reconnecting {
             reconnects += 1;

@@ -127,7 +127,7 @@ fn a_frozen_stage_is_replaced() {
     let [_, turn, _] = turns(device.prompt("The hat told the cloud a story."), 40);
     let mut conversation = device.remote_after(&url, Duration::from_secs(30), 500);
     let mut lost = 0;
-    let mut freeze = on_token(9, || pipeline.borrow().second.signal("STOP"));
+    let mut freeze = on_token(9, || pipeline.borrow().second.freeze());
     let report = conversation.turn(turn.clone(), &mut |event| {
         if event == Event::Reconnecting {
             lost += 1;

@@ -38,6 +38,10 @@ impl Cloud {
         self.running.signal(signal);
     }
 
+    pub fn freeze(&self) {
+        self.running.freeze();
+    }
+
     pub fn kill(&mut self) {
         self.running.kill();
     }

@@ -1,7 +1,9 @@
 //! The binary as a child process: bounded in time, and gone when the test is.
 
 use std::{
+    fs,
     io::{BufRead, BufReader, Read, Write},
+    path::Path,
     process::{Child, ChildStdin, Command, Stdio},
     sync::mpsc::{self, Receiver, RecvTimeoutError},
     thread,
@@ -101,6 +103,18 @@ impl Running {
         assert!(send(signal, &self.child.id().to_string()), "cannot send {signal}");
     }
 
+    /// Stops it where it stands, and returns when none of its threads runs on.
+    pub fn freeze(&self) {
+        self.signal("STOP");
+        // One thread takes the signal and stops the others; on a busy machine it may wait for its turn while they go on.
+        let tasks = format!("/proc/{}/task", self.id());
+        let deadline = Instant::now() + LIMIT;
+        while fs::read_dir(&tasks).is_ok_and(|mut tasks| tasks.any(|task| task.is_ok_and(|task| !is_stopped(&task.path())))) {
+            assert!(Instant::now() < deadline, "the process does not stop");
+            thread::sleep(Duration::from_millis(1));
+        }
+    }
+
     /// Whether a process is left in the group that this one leads.
     pub fn group_is_alive(id: u32) -> bool {
         send("0", &format!("-{id}"))
@@ -186,4 +200,10 @@ fn rest(lines: &Receiver<String>) -> String {
             Err(RecvTimeoutError::Timeout) => panic!("the stream does not end after {text:?}"),
         }
     }
+}
+
+/// Whether a thread, by its folder in Linux's /proc, is stopped or gone.
+fn is_stopped(task: &Path) -> bool {
+    let stat = fs::read_to_string(task.join("stat")).unwrap_or_default();
+    stat.rsplit_once(") ").is_none_or(|(_, state)| state.starts_with('T'))
 }
