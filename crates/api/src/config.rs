@@ -1,8 +1,8 @@
 //! What an endpoint is told about itself, and its bounds.
 
-use axum::http::Uri;
 use std::time::Duration;
 use tricorn_core::DraftPolicy;
+use tricorn_device::CloudProbe;
 
 /// What an endpoint is told about itself.
 #[derive(Clone, Debug)]
@@ -15,17 +15,17 @@ pub struct ServiceConfig {
     pub allowed_origins: Vec<String>,
     /// Names by which the endpoint may be called while it listens on loopback, beside `localhost` and addresses.
     pub allowed_hosts: Vec<String>,
-    /// The cloud that must be reachable for requests to be answered; none where the middle is in this process.
-    pub cloud: Option<CloudAddress>,
+    /// The cloud that requests need; none where the middle is in this process.
+    pub cloud: Option<CloudBehind>,
     /// Bounds.
     pub limits: Limits,
 }
 
-/// The cloud behind an endpoint, as `/ready` looks for it.
+/// The cloud behind an endpoint, as `/ready` asks it.
 #[derive(Clone, Debug)]
-pub struct CloudAddress {
-    /// Host and port.
-    pub address: String,
+pub struct CloudBehind {
+    /// Asks it.
+    pub probe: CloudProbe,
     /// Whether requests are answered without it, too.
     pub offline_fallback: bool,
 }
@@ -35,16 +35,6 @@ impl ServiceConfig {
     #[must_use]
     pub fn new(model: impl Into<String>, draft: DraftPolicy) -> Self {
         Self { model: model.into(), draft, allowed_origins: Vec::new(), allowed_hosts: Vec::new(), cloud: None, limits: Limits::default() }
-    }
-}
-
-impl CloudAddress {
-    /// The host and port of a cloud's URL, such as `http://127.0.0.1:7070`; `None` where the URL has no host.
-    #[must_use]
-    pub fn of(url: &str, offline_fallback: bool) -> Option<Self> {
-        let uri: Uri = url.parse().ok()?;
-        let port = uri.port_u16().unwrap_or(if uri.scheme_str() == Some("https") { 443 } else { 80 });
-        Some(Self { address: format!("{}:{port}", uri.host()?), offline_fallback })
     }
 }
 

@@ -26,7 +26,7 @@ mod router;
 mod server;
 mod service;
 
-pub use config::{CloudAddress, Limits, ServiceConfig};
+pub use config::{CloudBehind, Limits, ServiceConfig};
 pub use error::ApiError;
 pub use server::serve;
 pub use service::Service;

@@ -4,8 +4,7 @@
 mod support;
 
 use serde_json::json;
-use support::{Endpoint, get, post, within};
-use tricorn_api::CloudAddress;
+use support::{Cloud, Endpoint, demo, get, post, within};
 
 #[test]
 fn the_model_is_listed_and_found() {
@@ -26,16 +25,35 @@ fn it_is_ready_when_its_cloud_is_reachable_or_not_needed() {
         let local = Endpoint::start().await;
         assert_eq!(get(local.address, "/health").await.status, 200);
         assert_eq!(get(local.address, "/ready").await.json()["cloud"], "local");
-        // Another endpoint's port takes connections, which is all that is looked for; a port that was just given back does not.
-        let url = format!("http://{}", local.address);
-        let near = Endpoint::limited(|config| config.cloud = CloudAddress::of(&url, false)).await;
+        let cloud = Cloud::start().await;
+        let near = Endpoint::limited(|config| config.cloud = Some(cloud.behind(demo(), false))).await;
         assert_eq!(get(near.address, "/ready").await.json()["cloud"], "reachable");
-        local.stop().await;
+        let offline = Endpoint::limited(|config| config.cloud = Some(cloud.behind(demo(), true))).await;
+        assert_eq!(get(offline.address, "/ready").await.json()["cloud"], "reachable");
+        cloud.stop().await;
         let away = get(near.address, "/ready").await;
         assert_eq!((away.status.as_u16(), away.headers.contains_key("retry-after")), (503, true));
+        assert_eq!(away.json()["cloud"], "unreachable");
         assert_eq!(get(near.address, "/health").await.status, 200);
-        let offline = Endpoint::limited(|config| config.cloud = CloudAddress::of(&url, true)).await;
-        assert_eq!(get(offline.address, "/ready").await.json()["offline"], true);
+        let away = get(offline.address, "/ready").await;
+        assert_eq!((away.status.as_u16(), &away.json()["offline"]), (200, &json!(true)));
+    });
+}
+
+#[test]
+fn it_is_not_ready_when_its_cloud_is_of_another_kind() {
+    within(async {
+        // A cloud that cuts the model elsewhere answers no request, so that drafts alone do not help either.
+        let cloud = Cloud::at("1:0").await;
+        let wrong = Endpoint::limited(|config| config.cloud = Some(cloud.behind(demo(), true))).await;
+        let answer = get(wrong.address, "/ready").await;
+        assert_eq!((answer.status.as_u16(), &answer.json()["cloud"]), (503, &json!("unsuitable")));
+        assert!(answer.text.contains("use the same split"), "{}", answer.text);
+        // What takes connections is no cloud yet: here, another endpoint.
+        let other = Endpoint::start().await;
+        let behind = Cloud::behind_url(&format!("http://{}", other.address), demo(), false);
+        let lost = Endpoint::limited(|config| config.cloud = Some(behind)).await;
+        assert_eq!(get(lost.address, "/ready").await.json()["cloud"], "unreachable");
     });
 }
 

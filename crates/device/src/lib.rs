@@ -32,7 +32,7 @@ pub use conversation::Conversation;
 pub use ends::{Drafting, Ends};
 pub use engine::{Engine, EngineConfig};
 pub use error::DeviceError;
-pub use link::{Link, LinkError, LocalLink, RemoteConfig, RemoteLink};
+pub use link::{CloudProbe, Link, LinkError, LocalLink, RemoteConfig, RemoteLink};
 pub use pace::DevicePace;
 pub use processor::SharedProcessor;
 pub use prompt::{Prompter, Reply};

@@ -2,10 +2,12 @@
 
 mod backoff;
 mod local;
+mod probe;
 mod remote;
 
 pub use backoff::Backoff;
 pub use local::LocalLink;
+pub use probe::CloudProbe;
 pub use remote::{RemoteConfig, RemoteLink};
 
 use crate::Cancel;

@@ -9,9 +9,9 @@ use axum::{
 };
 use serde_json::{Value, json};
 use std::{sync::Arc, time::Duration};
-use tokio::{net::TcpStream, time::timeout};
+use tricorn_device::LinkError;
 
-/// How long a cloud is given to take a connection.
+/// How long a cloud is given to say what it serves.
 const PROBE: Duration = Duration::from_secs(2);
 
 /// The process is up.
@@ -19,16 +19,17 @@ pub(crate) async fn alive() -> Json<Value> {
     Json(json!({ "status": "ok" }))
 }
 
-/// Requests would be answered: the model is loaded, or there would be no listener, and the cloud takes connections or is not needed.
+/// Requests would be answered: the model is loaded, or there would be no listener, and the cloud serves its middle or is not needed.
 pub(crate) async fn ready(State(service): State<Arc<Service>>) -> Response {
     let Some(cloud) = &service.config.cloud else { return Json(json!({ "status": "ready", "cloud": "local" })).into_response() };
-    let reached = matches!(timeout(PROBE, TcpStream::connect(cloud.address.as_str())).await, Ok(Ok(_)));
-    match (reached, cloud.offline_fallback) {
-        (true, _) => Json(json!({ "status": "ready", "cloud": "reachable" })).into_response(),
-        (false, true) => Json(json!({ "status": "ready", "cloud": "unreachable", "offline": true })).into_response(),
-        (false, false) => {
-            let body = Json(json!({ "status": "unavailable", "cloud": "unreachable" }));
-            (StatusCode::SERVICE_UNAVAILABLE, [(RETRY_AFTER, "5")], body).into_response()
-        }
+    let (standing, reason) = match cloud.probe.ask(PROBE).await {
+        Ok(_) => return Json(json!({ "status": "ready", "cloud": "reachable" })).into_response(),
+        Err(error @ LinkError::Unreachable { .. }) => ("unreachable", error),
+        Err(error) => ("unsuitable", error),
+    };
+    if cloud.offline_fallback && standing == "unreachable" {
+        return Json(json!({ "status": "ready", "cloud": standing, "offline": true, "reason": reason.to_string() })).into_response();
     }
+    let body = Json(json!({ "status": "unavailable", "cloud": standing, "reason": reason.to_string() }));
+    (StatusCode::SERVICE_UNAVAILABLE, [(RETRY_AFTER, "5")], body).into_response()
 }

@@ -2,9 +2,11 @@
 #![allow(dead_code, unused_imports, unreachable_pub, clippy::unwrap_used, clippy::expect_used)]
 
 mod client;
+mod cloud;
 mod model;
 
 pub use client::{Answer, Events, Raw, events, get, post, send};
+pub use cloud::Cloud;
 pub use model::{Model, demo, with_tools};
 
 use std::{

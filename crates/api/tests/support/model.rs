@@ -27,6 +27,10 @@ impl Model {
         }
     }
 
+    pub fn ends(&self) -> &Ends {
+        &self.ends
+    }
+
     pub(super) fn start(&self, config: EngineConfig) -> Engine {
         let (middle, context, codec) = (Arc::clone(&self.middle), self.ends.context, self.ends.codec);
         let link = move || LocalLink::new(Arc::clone(&middle), context, codec);
@@ -57,7 +61,7 @@ pub fn with_tools() -> &'static Model {
     })
 }
 
-fn folder() -> PathBuf {
+pub(super) fn folder() -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).join("../../models/demo")
 }
 

@@ -4,11 +4,15 @@ use super::{local_middle, open};
 use crate::{args::DeviceArgs, error::CliError, generate, ui};
 use std::{path::Path, sync::Arc, time::Duration};
 use tokio::{net::TcpListener, sync::mpsc};
-use tricorn_api::{CloudAddress, Limits, Service, ServiceConfig, serve};
+use tricorn_api::{CloudBehind, Limits, Service, ServiceConfig, serve};
 use tricorn_device::{
-    Drafting, Ends, Engine, EngineConfig, LocalLink, Options, Prompter, RemoteConfig, RemoteLink, SharedMonitor, engine::Offline,
+    CloudProbe, DeviceError, Drafting, Ends, Engine, EngineConfig, LocalLink, Options, Prompter, RemoteConfig, RemoteLink, SharedMonitor,
+    engine::Offline,
 };
 use tricorn_model::source::BundlePart;
+
+/// How long the cloud is given to say at the start what it serves.
+const FIRST_LOOK: Duration = Duration::from_secs(5);
 
 pub(crate) fn run(args: &DeviceArgs) -> Result<(), CliError> {
     let runtime = generate::runtime()?;
@@ -30,6 +34,10 @@ pub(crate) fn run(args: &DeviceArgs) -> Result<(), CliError> {
         ..EngineConfig::default()
     };
     let draft = generate::draft_policy(&ends);
+    let probe = match &args.middle.cloud {
+        Some(url) => Some(CloudProbe::new(url, &ends, runtime.handle()).map_err(DeviceError::Link)?),
+        None => None,
+    };
     let engine = match &args.middle.cloud {
         Some(url) => {
             let remote = RemoteConfig { deadline: Duration::from_secs_f64(args.deadline), ..RemoteConfig::new(url) };
@@ -50,12 +58,20 @@ pub(crate) fn run(args: &DeviceArgs) -> Result<(), CliError> {
         let _ = stop.try_send(());
     })?;
     ui::print(format!("ready on http://{address}/v1: model {model}\n"))?;
+    // Requests wait for a cloud that comes later; that there is none, or the wrong one, is worth knowing before the first.
+    if let Some(probe) = probe.clone() {
+        runtime.spawn(async move {
+            if let Err(error) = probe.ask(FIRST_LOOK).await {
+                ui::note(format!("warning: {error}\n"));
+            }
+        });
+    }
     let stop = async move {
         stopped.recv().await;
     };
     let offline = args.offline_fallback == Offline::Draft;
     let config = ServiceConfig {
-        cloud: args.middle.cloud.as_deref().and_then(|url| CloudAddress::of(url, offline)),
+        cloud: probe.map(|probe| CloudBehind { probe, offline_fallback: offline }),
         allowed_origins: args.allow_origin.clone(),
         allowed_hosts: args.allow_host.clone(),
         limits: Limits { request_deadline: args.request_deadline.map(Duration::from_secs_f64), ..Limits::default() },

@@ -267,7 +267,7 @@ fn root_cause(error: &dyn std::error::Error) -> String {
     cause.to_string()
 }
 
-fn describe(status: &tonic::Status) -> String {
+pub(super) fn describe(status: &tonic::Status) -> String {
     match std::error::Error::source(status) {
         Some(source) => root_cause(source),
         None if status.message().is_empty() => status.code().to_string(),
