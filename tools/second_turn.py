@@ -9,20 +9,15 @@ prompt as long as what the second turn adds. The three alternate in one run; wha
 
 import json
 import statistics
-import subprocess
 import sys
 import time
 import urllib.request
 
+from endpoint import endpoint
+
 ROUNDS = 25
 STORY = "The hat told the cloud a story about a letter that was lost in the snow, and the cloud listened. "
 NEWS = "Then a fox came by and asked what the story was about. The hat told it all again, from the first word to the last. "
-
-
-def start(arguments, ready):
-    process = subprocess.Popen(arguments, stdout=subprocess.PIPE, text=True)
-    line = process.stdout.readline()
-    return process, ready(line)
 
 
 def ask(url, messages):
@@ -36,13 +31,9 @@ def ask(url, messages):
 
 
 def main(binary):
-    cloud, address = start([binary, "cloud", "--model", "demo", "--listen", "127.0.0.1:0", "--json"], lambda line: json.loads(line)["address"])
-    device, url = start(
-        [binary, "device", "--model", "demo", "--cloud", address, "--listen", "127.0.0.1:0", "--slots", "1"],
-        lambda line: line.split()[2].rstrip(":") + "/chat/completions",
-    )
-    try:
-        times = {"first": [], "second": [], "fresh": []}
+    times = {"first": [], "second": [], "fresh": []}
+    with endpoint(binary, slots=1) as base:
+        url = base + "/chat/completions"
         for index in range(ROUNDS):
             user = lambda text: {"role": "user", "content": f"{index}. {text}"}
             chat = [user(STORY * 12)]
@@ -53,16 +44,12 @@ def main(binary):
             times["second"].append(elapsed)
             elapsed, _, fresh = ask(url, [user(NEWS * 3)])
             times["fresh"].append(elapsed)
-        # The first round opens the session.
-        medians = {name: statistics.median(values[1:]) for name, values in times.items()}
-        print(f"first turn    {first:5} tokens {medians['first']:7.2f} ms")
-        print(f"second turn  +{second - first:5} tokens {medians['second']:7.2f} ms")
-        print(f"fresh prompt  {fresh:5} tokens {medians['fresh']:7.2f} ms")
-        print(f"second turn / fresh prompt: {medians['second'] / medians['fresh']:.2f}")
-    finally:
-        for process in (device, cloud):
-            process.terminate()
-            process.wait()
+    # The first round opens the session.
+    medians = {name: statistics.median(values[1:]) for name, values in times.items()}
+    print(f"first turn    {first:5} tokens {medians['first']:7.2f} ms")
+    print(f"second turn  +{second - first:5} tokens {medians['second']:7.2f} ms")
+    print(f"fresh prompt  {fresh:5} tokens {medians['fresh']:7.2f} ms")
+    print(f"second turn / fresh prompt: {medians['second'] / medians['fresh']:.2f}")
 
 
 if __name__ == "__main__":
