@@ -189,6 +189,30 @@ fn greedy_text_is_that_of_transformers() {
     }
 }
 
+#[test]
+fn a_schema_holds_the_answer_in_every_mode() {
+    let folder = TempDir::new();
+    let schema = folder.path().join("schema.json");
+    let text = r#"{"type": "object", "properties": {"kind": {"enum": ["cat", "dog"]}, "age": {"type": "integer", "minimum": 3, "maximum": 9}},
+        "required": ["kind", "age"], "additionalProperties": false}"#;
+    fs::write(&schema, text).unwrap();
+    let cloud = Cloud::start(&demo(), "2:0");
+    let common = ["--json-schema", schema.to_str().unwrap(), "--max-tokens", "200", "Once upon a time"];
+    let modes = [
+        &["--local"][..],
+        &["--local", "--no-draft"],
+        &["--cloud", &cloud.url()],
+        &["--cloud", &cloud.url(), "--temperature", "0.5", "--seed", "3"],
+    ];
+    let answers = modes.map(|mode| cli(&demo(), &[mode, &common].concat()));
+    for (mode, (_, text)) in modes.iter().zip(&answers) {
+        let answer: Value = serde_json::from_str(text.as_str().unwrap()).unwrap_or_else(|error| panic!("{mode:?}: {error}: {text}"));
+        assert!(["cat", "dog"].contains(&answer["kind"].as_str().unwrap()) && (3..=9).contains(&answer["age"].as_u64().unwrap()), "{text}");
+        assert_eq!(answer.as_object().unwrap().len(), 2, "{text}");
+    }
+    assert_eq!([&answers[0], &answers[0]], [&answers[1], &answers[2]]);
+}
+
 /// The demo model with a drafter that hands on the shallow row, which its head sometimes reads right.
 fn demo_with_a_drafter() -> TempDir {
     support::copy_dir(&demo())

@@ -8,7 +8,10 @@ use tricorn_device::{
     Prompter,
     constraint::{ConstraintError, Grammar, Grammars},
 };
-use tricorn_model::ModelSource;
+use tricorn_model::{
+    ModelSource,
+    template::tool_calls::{ToolCallParser, ToolChoice, ToolStyle},
+};
 
 const STOP: u32 = 1;
 
@@ -98,6 +101,44 @@ fn regular_expressions_and_lark_are_followed() {
     let lark = grammars.lark("start: \"<call>\" %json { \"type\": \"boolean\" } \"</call>\"").unwrap();
     for text in texts(&prompter, &lark) {
         assert!(["<call>true</call>", "<call>false</call>"].contains(&text.trim_start()), "{text:?}");
+    }
+}
+
+/// What the grammar of tool calls allows is what the parser reads: calls of the tools alone, with arguments as their schemas say.
+#[test]
+fn texts_of_tool_grammars_are_read_as_calls() {
+    let (prompter, grammars) = (prompter(), grammars());
+    let tools = [
+        json!({ "type": "function", "function": { "name": "count", "parameters": {
+            "type": "object", "properties": { "of": { "$ref": "#/$defs/thing" } }, "required": ["of"], "additionalProperties": false,
+            "$defs": { "thing": { "enum": ["hats", "\"clouds\""] } }
+        } } }),
+        json!({ "type": "function", "function": { "name": "stop" } }),
+    ];
+    for style in [ToolStyle::Llama, ToolStyle::Hermes, ToolStyle::Mistral] {
+        for (choice, several) in [(ToolChoice::Required, true), (ToolChoice::Required, false), (ToolChoice::Named("count"), true)] {
+            let lark = style.grammar(&tools, choice, several, |_| None).unwrap();
+            let texts = texts(&prompter, &grammars.lark(&lark).unwrap());
+            let calls = texts.iter().map(|text| {
+                let mut parser = ToolCallParser::new(style, &tools);
+                let (pushed, rest) = (parser.push(text.trim_start()), parser.finish());
+                assert_eq!(pushed.content + &rest.content, "", "{style:?}: {text}");
+                let calls = [pushed.calls, rest.calls].concat();
+                for call in &calls {
+                    let arguments: Value = serde_json::from_str(&call.arguments).unwrap();
+                    match call.name.as_str() {
+                        "count" => assert!(["hats", "\"clouds\""].contains(&arguments["of"].as_str().unwrap()), "{text}"),
+                        "stop" => assert_eq!((arguments, choice), (json!({}), ToolChoice::Required), "{text}"),
+                        other => panic!("{other} is none of the tools: {text}"),
+                    }
+                }
+                calls.len()
+            });
+            let counts: Vec<usize> = calls.collect();
+            let more = several && choice == ToolChoice::Required && style != ToolStyle::Llama;
+            assert!(counts.iter().all(|&count| count == 1 || more && count > 1), "{style:?} {choice:?} {counts:?}");
+            assert_eq!(counts.iter().any(|&count| count > 1), more, "{style:?} {choice:?} {counts:?}");
+        }
     }
 }
 
