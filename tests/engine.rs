@@ -13,7 +13,7 @@ mod offline;
 
 use std::{
     path::Path,
-    sync::{Arc, Weak},
+    sync::{Arc, LazyLock, Weak},
     time::Duration,
 };
 
@@ -21,7 +21,7 @@ use support::{Cloud, TempDir, fair_drafter, fixture, runtime, split, until};
 use tricorn_core::{ChunkPolicy, DraftPolicy, HiddenCodec, SamplingParams};
 use tricorn_device::{
     DeviceError, Drafting, Ends, Engine, EngineConfig, LocalLink, Prompter, RemoteConfig, RemoteLink,
-    engine::{Finished, Generation, GenerationRequest, Prompt, TextToken, Update},
+    engine::{Finished, Generation, GenerationRequest, TextToken, Update},
     link::Backoff,
 };
 use tricorn_model::{MiddlePart, ModelSource};
@@ -141,7 +141,7 @@ async fn read(mut generation: Generation) -> Answer {
     answer
 }
 
-fn request(prompt: Prompt, max_new_tokens: usize) -> GenerationRequest {
+fn request(prompt: Vec<u32>, max_new_tokens: usize) -> GenerationRequest {
     GenerationRequest {
         prompt,
         max_new_tokens,
@@ -160,8 +160,14 @@ fn user(text: &str) -> String {
     format!("<|im_start|>user\n{text}<|im_end|>\n<|im_start|>assistant\n")
 }
 
+/// The tokens of a text as a chat template writes it.
+fn tokens(text: &str) -> Vec<u32> {
+    static PROMPTER: LazyLock<Prompter> = LazyLock::new(|| Prompter::load(&ModelSource::open(&fixture("llama")).unwrap()).unwrap());
+    PROMPTER.special(text).unwrap()
+}
+
 fn rendered(text: &str, max_new_tokens: usize) -> GenerationRequest {
-    request(Prompt::Rendered(text.to_owned()), max_new_tokens)
+    request(tokens(text), max_new_tokens)
 }
 
 /// A cloud that has stopped answering, with a request that waits for it.

@@ -121,6 +121,28 @@ fn a_cloud_that_is_gone_for_good_is_a_typed_error_and_the_conversation_goes_on_w
 }
 
 #[test]
+fn a_cloud_that_takes_less_at_a_time_is_given_less() {
+    let model = model("2:1");
+    let device = Device::load(model.path(), "2:1", HiddenCodec::F16);
+    let mut cloud = Cloud::start(model.path(), "2:1");
+    let mut conversation = device.remote(&cloud.url());
+    for turn in turns(&device) {
+        let turn = Turn { chunk: ChunkPolicy::Whole, ..turn };
+        let reference = device.reference(&turn);
+        let shrink = |cloud: &mut Cloud| {
+            cloud.kill();
+            *cloud = Cloud::start_at_with(model.path(), "2:1", cloud.port, &["--max-append-rows", "6"]);
+        };
+        let report = conversation.turn(turn.clone(), &mut on_token(6, || shrink(&mut cloud))).unwrap();
+        assert_eq!(report.token_ids, reference.token_ids);
+        // The next turn finds the limits as they are, and the one after that those of before.
+        assert_eq!(ask(&mut conversation, turn.clone()).token_ids, reference.token_ids);
+        cloud.replace(model.path(), "2:1");
+        assert_eq!(ask(&mut conversation, turn).token_ids, reference.token_ids);
+    }
+}
+
+#[test]
 fn another_model_in_the_clouds_place_is_refused() {
     let (model, other) = (model("2:1"), fixture("llama"));
     let device = Device::load(model.path(), "2:1", HiddenCodec::F16);

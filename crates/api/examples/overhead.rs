@@ -19,7 +19,7 @@ use tricorn_api::{Service, ServiceConfig, serve};
 use tricorn_core::{ChunkPolicy, DraftPolicy, HiddenCodec, SamplingParams, Split};
 use tricorn_device::{
     Drafting, Ends, Engine, EngineConfig, LocalLink, Prompter,
-    engine::{GenerationRequest, Prompt, Update},
+    engine::{GenerationRequest, Update},
 };
 use tricorn_model::{MiddlePart, ModelSource, template::ChatInput};
 
@@ -73,7 +73,7 @@ fn messages() -> Value {
 async fn bare(engine: &Engine, prompt: &[u32], tokens: usize) -> Result<Duration, Failure> {
     let begun = Instant::now();
     let mut generation = engine.submit(GenerationRequest {
-        prompt: Prompt::Tokens(prompt.to_vec()),
+        prompt: prompt.to_vec(),
         max_new_tokens: tokens,
         sampling: SamplingParams::greedy(),
         grammar: None,

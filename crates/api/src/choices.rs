@@ -12,14 +12,14 @@ use std::pin::Pin;
 use tricorn_core::ChunkPolicy;
 use tricorn_device::{
     constraint::Grammar,
-    engine::{Finished, Generation, GenerationRequest, Prompt, TextToken, Update},
+    engine::{Finished, Generation, GenerationRequest, TextToken, Update},
 };
 
 /// What is generated from.
 #[derive(Debug)]
 pub(crate) struct Plan {
     /// Each is answered by as many choices as are asked for.
-    pub(crate) prompts: Vec<Prompt>,
+    pub(crate) prompts: Vec<Vec<u32>>,
     /// What texts must look like.
     pub(crate) grammar: Option<Grammar>,
     /// How many likely tokens are told beside each.

@@ -32,6 +32,24 @@ impl Constraint for Only {
     }
 }
 
+/// Cannot tell what may follow.
+#[derive(Clone, Debug)]
+struct Lost;
+
+impl Constraint for Lost {
+    fn allowed(&mut self, _: &[u32]) -> Result<&TokenMask, ConstraintFailed> {
+        Err(ConstraintFailed { problem: "lost".to_owned() })
+    }
+
+    fn is_complete(&mut self, _: &[u32]) -> Result<bool, ConstraintFailed> {
+        Err(ConstraintFailed { problem: "lost".to_owned() })
+    }
+
+    fn boxed_clone(&self) -> Box<dyn Constraint> {
+        Box::new(self.clone())
+    }
+}
+
 /// The logits with all that depends on the tokens before, one token at a time.
 fn adjusted(logits: &[f32], options: &SamplingOptions, prompt: &[u32], path: &[u32], allowed: Option<&[u32]>) -> Vec<f32> {
     let adjust = |(token, &logit): (u32, &f32)| {
@@ -131,7 +149,7 @@ proptest! {
             let Some(left) = (if greedy { Some(adjusted) } else { filtered(&adjusted, &options) }) else { continue };
             prop_assert_eq!(choice.token, choose(&left, &plain, prompt.len() + path.len()));
             // A draft from the same logits is the same token.
-            let draft = sampler.draft(&mut logits.clone(), &path, 3).unwrap();
+            let draft = sampler.draft(&mut logits.clone(), &path, 3);
             prop_assert_eq!(draft.token, choice.token);
             prop_assert!(draft.others.first().is_none_or(|first| first.token == choice.token || greedy));
             if let Some(allowed) = &allowed {
@@ -200,17 +218,20 @@ fn logprobs_are_the_models_own() {
 }
 
 #[test]
-fn an_empty_mask_is_an_error_and_drafts_end_there() {
-    let mut sampler = Sampler::new(SamplingParams::greedy(), &[1], Some(Only::boxed(&[])));
-    assert!(sampler.choose(&mut [1.0, 2.0], &[]).is_err());
-    let draft = sampler.draft(&mut [1.0, 2.0], &[], 4).unwrap();
-    assert!(draft.ends && draft.confidence == 0.0);
-    assert!(sampler.guesses(&mut [1.0, 2.0], &[], 4).unwrap().is_empty());
+fn where_nothing_may_follow_or_nobody_can_tell_the_text_fails_and_drafts_only_end() {
+    let constraints: [Box<dyn Constraint>; 2] = [Only::boxed(&[]), Box::new(Lost)];
+    for constraint in constraints {
+        let mut sampler = Sampler::new(SamplingParams::greedy(), &[1], Some(constraint));
+        assert!(sampler.choose(&mut [1.0, 2.0], &[]).is_err());
+        let draft = sampler.draft(&mut [1.0, 2.0], &[], 4);
+        assert!(draft.ends && draft.confidence == 0.0);
+        assert!(sampler.guesses(&mut [1.0, 2.0], &[], 4).is_empty());
+    }
 }
 
 #[test]
 fn a_forced_token_is_drafted_with_certainty() {
     let mut sampler = Sampler::new(SamplingParams::greedy(), &[1], Some(Only::boxed(&[2])));
-    let draft = sampler.draft(&mut [9.0, 3.0, -4.0, 5.0], &[], 0).unwrap();
+    let draft = sampler.draft(&mut [9.0, 3.0, -4.0, 5.0], &[], 0);
     assert_eq!((draft.token, draft.confidence), (2, 1.0));
 }

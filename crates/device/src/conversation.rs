@@ -17,7 +17,7 @@ use crate::{
 use branches::Side;
 use progress::Progress;
 use std::{ops::ControlFlow, time::Duration};
-use tricorn_core::{Action, DeviceSession, DraftPolicy, FinishReason, Sampler, SessionConfig, SessionLimits, TurnOptions};
+use tricorn_core::{Action, DeviceSession, DraftPolicy, FinishReason, Sampler, SessionConfig, TurnOptions};
 use tricorn_model::KvCache;
 
 /// Losses without an answer in between after which a turn gives up.
@@ -29,7 +29,8 @@ pub struct Conversation<'e, L> {
     ends: &'e Ends,
     link: L,
     session: DeviceSession,
-    limits: SessionLimits,
+    /// The longest sequence that the caches hold.
+    context: usize,
     monitor: SharedMonitor,
     pacer: Pacer,
     processor: SharedProcessor,
@@ -85,7 +86,7 @@ impl<'e, L: Link> Conversation<'e, L> {
             ends,
             link,
             session,
-            limits,
+            context,
         })
     }
 
@@ -202,11 +203,8 @@ impl<'e, L: Link> Conversation<'e, L> {
     }
 
     fn connect(&mut self, progress: &mut Progress<'_>) -> Result<(), DeviceError> {
-        let Connected { limits: now, round_trip, pace } = self.link.connect()?;
-        let limits = self.limits;
-        if now.context < limits.context || now.max_append_rows < limits.max_append_rows || now.max_queued_rows < limits.max_queued_rows {
-            return Err(LinkError::Shrunk { now }.into());
-        }
+        let Connected { limits, round_trip, pace } = self.link.connect()?;
+        self.session.set_limits(limits, self.context)?;
         self.monitor.lock().connected(round_trip, pace);
         self.measured();
         progress.forget_sent();

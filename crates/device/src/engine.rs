@@ -20,7 +20,7 @@ mod work;
 pub use config::{EngineConfig, Offline};
 pub use figures::{Figures, Histogram};
 pub use generation::{Finish, Finished, Generation, Refused, TextToken, Update};
-pub use request::{GenerationRequest, Prompt};
+pub use request::GenerationRequest;
 
 use crate::{Cancel, Ends, Link, Prompter};
 use breaker::Breaker;

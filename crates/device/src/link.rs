@@ -136,15 +136,6 @@ pub enum LinkError {
         /// What the last one was.
         reason: String,
     },
-    /// The cloud accepts less than the conversation was started with.
-    #[error(
-        "the cloud that answers now accepts less than the one before ({} tokens, {} rows an append); start a new conversation",
-        now.context, now.max_append_rows
-    )]
-    Shrunk {
-        /// What it accepts now.
-        now: SessionLimits,
-    },
     /// The cloud was out of reach a moment ago and is left alone for a while.
     #[error("the cloud was out of reach a moment ago ({reason}); it is tried again in {retry_after:.1?}")]
     Resting {

@@ -72,14 +72,6 @@ impl Prompter {
         Ok(template.render_chat(&ChatInput { messages, ..input.clone() })?)
     }
 
-    /// How many tokens a text has that brings its special tokens along, as [`Self::render`] writes it.
-    ///
-    /// # Errors
-    /// When the tokenizer can neither encode nor replace a character.
-    pub fn count(&self, rendered: &str) -> Result<usize, DeviceError> {
-        Ok(self.special(rendered)?.len())
-    }
-
     /// How the model writes tool calls; `None` where it has no tools, or calls them in a way that is not known.
     #[must_use]
     pub fn tool_style(&self) -> Option<ToolStyle> {
@@ -104,8 +96,11 @@ impl Prompter {
         self.template.as_ref().ok_or(DeviceError::NoTemplate)
     }
 
-    /// The tokens of a text that brings its special tokens along, as templates write it.
-    pub(crate) fn special(&self, rendered: &str) -> Result<Vec<u32>, DeviceError> {
+    /// The tokens of a text that brings its special tokens along, as [`Self::render`] writes it.
+    ///
+    /// # Errors
+    /// When the tokenizer can neither encode nor replace a character.
+    pub fn special(&self, rendered: &str) -> Result<Vec<u32>, DeviceError> {
         Ok(self.tokenizer.encode(rendered, false)?)
     }
 

@@ -36,7 +36,6 @@ fn a_conversation_of_openais_api_becomes_a_prompt() {
     assert!(rendered.contains("<|im_start|>user\nWhen?<|im_end|>\n"), "{rendered}");
     assert!(rendered.contains("<tool_call>\n{\"name\": \"time\", \"arguments\": {\"zone\": 1}}\n</tool_call>"), "{rendered}");
     assert!(rendered.ends_with("noon\n</tool_response><|im_end|>\n<|im_start|>assistant\n"), "{rendered}");
-    assert_eq!(prompter.count(&rendered).unwrap(), prompter.special(&rendered).unwrap().len());
 }
 
 #[test]

@@ -18,7 +18,7 @@ use axum::{
     response::{IntoResponse, Response},
 };
 use std::sync::Arc;
-use tricorn_device::{constraint::Grammar, engine::Prompt};
+use tricorn_device::constraint::Grammar;
 use tricorn_model::template::{ChatInput, tool_calls};
 
 /// Answers a conversation.
@@ -62,7 +62,7 @@ fn plan(service: &Service, request: &ChatRequest) -> Result<(Plan, Option<Tools>
         Some(schema) => Some(schema_grammar(service, schema)?),
         None => tool_grammar(service, request)?,
     };
-    Ok((Plan { prompts: vec![Prompt::Rendered(rendered)], grammar, logprobs: request.logprobs }, tools))
+    Ok((Plan { prompts: vec![prompter.special(&rendered)?], grammar, logprobs: request.logprobs }, tools))
 }
 
 fn schema_grammar(service: &Service, Schema { schema, param }: &Schema) -> Result<Grammar, ApiError> {

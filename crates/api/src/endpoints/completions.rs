@@ -18,7 +18,6 @@ use axum::{
     response::{IntoResponse, Response},
 };
 use std::sync::Arc;
-use tricorn_device::engine::Prompt;
 
 /// Goes on from a prompt as it is, without a chat template.
 pub(crate) async fn create(State(service): State<Arc<Service>>, request: Request) -> Result<Response, ApiError> {
@@ -27,7 +26,7 @@ pub(crate) async fn create(State(service): State<Arc<Service>>, request: Request
     drop(fields);
     let tokens = prompts.iter().map(|prompt| tokens(&service, prompt)).collect::<Result<Vec<_>, _>>()?;
     let echo = if echo { texts(&service, prompts, &tokens) } else { Vec::new() };
-    let plan = Plan { prompts: tokens.into_iter().map(Prompt::Tokens).collect(), grammar: None, logprobs };
+    let plan = Plan { prompts: tokens, grammar: None, logprobs };
     let choices = Choices::submit(&service, &common, plan)?;
     let answer = CompletionAnswer {
         head: Head::new(&service, "cmpl-"),

@@ -11,7 +11,7 @@ use timeline::Timeline;
 
 use super::{Action, Branch, FinishReason, TurnError, TurnOptions, calibration::Calibration, round::Round};
 use crate::{
-    AppendHeader, AppendKind, TurnStats,
+    AppendHeader, AppendKind, SessionLimits, TurnStats,
     monitor::{AnswerTiming, Average, Conditions},
 };
 
@@ -180,6 +180,17 @@ impl DeviceSession {
         self.forget_cloud();
         self.epoch += 1;
         self.connected = true;
+    }
+
+    /// The session that was opened in place of a lost one is held to other limits; `context` is still the longest sequence here.
+    ///
+    /// # Errors
+    /// When the conversation leaves no room for a token more; a later turn on a shorter one is possible.
+    pub fn set_limits(&mut self, limits: SessionLimits, context: usize) -> Result<(), TurnError> {
+        let SessionLimits { context: longest, max_append_rows, max_queued_rows } = limits;
+        self.config = SessionConfig { context: longest.min(context), max_append_rows, max_queued_rows, ..self.config };
+        let (tokens, context) = (self.tokens.len(), self.config.context);
+        if tokens < context { Ok(()) } else { Err(TurnError::TooLong { tokens, context }) }
     }
 
     /// The connection is gone, and with it what was in flight and what the cloud held. Tokens and drafts stay: after

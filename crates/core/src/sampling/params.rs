@@ -1,5 +1,7 @@
 //! What a user says of how tokens are chosen.
 
+use std::collections::BTreeMap;
+
 /// How tokens are chosen. The default is greedy, everything else off.
 #[derive(Clone, Debug, PartialEq)]
 pub struct SamplingOptions {
@@ -106,11 +108,11 @@ impl SamplingParams {
         Self::checked(SamplingOptions { temperature, seed, ..SamplingOptions::default() })
     }
 
-    /// Checks and keeps the options.
+    /// Checks and keeps the options, of the biases for one token the last.
     ///
     /// # Errors
     /// When one of them is out of its range.
-    pub fn checked(options: SamplingOptions) -> Result<Self, SamplingError> {
+    pub fn checked(mut options: SamplingOptions) -> Result<Self, SamplingError> {
         let SamplingOptions { temperature, top_p, min_p, presence_penalty, frequency_penalty, repetition_penalty, .. } = options;
         if !(0.0..=Self::MAX_TEMPERATURE).contains(&temperature) {
             return Err(SamplingError::Temperature(temperature));
@@ -132,6 +134,8 @@ impl SamplingParams {
         if let Some(&(token, bias)) = options.logit_bias.iter().find(|(_, bias)| !(-100.0..=100.0).contains(bias)) {
             return Err(SamplingError::LogitBias { token, bias });
         }
+        let last: BTreeMap<u32, f32> = options.logit_bias.into_iter().collect();
+        options.logit_bias = last.into_iter().collect();
         Ok(Self { options })
     }
 

@@ -60,11 +60,10 @@ impl History {
     }
 }
 
-/// Adds the options' bias.
+/// Adds the bias of checked options, which name a token once.
 pub(super) fn bias(options: &SamplingOptions, logits: &mut [f32]) {
-    for (index, &(token, bias)) in options.logit_bias.iter().enumerate() {
-        let said_again = options.logit_bias[index + 1..].iter().any(|&(other, _)| other == token);
-        if let Some(logit) = logits.get_mut(token as usize).filter(|_| !said_again) {
+    for &(token, bias) in &options.logit_bias {
+        if let Some(logit) = logits.get_mut(token as usize) {
             *logit += bias;
         }
     }
@@ -74,6 +73,7 @@ pub(super) fn bias(options: &SamplingOptions, logits: &mut [f32]) {
 #[allow(clippy::unwrap_used)]
 mod tests {
     use super::*;
+    use crate::SamplingParams;
 
     fn penalised(options: &SamplingOptions, prompt: &[u32], paths: &[&[u32]]) -> Vec<f32> {
         let mut history = History::new(options, prompt).unwrap();
@@ -110,8 +110,9 @@ mod tests {
     #[test]
     fn of_two_biases_for_a_token_the_last_counts() {
         let options = SamplingOptions { logit_bias: vec![(1, 5.0), (0, 1.0), (1, -1.0), (9, 1.0)], ..SamplingOptions::default() };
+        let checked = SamplingParams::checked(options).unwrap();
         let mut logits = vec![0.0; 3];
-        bias(&options, &mut logits);
+        bias(checked.options(), &mut logits);
         assert_eq!(logits, [1.0, -1.0, 0.0]);
     }
 }

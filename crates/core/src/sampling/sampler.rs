@@ -62,26 +62,25 @@ impl Sampler {
 
     /// A draft of the token after `path`, by a drafter's logits there, with as many `others`.
     ///
-    /// # Errors
-    /// When the constraint cannot tell what is allowed.
-    pub fn draft(&mut self, logits: &mut [f32], path: &[u32], others: usize) -> Result<Draft, ConstraintFailed> {
-        if !self.adjust(logits, path)? {
-            return Ok(Draft { ends: true, ..Draft::default() });
+    /// Where the constraint cannot tell what is allowed nothing follows the draft: only [`choose`](Self::choose) has a say in the text.
+    pub fn draft(&mut self, logits: &mut [f32], path: &[u32], others: usize) -> Draft {
+        if !self.adjust(logits, path).unwrap_or(false) {
+            return Draft { ends: true, ..Draft::default() };
         }
         let candidates = Candidates::new(logits, self.params.options());
         let pos = self.prompt + path.len();
         let token = candidates.choose(pos);
         let others = if others > 0 { candidates.guesses(pos, others) } else { Vec::new() };
-        Ok(Draft { token, confidence: confidence(logits), others, ends: self.ends(path, token)? })
+        Draft { token, confidence: confidence(logits), others, ends: self.ends(path, token).unwrap_or(true) }
     }
 
     /// What else may follow `path`, by a drafter's logits there: the `count` likeliest choices.
     ///
-    /// # Errors
-    /// When the constraint cannot tell what is allowed.
-    pub fn guesses(&mut self, logits: &mut [f32], path: &[u32], count: usize) -> Result<Vec<Guess>, ConstraintFailed> {
+    /// None where the constraint cannot tell what is allowed.
+    pub fn guesses(&mut self, logits: &mut [f32], path: &[u32], count: usize) -> Vec<Guess> {
         let pos = self.prompt + path.len();
-        Ok(if self.adjust(logits, path)? { Candidates::new(logits, self.params.options()).guesses(pos, count) } else { Vec::new() })
+        let any = self.adjust(logits, path).unwrap_or(false);
+        if any { Candidates::new(logits, self.params.options()).guesses(pos, count) } else { Vec::new() }
     }
 
     /// Whether there is anything to choose; all options but those of the draw are applied.

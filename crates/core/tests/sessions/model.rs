@@ -63,12 +63,12 @@ impl Model {
 
     /// A draft of the token after `tokens`, `prompt` of which the turn began with, with its alternatives.
     pub(crate) fn draft(&self, sampler: &mut Sampler, tokens: &[u32], prompt: usize) -> Draft {
-        sampler.draft(&mut self.drafter_logits(tokens), &tokens[prompt..], 4).unwrap()
+        sampler.draft(&mut self.drafter_logits(tokens), &tokens[prompt..], 4)
     }
 
     /// The drafter's likeliest tokens after `tokens`.
     pub(crate) fn guesses(&self, sampler: &mut Sampler, tokens: &[u32], prompt: usize) -> Vec<Guess> {
-        sampler.guesses(&mut self.drafter_logits(tokens), &tokens[prompt..], 4).unwrap()
+        sampler.guesses(&mut self.drafter_logits(tokens), &tokens[prompt..], 4)
     }
 
     fn drafter_logits(&self, tokens: &[u32]) -> Vec<f32> {

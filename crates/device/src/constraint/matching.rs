@@ -7,6 +7,8 @@ use tricorn_core::{Constraint, ConstraintFailed, TokenMask};
 
 /// A matcher that is taken from path to path: what they share stays, the rest is rolled back.
 pub(super) struct Matching {
+    /// At the empty path.
+    start: Matcher,
     matcher: Matcher,
     path: Vec<u32>,
     mask: TokenMask,
@@ -16,7 +18,18 @@ pub(super) struct Matching {
 
 impl Matching {
     pub(super) fn new(start: Matcher, end: u32, stop_tokens: Arc<[u32]>) -> Self {
-        Self { matcher: start, path: Vec::new(), mask: TokenMask::default(), end, stop_tokens }
+        Self { matcher: start.deep_clone(), start, path: Vec::new(), mask: TokenMask::default(), end, stop_tokens }
+    }
+
+    /// What the matcher says after `path`.
+    fn at<T>(&mut self, path: &[u32], ask: impl Fn(&mut Matcher) -> Result<T, ConstraintFailed>) -> Result<T, ConstraintFailed> {
+        self.seek(path).and_then(|()| ask(&mut self.matcher)).or_else(|_| {
+            // A matcher stays in error, and its bounds count what earlier paths cost: those of drafts must not fail the text.
+            self.matcher = self.start.deep_clone();
+            self.path.clear();
+            self.seek(path)?;
+            ask(&mut self.matcher)
+        })
     }
 
     fn seek(&mut self, path: &[u32]) -> Result<(), ConstraintFailed> {
@@ -36,8 +49,7 @@ impl Matching {
 
 impl Constraint for Matching {
     fn allowed(&mut self, path: &[u32]) -> Result<&TokenMask, ConstraintFailed> {
-        self.seek(path)?;
-        let mask = self.matcher.compute_mask_or_eos().map_err(|error| failed(&error))?;
+        let mask = self.at(path, |matcher| matcher.compute_mask_or_eos().map_err(|error| failed(&error)))?;
         self.mask = TokenMask::from_words(mask.as_slice().to_vec());
         let may_end = self.mask.contains(self.end);
         self.mask.remove(self.end);
@@ -55,12 +67,12 @@ impl Constraint for Matching {
         if path.last().is_some_and(|last| self.stop_tokens.contains(last)) {
             return Ok(true);
         }
-        self.seek(path)?;
-        Ok(self.matcher.is_stopped())
+        self.at(path, |matcher| Ok(matcher.is_stopped()))
     }
 
     fn boxed_clone(&self) -> Box<dyn Constraint> {
         Box::new(Self {
+            start: self.start.deep_clone(),
             matcher: self.matcher.deep_clone(),
             path: self.path.clone(),
             mask: self.mask.clone(),

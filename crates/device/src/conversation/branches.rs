@@ -53,7 +53,7 @@ impl<L: Link> Conversation<'_, L> {
         let mut drafts = Vec::with_capacity(sides.len());
         for (side, logits) in sides.iter().zip(logits.chunks_exact_mut(self.ends.output.vocab())) {
             let path = [self.session.tokens_at(progress.prompt, side.pos - progress.prompt), &side.tokens].concat();
-            drafts.push(progress.sampler.draft(logits, &path, progress.others)?);
+            drafts.push(progress.sampler.draft(logits, &path, progress.others));
         }
         self.drafted(open.len(), start, progress);
         self.session.branched(drafts);

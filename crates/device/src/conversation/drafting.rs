@@ -15,7 +15,7 @@ impl<L: Link> Conversation<'_, L> {
             return Ok(());
         };
         let path = self.session.tokens_at(progress.prompt, pos - progress.prompt);
-        let draft = progress.sampler.draft(&mut logits, path, progress.others)?;
+        let draft = progress.sampler.draft(&mut logits, path, progress.others);
         self.drafted(0, start, progress);
         self.session.drafted(draft);
         Ok(())
@@ -27,7 +27,7 @@ impl<L: Link> Conversation<'_, L> {
         let start = self.step_start();
         let mut logits = self.draft_logits(pos, progress)?.unwrap_or_default();
         let path = self.session.tokens_at(progress.prompt, pos - progress.prompt);
-        let guesses = progress.sampler.guesses(&mut logits, path, progress.others)?;
+        let guesses = progress.sampler.guesses(&mut logits, path, progress.others);
         self.drafted(0, start, progress);
         self.session.guessed(guesses);
         self.fork()

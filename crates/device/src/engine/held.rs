@@ -1,55 +1,19 @@
 //! What a slot's conversation holds, and how much of a prompt that is.
 
-use super::request::Prompt;
-use crate::{DeviceError, Prompter};
-
-/// The tokens of a slot's conversation, with the texts that they are the tokens of.
+/// The tokens of a slot's conversation.
+///
+/// A prompt is compared with them token by token, and brings its own tokens for the answers it repeats: what a request is answered does
+/// not depend on which slot takes it, or on what was asked before.
 #[derive(Debug, Default)]
 pub(super) struct Held {
     tokens: Vec<u32>,
-    turns: Vec<HeldTurn>,
+    /// Where the last turn begins; 0 where it goes on with none.
+    begun: usize,
+    /// Where its answer begins.
+    asked: usize,
 }
 
-/// One prompt and its answer. Their texts, one after the other, are the conversation's.
-#[derive(Debug)]
-struct HeldTurn {
-    /// What the prompt added to the text; `None` when it came as tokens.
-    asked: Option<String>,
-    /// Tokens of the conversation up to the answer's begin.
-    asked_tokens: usize,
-    replied: String,
-    /// The last token that ends within the answer.
-    end: Boundary,
-    /// The last one that ends within the answer without the white space behind it, which templates may leave out.
-    solid: Boundary,
-}
-
-/// A place where a token ends, counted from where an answer begins.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub(super) struct Boundary {
-    /// Tokens up to there.
-    pub(super) tokens: usize,
-    /// Bytes of text up to there.
-    pub(super) bytes: usize,
-}
-
-/// An answer's text, and where its tokens end in it, in order.
-#[derive(Debug, Default)]
-pub(super) struct ReplyText {
-    pub(super) text: String,
-    pub(super) ends: Vec<Boundary>,
-}
-
-/// How much of a text a conversation has said already.
-#[derive(Clone, Copy, Debug, Default)]
-struct Followed {
-    turns: usize,
-    /// Tokens of the conversation that stand for the text below `bytes`.
-    tokens: usize,
-    bytes: usize,
-}
-
-/// How well a prompt fits what a slot holds, in tokens or bytes.
+/// How well a prompt fits what a slot holds, in tokens.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub(super) struct Fit {
     /// What both begin with.
@@ -60,121 +24,78 @@ pub(super) struct Fit {
     pub(super) goes_on: bool,
 }
 
-/// A prompt in tokens.
-#[derive(Debug)]
-pub(super) struct Resolved {
-    pub(super) tokens: Vec<u32>,
-    /// Turns of the slot's that it goes on from.
-    turns: usize,
-    /// What it adds to their text; `None` when it came as tokens.
-    asked: Option<String>,
-}
-
 impl Held {
     pub(super) fn is_empty(&self) -> bool {
         self.tokens.is_empty()
     }
 
     /// How well `prompt` fits.
-    pub(super) fn fit(&self, prompt: &Prompt) -> Fit {
-        match prompt {
-            Prompt::Tokens(tokens) => {
-                let shared = common(&self.tokens, tokens);
-                let ended = |turn: &HeldTurn| shared >= turn.asked_tokens + turn.end.tokens;
-                let retried = |turn: &HeldTurn| shared >= turn.asked_tokens;
-                Fit { shared, lost: self.tokens.len() - shared, goes_on: self.goes_on(ended, retried) }
-            }
-            Prompt::Rendered(text) => {
-                let followed = self.follow(text);
-                let rest = &text.as_bytes()[followed.bytes..];
-                let next = self.turns.get(followed.turns);
-                let asked = next.and_then(|turn| turn.asked.as_deref()).unwrap_or_default().as_bytes();
-                let again = common(asked, rest);
-                let retried = next.is_some() && !asked.is_empty() && again == asked.len();
-                let replied = next.filter(|_| retried).map_or(0, |turn| common(turn.replied.as_bytes(), &rest[again..]));
-                let shared = followed.bytes + again + replied;
-                let goes_on = self.goes_on(|_| followed.turns + 1 >= self.turns.len(), |_| retried || followed.turns == self.turns.len());
-                Fit { shared, lost: self.bytes().saturating_sub(shared), goes_on: shared > 0 && goes_on }
-            }
-        }
+    pub(super) fn fit(&self, prompt: &[u32]) -> Fit {
+        let shared = self.tokens.iter().zip(prompt).take_while(|(held, new)| held == new).count();
+        Fit { shared, lost: self.tokens.len() - shared, goes_on: self.is_next(shared) || self.is_retry(shared) }
     }
 
-    /// The tokens of `prompt`: those of the turns that it goes on from as they are, the rest as the tokenizer has it.
-    ///
-    /// # Errors
-    /// When the tokenizer fails.
-    pub(super) fn resolve(&self, prompt: Prompt, prompter: &Prompter) -> Result<Resolved, DeviceError> {
-        let text = match prompt {
-            Prompt::Tokens(tokens) => {
-                let shared = common(&self.tokens, &tokens);
-                let turns = self.turns.iter().take_while(|turn| turn.asked_tokens + turn.end.tokens <= shared).count();
-                return Ok(Resolved { tokens, turns, asked: None });
-            }
-            Prompt::Rendered(text) => text,
+    /// What the slot holds after `prompt` was answered; `tokens` are those of the whole conversation.
+    pub(super) fn after(&self, prompt: &[u32], tokens: &[u32]) -> Self {
+        let shared = self.fit(prompt).shared;
+        let begun = if self.is_next(shared) {
+            shared
+        } else if self.is_retry(shared) {
+            self.begun
+        } else {
+            0
         };
-        let Followed { turns, tokens, bytes } = self.follow(&text);
-        let rest = &text[bytes..];
-        let tokens = [&self.tokens[..tokens], &prompter.special(rest)?].concat();
-        Ok(Resolved { tokens, turns, asked: Some(rest.to_owned()) })
+        Self { tokens: tokens.to_vec(), begun, asked: prompt.len() }
     }
 
-    /// What the slot holds after `resolved` was answered by `reply`; `tokens` are those of the whole conversation.
-    pub(super) fn after(mut self, resolved: &Resolved, reply: ReplyText, tokens: &[u32]) -> Self {
-        self.turns.truncate(resolved.turns);
-        let last_within = |bytes: usize| reply.ends.iter().rev().find(|end| end.bytes <= bytes).copied().unwrap_or_default();
-        self.turns.push(HeldTurn {
-            asked: resolved.asked.clone(),
-            asked_tokens: resolved.tokens.len(),
-            end: last_within(reply.text.len()),
-            solid: last_within(reply.text.trim_end().len()),
-            replied: reply.text,
-        });
-        self.tokens = tokens.to_vec();
-        self
+    fn is_next(&self, shared: usize) -> bool {
+        !self.is_empty() && shared >= self.asked
     }
 
-    /// How far `text` repeats the conversation, turn by turn. Templates put their own white space around answers, and clients take some away:
-    /// it need not be the same.
-    fn follow(&self, text: &str) -> Followed {
-        let mut followed = Followed::default();
-        for turn in &self.turns {
-            let rest = text.get(followed.bytes..).unwrap_or_default();
-            let Some(answer) = turn.asked.as_deref().and_then(|asked| rest.strip_prefix(asked)) else { break };
-            let begin = text.len() - answer.len();
-            let (end, bytes) = if answer.starts_with(&turn.replied) {
-                (turn.end, begin + turn.end.bytes)
-            } else if answer.trim_start().starts_with(turn.replied.trim()) {
-                let (spaces, held) = (leading_spaces(answer), leading_spaces(&turn.replied));
-                (turn.solid, begin + spaces + turn.solid.bytes.saturating_sub(held))
-            } else {
-                break;
-            };
-            followed = Followed { turns: followed.turns + 1, tokens: turn.asked_tokens + end.tokens, bytes };
-        }
-        followed
+    fn is_retry(&self, shared: usize) -> bool {
+        self.begun > 0 && shared >= self.begun
     }
-
-    fn bytes(&self) -> usize {
-        self.turns.iter().map(|turn| turn.asked.as_ref().map_or(0, String::len) + turn.replied.len()).sum()
-    }
-
-    fn goes_on(&self, ended: impl Fn(&HeldTurn) -> bool, retried: impl Fn(&HeldTurn) -> bool) -> bool {
-        match self.turns.as_slice() {
-            [] => false,
-            [only] => retried(only),
-            [.., before, last] => ended(before) || retried(last),
-        }
-    }
-}
-
-fn leading_spaces(text: &str) -> usize {
-    text.len() - text.trim_start().len()
-}
-
-fn common<T: PartialEq>(held: &[T], new: &[T]) -> usize {
-    held.iter().zip(new).take_while(|(held, new)| held == new).count()
 }
 
 #[cfg(test)]
-#[allow(clippy::unwrap_used)]
-mod tests;
+mod tests {
+    use super::*;
+
+    fn answered(held: &Held, prompt: &[u32], answer: &[u32]) -> Held {
+        held.after(prompt, &[prompt, answer].concat())
+    }
+
+    fn fit(shared: usize, lost: usize, goes_on: bool) -> Fit {
+        Fit { shared, lost, goes_on }
+    }
+
+    #[test]
+    fn the_next_turn_goes_on_also_where_the_answer_is_cut_into_other_tokens() {
+        let held = answered(&Held::default(), &[1, 2, 3], &[4, 5, 6]);
+        assert_eq!(held.fit(&[1, 2, 3, 4, 5, 6, 7, 8]), fit(6, 0, true));
+        assert_eq!(held.fit(&[1, 2, 3, 4, 56, 7, 8]), fit(4, 2, true));
+        assert_eq!(held.fit(&[1, 2, 3]), fit(3, 3, true), "the same again");
+    }
+
+    #[test]
+    fn another_try_at_the_last_turn_goes_on() {
+        let first = answered(&Held::default(), &[1, 2, 3], &[4, 5]);
+        let second = answered(&first, &[1, 2, 3, 4, 5, 6, 7], &[8]);
+        assert_eq!(second.fit(&[1, 2, 3, 4, 5, 9]), fit(5, 3, true));
+        let again = answered(&second, &[1, 2, 3, 4, 5, 9], &[10]);
+        assert_eq!(again.fit(&[1, 2, 3, 4, 5, 11]), fit(5, 2, true), "and again");
+        assert_eq!(again.fit(&[1, 2, 3, 4, 11]), fit(4, 3, false), "but no turn before it");
+    }
+
+    #[test]
+    fn a_beginning_that_all_share_is_no_conversation() {
+        let system = [1, 2, 3, 4];
+        let one = answered(&Held::default(), &[&system[..], &[5, 6]].concat(), &[7]);
+        let other = [&system[..], &[8, 9]].concat();
+        assert_eq!(one.fit(&other), fit(4, 3, false));
+        // Nor is it when a second conversation took the first one's place.
+        let two = answered(&one, &other, &[7]);
+        assert_eq!(two.fit(&[&system[..], &[10]].concat()), fit(4, 3, false));
+        assert_eq!(Held::default().fit(&system), fit(0, 0, false));
+    }
+}

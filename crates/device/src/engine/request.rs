@@ -7,8 +7,8 @@ use tricorn_core::{ChunkPolicy, DraftPolicy, SamplingParams};
 /// One text to generate.
 #[derive(Clone, Debug)]
 pub struct GenerationRequest {
-    /// The whole conversation so far.
-    pub prompt: Prompt,
+    /// The whole conversation so far, in tokens.
+    pub prompt: Vec<u32>,
     /// Most tokens to generate.
     pub max_new_tokens: usize,
     /// How tokens are chosen.
@@ -27,14 +27,4 @@ pub struct GenerationRequest {
     pub trace: bool,
     /// The longest that it may take, the wait for a slot included; `None` for as long as it takes.
     pub deadline: Option<Duration>,
-}
-
-/// What a text goes on from.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub enum Prompt {
-    /// Token ids as they are.
-    Tokens(Vec<u32>),
-    /// A text that brings its special tokens along, as a chat template writes it. Where it goes on from what a slot has asked and answered, the
-    /// tokens of those turns are kept, even where the tokenizer would cut an answer's text in another way.
-    Rendered(String),
 }

@@ -8,7 +8,6 @@ use super::{
     held::Held,
     job::{Job, LastWord, Outcome},
     outlet::Outlet,
-    request::Prompt,
     roster::{Next, Roster},
     text::GeneratedText,
     work::Work,
@@ -69,19 +68,15 @@ impl<L: Link> Slot<'_, L> {
         if let Some(reason) = cancel.reason() {
             return (held, ending.end(Outcome::Interrupted(reason)));
         }
-        let prompt = std::mem::replace(&mut request.prompt, Prompt::Tokens(Vec::new()));
-        let resolved = held.resolve(prompt, prompter);
-        let resolved = resolved.and_then(|resolved| Ok((prompter.reply(&resolved.tokens, &ends.stop_tokens)?, resolved)));
-        let (reply, resolved) = match resolved {
-            Ok(resolved) => resolved,
-            Err(error) => return (held, ending.end(Outcome::Failed(error))),
+        let reply = match prompter.reply(&request.prompt, &ends.stop_tokens) {
+            Ok(reply) => reply,
+            Err(error) => return (held, ending.end(Outcome::Failed(error.into()))),
         };
         let text = GeneratedText::new(reply, std::mem::take(&mut request.stop));
         let control = Control { cancel: cancel.clone(), samples: request.trace };
         let outlet = Outlet { updates, cancel: &cancel, patience: config.client_patience, runtime: self.runtime };
         let (generated, offline, cached_tokens) = (Vec::new(), false, 0);
-        let mut work =
-            Work { shared: self.shared, request, prompt: resolved, generated, offline, cached_tokens, submitted, control, text, outlet };
+        let mut work = Work { shared: self.shared, request, generated, offline, cached_tokens, submitted, control, text, outlet };
         let mut outcome = self.generate(&mut work);
         if let Err(DeviceError::Link(error)) = &outcome {
             self.shared.breaker.failed(error);
@@ -93,11 +88,10 @@ impl<L: Link> Slot<'_, L> {
             // What the drafter wrote alone is in no conversation.
             self.conversation = None;
         }
-        let Work { text, prompt, .. } = work;
-        let reply = text.into_reply();
+        let prompt = work.request.prompt;
         let held = match &self.conversation {
             None => Held::default(),
-            Some(conversation) if conversation.tokens().starts_with(&prompt.tokens) => held.after(&prompt, reply, conversation.tokens()),
+            Some(conversation) if conversation.tokens().starts_with(&prompt) => held.after(&prompt, conversation.tokens()),
             // The turn did not start.
             Some(_) => held,
         };
@@ -121,7 +115,7 @@ impl<L: Link> Slot<'_, L> {
             }
         };
         let turn = Turn {
-            tokens: work.prompt.tokens.clone(),
+            tokens: work.request.prompt.clone(),
             max_new_tokens: work.request.max_new_tokens,
             sampling: work.request.sampling.clone(),
             constraint: work.request.grammar.as_ref().map(Grammar::constraint),

@@ -1,9 +1,6 @@
 //! Tokens to text that ends where a stop text begins.
 
-use super::{
-    generation::TextToken,
-    held::{Boundary, ReplyText},
-};
+use super::generation::TextToken;
 use crate::Reply;
 use std::collections::VecDeque;
 use tricorn_model::ModelError;
@@ -24,20 +21,16 @@ pub(super) struct GeneratedText<'a> {
     begin: usize,
     /// Tokens that are not out, each with where its text ends, once that is known.
     pending: VecDeque<(TextToken, Option<usize>)>,
-    ends: Vec<Boundary>,
-    tokens: usize,
     stopped: Option<usize>,
 }
 
 impl<'a> GeneratedText<'a> {
     pub(super) fn new(reply: Reply<'a>, stops: Vec<String>) -> Self {
-        let (text, pending, ends) = (String::new(), VecDeque::new(), Vec::new());
-        Self { reply, stops, text, released: 0, begin: 0, pending, ends, tokens: 0, stopped: None }
+        Self { reply, stops, text: String::new(), released: 0, begin: 0, pending: VecDeque::new(), stopped: None }
     }
 
     /// What a further token releases.
     pub(super) fn push(&mut self, token: TextToken) -> Result<(String, Vec<TextToken>), ModelError> {
-        self.tokens += 1;
         if self.reply.ends_at(token.id) {
             return Ok((String::new(), Vec::new()));
         }
@@ -66,12 +59,6 @@ impl<'a> GeneratedText<'a> {
         Ok((text, tokens))
     }
 
-    /// The whole text, and where its tokens end.
-    pub(super) fn into_reply(mut self) -> ReplyText {
-        self.ends.retain(|end| end.bytes <= self.text.len());
-        ReplyText { text: self.text, ends: self.ends }
-    }
-
     fn add(&mut self, piece: &str) {
         if piece.is_empty() || self.stopped.is_some() {
             return;
@@ -80,7 +67,6 @@ impl<'a> GeneratedText<'a> {
         self.text.push_str(piece);
         let bytes = self.text.len();
         self.pending.iter_mut().for_each(|(_, end)| *end = end.or(Some(bytes)));
-        self.ends.push(Boundary { tokens: self.tokens, bytes });
         if let Some((at, index)) = self.find_stop(before) {
             self.text.truncate(at);
             self.stopped = Some(index);

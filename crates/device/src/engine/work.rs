@@ -2,7 +2,6 @@
 
 use super::{
     generation::{Finish, Finished, TextToken, Update},
-    held::Resolved,
     outlet::Outlet,
     request::GenerationRequest,
     slot::Shared,
@@ -20,7 +19,6 @@ use tricorn_core::{FinishReason, Logprobs, Sampler};
 pub(super) struct Work<'a> {
     pub(super) shared: &'a Shared,
     pub(super) request: GenerationRequest,
-    pub(super) prompt: Resolved,
     /// Tokens so far.
     pub(super) generated: Vec<u32>,
     pub(super) offline: bool,
@@ -41,9 +39,9 @@ impl Work<'_> {
             return Some(Ok(None));
         }
         let constraint = self.request.grammar.as_ref().map(Grammar::constraint);
-        let sampler = Sampler::new(self.request.sampling.clone(), &self.prompt.tokens, constraint).with_logprobs(self.request.logprobs);
-        let tokens = [&self.prompt.tokens[..], &self.generated].concat();
-        let (prompt, max_new_tokens) = (self.prompt.tokens.len(), self.request.max_new_tokens);
+        let sampler = Sampler::new(self.request.sampling.clone(), &self.request.prompt, constraint).with_logprobs(self.request.logprobs);
+        let tokens = [&self.request.prompt[..], &self.generated].concat();
+        let (prompt, max_new_tokens) = (self.request.prompt.len(), self.request.max_new_tokens);
         let turn = OfflineTurn { tokens, prompt, max_new_tokens, sampler };
         let control = self.control.clone();
         Some(self.run(|on_event| offline::write(ends, drafter, &config.options.processor, turn, &control, on_event)))
@@ -70,7 +68,7 @@ impl Work<'_> {
         if self.generated.is_empty() {
             self.shared.totals.first_token(self.submitted.elapsed());
             self.cached_tokens = round.reused_tokens;
-            let (prompt_tokens, cached_tokens) = (self.prompt.tokens.len(), round.reused_tokens);
+            let (prompt_tokens, cached_tokens) = (self.request.prompt.len(), round.reused_tokens);
             self.outlet.send(Update::Prefilled { prompt_tokens, cached_tokens })?;
         }
         if self.request.trace { self.outlet.send(Update::Round(round)) } else { ControlFlow::Continue(()) }
@@ -108,7 +106,7 @@ impl Work<'_> {
         }
         Ok(Some(Finished {
             finish,
-            prompt_tokens: self.prompt.tokens.len(),
+            prompt_tokens: self.request.prompt.len(),
             cached_tokens: self.cached_tokens,
             completion_tokens: self.generated.len(),
             offline: self.offline,

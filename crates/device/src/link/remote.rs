@@ -109,7 +109,9 @@ impl RemoteLink {
 
     /// The next answer; `None` when there is none within `limit`.
     fn receive_within(&mut self, limit: Duration) -> Result<Option<Answer>, LinkError> {
+        let begun = Instant::now();
         loop {
+            let limit = limit.saturating_sub(begun.elapsed());
             let Some(session) = &mut self.session else { return Err(self.lost("no session is open")) };
             let message = match wait(&self.runtime, &self.cancel, limit, session.downlink.message())? {
                 Some(Ok(Some(message))) => message,
