@@ -20,7 +20,7 @@ use std::{
 use support::{Cloud, TempDir, fair_drafter, fixture, runtime, split, until};
 use tricorn_core::{ChunkPolicy, DraftPolicy, HiddenCodec, SamplingParams};
 use tricorn_device::{
-    DeviceError, Drafting, Ends, Engine, EngineConfig, LocalLink, Prompter, RemoteConfig, RemoteLink,
+    DeviceError, Drafting, Ends, Engine, EngineConfig, LinkError, LocalLink, Prompter, RemoteConfig, RemoteLink,
     engine::{Finished, Generation, GenerationRequest, TextToken, Update},
     link::Backoff,
 };

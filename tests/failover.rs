@@ -6,9 +6,9 @@ mod support;
 
 use std::{cell::RefCell, ops::ControlFlow, path::Path, time::Duration};
 
-use support::{Cloud, Device, TempDir, ask, fair_drafter, fixture, greedy, on_token, run};
+use support::{Cloud, Device, TempDir, ask, demo, fair_drafter, fixture, greedy, on_token, run};
 use tricorn_core::{ChunkPolicy, DraftPolicy, HiddenCodec, SamplingParams};
-use tricorn_device::{DeviceError, Event, LinkError, Turn};
+use tricorn_device::{Conversation, DeviceError, Event, Link, LinkError, Turn, TurnReport};
 
 const CUTS: [&str; 2] = ["1:0", "2:1"];
 
@@ -189,19 +189,39 @@ fn a_cloud_that_never_was_is_one_line() {
     }
 }
 
+/// A cloud that takes longer for a batch than the device waits: replays get no further.
 #[test]
 fn a_cloud_that_fails_at_the_same_place_each_time_is_given_up() {
     let model = model("1:0");
-    // Room for the first blocks of a sequence and no more: replays succeed, the text never gets further.
-    let cloud = Cloud::start_with(model.path(), "1:0", 0, &["--kv-memory", "0"]);
+    let cloud = Cloud::start_with(model.path(), "1:0", 0, &["--emulate-pace", "3000000:0"]);
     let device = Device::load(model.path(), "1:0", HiddenCodec::F16);
-    let mut conversation = device.remote(&cloud.url());
-    let mut losses = 0;
+    let mut conversation = device.remote_with(&cloud.url(), Duration::from_millis(300));
     let turn = Turn { chunk: ChunkPolicy::Fixed(7), ..greedy(device.prompt("The hat told the cloud a story."), 40) };
+    let (ended, losses) = counting_losses(&mut conversation, turn);
+    assert!(matches!(ended, Err(DeviceError::Link(LinkError::KeepsFailing { .. }))), "{ended:?}");
+    assert!(losses < 10, "{losses} reconnections");
+}
+
+#[test]
+fn a_text_that_the_cloud_has_no_room_for_is_tried_twice_and_shorter_ones_go_on() {
+    let cloud = Cloud::start_with(&demo(), "2:0", 0, &["--kv-memory", "2"]);
+    let device = Device::load(&demo(), "2:0", HiddenCodec::F16);
+    let mut conversation = device.remote(&cloud.url());
+    let long = device.prompt(&"The hat told the cloud a story about a letter. ".repeat(80));
+    let (ended, losses) = counting_losses(&mut conversation, greedy(long, 4));
+    assert!(matches!(ended, Err(DeviceError::Link(LinkError::NoRoom(_)))), "{ended:?}");
+    assert_eq!(losses, 1);
+    let short = greedy(device.prompt("The hat told the cloud a story."), 8);
+    let reference = device.reference(&short);
+    assert_eq!(ask(&mut conversation, short).token_ids, reference.token_ids);
+}
+
+/// What a turn comes to, and how often it reconnected.
+fn counting_losses<L: Link>(conversation: &mut Conversation<'_, L>, turn: Turn) -> (Result<TurnReport, DeviceError>, usize) {
+    let mut losses = 0;
     let ended = conversation.turn(turn, &mut |event| {
         losses += usize::from(event == Event::Reconnecting);
         ControlFlow::Continue(())
     });
-    assert!(matches!(ended, Err(DeviceError::Link(LinkError::KeepsFailing { .. }))), "{ended:?}");
-    assert!(losses < 10, "{losses} reconnections");
+    (ended, losses)
 }

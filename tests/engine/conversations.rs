@@ -83,6 +83,31 @@ fn a_conversation_that_nobody_goes_on_with_gives_back_its_memory() {
 }
 
 #[test]
+fn conversations_that_nobody_goes_on_with_make_room_in_a_full_cloud() {
+    let model = model();
+    let cloud = Cloud::start_with(model.path(), CUT, 0, &["--max-sessions", "1"]);
+    let served = remote(model.path(), &cloud.url(), EngineConfig { slots: 2, ..EngineConfig::default() });
+    let first = served.ask(rendered(&user("The hat told a story."), 6));
+    assert_eq!(served.ask(rendered(&user("A cloud was lost."), 6)).done().cached_tokens, 0);
+    assert_eq!(served.engine.figures().conversations, 1);
+    assert_eq!(served.ask(rendered(&user("The hat told a story."), 6)).ids(), first.ids());
+}
+
+#[test]
+fn a_full_cloud_is_told_from_one_that_is_gone() {
+    let model = model();
+    let cloud = Cloud::start_with(model.path(), CUT, 0, &["--max-sessions", "1"]);
+    let (one, two) = (remote(model.path(), &cloud.url(), one_slot()), remote(model.path(), &cloud.url(), one_slot()));
+    one.ask(rendered(&user("hi"), 4)).done();
+    for _ in 0..2 {
+        let refused = two.ask(rendered(&user("hi"), 4));
+        assert!(matches!(refused.failed(), DeviceError::Link(LinkError::NoRoom(_))), "{:?}", refused.failed());
+    }
+    one.end();
+    two.ask(rendered(&user("hi"), 4)).done();
+}
+
+#[test]
 fn what_crosses_the_wire_is_told_where_it_is_asked_for() {
     let model = model();
     let cloud = Cloud::start(model.path(), CUT);

@@ -131,6 +131,7 @@ impl ApiError {
             Self::Refused(Refused::Closing) | Self::Closed | Self::Device(DeviceError::Closing) => Some("shutting_down"),
             Self::Device(DeviceError::Turn(TurnError::TooLong { .. })) => Some("context_length_exceeded"),
             Self::Device(DeviceError::Link(LinkError::Refused(_))) => Some("cloud_refused"),
+            Self::Device(DeviceError::Link(LinkError::NoRoom(_) | LinkError::Evicted(_))) => Some("cloud_full"),
             Self::Device(DeviceError::Link(_)) => Some("cloud_unreachable"),
             Self::Device(DeviceError::NoTemplate | DeviceError::Model(ModelError::Template { .. })) => Some("chat_template_failed"),
             Self::Device(DeviceError::Deadline(_)) => Some("deadline_exceeded"),

@@ -89,7 +89,9 @@ impl CliError {
     /// 130 after Ctrl-C, as shells have it; 1 for what went wrong, 2 for what was asked wrongly, 3 when there is no cloud to be reached or it refuses.
     pub(crate) fn exit_code(&self) -> ExitCode {
         match self {
-            Self::Device(DeviceError::Link(LinkError::Unreachable { .. } | LinkError::Refused(_) | LinkError::KeepsFailing { .. }))
+            Self::Device(DeviceError::Link(
+                LinkError::Unreachable { .. } | LinkError::Refused(_) | LinkError::KeepsFailing { .. } | LinkError::NoRoom(_),
+            ))
             | Self::Cloud(CloudError::NextUnreachable { .. } | CloudError::NextRefused { .. }) => ExitCode::from(3),
             Self::Interrupted => ExitCode::from(130),
             Self::Split(_)

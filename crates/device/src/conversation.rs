@@ -185,6 +185,9 @@ impl<'e, L: Link> Conversation<'e, L> {
     fn survive(&mut self, error: DeviceError, progress: &mut Progress<'_>) -> Result<(), DeviceError> {
         let reason = match error {
             DeviceError::Link(LinkError::Lost(reason)) => reason,
+            // Whoever took the room may have gone; when it was this text, no replay helps.
+            DeviceError::Link(LinkError::Evicted(reason)) if progress.losses == 0 => reason,
+            DeviceError::Link(LinkError::Evicted(reason)) => return Err(LinkError::NoRoom(reason).into()),
             DeviceError::Protocol(error) => error.to_string(),
             error => return Err(error),
         };

@@ -55,9 +55,14 @@ impl DeviceError {
     pub fn retry_after(&self) -> Option<Duration> {
         match self {
             Self::Link(LinkError::Resting { retry_after, .. }) => Some(*retry_after),
-            Self::Link(LinkError::Unreachable { .. } | LinkError::KeepsFailing { .. } | LinkError::Lost(_)) | Self::Closing => {
-                Some(RETRY_AFTER)
-            }
+            Self::Link(
+                LinkError::Unreachable { .. }
+                | LinkError::KeepsFailing { .. }
+                | LinkError::Lost(_)
+                | LinkError::Evicted(_)
+                | LinkError::NoRoom(_),
+            )
+            | Self::Closing => Some(RETRY_AFTER),
             Self::Link(LinkError::Refused(failure)) if failure.code.is_transient() => Some(RETRY_AFTER),
             _ => None,
         }

@@ -21,7 +21,7 @@ pub trait Link {
     /// Opens a fresh, empty session in place of any there was.
     ///
     /// # Errors
-    /// [`LinkError::Unreachable`] after the last retry, [`LinkError::Refused`] when no retry can help.
+    /// [`LinkError::Unreachable`] or [`LinkError::NoRoom`] after the last retry, [`LinkError::Refused`] when no retry can help.
     fn connect(&mut self) -> Result<Connected, LinkError>;
 
     /// As [`connect`](Self::connect), with one try only.
@@ -41,7 +41,7 @@ pub trait Link {
     /// Waits for the next answer, at most as long as the link's deadline.
     ///
     /// # Errors
-    /// [`LinkError::Lost`] when the session is gone or the deadline has passed; [`LinkError::Refused`] when the cloud found fault.
+    /// [`LinkError::Lost`] or [`LinkError::Evicted`] when the session is gone or the deadline has passed; [`LinkError::Refused`] when the cloud found fault.
     fn receive(&mut self) -> Result<Answer, LinkError>;
 
     /// The next answer if it is there, without waiting.
@@ -99,9 +99,9 @@ pub(crate) fn all_finite(rows: &[f32], part: &'static str) -> Result<(), ModelEr
 }
 
 impl LinkError {
-    /// Whether the cloud cannot be reached, or not for long enough.
+    /// Whether the cloud cannot be reached, or not for long enough, or takes nobody more.
     pub(crate) fn is_out_of_reach(&self) -> bool {
-        matches!(self, Self::Unreachable { .. } | Self::KeepsFailing { .. } | Self::Resting { .. })
+        matches!(self, Self::Unreachable { .. } | Self::KeepsFailing { .. } | Self::Resting { .. } | Self::NoRoom(_))
     }
 }
 
@@ -111,6 +111,12 @@ pub enum LinkError {
     /// The session is gone; a new one may be opened.
     #[error("the session with the cloud was lost ({0}); try again")]
     Lost(String),
+    /// The cloud ended the session for want of room; there may be some when a new one is opened.
+    #[error("the cloud had no room for more of the session ({0}); try again")]
+    Evicted(String),
+    /// The cloud answers, and has no room.
+    #[error("the cloud has no room ({0}); try again later or with a shorter text, or give the cloud more sessions or memory")]
+    NoRoom(String),
     /// No cloud answers.
     #[error("no cloud answers at {url} ({reason}; tried {attempts} times in {waited:.1?}); start one with `tricorn cloud` or mend --cloud")]
     Unreachable {

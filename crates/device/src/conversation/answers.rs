@@ -18,7 +18,10 @@ impl<L: Link> Conversation<'_, L> {
         let at = progress.trace.at(received);
         progress.trace.push(TraceEvent::Answered { pos: header.pos, rows: header.rows, bytes, at, timing });
         progress.trace.crossed(Direction::Down, header.first_row_pos, bytes, &rows);
-        if used != DeepUse::Stale {
+        if used == DeepUse::Stale {
+            progress.outdated(received)?;
+        } else {
+            progress.outdated_since = None;
             self.session.set_now(at);
             self.session.timed(&timing, awaited);
         }

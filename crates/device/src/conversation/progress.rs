@@ -1,12 +1,19 @@
 //! The clock's and counters' side of a turn under way.
 
-use crate::{Control, Event, link::Traffic, trace::Trace};
+use crate::{
+    Control, Event,
+    link::{LinkError, Traffic},
+    trace::Trace,
+};
 use std::{
     collections::VecDeque,
     ops::ControlFlow,
     time::{Duration, Instant},
 };
 use tricorn_core::{AppendHeader, DeepHeader, DraftPolicy, Sampler};
+
+/// How long answers may come that answer nothing asked for any more, and no others: longer than any that were under way take.
+const OUTDATED: Duration = Duration::from_secs(30);
 
 pub(super) struct Progress<'f> {
     on_event: &'f mut dyn FnMut(Event) -> ControlFlow<()>,
@@ -24,6 +31,8 @@ pub(super) struct Progress<'f> {
     pub(super) gaps: Vec<Duration>,
     /// Losses without a token in between.
     pub(super) losses: usize,
+    /// Since when nothing has come but answers to what was given up.
+    pub(super) outdated_since: Option<Instant>,
     pub(super) trace: Trace,
     sent: VecDeque<Sent>,
     round: Option<Round>,
@@ -67,6 +76,7 @@ impl<'f> Progress<'f> {
             ttft: Duration::ZERO,
             gaps: Vec::new(),
             losses: 0,
+            outdated_since: None,
             trace: Trace::new(started, control.samples),
             sent: VecDeque::new(),
             round: None,
@@ -88,7 +98,20 @@ impl<'f> Progress<'f> {
         self.sent.drain(..=index).next_back()
     }
 
+    /// An answer has come to what was given up.
+    ///
+    /// # Errors
+    /// When nothing else has come for [`OUTDATED`]: a cloud that sends only such would be waited for for ever.
+    pub(super) fn outdated(&mut self, now: Instant) -> Result<(), LinkError> {
+        let since = *self.outdated_since.get_or_insert(now);
+        if now - since > OUTDATED {
+            return Err(LinkError::Lost("the cloud answers nothing but what was given up".to_owned()));
+        }
+        Ok(())
+    }
+
     pub(super) fn forget_sent(&mut self) {
+        self.outdated_since = None;
         self.sent.clear();
     }
 

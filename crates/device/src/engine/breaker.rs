@@ -1,5 +1,6 @@
 //! A cloud that is out of reach is left alone for a while.
 
+use super::roster::Roster;
 use crate::{
     Cancel, Link, LinkError,
     link::{Answer, Connected, Traffic},
@@ -93,11 +94,21 @@ impl Breaker {
 pub(super) struct Guarded<L> {
     pub(super) link: L,
     pub(super) breaker: Arc<Breaker>,
+    pub(super) roster: Arc<Roster>,
 }
 
 impl<L: Link> Link for Guarded<L> {
     fn connect(&mut self) -> Result<Connected, LinkError> {
         let result = match self.breaker.permit()? {
+            // Conversations that nobody goes on with take places in the cloud, too: they make room for one that somebody waits for.
+            Permit::Connect if self.roster.holds_idle() => match self.link.probe() {
+                Err(LinkError::NoRoom(_)) => {
+                    self.roster.forget_idle();
+                    self.link.connect()
+                }
+                Err(LinkError::Unreachable { .. }) => self.link.connect(),
+                other => other,
+            },
             Permit::Connect => self.link.connect(),
             Permit::Probe => self.link.probe(),
         };
@@ -176,7 +187,8 @@ mod tests {
     }
 
     fn guarded(rest: Duration) -> Guarded<Counting> {
-        Guarded { link: Counting::default(), breaker: Arc::new(Breaker::new(rest)) }
+        let roster = Arc::new(Roster::new(1, 1, Duration::ZERO));
+        Guarded { link: Counting::default(), breaker: Arc::new(Breaker::new(rest)), roster }
     }
 
     #[test]

@@ -50,6 +50,8 @@ struct Slot {
     inbox: Option<Job>,
     /// What its caches hold, while it is idle.
     held: Held,
+    /// It is to give that up.
+    forget: bool,
     last_given: u64,
     idle_since: Instant,
 }
@@ -67,7 +69,7 @@ pub(super) enum Next {
 
 impl Roster {
     pub(super) fn new(slots: usize, queue: usize, idle: Duration) -> Self {
-        let slot = || Slot { running: None, inbox: None, held: Held::default(), last_given: 0, idle_since: Instant::now() };
+        let slot = || Slot { running: None, inbox: None, held: Held::default(), forget: false, last_given: 0, idle_since: Instant::now() };
         let slots = std::iter::repeat_with(slot).take(slots).collect();
         let state = Mutex::new(State { waiting: VecDeque::new(), slots, given: 0, phase: Phase::Open });
         Self { state, given: Condvar::new(), drained: Notify::new(), queue, idle }
@@ -98,12 +100,14 @@ impl Roster {
             let closed = state.phase == Phase::Closed;
             let Some(slot) = state.slots.get_mut(index) else { return Next::Close };
             if let Some(job) = slot.inbox.take() {
+                slot.forget = false;
                 return Next::Job(Box::new(job), std::mem::take(&mut slot.held));
             }
             if closed {
                 return Next::Close;
             }
-            let wait = (!slot.held.is_empty()).then(|| self.idle.saturating_sub(slot.idle_since.elapsed()));
+            let idle = if std::mem::take(&mut slot.forget) { Duration::ZERO } else { self.idle };
+            let wait = (!slot.held.is_empty()).then(|| idle.saturating_sub(slot.idle_since.elapsed()));
             state = match wait {
                 Some(Duration::ZERO) => {
                     slot.held = Held::default();
@@ -123,6 +127,17 @@ impl Roster {
         }
         self.give(&mut state);
         self.look_drained(&state);
+    }
+
+    /// Whether idle slots hold conversations.
+    pub(super) fn holds_idle(&self) -> bool {
+        self.lock().slots.iter().any(Slot::holds_idle)
+    }
+
+    /// Has idle slots give up what they hold.
+    pub(super) fn forget_idle(&self) {
+        self.lock().slots.iter_mut().filter(|slot| slot.holds_idle()).for_each(|slot| slot.forget = true);
+        self.given.notify_all();
     }
 
     /// Ends the waiting requests that are cancelled.
@@ -200,6 +215,12 @@ impl Roster {
     fn lock(&self) -> MutexGuard<'_, State> {
         // No invariant spans an unlock: a panic elsewhere leaves the lists as they were.
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl Slot {
+    fn holds_idle(&self) -> bool {
+        self.running.is_none() && !self.held.is_empty()
     }
 }
 

@@ -109,7 +109,8 @@ impl<L: Link> Slot<'_, L> {
         let conversation = match &mut self.conversation {
             Some(conversation) => conversation,
             none => {
-                let mut link = Guarded { link: (self.link)(), breaker: Arc::clone(&self.shared.breaker) };
+                let mut link =
+                    Guarded { link: (self.link)(), breaker: Arc::clone(&self.shared.breaker), roster: Arc::clone(&self.shared.roster) };
                 link.interrupt_by(&work.control.cancel);
                 none.insert(Conversation::open_with(&self.shared.ends, link, self.shared.config.options.clone())?)
             }

@@ -34,6 +34,9 @@ impl Work<'_> {
     pub(super) fn go_offline(&mut self) -> Option<Result<Option<Finished>, DeviceError>> {
         let Shared { ends, config, .. } = self.shared;
         let drafter = ends.drafter.as_ref()?;
+        if let Err(error) = self.request.sampling.check_vocab(ends.output.vocab()) {
+            return Some(Err(error.into()));
+        }
         self.offline = true;
         if self.outlet.send(Update::Offline).is_break() {
             return Some(Ok(None));

@@ -10,7 +10,7 @@ use tokio_stream::wrappers::ReceiverStream;
 use tonic::Streaming;
 use tricorn_core::{AppendHeader, Fingerprint, HiddenCodec, SessionLimits, Split};
 use tricorn_wire::{
-    Append, Downlink, Failure, Open, Opened, Uplink,
+    Append, Downlink, ErrorCode, Failure, Open, Opened, Uplink,
     limits::max_message_bytes,
     proto,
     transport::{client, endpoint},
@@ -21,7 +21,7 @@ use tricorn_wire::{
 pub struct RemoteConfig {
     /// `http://HOST:PORT` or `HOST:PORT`.
     pub url: String,
-    /// A cloud that leaves an append unanswered for this long is taken for dead.
+    /// A cloud that leaves an append unanswered for this long is taken for dead, and so is one that has not opened a session by then.
     pub deadline: Duration,
     /// Tries to reach it.
     pub backoff: Backoff,
@@ -100,6 +100,7 @@ impl RemoteLink {
                 let connected = Connected { limits, round_trip: Some(asked.elapsed()), pace: Some(load.pace) };
                 Ok((Session { uplink, downlink, codec }, connected))
             }
+            Downlink::Failed(Failure { code: ErrorCode::Busy, message }) => Err(Attempt::NoRoom(message)),
             Downlink::Failed(failure) if failure.code.is_transient() => Err(Attempt::Failed(failure.message)),
             Downlink::Failed(failure) => Err(Attempt::Final(failure.into())),
             Downlink::Drain => Err(Attempt::Failed("the cloud is shutting down".to_owned())),
@@ -109,7 +110,7 @@ impl RemoteLink {
 
     /// The next answer; `None` when there is none within `limit`.
     fn receive_within(&mut self, limit: Duration) -> Result<Option<Answer>, LinkError> {
-        let begun = Instant::now();
+        let (begun, mut draining) = (Instant::now(), false);
         loop {
             let limit = limit.saturating_sub(begun.elapsed());
             let Some(session) = &mut self.session else { return Err(self.lost("no session is open")) };
@@ -133,7 +134,12 @@ impl RemoteLink {
                     };
                 }
                 // What was accepted is still answered; the end of the stream follows.
-                Downlink::Drain => {}
+                Downlink::Drain if !draining => draining = true,
+                Downlink::Drain => return Err(self.lost("the cloud says again and again that it is shutting down")),
+                Downlink::Failed(Failure { code: ErrorCode::Busy, message }) => {
+                    self.session = None;
+                    return Err(LinkError::Evicted(message));
+                }
                 Downlink::Failed(Failure { code, message }) if code.is_transient() => return Err(self.lost(message)),
                 Downlink::Failed(failure) => {
                     self.session = None;
@@ -151,6 +157,7 @@ impl RemoteLink {
         let mut attempts = 0;
         loop {
             attempts += 1;
+            let mut has_room = true;
             let reason = match wait(&self.runtime, &self.cancel, self.config.deadline, self.open())? {
                 Some(Ok((session, connected))) => {
                     self.session = Some(session);
@@ -158,15 +165,21 @@ impl RemoteLink {
                 }
                 Some(Err(Attempt::Final(error))) => return Err(error),
                 Some(Err(Attempt::Failed(reason))) => reason,
+                Some(Err(Attempt::NoRoom(reason))) => {
+                    has_room = false;
+                    reason
+                }
                 None => format!("no answer within {:?}", self.config.deadline),
             };
-            match waits.next() {
+            // The deadline is for all tries together: one that never answers is waited for once.
+            match waits.next().filter(|_| started.elapsed() < self.config.deadline) {
                 Some(wait) => {
                     self.cancel.sleep(wait);
                     if self.cancel.reason().is_some() {
                         return Err(LinkError::Cancelled);
                     }
                 }
+                None if !has_room => return Err(LinkError::NoRoom(reason)),
                 None => {
                     return Err(LinkError::Unreachable { url: self.config.url.clone(), attempts, waited: started.elapsed(), reason });
                 }
@@ -184,6 +197,8 @@ impl RemoteLink {
 enum Attempt {
     /// Worth another try.
     Failed(String),
+    /// The same, for want of room.
+    NoRoom(String),
     /// Not worth one.
     Final(LinkError),
 }
