@@ -142,6 +142,38 @@ fn texts_of_tool_grammars_are_read_as_calls() {
     }
 }
 
+/// Each of these is small, and would take the compiler minutes, gigabytes or all of a thread's stack.
+#[test]
+fn schemas_that_are_too_much_are_refused_and_deep_ones_compile() {
+    let grammars = grammars();
+    let meeting: Vec<Value> =
+        (0..19_u8).map(|i| json!({ "pattern": format!(".*{}.{{{i}}}{}", (b'a' + i) as char, (b'b' + i) as char) })).collect();
+    let error = grammars.json_schema(&json!({ "type": "string", "allOf": meeting })).map(|_| ()).unwrap_err();
+    assert!(matches!(error, ConstraintError::TooLarge { .. }), "{error}");
+    // As many as are taken, of the same kind: whether they compile or not, that is found out soon.
+    let _ = grammars.json_schema(&json!({ "type": "string", "allOf": meeting[..6] }));
+    for wrap in [|next: Value| next, |next: Value| json!({ "type": "object", "properties": { "x": next } })] {
+        let links = 3000;
+        let mut definitions: serde_json::Map<String, Value> =
+            (0..links).map(|i| (format!("d{i}"), wrap(json!({ "$ref": format!("#/$defs/d{}", i + 1) })))).collect();
+        definitions.insert(format!("d{links}"), json!({ "type": "string" }));
+        // Whatever it comes to, it comes to an end.
+        let _ = grammars.json_schema(&json!({ "$ref": "#/$defs/d0", "$defs": definitions }));
+    }
+}
+
+#[test]
+fn json_is_on_one_line() {
+    let prompter = prompter();
+    let schema = json!({ "type": "object", "properties": { "a": { "enum": ["red"] }, "b": { "type": "array", "items": { "type": "boolean" }, "minItems": 2, "maxItems": 2 } },
+        "required": ["a", "b"], "additionalProperties": false });
+    for text in texts(&prompter, &grammars().json_schema(&schema).unwrap()) {
+        let value: Value = serde_json::from_str(&text).unwrap();
+        let written = format!(r#"{{"a": "red", "b": [{}, {}]}}"#, value["b"][0], value["b"][1]);
+        assert_eq!(text.trim_start(), written);
+    }
+}
+
 #[test]
 fn any_object_is_an_object() {
     let (prompter, grammars) = (prompter(), grammars());

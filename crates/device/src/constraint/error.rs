@@ -27,6 +27,12 @@ pub enum ConstraintError {
         /// What is wrong with it.
         problem: String,
     },
+    /// There is no thread to compile it on.
+    #[error("the schema or grammar cannot be compiled now: {problem}; try again")]
+    NoThread {
+        /// What the system said.
+        problem: String,
+    },
     /// It would take too much time or memory.
     #[error("the schema or grammar is too large: {problem}; simplify it")]
     TooLarge {

@@ -1,17 +1,20 @@
 //! What grammars of one model are made with.
 
-use super::{ConstraintError, Grammar, vocabulary::environment};
+use super::{
+    ConstraintError, Grammar,
+    bounds::{check_bytes, check_schema},
+    vocabulary::environment,
+};
 use crate::Prompter;
 use llguidance::{
     JsonCompileOptions, Matcher, ParserFactory, api::TopLevelGrammar, earley::SlicedBiasComputer, panic_utils,
     toktrie::InferenceCapabilities,
 };
 use serde_json::{Value, json};
-use std::{fmt, sync::Arc};
+use std::{fmt, sync::Arc, thread};
 
-/// What may stand between the parts of JSON: one space, or a new line with its indentation. Without a bound, models that have lost the thread
-/// write white space for ever.
-const WHITESPACE: &str = r"\x20|\x0D?\x0A[\x20\x09]{0,32}";
+/// The stack of the thread that compiles: it goes down with the references and nesting that `MAX_BYTES` of schema can hold.
+const STACK: usize = 512 << 20;
 
 /// Of one or two kilobytes each, for every turn that is held to a grammar.
 const MAX_LEXER_STATES: usize = 50_000;
@@ -66,7 +69,8 @@ impl Grammars {
             Value::Bool(false) => return Err(ConstraintError::Unsatisfiable { problem: "it is `false`".to_owned() }),
             _ => return Err(ConstraintError::Schema { problem: "a schema is an object or a boolean".to_owned() }),
         };
-        JsonCompileOptions { whitespace_pattern: Some(WHITESPACE.to_owned()), ..JsonCompileOptions::default() }.apply_to(&mut schema);
+        check_schema(&schema)?;
+        layout().apply_to(&mut schema);
         self.compile(TopLevelGrammar::from_json_schema(schema), |problem| ConstraintError::Schema { problem })
     }
 
@@ -75,19 +79,26 @@ impl Grammars {
     /// # Errors
     /// When it is none, or is too large.
     pub fn regex(&self, pattern: &str) -> Result<Grammar, ConstraintError> {
+        check_bytes(pattern.len())?;
         self.compile(TopLevelGrammar::from_regex(pattern), |problem| ConstraintError::Grammar { problem })
     }
 
-    /// A text of a grammar in llguidance's dialect of Lark.
+    /// A text of a grammar in llguidance's dialect of Lark. Schemas within it are to be [checked](check_schema) before.
     ///
     /// # Errors
     /// When it is none, or is too large.
     pub fn lark(&self, grammar: &str) -> Result<Grammar, ConstraintError> {
+        check_bytes(grammar.len())?;
         self.compile(TopLevelGrammar::from_lark(grammar.to_owned()), |problem| ConstraintError::Grammar { problem })
     }
 
     fn compile(&self, grammar: TopLevelGrammar, refused: impl Fn(String) -> ConstraintError) -> Result<Grammar, ConstraintError> {
-        let parser = panic_utils::catch_unwind(std::panic::AssertUnwindSafe(|| self.factory.create_parser(grammar)));
+        let compiled = || panic_utils::catch_unwind(std::panic::AssertUnwindSafe(|| self.factory.create_parser(grammar)));
+        let parser = thread::scope(|scope| {
+            let compiling = thread::Builder::new().name("grammar".to_owned()).stack_size(STACK).spawn_scoped(scope, compiled);
+            let compiling = compiling.map_err(|error| ConstraintError::NoThread { problem: error.to_string() })?;
+            compiling.join().map_err(|_| refused("its compiler failed".to_owned()))
+        })?;
         let started = parser.map_err(|error| one_line(&error)).and_then(|parser| {
             let matcher = Matcher::new(Ok(parser));
             matcher.get_error().map_or(Ok(matcher), |error| Err(one_line(&error)))
@@ -101,6 +112,16 @@ impl Grammars {
                 refused(problem)
             }
         })
+    }
+}
+
+/// JSON on one line, as `json.dumps` writes it. Free white space is room for a model that has lost the thread to go round in.
+fn layout() -> JsonCompileOptions {
+    JsonCompileOptions {
+        whitespace_flexible: false,
+        item_separator: ", ".to_owned(),
+        key_separator: ": ".to_owned(),
+        ..JsonCompileOptions::default()
     }
 }
 
