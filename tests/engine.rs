@@ -20,7 +20,7 @@ use std::{
 use support::{Cloud, TempDir, fair_drafter, fixture, runtime, split, until};
 use tricorn_core::{ChunkPolicy, DraftPolicy, HiddenCodec, SamplingParams};
 use tricorn_device::{
-    DeviceError, Drafting, Ends, Engine, EngineConfig, LinkError, LocalLink, Prompter, RemoteConfig, RemoteLink,
+    DeviceError, Drafting, Ends, Engine, EngineConfig, LinkError, LocalLink, Prompter, RemoteConfig, RemoteLink, RoundTrace,
     engine::{Finished, Generation, GenerationRequest, TextToken, Update},
     link::Backoff,
 };
@@ -103,6 +103,7 @@ struct Answer {
     queued: bool,
     offline: bool,
     rounds: usize,
+    last_round: Option<RoundTrace>,
     end: Option<Result<Box<Finished>, DeviceError>>,
 }
 
@@ -131,7 +132,10 @@ async fn read(mut generation: Generation) -> Answer {
                 answer.text.push_str(&text);
                 answer.tokens.extend(tokens);
             }
-            Update::Round(_) => answer.rounds += 1,
+            Update::Round(round) => {
+                answer.rounds += 1;
+                answer.last_round = Some(round);
+            }
             Update::Reconnecting => {}
             Update::Offline => answer.offline = true,
             Update::Done(finished) => answer.end = Some(Ok(finished)),
@@ -153,6 +157,7 @@ fn request(prompt: Vec<u32>, max_new_tokens: usize) -> GenerationRequest {
         chunk: ChunkPolicy::Fixed(16),
         trace: false,
         deadline: None,
+        group: None,
     }
 }
 

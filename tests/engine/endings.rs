@@ -55,6 +55,25 @@ fn a_client_that_goes_away_frees_its_slot_while_the_cloud_is_silent() {
 }
 
 #[test]
+fn what_went_up_counts_however_its_request_ends() {
+    let model = model();
+    let cloud = Cloud::start(model.path(), CUT);
+    let served = remote(model.path(), &cloud.url(), EngineConfig { slots: 1, ..EngineConfig::default() });
+    let first = served.ask(rendered(&user("hi"), 2)).done().report.bytes_up;
+    assert!(first > 0);
+    assert_eq!(served.engine.figures().bytes_up, first);
+    cloud.freeze();
+    // The prompt's last token goes up again; no answer comes.
+    let stuck = served.submit(rendered(&user("hi"), 8));
+    until("it went up", || (served.engine.figures().bytes_up > first).then_some(()));
+    drop(stuck);
+    served.settled(2);
+    let figures = served.engine.figures();
+    assert_eq!((figures.done, figures.cancelled), (1, 1));
+    assert!(figures.bytes_up > first);
+}
+
+#[test]
 fn one_that_goes_away_while_it_waits_is_forgotten_at_once() {
     let model = model();
     let (_cloud, served, _stuck) = frozen(model.path(), EngineConfig { slots: 1, queue: 1, ..EngineConfig::default() });

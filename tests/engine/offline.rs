@@ -48,7 +48,7 @@ fn a_text_that_the_cloud_leaves_is_ended_by_the_drafter() {
     let model = model();
     let mut cloud = Cloud::start(model.path(), CUT);
     let served = remote(model.path(), &cloud.url(), config(Offline::Draft));
-    let asked = GenerationRequest { draft: DraftPolicy::OFF, ..rendered(&user("The hat told a story."), 150) };
+    let asked = GenerationRequest { draft: DraftPolicy::OFF, trace: true, ..rendered(&user("The hat told a story."), 150) };
     let whole = served.ask(asked.clone());
     assert!(!whole.offline);
     let mut generation = served.submit(asked);
@@ -67,7 +67,14 @@ fn a_text_that_the_cloud_leaves_is_ended_by_the_drafter() {
     assert!(answer.done().offline && answer.offline);
     let common = whole.text.bytes().zip(answer.text.bytes()).take_while(|(whole, part)| whole == part).count();
     assert!(common > 0, "it goes on from what was there");
-    assert_eq!(answer.done().completion_tokens, answer.done().report.token_ids.len());
+    let Finished { report, completion_tokens, .. } = answer.done();
+    assert_eq!(*completion_tokens, report.token_ids.len());
+    // Rows went up before: nobody is told that nothing left the device.
+    assert!(report.bytes_up > 0 && report.bytes_down > 0 && !report.wire.is_empty(), "{report:?}");
+    assert_eq!(answer.last_round.unwrap().bytes_up, report.bytes_up);
+    let figures = served.engine.figures();
+    assert_eq!(figures.bytes_up, whole.done().report.bytes_up + report.bytes_up);
+    assert_eq!(figures.bytes_down, whole.done().report.bytes_down + report.bytes_down);
     served.settled(2);
 }
 

@@ -83,6 +83,7 @@ async fn bare(engine: &Engine, prompt: &[u32], tokens: usize) -> Result<Duration
         chunk: ChunkPolicy::Dynamic,
         trace: false,
         deadline: None,
+        group: None,
     })?;
     while let Some(update) = generation.next().await {
         match update {

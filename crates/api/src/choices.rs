@@ -12,7 +12,7 @@ use std::pin::Pin;
 use tricorn_core::ChunkPolicy;
 use tricorn_device::{
     constraint::Grammar,
-    engine::{Finished, Generation, GenerationRequest, TextToken, Update},
+    engine::{Finished, Generation, GenerationRequest, Group, TextToken, Update},
 };
 
 /// What is generated from.
@@ -52,6 +52,7 @@ impl Choices {
     pub(crate) fn submit(service: &Service, common: &Common, plan: Plan) -> Result<Self, ApiError> {
         let max_new_tokens = common.max_tokens.unwrap_or(service.engine.ends().context);
         let mut choices = Self { updates: SelectAll::new(), count: plan.prompts.len() * common.n, running: 0 };
+        let group = Some(Group::unique());
         for prompt in plan.prompts {
             for _ in 0..common.n {
                 let index = choices.running;
@@ -68,6 +69,7 @@ impl Choices {
                     chunk: ChunkPolicy::Dynamic,
                     trace: common.trace,
                     deadline: service.config.limits.request_deadline,
+                    group,
                 })?;
                 choices.updates.push(Box::pin(numbered(index, generation)));
                 choices.running += 1;

@@ -15,8 +15,11 @@ use tokio::{net::TcpListener, sync::Semaphore, time::timeout};
 
 /// The wait after a connection could not be taken, such as for want of file descriptors.
 const ACCEPT_PAUSE: Duration = Duration::from_millis(50);
+/// Time to write the engine's last words once it has spoken them.
+const LAST_WRITE: Duration = Duration::from_secs(2);
 
-/// Answers requests on `listener` until `stop` is done; then takes no more, and gives those under way [`Limits::drain`] to end.
+/// Answers requests on `listener` until `stop` is done; then takes no more, and gives those under way [`Limits::drain`] to end. Those that do not
+/// are ended with an error that says so, after the step that they are in.
 ///
 /// Where the listener is on loopback, requests must name a host that is allowed (see [`ServiceConfig`](crate::ServiceConfig)).
 ///
@@ -56,10 +59,16 @@ pub async fn serve(listener: TcpListener, service: Service, stop: impl Future<Ou
         });
     }
     drop(listener);
-    let engine = service.engine.shutdown(limits.drain);
-    // A connection that is still busy after the engine's last word is left behind.
-    let connections = timeout(limits.drain + ACCEPT_PAUSE, graceful.shutdown());
-    let _ = tokio::join!(engine, connections);
+    // Idle connections end at once, the others once their answers are written.
+    let mut connections = pin!(graceful.shutdown());
+    let mut engine = pin!(service.engine.shutdown(limits.drain));
+    tokio::select! {
+        () = &mut engine => {
+            // A connection that is still busy then is left behind.
+            let _ = timeout(LAST_WRITE, connections).await;
+        }
+        () = &mut connections => engine.await,
+    }
     Ok(())
 }
 

@@ -40,9 +40,9 @@ impl Cancel {
         Self(Arc::new(State { deadline, ..State::default() }))
     }
 
-    /// Ends the turn. The first reason counts.
+    /// Ends the turn. The first reason counts, and a deadline that has passed came first.
     pub fn cancel(&self, reason: CancelReason) {
-        self.lock().get_or_insert(reason);
+        self.lock().get_or_insert_with(|| self.late().unwrap_or(reason));
         self.0.woken.notify_all();
         self.0.notify.notify_waiters();
     }
@@ -50,8 +50,11 @@ impl Cancel {
     /// Why the turn is over; `None` as long as it may go on.
     #[must_use]
     pub fn reason(&self) -> Option<CancelReason> {
-        let late = || self.0.deadline.is_some_and(|deadline| Instant::now() >= deadline).then_some(CancelReason::Deadline);
-        self.lock().or_else(late)
+        self.lock().or_else(|| self.late())
+    }
+
+    fn late(&self) -> Option<CancelReason> {
+        self.0.deadline.is_some_and(|deadline| Instant::now() >= deadline).then_some(CancelReason::Deadline)
     }
 
     /// Waits until the turn is over. With a deadline this needs a runtime with a clock.
@@ -105,6 +108,16 @@ mod tests {
         assert_eq!(cancel.reason(), Some(CancelReason::Client));
         let late = Cancel::at(Some(Instant::now()));
         assert_eq!(late.reason(), Some(CancelReason::Deadline));
+    }
+
+    #[test]
+    fn a_deadline_that_has_passed_was_first() {
+        let late = Cancel::at(Some(Instant::now()));
+        late.cancel(CancelReason::Client);
+        assert_eq!(late.reason(), Some(CancelReason::Deadline));
+        let early = Cancel::at(Some(Instant::now() + Duration::from_secs(3600)));
+        early.cancel(CancelReason::Client);
+        assert_eq!(early.reason(), Some(CancelReason::Client));
     }
 
     #[test]

@@ -11,7 +11,7 @@ use crate::{
     drafts::Drafts,
     link::{Backoff, Connected, Link, LinkError},
     pace::Pacer,
-    report::TurnReport,
+    report::{Crossed, TurnReport},
     shallow::RowWindow,
 };
 use branches::Side;
@@ -44,6 +44,8 @@ pub struct Conversation<'e, L> {
     sides: Vec<Side>,
     /// What the first layers took for the rows sent last, as long as the drafter has not drafted from them.
     row_time: Duration,
+    /// What the turn that failed last had sent and received.
+    crossed: Crossed,
 }
 
 impl<'e, L: Link> Conversation<'e, L> {
@@ -79,6 +81,7 @@ impl<'e, L: Link> Conversation<'e, L> {
             window: RowWindow::new(ends.hidden),
             sides: Vec::new(),
             row_time: Duration::ZERO,
+            crossed: Crossed::default(),
             row_bytes: ends.hidden * ends.codec.bytes_per_value(),
             pacer: Pacer::new(options.pace),
             processor: options.processor,
@@ -125,10 +128,11 @@ impl<'e, L: Link> Conversation<'e, L> {
             Err(error) => {
                 self.session.cancel();
                 self.session.disconnected();
+                self.crossed = Crossed { traffic: self.link.traffic().since(before), wire: progress.trace.take_samples() };
                 return Err(error);
             }
         };
-        let after = self.link.traffic();
+        let traffic = self.link.traffic().since(before);
         Ok(TurnReport {
             token_ids: self.session.generated().to_vec(),
             finish,
@@ -137,8 +141,8 @@ impl<'e, L: Link> Conversation<'e, L> {
             trace: progress.trace.take(),
             wire: progress.trace.take_samples(),
             gaps: progress.gaps,
-            bytes_up: after.up - before.up,
-            bytes_down: after.down - before.down,
+            bytes_up: traffic.up,
+            bytes_down: traffic.down,
             overruns: self.pacer.overruns() - overruns,
         })
     }
@@ -218,6 +222,11 @@ impl<'e, L: Link> Conversation<'e, L> {
     /// Tells the session what is known now.
     fn measured(&mut self) {
         self.session.set_conditions(self.monitor.lock().conditions(self.row_bytes));
+    }
+
+    /// What the turn that failed last had sent and received; nothing when asked again.
+    pub(crate) fn take_crossed(&mut self) -> Crossed {
+        std::mem::take(&mut self.crossed)
     }
 
     /// The conversation's tokens so far.

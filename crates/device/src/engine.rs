@@ -8,9 +8,12 @@ mod breaker;
 mod config;
 mod figures;
 mod generation;
+mod group;
 mod held;
 mod job;
+mod metered;
 mod outlet;
+mod patience;
 mod request;
 mod roster;
 mod slot;
@@ -20,6 +23,7 @@ mod work;
 pub use config::{EngineConfig, Offline};
 pub use figures::{Figures, Histogram};
 pub use generation::{Finish, Finished, Generation, Refused, TextToken, Update};
+pub use group::Group;
 pub use request::GenerationRequest;
 
 use crate::{Cancel, Ends, Link, Prompter};
@@ -92,7 +96,8 @@ impl Engine {
         let submitted = Instant::now();
         let cancel = Cancel::at(request.deadline.and_then(|deadline| submitted.checked_add(deadline)));
         let ending = Ending::new(last, Arc::clone(totals), request.deadline, config.client_patience);
-        roster.submit(Job { request, updates, cancel: cancel.clone(), submitted, ending }).map_err(|(refused, job)| {
+        let group = request.group.unwrap_or_else(Group::unique);
+        roster.submit(Job { request, updates, cancel: cancel.clone(), group, submitted, ending }).map_err(|(refused, job)| {
             job.ending.refused();
             refused
         })?;

@@ -38,8 +38,8 @@ pub enum DeviceError {
     /// The request's own deadline has passed.
     #[error("the request was not done within {0:?}; allow it more time or ask for fewer tokens")]
     Deadline(Duration),
-    /// The client did not take what was generated.
-    #[error("the client took nothing for {0:?}; read the answer as it comes")]
+    /// The client did not take what was generated, or too slowly.
+    #[error("the client took too little of the answer for {0:?}; read it as it comes")]
     SlowClient(Duration),
     /// The engine ends.
     #[error("the device is shutting down; try again once it is back")]

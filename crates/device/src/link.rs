@@ -93,6 +93,13 @@ pub struct Traffic {
     pub down: u64,
 }
 
+impl Traffic {
+    /// What has crossed since it was `before`.
+    pub(crate) fn since(self, before: Self) -> Self {
+        Self { up: self.up - before.up, down: self.down - before.down }
+    }
+}
+
 /// Checks what the wire checks, where no wire is.
 pub(crate) fn all_finite(rows: &[f32], part: &'static str) -> Result<(), ModelError> {
     if rows.iter().all(|value| value.is_finite()) { Ok(()) } else { Err(ModelError::NotFinite { part }) }

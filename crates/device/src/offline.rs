@@ -1,6 +1,9 @@
 //! A text that the device's drafter writes alone, while the cloud is out of reach.
 
-use crate::{Control, DeviceError, Ends, Event, RoundTrace, SharedProcessor, TurnReport, drafts::Drafts, link::all_finite, trace::Trace};
+use crate::{
+    Control, DeviceError, Ends, Event, RoundTrace, SharedProcessor, TurnReport, drafts::Drafts, link::all_finite, report::Crossed,
+    trace::Trace,
+};
 use std::{
     ops::ControlFlow,
     time::{Duration, Instant},
@@ -21,9 +24,12 @@ pub(crate) struct OfflineTurn {
     /// Most tokens of the text, those generated before included.
     pub(crate) max_new_tokens: usize,
     pub(crate) sampler: Sampler,
+    /// What had left the device and come back before the cloud was lost.
+    pub(crate) crossed: Crossed,
 }
 
-/// Lets the drafter write; each token counts as drafted. Nothing is kept: the next turn begins with its prompt.
+/// Lets the drafter write; each token counts as drafted. Nothing is kept: the next turn begins with its prompt. What crossed the wire before is
+/// reported with it: nobody is to be told that nothing left the device where something did.
 ///
 /// # Errors
 /// When the prompt is too long, or the device's computing or the sampler fails.
@@ -35,7 +41,7 @@ pub(crate) fn write(
     control: &Control,
     on_event: &mut dyn FnMut(Event) -> ControlFlow<()>,
 ) -> Result<TurnReport, DeviceError> {
-    let OfflineTurn { mut tokens, prompt, max_new_tokens, mut sampler } = turn;
+    let OfflineTurn { mut tokens, prompt, max_new_tokens, mut sampler, crossed: Crossed { traffic, wire } } = turn;
     let context = ends.context;
     if prompt >= context {
         return Err(TurnError::TooLong { tokens: prompt, context }.into());
@@ -67,7 +73,7 @@ pub(crate) fn write(
         drop(turn);
         tokens.push(token);
         times.push(trace.now());
-        let round = RoundTrace { elapsed: trace.now(), bytes_up: 0, bytes_down: 0, tokens: 1, reused_tokens: 0 };
+        let round = RoundTrace { elapsed: trace.now(), bytes_up: traffic.up, bytes_down: traffic.down, tokens: 1, reused_tokens: 0 };
         let told = on_event(Event::Round(round));
         if told.is_break() || on_event(Event::Token { id: token, drafted: true, logprobs }).is_break() {
             break FinishReason::Cancelled;
@@ -82,10 +88,10 @@ pub(crate) fn write(
         token_ids: tokens.split_off(prompt),
         ttft: times.first().copied().unwrap_or_default(),
         gaps: times.windows(2).filter_map(|pair| pair[1].checked_sub(pair[0])).collect::<Vec<Duration>>(),
-        bytes_up: 0,
-        bytes_down: 0,
+        bytes_up: traffic.up,
+        bytes_down: traffic.down,
         trace: trace.take(),
-        wire: Vec::new(),
+        wire,
         overruns: 0,
     })
 }

@@ -1,6 +1,6 @@
 //! What a turn did and how long it took.
 
-use crate::{TraceEvent, WireSample};
+use crate::{TraceEvent, WireSample, link::Traffic};
 use std::time::Duration;
 use tricorn_core::{FinishReason, TurnStats};
 
@@ -27,6 +27,13 @@ pub struct TurnReport {
     pub wire: Vec<WireSample>,
     /// Operations that took longer than the emulated device's pace; 0 without one.
     pub overruns: usize,
+}
+
+/// What of a turn had crossed the wire when it failed.
+#[derive(Debug, Default)]
+pub(crate) struct Crossed {
+    pub(crate) traffic: Traffic,
+    pub(crate) wire: Vec<WireSample>,
 }
 
 impl TurnReport {

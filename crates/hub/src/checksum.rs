@@ -23,8 +23,8 @@ impl<'a> Checksum<'a> {
         }
     }
 
-    /// Whether the file at `path` has it.
-    pub(crate) fn matches(self, path: &Path) -> std::io::Result<bool> {
+    /// Whether the file at `path` has it; `on_read` hears of the bytes as they are read.
+    pub(crate) fn matches(self, path: &Path, on_read: &mut dyn FnMut(usize)) -> std::io::Result<bool> {
         let mut file = File::open(path)?;
         let (mut context, expected) = match self {
             Self::Sha256(expected) => (Context::new(&SHA256), expected),
@@ -38,7 +38,10 @@ impl<'a> Checksum<'a> {
         loop {
             match file.read(&mut buffer)? {
                 0 => break,
-                read => context.update(&buffer[..read]),
+                read => {
+                    context.update(&buffer[..read]);
+                    on_read(read);
+                }
             }
         }
         let hex: String = context.finish().as_ref().iter().map(|byte| format!("{byte:02x}")).collect();
@@ -57,9 +60,10 @@ mod tests {
         std::fs::write(&path, "hello\n").unwrap();
         let sha256 = Checksum::parse("5891b5b522d5df086d0ff0b110fbd9d21bb4fc7163af34d08286a2e846f6be03").unwrap();
         let git = Checksum::parse("ce013625030ba8dba906f756967f9e9ca394464a").unwrap();
-        assert!(sha256.matches(&path).unwrap() && git.matches(&path).unwrap());
+        let matches = |sum: Checksum<'_>| sum.matches(&path, &mut |_| {}).unwrap();
+        assert!(matches(sha256) && matches(git));
         std::fs::write(&path, "hello!").unwrap();
-        assert!(!sha256.matches(&path).unwrap() && !git.matches(&path).unwrap());
+        assert!(!matches(sha256) && !matches(git));
         std::fs::remove_file(path).unwrap();
     }
 

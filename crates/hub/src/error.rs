@@ -46,6 +46,14 @@ pub enum HubError {
         /// The GGUF files that are there.
         files: Vec<String>,
     },
+    /// A part of the model's file is not there.
+    #[error("{name} has no {file}, which is a part of the model; choose another file or repository")]
+    NoPart {
+        /// What was asked for.
+        name: ModelName,
+        /// The part that is missing.
+        file: String,
+    },
     /// There are several GGUF files.
     #[error("{name} has several models; add one of them, as in {name}:{first} ({})", .files.join(", "), first = .files.first().map_or("FILE.gguf", String::as_str))]
     Several {

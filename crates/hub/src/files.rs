@@ -1,6 +1,7 @@
 //! Which of a repository's files make a model that Tricorn reads.
 
 use crate::{HubError, ModelName, name::is_plain};
+use std::collections::BTreeSet;
 
 /// Beside the weights; a repository need not have them all.
 const BESIDE: [&str; 5] = ["config.json", "generation_config.json", "tokenizer.json", "tokenizer_config.json", "chat_template.jinja"];
@@ -14,7 +15,7 @@ pub(crate) fn choose(name: &ModelName, present: &[String]) -> Result<(Vec<String
     let gguf: Vec<String> = plain().filter(|file| file.ends_with(".gguf")).cloned().collect();
     if let Some(file) = name.file() {
         if gguf.iter().any(|present| present == file) {
-            return Ok((parts(file, &gguf), Some(file.to_owned())));
+            return Ok((parts(name, file, &gguf)?, Some(file.to_owned())));
         }
         return Err(HubError::NoFile { name: name.clone(), files: gguf });
     }
@@ -22,12 +23,14 @@ pub(crate) fn choose(name: &ModelName, present: &[String]) -> Result<(Vec<String
     let weights: Vec<String> = if has(WHOLE) {
         vec![WHOLE.to_owned()]
     } else if has(INDEX) {
-        plain().filter(|file| *file == INDEX || file.starts_with("model-") && file.ends_with(".safetensors")).cloned().collect()
+        let shards: Vec<String> = plain().filter(|file| file.starts_with("model-") && file.ends_with(".safetensors")).cloned().collect();
+        whole(name, &shards)?;
+        shards.into_iter().chain([INDEX.to_owned()]).collect()
     } else {
-        let firsts: Vec<String> = gguf.iter().filter(|file| split_part(file).is_none_or(|(_, part, _)| part == "00001")).cloned().collect();
+        let firsts: Vec<String> = gguf.iter().filter(|file| Part::of(file).is_none_or(|part| part.number == 1)).cloned().collect();
         return match firsts.as_slice() {
             [] => Err(HubError::NoModel { name: name.clone() }),
-            [one] => Ok((parts(one, &gguf), Some(one.clone()))),
+            [one] => Ok((parts(name, one, &gguf)?, Some(one.clone()))),
             _ => Err(HubError::Several { name: name.clone(), files: firsts }),
         };
     };
@@ -37,22 +40,51 @@ pub(crate) fn choose(name: &ModelName, present: &[String]) -> Result<(Vec<String
 }
 
 /// All parts of a GGUF file that is split, or the file.
-fn parts(file: &str, gguf: &[String]) -> Vec<String> {
-    match split_part(file) {
-        Some((stem, _, of)) => {
-            gguf.iter().filter(|other| split_part(other).is_some_and(|(s, _, o)| (s, o) == (stem, of))).cloned().collect()
-        }
-        None => vec![file.to_owned()],
-    }
+fn parts(name: &ModelName, file: &str, gguf: &[String]) -> Result<Vec<String>, HubError> {
+    let Some(asked) = Part::of(file) else { return Ok(vec![file.to_owned()]) };
+    let parts: Vec<String> = gguf.iter().filter(|other| Part::of(other).is_some_and(|part| part.belongs_to(asked))).cloned().collect();
+    whole(name, &parts)?;
+    Ok(parts)
 }
 
-/// `STEM-00001-of-00003.gguf` as stem, part and number of parts.
-fn split_part(file: &str) -> Option<(&str, &str, &str)> {
-    let rest = file.strip_suffix(".gguf")?;
-    let (rest, of) = rest.rsplit_once("-of-")?;
-    let (stem, part) = rest.rsplit_once('-')?;
-    let is_number = |text: &str| text.len() == 5 && text.bytes().all(|byte| byte.is_ascii_digit());
-    (is_number(part) && is_number(of)).then_some((stem, part, of))
+/// Checks that of every file that is split all parts are among `files`.
+fn whole(name: &ModelName, files: &[String]) -> Result<(), HubError> {
+    let all: Vec<Part<'_>> = files.iter().filter_map(|file| Part::of(file)).collect();
+    for part in &all {
+        let there: BTreeSet<u32> = all.iter().filter(|other| other.belongs_to(*part)).map(|other| other.number).collect();
+        if let Some(missing) = (1..=part.count).find(|number| !there.contains(number)) {
+            return Err(HubError::NoPart { name: name.clone(), file: part.sibling(missing) });
+        }
+    }
+    Ok(())
+}
+
+/// A part of a file that is split: `STEM-00001-of-00003.gguf`, or the same with `.safetensors`.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+struct Part<'a> {
+    stem: &'a str,
+    number: u32,
+    count: u32,
+    extension: &'a str,
+}
+
+impl<'a> Part<'a> {
+    fn of(file: &'a str) -> Option<Self> {
+        let (rest, extension) = file.rsplit_once('.')?;
+        let (rest, count) = rest.rsplit_once("-of-")?;
+        let (stem, number) = rest.rsplit_once('-')?;
+        let parse = |text: &str| text.parse().ok().filter(|_| text.len() == 5 && text.bytes().all(|byte| byte.is_ascii_digit()));
+        Some(Self { stem, number: parse(number)?, count: parse(count)?, extension })
+    }
+
+    fn belongs_to(self, other: Self) -> bool {
+        Self { number: other.number, ..self } == other
+    }
+
+    /// The name of another part of the same file.
+    fn sibling(self, number: u32) -> String {
+        format!("{}-{number:05}-of-{:05}.{}", self.stem, self.count, self.extension)
+    }
 }
 
 #[cfg(test)]
@@ -89,6 +121,18 @@ mod tests {
         assert!(chosen("hf:a/b:z.gguf", &["x.gguf"]).unwrap_err().to_string().contains("x.gguf"));
         let split = ["x-00001-of-00002.gguf", "x-00002-of-00002.gguf"];
         assert_eq!(chosen("hf:a/b", &split).unwrap(), (split.map(str::to_owned).to_vec(), Some(split[0].to_owned())));
+    }
+
+    #[test]
+    fn a_model_that_lacks_a_part_is_none() {
+        for (name, present, missing) in [
+            ("hf:a/b", &["x-00001-of-00003.gguf", "x-00003-of-00003.gguf"][..], "x-00002-of-00003.gguf"),
+            ("hf:a/b:x-00001-of-00002.gguf", &["x-00001-of-00002.gguf", "y-00002-of-00002.gguf"], "x-00002-of-00002.gguf"),
+            ("hf:a/b", &["model-00001-of-00002.safetensors", INDEX], "model-00002-of-00002.safetensors"),
+        ] {
+            let error = chosen(name, present).unwrap_err();
+            assert!(matches!(&error, HubError::NoPart { file, .. } if file == missing), "{error}");
+        }
     }
 
     #[test]

@@ -45,10 +45,21 @@ pub enum Event {
     },
     /// More of the file is there.
     Bytes(u64),
-    /// The file is complete and has the hub's checksum.
+    /// A file is compared with the hub's checksum: one that was fetched, or that was there already.
+    Checking {
+        /// Its name.
+        name: String,
+        /// Its size.
+        bytes: u64,
+    },
+    /// More of the file was compared.
+    Compared(u64),
+    /// The file was fetched and has the hub's checksum.
     Checked,
-    /// The file was there already.
+    /// The file was there already and has the hub's checksum.
     Present(String),
+    /// The file that was there is not what the hub says it is, and is fetched again.
+    Spoilt(String),
 }
 
 /// A model in the cache.
@@ -119,7 +130,8 @@ impl Hub {
         Ok(Pulled { path: single.map_or(folder.clone(), |file| folder.join(file)), commit, bytes })
     }
 
-    /// Fetches a model; what is in the cache already is not fetched again. `on_event` hears how it goes.
+    /// Fetches a model; what is in the cache already and has the hub's checksum is not fetched again. `on_event` hears how it goes. A hub that
+    /// never uses the network gives what is [`cached`](Self::cached).
     ///
     /// # Errors
     /// When the hub does not have it or cannot be reached, a file does not have its checksum, or the disk is full. What was fetched stays.
@@ -143,42 +155,46 @@ impl Hub {
         let folder = self.cache.repo(repo(name)).pointer_path(&commit);
         let mut bytes = 0;
         for file in &wanted {
-            let path = folder.join(file);
-            if path.exists() {
-                on_event(Event::Present(file.clone()));
-            } else {
-                self.fetch(name, &api, &commit, file, on_event)?;
-            }
-            bytes += path.metadata().map_err(|error| HubError::Io { path: path.clone(), error })?.len();
+            bytes += self.bring(name, &api, &commit, file, on_event)?;
         }
         // Where all files were present nothing has written down which commit the revision is.
         self.cache.repo(repo(name)).create_ref(&commit).map_err(|error| HubError::Io { path: self.cache.path().clone(), error })?;
         Ok(Pulled { path: single.map_or_else(|| folder.clone(), |file| folder.join(file)), commit, bytes })
     }
 
-    fn fetch(&self, name: &ModelName, api: &Api, commit: &str, file: &str, on_event: &mut dyn FnMut(Event)) -> Result<(), HubError> {
+    /// Sees to it that a file is there and has the hub's checksum, and gives its size. The client puts a file in its place before anybody has
+    /// compared it, so one that is there may be what an interrupted pull has left.
+    fn bring(&self, name: &ModelName, api: &Api, commit: &str, file: &str, on_event: &mut dyn FnMut(Event)) -> Result<u64, HubError> {
         let handle: ApiRepo = api.repo(repo(name));
         let (url, asked) = (handle.url(file), api.clone());
         let metadata = self.watched(name, file, move |_| asked.metadata(&url), on_event)?;
         if metadata.commit_hash() != commit {
             return Err(HubError::Changed { name: name.clone() });
         }
-        let etag = metadata.etag().to_owned();
         // It becomes a file's name in the cache.
-        let checksum =
-            Checksum::parse(&etag).ok_or_else(|| HubError::Untrusted { file: file.to_owned(), problem: "its tag is no checksum" })?;
+        let checksum = Checksum::parse(metadata.etag())
+            .ok_or_else(|| HubError::Untrusted { file: file.to_owned(), problem: "its tag is no checksum" })?;
+        let repository = self.cache.repo(repo(name));
+        let (path, blob) = (repository.pointer_path(commit).join(file), repository.blob_path(metadata.etag()));
+        if path.exists() {
+            if let Some(bytes) = compare(checksum, file, &path, on_event)? {
+                on_event(Event::Present(file.to_owned()));
+                return Ok(bytes);
+            }
+            on_event(Event::Spoilt(file.to_owned()));
+        }
+        remove(&path);
         let wanted = file.to_owned();
-        let path = self.watched(name, file, move |report| handle.download_with_progress(&wanted, report), on_event)?;
-        let io = |error| HubError::Io { path: path.clone(), error };
-        if checksum.matches(&path).map_err(io)? {
+        let fetched = self.watched(name, file, move |report| handle.download_with_progress(&wanted, report), on_event)?;
+        if fetched != path {
+            return Err(HubError::Changed { name: name.clone() });
+        }
+        if let Some(bytes) = compare(checksum, file, &path, on_event)? {
             on_event(Event::Checked);
-            return Ok(());
+            return Ok(bytes);
         }
-        let blob = self.cache.repo(repo(name)).blob_path(&etag);
-        for wrong in [&path, &blob] {
-            // Either may be the other one already.
-            let _ = std::fs::remove_file(wrong);
-        }
+        remove(&path);
+        remove(&blob);
         Err(HubError::Checksum { file: file.to_owned() })
     }
 
@@ -248,6 +264,20 @@ fn plain_files(folder: &Path) -> Result<Vec<String>, HubError> {
     // A link into the cache whose file is gone is no file.
     let present = entries.filter_map(|entry| entry.ok()).filter(|entry| entry.path().is_file());
     Ok(present.map(|entry| entry.file_name().to_string_lossy().into_owned()).collect())
+}
+
+/// The size of a file if it has its checksum.
+fn compare(checksum: Checksum<'_>, file: &str, path: &Path, on_event: &mut dyn FnMut(Event)) -> Result<Option<u64>, HubError> {
+    let io = |error| HubError::Io { path: path.to_owned(), error };
+    let bytes = path.metadata().map_err(io)?.len();
+    on_event(Event::Checking { name: file.to_owned(), bytes });
+    let matches = checksum.matches(path, &mut |read| on_event(Event::Compared(read as u64))).map_err(io)?;
+    Ok(matches.then_some(bytes))
+}
+
+/// Removes a file that is not what it should be, or a link to none; where there is nothing, nothing is to be done.
+fn remove(path: &Path) {
+    let _ = std::fs::remove_file(path);
 }
 
 /// From the thread that downloads.

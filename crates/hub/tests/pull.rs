@@ -61,7 +61,10 @@ fn a_model_is_fetched_once_and_then_found_without_a_network() {
 
     let mut again = Vec::new();
     assert_eq!(hub.pull(&name("hf:org/model"), &mut |event| again.push(event)).unwrap(), pulled);
-    assert!(again.iter().all(|event| matches!(event, Event::Files(3) | Event::Present(_))), "{again:?}");
+    assert!(!again.iter().any(|event| matches!(event, Event::File { .. } | Event::Bytes(_))), "nothing is fetched: {again:?}");
+    assert_eq!(again.iter().filter(|event| matches!(event, Event::Present(_))).count(), 3);
+    let compared: u64 = again.iter().map(|event| if let Event::Compared(bytes) = event { *bytes } else { 0 }).sum();
+    assert_eq!(compared, pulled.bytes, "what is there is read as a whole");
 
     drop(server);
     let offline = Hub::new("http://127.0.0.1:9", cache.0.clone()).offline();
@@ -100,6 +103,50 @@ fn a_file_with_another_checksum_is_removed() {
     server.fail("model.safetensors", Fault::None);
     let pulled = cache.hub(&server).pull(&name("hf:org/model"), &mut |_| {}).unwrap();
     assert_eq!(std::fs::read(pulled.path.join("model.safetensors")).unwrap(), vec![7; 300_000]);
+}
+
+#[test]
+fn a_file_that_is_there_but_not_what_it_should_be_is_fetched_again() {
+    let (cache, server) = (Cache::new("spoilt"), model());
+    let hub = cache.hub(&server);
+    let pulled = hub.pull(&name("hf:org/model"), &mut |_| {}).unwrap();
+    // As a pull leaves it that is killed after the download and before the comparison.
+    let weights = pulled.path.join("model.safetensors");
+    std::fs::write(std::fs::canonicalize(&weights).unwrap(), vec![8; 300_000]).unwrap();
+    server.forget();
+    let mut events = Vec::new();
+    assert_eq!(hub.pull(&name("hf:org/model"), &mut |event| events.push(event)).unwrap(), pulled);
+    assert_eq!(std::fs::read(&weights).unwrap(), vec![7; 300_000]);
+    assert!(events.contains(&Event::Spoilt("model.safetensors".to_owned())) && events.contains(&Event::Checked), "{events:?}");
+    assert!(server.asked("model.safetensors").iter().any(|range| range != "bytes=0-0"));
+    assert!(server.asked("config.json").iter().all(|range| range == "bytes=0-0"), "the others are not fetched");
+}
+
+#[test]
+fn a_link_whose_file_is_gone_is_no_obstacle() {
+    let (cache, server) = (Cache::new("dangling"), model());
+    let hub = cache.hub(&server);
+    let pulled = hub.pull(&name("hf:org/model"), &mut |_| {}).unwrap();
+    let weights = pulled.path.join("model.safetensors");
+    std::fs::remove_file(std::fs::canonicalize(&weights).unwrap()).unwrap();
+    assert!(matches!(hub.cached(&name("hf:org/model")), Err(HubError::NotCached { .. })));
+    assert_eq!(hub.pull(&name("hf:org/model"), &mut |_| {}).unwrap(), pulled);
+    assert_eq!(std::fs::read(&weights).unwrap(), vec![7; 300_000]);
+}
+
+#[test]
+fn a_split_file_is_there_when_all_of_its_parts_are() {
+    let cache = Cache::new("parts");
+    let server = Server::start(&[("x-00001-of-00002.gguf", vec![1; 10]), ("x-00002-of-00002.gguf", vec![2; 10])]);
+    let hub = cache.hub(&server);
+    let pulled = hub.pull(&name("hf:org/model"), &mut |_| {}).unwrap();
+    assert_eq!(hub.cached(&name("hf:org/model")).unwrap(), pulled);
+    std::fs::remove_file(pulled.path.with_file_name("x-00002-of-00002.gguf")).unwrap();
+    for asked in ["hf:org/model", "hf:org/model:x-00001-of-00002.gguf"] {
+        assert!(matches!(hub.cached(&name(asked)), Err(HubError::NotCached { .. })), "{asked}");
+    }
+    assert_eq!(hub.pull(&name("hf:org/model"), &mut |_| {}).unwrap(), pulled);
+    assert_eq!(hub.cached(&name("hf:org/model")).unwrap(), pulled);
 }
 
 #[test]

@@ -28,7 +28,7 @@ impl Collector for EngineFigures {
         let counters = [
             ("requests_done", "Generations that ended as they should", figures.done),
             ("requests_failed", "Generations that failed", figures.failed),
-            ("requests_cancelled", "Generations whose client went away, or took nothing for too long", figures.cancelled),
+            ("requests_cancelled", "Generations whose client went away or did not keep up", figures.cancelled),
             ("requests_refused", "Generations refused because too many waited", figures.refused),
             ("requests_offline", "Generations that the device's drafter answered in part or whole", figures.offline),
             ("prompt_tokens", "Tokens of prompts", figures.prompt_tokens),

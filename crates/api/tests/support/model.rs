@@ -6,7 +6,7 @@ use std::{
     sync::{Arc, OnceLock},
 };
 use tricorn_core::{HiddenCodec, Split};
-use tricorn_device::{Drafting, Ends, Engine, EngineConfig, LocalLink, Prompter};
+use tricorn_device::{Drafting, Ends, Engine, EngineConfig, Link, LocalLink, Prompter};
 use tricorn_model::{MiddlePart, ModelSource};
 
 /// Ends and middle of a model.
@@ -32,8 +32,13 @@ impl Model {
     }
 
     pub(super) fn start(&self, config: EngineConfig) -> Engine {
+        self.start_over(config, |link| link)
+    }
+
+    /// With a test's own link around the middle.
+    pub fn start_over<L: Link + 'static>(&self, config: EngineConfig, wrap: impl Fn(LocalLink) -> L + Send + Sync + 'static) -> Engine {
         let (middle, context, codec) = (Arc::clone(&self.middle), self.ends.context, self.ends.codec);
-        let link = move || LocalLink::new(Arc::clone(&middle), context, codec);
+        let link = move || wrap(LocalLink::new(Arc::clone(&middle), context, codec));
         Engine::start(Arc::clone(&self.ends), Arc::clone(&self.prompter), link, config).unwrap()
     }
 }

@@ -35,7 +35,7 @@ pub(crate) struct DeviceArgs {
     /// Seconds after which a conversation that nobody goes on with gives its memory back
     #[arg(long, value_name = "SECONDS", default_value_t = 600.0, value_parser = parse_seconds)]
     pub(crate) idle: f64,
-    /// Seconds for which a client that takes nothing of its answer is waited for
+    /// Seconds for which a client that does not keep up with its answer is waited for; each part that it takes gives one back
     #[arg(long, value_name = "SECONDS", default_value_t = 30.0, value_parser = parse_seconds)]
     pub(crate) client_patience: f64,
     /// Seconds that a request may take, its wait for a slot included [default: as long as it takes]

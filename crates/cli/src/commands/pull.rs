@@ -27,24 +27,31 @@ impl View {
     fn show(&mut self, event: Event) {
         match event {
             Event::Files(count) => self.of = count,
-            Event::File { name, bytes } => {
-                // A retry begins the same file again, from where it was.
-                self.bar.finish_and_clear();
-                let style = ProgressStyle::with_template("{msg} [{wide_bar}] {bytes}/{total_bytes} {bytes_per_sec} {eta}");
-                self.bar = ProgressBar::new(bytes).with_style(style.unwrap_or_else(|_| ProgressStyle::default_bar())).with_message(name);
-                self.bar.enable_steady_tick(Duration::from_millis(200));
-            }
-            Event::Bytes(bytes) => self.bar.inc(bytes),
+            // A retry begins the same file again, from where it was.
+            Event::File { name, bytes } => self.begin(name, bytes, "{msg} [{wide_bar}] {bytes}/{total_bytes} {bytes_per_sec} {eta}"),
+            Event::Checking { name, bytes } => self.begin(name, bytes, "{msg}: comparing [{wide_bar}] {bytes}/{total_bytes} {eta}"),
+            Event::Bytes(bytes) | Event::Compared(bytes) => self.bar.inc(bytes),
             Event::Checked => {
                 let name = self.bar.message();
-                self.bar.finish_and_clear();
                 self.line(&name, "checked");
             }
-            Event::Present(name) => self.line(&name, "there already"),
+            Event::Present(name) => self.line(&name, "there already, checked"),
+            Event::Spoilt(name) => {
+                self.bar.finish_and_clear();
+                ui::note(format!("{name}: what was there does not have the hub's checksum, fetched again\n"));
+            }
         }
     }
 
+    fn begin(&mut self, name: String, bytes: u64, template: &str) {
+        self.bar.finish_and_clear();
+        let style = ProgressStyle::with_template(template).unwrap_or_else(|_| ProgressStyle::default_bar());
+        self.bar = ProgressBar::new(bytes).with_style(style).with_message(name);
+        self.bar.enable_steady_tick(Duration::from_millis(200));
+    }
+
     fn line(&mut self, name: &str, what: &str) {
+        self.bar.finish_and_clear();
         self.done += 1;
         ui::note(format!("{}/{} {name}: {what}\n", self.done, self.of));
     }

@@ -12,7 +12,8 @@ pub struct EngineConfig {
     pub queue: usize,
     /// What the conversations are opened with; they share its measurements and its processor.
     pub options: Options,
-    /// A client that takes nothing for so long, while its updates fill the buffer, is given up.
+    /// How long a client whose updates fill the buffer is waited for before it is given up. Waits use this up, and each update that it takes gives
+    /// one second back: a client that takes nothing is given up after this time, one that takes an update a second never.
     pub client_patience: Duration,
     /// A conversation that nobody goes on with for so long gives back its memory, here and in the cloud.
     pub idle: Duration,

@@ -1,11 +1,11 @@
 //! What an engine has done so far.
 
+use super::generation::Finished;
+use crate::link::Traffic;
 use std::{
     sync::{Mutex, PoisonError},
     time::Duration,
 };
-
-use super::generation::Finished;
 
 /// An engine's counters, as `/metrics` shows them.
 #[derive(Clone, Debug, Default, PartialEq)]
@@ -18,7 +18,7 @@ pub struct Figures {
     pub done: u64,
     /// Requests that failed.
     pub failed: u64,
-    /// Requests whose client went away, or took nothing for too long.
+    /// Requests whose client went away or did not keep up.
     pub cancelled: u64,
     /// Requests refused because too many waited.
     pub refused: u64,
@@ -42,9 +42,9 @@ pub struct Figures {
     pub accepted: u64,
     /// Connections to the cloud lost in them.
     pub lost_connections: u64,
-    /// Bytes sent to the cloud.
+    /// Bytes of messages sent to the cloud, for requests of every ending and those that run.
     pub bytes_up: u64,
-    /// Bytes received from it.
+    /// Bytes of messages received from it.
     pub bytes_down: u64,
     /// Time to first token, in seconds, from the submission.
     pub ttft: Histogram,
@@ -95,7 +95,7 @@ impl Histogram {
     }
 }
 
-/// What requests add to the figures when they end.
+/// What requests add to the figures: bytes as they cross the wire, the rest when they end.
 #[derive(Debug, Default)]
 pub(super) struct Totals(Mutex<Figures>);
 
@@ -120,6 +120,14 @@ impl Totals {
         self.with(|figures| figures.ttft.observe(after));
     }
 
+    /// This much has crossed the wire.
+    pub(super) fn crossed(&self, traffic: Traffic) {
+        self.with(|figures| {
+            figures.bytes_up += traffic.up;
+            figures.bytes_down += traffic.down;
+        });
+    }
+
     pub(super) fn done(&self, finished: &Finished) {
         let (report, count) = (&finished.report, |count: usize| count as u64);
         self.with(|figures| {
@@ -132,8 +140,6 @@ impl Totals {
             figures.drafted += count(report.stats.drafted);
             figures.accepted += count(report.stats.accepted);
             figures.lost_connections += count(report.stats.lost_connections);
-            figures.bytes_up += report.bytes_up;
-            figures.bytes_down += report.bytes_down;
             report.gaps.iter().for_each(|&gap| figures.tbt.observe(gap));
         });
     }

@@ -3,6 +3,7 @@
 use super::{
     figures::Totals,
     generation::{Finished, Update},
+    group::Group,
     request::GenerationRequest,
 };
 use crate::{
@@ -21,6 +22,7 @@ pub(super) struct Job {
     pub(super) request: GenerationRequest,
     pub(super) updates: mpsc::Sender<Update>,
     pub(super) cancel: Cancel,
+    pub(super) group: Group,
     pub(super) submitted: Instant,
     pub(super) ending: Ending,
 }
@@ -42,7 +44,7 @@ pub(super) struct Ending {
     patience: Duration,
 }
 
-/// The last that a client is told. By then the slot is free: what the client asks next finds its conversation.
+/// The last that a client is told. [`Roster::done`](super::roster::Roster::done) sends that of a request which had a slot.
 #[derive(Debug)]
 #[must_use]
 pub(super) struct LastWord(Option<(oneshot::Sender<Update>, Update)>);

@@ -1,5 +1,6 @@
 //! What is asked of an engine.
 
+use super::group::Group;
 use crate::constraint::Grammar;
 use std::time::Duration;
 use tricorn_core::{ChunkPolicy, DraftPolicy, SamplingParams};
@@ -27,4 +28,6 @@ pub struct GenerationRequest {
     pub trace: bool,
     /// The longest that it may take, the wait for a slot included; `None` for as long as it takes.
     pub deadline: Option<Duration>,
+    /// What it is a part of. Slots that get free are shared out fairly between groups; `None` is a group of its own.
+    pub group: Option<Group>,
 }

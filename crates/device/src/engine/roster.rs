@@ -2,8 +2,9 @@
 
 use super::{
     generation::{Refused, Update},
+    group::{self, Group},
     held::Held,
-    job::{Job, Outcome},
+    job::{Job, LastWord, Outcome},
 };
 use crate::cancel::{Cancel, CancelReason};
 use std::{
@@ -45,8 +46,8 @@ enum Phase {
 
 #[derive(Debug)]
 struct Slot {
-    /// The handle of the request that it has; `None` while it is idle.
-    running: Option<Cancel>,
+    /// The handle of the request that it has, and what that belongs to; `None` while it is idle.
+    running: Option<(Cancel, Group)>,
     inbox: Option<Job>,
     /// What its caches hold, while it is idle.
     held: Held,
@@ -119,11 +120,15 @@ impl Roster {
         }
     }
 
-    /// Slot `index` is idle, and holds this.
-    pub(super) fn done(&self, index: usize, held: Held) {
+    /// Slot `index` is idle, and holds this; `last_word` is sent at the same moment. So what the client asks next finds its conversation, and
+    /// whoever waits until nothing runs finds every client told.
+    pub(super) fn done(&self, index: usize, held: Held, last_word: Option<LastWord>) {
         let mut state = self.lock();
         if let Some(slot) = state.slots.get_mut(index) {
             (slot.running, slot.held, slot.idle_since) = (None, held, Instant::now());
+        }
+        if let Some(last_word) = last_word {
+            last_word.send();
         }
         self.give(&mut state);
         self.look_drained(&state);
@@ -179,19 +184,19 @@ impl Roster {
         let mut state = self.lock();
         state.phase = Phase::Closed;
         state.waiting.drain(..).for_each(|job| job.ending.end(Outcome::Interrupted(CancelReason::Shutdown)).send());
-        state.slots.iter().filter_map(|slot| slot.running.as_ref()).for_each(|running| running.cancel(CancelReason::Shutdown));
+        state.slots.iter().filter_map(|slot| slot.running.as_ref()).for_each(|(running, _)| running.cancel(CancelReason::Shutdown));
         self.given.notify_all();
         self.look_drained(&state);
     }
 
-    /// Gives waiting requests to idle slots, in order.
+    /// Gives waiting requests to idle slots, those of the groups with the fewest running first.
     fn give(&self, state: &mut State) {
-        while let Some(job) = state.waiting.front() {
-            let Some(index) = state.choose(job) else { return };
-            let (Some(slot), Some(job)) = (state.slots.get_mut(index), state.waiting.pop_front()) else { return };
+        while let Some(place) = state.next_waiting() {
+            let Some(index) = state.waiting.get(place).and_then(|job| state.choose(job)) else { return };
+            let (Some(slot), Some(job)) = (state.slots.get_mut(index), state.waiting.remove(place)) else { return };
             state.given += 1;
             slot.last_given = state.given;
-            slot.running = Some(job.cancel.clone());
+            slot.running = Some((job.cancel.clone(), job.group));
             slot.inbox = Some(job);
             self.given.notify_all();
         }
@@ -229,6 +234,12 @@ impl State {
         self.waiting.is_empty() && self.slots.iter().all(|slot| slot.running.is_none())
     }
 
+    /// The place of the request that is next.
+    fn next_waiting(&self) -> Option<usize> {
+        let running = self.slots.iter().filter_map(|slot| slot.running.as_ref());
+        group::next(self.waiting.iter().map(|job| job.group), running.map(|(_, group)| *group))
+    }
+
     /// The idle slot for a request: the one whose conversation it goes on with; else an empty one; else the one where it saves more than is
     /// lost; else the one unused for longest.
     fn choose(&self, job: &Job) -> Option<usize> {
@@ -247,3 +258,7 @@ impl State {
         idle.max_by_key(|(_, slot)| rank(slot)).map(|(index, _)| index)
     }
 }
+
+#[cfg(test)]
+#[allow(clippy::unwrap_used)]
+mod tests;

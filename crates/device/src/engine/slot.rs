@@ -7,7 +7,9 @@ use super::{
     generation::Finished,
     held::Held,
     job::{Job, LastWord, Outcome},
+    metered::Metered,
     outlet::Outlet,
+    patience::Patience,
     roster::{Next, Roster},
     text::GeneratedText,
     work::Work,
@@ -42,10 +44,7 @@ pub(super) fn serve<L: Link>(index: usize, shared: &Shared, link: &dyn Fn() -> L
                     slot.conversation = None;
                 }
                 let (held, last_word) = worked.unzip();
-                shared.roster.done(index, held.unwrap_or_default());
-                if let Some(last_word) = last_word {
-                    last_word.send();
-                }
+                shared.roster.done(index, held.unwrap_or_default(), last_word);
             }
             Next::Forget => slot.conversation = None,
             Next::Close => return,
@@ -57,13 +56,13 @@ struct Slot<'e, L> {
     shared: &'e Shared,
     link: &'e dyn Fn() -> L,
     runtime: &'e Runtime,
-    conversation: Option<Conversation<'e, Guarded<L>>>,
+    conversation: Option<Conversation<'e, Metered<Guarded<L>>>>,
 }
 
 impl<L: Link> Slot<'_, L> {
     /// Does a request, and gives what the slot holds then and what its client is to be told.
     fn work(&mut self, job: Job, held: Held) -> (Held, LastWord) {
-        let Job { mut request, updates, cancel, submitted, ending } = job;
+        let Job { mut request, updates, cancel, submitted, ending, .. } = job;
         let Shared { ends, prompter, config, .. } = self.shared;
         if let Some(reason) = cancel.reason() {
             return (held, ending.end(Outcome::Interrupted(reason)));
@@ -74,14 +73,15 @@ impl<L: Link> Slot<'_, L> {
         };
         let text = GeneratedText::new(reply, std::mem::take(&mut request.stop));
         let control = Control { cancel: cancel.clone(), samples: request.trace };
-        let outlet = Outlet { updates, cancel: &cancel, patience: config.client_patience, runtime: self.runtime };
+        let outlet = Outlet { updates, cancel: &cancel, patience: Patience::new(config.client_patience), runtime: self.runtime };
         let (generated, offline, cached_tokens) = (Vec::new(), false, 0);
         let mut work = Work { shared: self.shared, request, generated, offline, cached_tokens, submitted, control, text, outlet };
         let mut outcome = self.generate(&mut work);
         if let Err(DeviceError::Link(error)) = &outcome {
             self.shared.breaker.failed(error);
             if error.is_out_of_reach() && config.offline == Offline::Draft && cancel.reason().is_none() {
-                outcome = work.go_offline().unwrap_or(outcome);
+                let crossed = self.conversation.as_mut().map(Conversation::take_crossed).unwrap_or_default();
+                outcome = work.go_offline(crossed).unwrap_or(outcome);
             }
         }
         if work.offline {
@@ -109,8 +109,9 @@ impl<L: Link> Slot<'_, L> {
         let conversation = match &mut self.conversation {
             Some(conversation) => conversation,
             none => {
-                let mut link =
-                    Guarded { link: (self.link)(), breaker: Arc::clone(&self.shared.breaker), roster: Arc::clone(&self.shared.roster) };
+                let Shared { breaker, totals, roster, .. } = self.shared;
+                let guarded = Guarded { link: (self.link)(), breaker: Arc::clone(breaker), roster: Arc::clone(roster) };
+                let mut link = Metered::new(guarded, Arc::clone(totals));
                 link.interrupt_by(&work.control.cancel);
                 none.insert(Conversation::open_with(&self.shared.ends, link, self.shared.config.options.clone())?)
             }

@@ -11,6 +11,7 @@ use crate::{
     Control, DeviceError, Event, RoundTrace, TurnReport,
     constraint::Grammar,
     offline::{self, OfflineTurn},
+    report::Crossed,
 };
 use std::{ops::ControlFlow, time::Instant};
 use tricorn_core::{FinishReason, Logprobs, Sampler};
@@ -30,8 +31,8 @@ pub(super) struct Work<'a> {
 }
 
 impl Work<'_> {
-    /// Goes on with the drafter alone; `None` where there is none.
-    pub(super) fn go_offline(&mut self) -> Option<Result<Option<Finished>, DeviceError>> {
+    /// Goes on with the drafter alone, after what `crossed` the wire; `None` where there is none.
+    pub(super) fn go_offline(&mut self, crossed: Crossed) -> Option<Result<Option<Finished>, DeviceError>> {
         let Shared { ends, config, .. } = self.shared;
         let drafter = ends.drafter.as_ref()?;
         if let Err(error) = self.request.sampling.check_vocab(ends.output.vocab()) {
@@ -45,7 +46,7 @@ impl Work<'_> {
         let sampler = Sampler::new(self.request.sampling.clone(), &self.request.prompt, constraint).with_logprobs(self.request.logprobs);
         let tokens = [&self.request.prompt[..], &self.generated].concat();
         let (prompt, max_new_tokens) = (self.request.prompt.len(), self.request.max_new_tokens);
-        let turn = OfflineTurn { tokens, prompt, max_new_tokens, sampler };
+        let turn = OfflineTurn { tokens, prompt, max_new_tokens, sampler, crossed };
         let control = self.control.clone();
         Some(self.run(|on_event| offline::write(ends, drafter, &config.options.processor, turn, &control, on_event)))
     }
@@ -86,7 +87,7 @@ impl Work<'_> {
         Ok(if self.text.stopped().is_some() { ControlFlow::Break(()) } else { sent })
     }
 
-    fn delta(&self, text: String, tokens: Vec<TextToken>) -> ControlFlow<()> {
+    fn delta(&mut self, text: String, tokens: Vec<TextToken>) -> ControlFlow<()> {
         if text.is_empty() && tokens.is_empty() {
             return ControlFlow::Continue(());
         }
