@@ -4,7 +4,10 @@ pub(crate) mod chat;
 mod chunks;
 pub(crate) mod completion;
 mod logprobs;
+mod offsets;
 mod speech;
+#[cfg(test)]
+mod testing;
 mod trace;
 mod usage;
 

@@ -2,6 +2,7 @@
 
 use crate::{
     ApiError, Service,
+    preparing::Clock,
     request::{Common, checked},
 };
 use futures_util::{
@@ -20,6 +21,8 @@ use tricorn_device::{
 pub(crate) struct Plan {
     /// Each is answered by as many choices as are asked for.
     pub(crate) prompts: Vec<Vec<u32>>,
+    /// The field that brought them.
+    pub(crate) param: &'static str,
     /// What texts must look like.
     pub(crate) grammar: Option<Grammar>,
     /// How many likely tokens are told beside each.
@@ -34,6 +37,8 @@ pub(crate) struct Choices {
     updates: SelectAll<Numbered>,
     count: usize,
     running: usize,
+    param: &'static str,
+    clock: Clock,
 }
 
 /// A choice that is over.
@@ -49,9 +54,9 @@ impl Choices {
     ///
     /// # Errors
     /// When the engine takes no more; then none of them is generated.
-    pub(crate) fn submit(service: &Service, common: &Common, plan: Plan) -> Result<Self, ApiError> {
+    pub(crate) fn submit(service: &Service, common: &Common, plan: Plan, clock: Clock) -> Result<Self, ApiError> {
         let max_new_tokens = common.max_tokens.unwrap_or(service.engine.ends().context);
-        let mut choices = Self { updates: SelectAll::new(), count: plan.prompts.len() * common.n, running: 0 };
+        let mut choices = Self { updates: SelectAll::new(), count: plan.prompts.len() * common.n, running: 0, param: plan.param, clock };
         let group = Some(Group::unique());
         for prompt in plan.prompts {
             for _ in 0..common.n {
@@ -68,7 +73,7 @@ impl Choices {
                     draft: service.config.draft,
                     chunk: ChunkPolicy::Dynamic,
                     trace: common.trace,
-                    deadline: service.config.limits.request_deadline,
+                    deadline: clock.left(),
                     group,
                 })?;
                 choices.updates.push(Box::pin(numbered(index, generation)));
@@ -89,7 +94,7 @@ impl Choices {
     /// When a choice fails, and with it the request.
     pub(crate) async fn next(&mut self) -> Result<Option<(usize, Update)>, ApiError> {
         match self.updates.next().await {
-            Some((_, Update::Failed(error))) => Err(error.into()),
+            Some((_, Update::Failed(error))) => Err(ApiError::generation(error, self.param, &self.clock)),
             Some((index, update)) => {
                 self.running -= usize::from(matches!(update, Update::Done(_)));
                 Ok(Some((index, update)))

@@ -47,9 +47,13 @@ pub struct Limits {
     pub body: usize,
     /// Bodies above [`Limits::SMALL_BODY`] that are read at a time.
     pub large_bodies: usize,
+    /// Requests with small bodies that are prepared at a time: read, rendered, tokenised. Others wait.
+    pub preparing: usize,
+    /// Requests with bodies above [`Limits::SMALL_BODY`] that are prepared at a time, beside them.
+    pub preparing_large: usize,
     /// Time for a request's head, counted from when the connection is idle: so idle connections are closed after it, too.
     pub head_deadline: Duration,
-    /// Time for a request's body.
+    /// Time for a request's body, and as long again for its turn to be prepared.
     pub body_deadline: Duration,
     /// A client that takes no byte of an answer for so long is cut off.
     pub write_deadline: Duration,
@@ -76,6 +80,8 @@ impl Default for Limits {
             connections: 1024,
             body: 4 << 20,
             large_bodies: 16,
+            preparing: 2,
+            preparing_large: 1,
             head_deadline: Duration::from_secs(30),
             body_deadline: Duration::from_secs(30),
             write_deadline: Duration::from_secs(30),

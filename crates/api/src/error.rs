@@ -1,5 +1,6 @@
 //! Failures in the form that OpenAI's clients know.
 
+use crate::preparing::Clock;
 use axum::{
     Json,
     http::{HeaderValue, StatusCode, header::RETRY_AFTER},
@@ -56,6 +57,25 @@ pub enum ApiError {
     /// Too many large bodies are being read.
     #[error("Too many large requests arrive at once; try again later.")]
     ManyBodies,
+    /// Too many requests wait to be prepared.
+    #[error("Too many requests arrive at once; try again later.")]
+    Crowded,
+    /// The prompt does not fit into the context.
+    #[error(
+        "This model's maximum context length is {context} tokens. However, your prompt has {}{tokens} tokens, and one must be left to generate. \
+         Please reduce the length of the {param}.",
+        if *counted { "" } else { "at least " }
+    )]
+    TooLong {
+        /// Tokens that it has.
+        tokens: usize,
+        /// Whether they were counted; else it has at least so many by its length.
+        counted: bool,
+        /// Tokens that the context holds.
+        context: usize,
+        /// The field that brought it.
+        param: &'static str,
+    },
     /// The connection broke while the body was read.
     #[error("The request's body could not be read: {0}")]
     BrokenBody(String),
@@ -84,6 +104,16 @@ impl ApiError {
         Self::Invalid { message: message.into(), param: Some(param.into()), code: Some(code) }
     }
 
+    /// A generation's failure, of a prompt that came in field `param`.
+    pub(crate) fn generation(error: DeviceError, param: &'static str, clock: &Clock) -> Self {
+        match error {
+            DeviceError::Turn(TurnError::TooLong { tokens, context }) => Self::TooLong { tokens, counted: true, context, param },
+            // The engine knows what was left of the request's time when it was submitted.
+            DeviceError::Deadline(_) => clock.over(),
+            error => Self::Device(error),
+        }
+    }
+
     /// A schema or grammar that cannot be used, by the field that brought it.
     pub(crate) fn grammar(param: impl Into<String>, error: &ConstraintError) -> Self {
         Self::coded("invalid_schema", param, error.to_string())
@@ -93,14 +123,14 @@ impl ApiError {
     #[must_use]
     pub fn status(&self) -> StatusCode {
         match self {
-            Self::Invalid { .. } | Self::BrokenBody(_) => StatusCode::BAD_REQUEST,
+            Self::Invalid { .. } | Self::BrokenBody(_) | Self::TooLong { .. } => StatusCode::BAD_REQUEST,
             Self::UnknownModel(_) | Self::UnknownPath(_) => StatusCode::NOT_FOUND,
             Self::Method { .. } => StatusCode::METHOD_NOT_ALLOWED,
             Self::MediaType => StatusCode::UNSUPPORTED_MEDIA_TYPE,
             Self::TooLarge { .. } => StatusCode::PAYLOAD_TOO_LARGE,
             Self::SlowBody(_) => StatusCode::REQUEST_TIMEOUT,
             Self::Host(_) => StatusCode::FORBIDDEN,
-            Self::ManyBodies | Self::Refused(Refused::Busy { .. }) => StatusCode::TOO_MANY_REQUESTS,
+            Self::ManyBodies | Self::Crowded | Self::Refused(Refused::Busy { .. }) => StatusCode::TOO_MANY_REQUESTS,
             Self::Refused(Refused::Closing) | Self::Closed => StatusCode::SERVICE_UNAVAILABLE,
             Self::Device(error) => device_status(error),
         }
@@ -110,7 +140,7 @@ impl ApiError {
     #[must_use]
     pub fn retry_after(&self) -> Option<Duration> {
         match self {
-            Self::ManyBodies | Self::Refused(_) | Self::Closed => Some(BUSY_RETRY),
+            Self::ManyBodies | Self::Crowded | Self::Refused(_) | Self::Closed => Some(BUSY_RETRY),
             Self::Device(error) => error.retry_after(),
             _ => None,
         }
@@ -127,9 +157,9 @@ impl ApiError {
             Self::SlowBody(_) => Some("request_timeout"),
             Self::BrokenBody(_) => Some("invalid_body"),
             Self::Host(_) => Some("host_not_allowed"),
-            Self::ManyBodies | Self::Refused(Refused::Busy { .. }) => Some("rate_limit_exceeded"),
+            Self::ManyBodies | Self::Crowded | Self::Refused(Refused::Busy { .. }) => Some("rate_limit_exceeded"),
             Self::Refused(Refused::Closing) | Self::Closed | Self::Device(DeviceError::Closing) => Some("shutting_down"),
-            Self::Device(DeviceError::Turn(TurnError::TooLong { .. })) => Some("context_length_exceeded"),
+            Self::TooLong { .. } => Some("context_length_exceeded"),
             Self::Device(DeviceError::Link(LinkError::Refused(_))) => Some("cloud_refused"),
             Self::Device(DeviceError::Link(LinkError::NoRoom(_) | LinkError::Evicted(_))) => Some("cloud_full"),
             Self::Device(DeviceError::Link(_)) => Some("cloud_unreachable"),
@@ -152,13 +182,7 @@ impl ApiError {
         let (message, param) = match self {
             Self::Invalid { message, param, .. } => (message.clone(), param.clone()),
             Self::UnknownModel(_) => (self.to_string(), Some("model".to_owned())),
-            Self::Device(DeviceError::Turn(TurnError::TooLong { tokens, context })) => (
-                format!(
-                    "This model's maximum context length is {context} tokens. However, your prompt has {tokens} tokens, and one must be left to \
-                     generate. Please reduce the length of the messages."
-                ),
-                Some("messages".to_owned()),
-            ),
+            Self::TooLong { param, .. } => (self.to_string(), Some((*param).to_owned())),
             Self::Device(DeviceError::Sampling(error)) => (error.to_string(), Some(error.field().to_owned())),
             _ => (self.to_string(), None),
         };

@@ -4,6 +4,7 @@
 //!
 //! - `server` takes connections and holds each to its deadlines and bounds; `guard` turns away web pages of other sites;
 //! - `request` reads a body field by field, strictly: what is unknown or unsupported is refused by name, as OpenAI's API does;
+//! - `preparing` gives what takes long to compute - reading, rendering, tokenising - a thread that carries no connections;
 //! - `choices` submits what is asked for to the engine, once for every choice, and joins what comes back;
 //! - `answer` writes the objects that clients read, and `endpoints` sends them whole or as server-sent events.
 //!
@@ -16,11 +17,13 @@ mod choices;
 mod config;
 mod endpoints;
 mod error;
+mod fit;
 mod guard;
 mod identity;
 mod metrics;
 mod openapi;
 mod page;
+mod preparing;
 mod request;
 mod router;
 mod server;

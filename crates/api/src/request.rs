@@ -11,7 +11,7 @@ mod message;
 mod sampling;
 mod tools;
 
-pub(crate) use body::read;
+pub(crate) use body::{RequestBody, read};
 pub(crate) use common::Common;
 pub(crate) use fields::{FieldTable, Fields};
 pub(crate) use format::Schema;

@@ -1,6 +1,7 @@
 //! What requests are answered with.
 
-use crate::{ServiceConfig, identity, metrics::Metrics};
+use crate::{ServiceConfig, fit::Fit, identity, metrics::Metrics, preparing::Preparing};
+use std::sync::Arc;
 use tokio::sync::Semaphore;
 use tricorn_device::{
     Engine,
@@ -18,7 +19,9 @@ pub struct Service {
     pub(crate) started: u64,
     pub(crate) metrics: Metrics,
     /// Room for bodies that are not small.
-    pub(crate) large_bodies: Semaphore,
+    pub(crate) large_bodies: Arc<Semaphore>,
+    pub(crate) preparing: Preparing,
+    pub(crate) fit: Fit,
     grammars: Result<Grammars, ConstraintError>,
 }
 
@@ -31,7 +34,9 @@ impl Service {
             fingerprint: format!("fp_{}", engine.ends().fingerprint),
             started: identity::now(),
             metrics: Metrics::new(),
-            large_bodies: Semaphore::new(config.limits.large_bodies),
+            large_bodies: Arc::new(Semaphore::new(config.limits.large_bodies)),
+            preparing: Preparing::new(&config.limits),
+            fit: Fit::new(&engine),
             grammars,
             engine,
             config,

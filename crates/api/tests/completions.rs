@@ -3,7 +3,7 @@
 
 mod support;
 
-use serde_json::{Value, json};
+use serde_json::{Map, Value, json};
 use support::{Endpoint, events, post, within};
 
 const COMPLETIONS: &str = "/v1/completions";
@@ -86,6 +86,33 @@ fn log_probabilities_are_lists_with_offsets_into_the_text() {
             assert!(top.as_object().unwrap().contains_key(token.as_str().unwrap()));
         }
         let offsets: Vec<u64> = list("text_offset").iter().map(|offset| offset.as_u64().unwrap()).collect();
-        assert!(offsets.is_sorted() && offsets[0] == 0, "{offsets:?}");
+        for (token, offset) in list("tokens").iter().zip(&offsets) {
+            let rest: String = text(&answer, 0).chars().skip(*offset as usize).collect();
+            assert!(rest.starts_with(token.as_str().unwrap()), "{token} at {offset}");
+        }
+        let mut stream = once(json!({ "logprobs": 2 }));
+        stream["stream"] = json!(true);
+        let chunks = events(endpoint.address, COMPLETIONS, &stream).await.chunks().await;
+        let streamed = chunks.iter().filter_map(|chunk| chunk["choices"][0]["logprobs"]["text_offset"].as_array()).flatten();
+        assert_eq!(streamed.map(|offset| offset.as_u64().unwrap()).collect::<Vec<_>>(), offsets);
+    });
+}
+
+#[test]
+fn tokens_that_are_parts_of_characters_are_told_as_bytes() {
+    within(async {
+        let endpoint = Endpoint::start().await;
+        let vocabulary: Value = serde_json::from_str(include_str!("../../../models/demo/tokenizer.json")).unwrap();
+        // In GPT-2's alphabet, \u{f0} stands for the byte 0xF0 and \u{f1} for 0xF1. No text has either.
+        let id = |letter: &str| vocabulary["model"]["vocab"][letter].to_string();
+        let mut bias = Map::new();
+        bias.insert(id("\u{f0}"), json!(100));
+        let answer = post(endpoint.address, COMPLETIONS, &once(json!({ "logprobs": 2, "logit_bias": bias }))).await.json();
+        let logprobs = &answer["choices"][0]["logprobs"];
+        assert_eq!(logprobs["tokens"], json!(vec!["bytes:\\xf0"; 12]));
+        assert!(logprobs["top_logprobs"][0].as_object().unwrap().contains_key("bytes:\\xf0"), "{logprobs}");
+        // Each became a replacement character, which is one character of the text.
+        assert_eq!(text(&answer, 0), "\u{FFFD}".repeat(12));
+        assert_eq!(logprobs["text_offset"], json!((0..12).collect::<Vec<_>>()));
     });
 }

@@ -3,7 +3,7 @@
 
 mod support;
 
-use serde_json::{Value, json};
+use serde_json::{Map, Value, json};
 use support::{Endpoint, events, get, post, within};
 
 const CHAT: &str = "/v1/chat/completions";
@@ -84,6 +84,9 @@ fn values_of_other_types_or_out_of_range_are_named() {
             (json!({ "logit_bias": { "x": 1 } }), "logit_bias", value.clone()),
             (json!({ "logit_bias": { "1": 101 } }), "logit_bias", value.clone()),
             (json!({ "logit_bias": { "99999999": 1 } }), "logit_bias", value.clone()),
+            (json!({ "logit_bias": { "1": 1, "01": 2 } }), "logit_bias", value.clone()),
+            (json!({ "logit_bias": { "1": 1, "+1": 1 } }), "logit_bias", value.clone()),
+            (json!({ "logit_bias": (0..1025).map(|id| (id.to_string(), json!(1))).collect::<Map<_, _>>() }), "logit_bias", value.clone()),
             (json!({ "seed": 1.5 }), "seed", kind.clone()),
             (json!({ "n": 0 }), "n", value.clone()),
             (json!({ "n": 9 }), "n", value.clone()),
@@ -174,6 +177,19 @@ fn a_prompt_over_the_context_tells_both_numbers() {
         let mut stream = request;
         stream["stream"] = json!(true);
         assert_eq!(post(endpoint.address, CHAT, &stream).await.status, 400);
+        // What no tokenizer makes short enough is refused by its length, and the field is the one that brought it.
+        for words in [4000, 600_000] {
+            let long = "word ".repeat(words);
+            let conversation = post(endpoint.address, CHAT, &chat(json!({ "messages": [{ "role": "user", "content": long }] }))).await;
+            let prompt = post(endpoint.address, COMPLETIONS, &json!({ "model": "demo", "prompt": long })).await;
+            for (answer, param) in [(conversation, "messages"), (prompt, "prompt")] {
+                let told = (answer.status.as_u16(), answer.error("code"), answer.error("param"));
+                assert_eq!(told, (400, json!("context_length_exceeded"), json!(param)));
+                let message = answer.error("message");
+                assert_eq!(message.as_str().unwrap().contains("at least"), words > 4000, "{message}");
+                assert!(message.as_str().unwrap().contains(param.trim_end_matches('s')), "{message}");
+            }
+        }
     });
 }
 
@@ -208,5 +224,33 @@ fn one_request_too_many_is_told_to_come_back() {
         assert!(answer.headers["retry-after"].to_str().unwrap().parse::<u64>().unwrap() >= 1);
         drop(running);
         waiting.abort();
+    });
+}
+
+#[test]
+fn what_is_repeated_of_a_request_is_short() {
+    within(async {
+        let endpoint = Endpoint::start().await;
+        let long = "x".repeat(100_000);
+        let requests = [
+            chat(json!({ long.clone(): 1 })),
+            chat(json!({ "tricorn": { long.clone(): 1 } })),
+            chat(json!({ "logit_bias": { long.clone(): "1" } })),
+            chat(json!({ "n": long })),
+            chat(json!({ "messages": [{ "role": long, "content": "a" }] })),
+            chat(json!({ "messages": [{ "role": "user", "content": [{ "type": long }] }] })),
+            chat(json!({ "response_format": { "type": "json_schema", "json_schema": { "name": long } } })),
+            chat(json!({ "tools": [{ "type": "function", "function": { "name": "f" } }], "tool_choice": long })),
+            chat(json!({
+                "tools": [{ "type": "function", "function": { "name": "f" } }],
+                "tool_choice": { "type": "function", "function": { "name": long } },
+            })),
+            json!(json!(long).to_string()),
+        ];
+        for request in requests {
+            let answer = post(endpoint.address, CHAT, &request).await;
+            assert_eq!(answer.status, 400);
+            assert!(answer.text.len() < 600, "{}", &answer.text[..600]);
+        }
     });
 }

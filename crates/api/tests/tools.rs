@@ -113,3 +113,50 @@ fn a_model_without_tools_says_so() {
         assert_eq!(unused.status, 200);
     });
 }
+
+#[test]
+fn beside_a_schema_an_answer_may_be_a_call_or_json() {
+    within(async {
+        let endpoint = endpoint().await;
+        let schema = json!({
+            "type": "object",
+            "properties": { "answer": { "enum": ["rain", "sun"] } },
+            "required": ["answer"],
+            "additionalProperties": false,
+        });
+        let format = json!({ "type": "json_schema", "json_schema": { "name": "weather", "schema": schema } });
+        for (begin, called) in [("<", true), ("{", false)] {
+            let bias = json!({ with_tools().token(begin).to_string(): 20 });
+            let request = weather(json!({ "response_format": format, "parallel_tool_calls": false, "logit_bias": bias }));
+            let answer = post(endpoint.address, CHAT, &request).await.json();
+            let choice = &answer["choices"][0];
+            if called {
+                assert_eq!((&choice["finish_reason"], &choice["message"]["content"]), (&json!("tool_calls"), &Value::Null), "{answer}");
+                check(&choice["message"]["tool_calls"][0]);
+            } else {
+                let said: Value = serde_json::from_str(choice["message"]["content"].as_str().unwrap()).unwrap();
+                assert!(said["answer"] == "rain" || said["answer"] == "sun", "{answer}");
+                assert_eq!(choice["finish_reason"], "stop");
+            }
+        }
+    });
+}
+
+#[test]
+fn what_is_at_fault_of_a_schema_and_tools_is_named() {
+    within(async {
+        let endpoint = endpoint().await;
+        let format = |schema: Value| json!({ "type": "json_schema", "json_schema": { "name": "s", "schema": schema } });
+        let bad = json!({ "type": "nothing" });
+        let tool = json!({ "type": "function", "function": { "name": "f", "parameters": { "properties": { "a": bad } } } });
+        for (request, param) in [
+            (weather(json!({ "response_format": format(bad.clone()) })), "response_format.json_schema.schema"),
+            (weather(json!({ "response_format": format(json!(false)) })), "response_format.json_schema.schema"),
+            (weather(json!({ "response_format": format(json!({})), "tools": [tool] })), "tools"),
+        ] {
+            let answer = post(endpoint.address, CHAT, &request).await;
+            let told = (answer.status.as_u16(), answer.error("code"), answer.error("param"));
+            assert_eq!(told, (400, json!("invalid_schema"), json!(param)), "{}", answer.text);
+        }
+    });
+}

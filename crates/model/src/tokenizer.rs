@@ -1,6 +1,7 @@
 //! Text to token ids and back.
 
 mod bytes;
+mod reach;
 mod stream;
 
 use std::sync::Arc;
@@ -40,6 +41,15 @@ impl TextTokenizer {
     pub fn showing(mut self, names: &[&str]) -> Self {
         self.shown = names.iter().filter_map(|name| self.special_id(name)).collect();
         self
+    }
+
+    /// The most bytes of a text that one of its tokens can stand for, so that a text of n bytes has at least n / this tokens. `None` where there is
+    /// no bound: a normaliser or an added token takes white space away, unknown characters in a row are one token, or the model is no BPE.
+    ///
+    /// Goes through the vocabulary: ask once.
+    #[must_use]
+    pub fn longest_token(&self) -> Option<usize> {
+        reach::longest(&self.inner)
     }
 
     /// The token ids of a text. `add_special` adds what the tokenizer puts around a text, such as the token that begins it; rendered chat

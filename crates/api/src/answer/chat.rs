@@ -4,7 +4,6 @@ use super::{
     Chunks, Head,
     chunks::json,
     logprobs::ChatLogprobs,
-    reason,
     speech::{Call, Said, Speech, Tools},
     trace::{Progress, Summary},
     usage::Usage,
@@ -65,11 +64,10 @@ impl ChatAnswer {
     /// The whole answer as JSON; `n` choices.
     pub(crate) fn whole(&self, choices: Vec<choices::Choice>) -> String {
         let mut usage = Usage::default();
-        let mut summary = None;
+        let summary = Summary::of_all(&choices, self.trace);
         let n = choices.len();
         let written = choices.into_iter().enumerate().map(|(index, choice)| {
             usage.add(index, n, &choice.finished);
-            summary = Summary::of(&choice.finished, self.trace).or(summary.take());
             self.choice(index, &choice)
         });
         let choices = written.collect();
@@ -95,15 +93,12 @@ impl ChatAnswer {
         let content = (tool_calls.is_empty() || !content.trim().is_empty()).then_some(content);
         Choice {
             index,
-            finish_reason: if tool_calls.is_empty() { reason(&choice.finished) } else { CALLED },
+            finish_reason: speech.reason(&choice.finished),
             message: Message { role: "assistant", content, refusal: None, annotations: [], tool_calls },
             logprobs: self.logprobs.then(|| ChatLogprobs::of(&choice.tokens, self.service.engine.prompter())),
         }
     }
 }
-
-/// The end of an answer that calls tools.
-const CALLED: &str = "tool_calls";
 
 #[derive(Debug, Serialize)]
 struct Chunk<'a> {
@@ -205,15 +200,14 @@ impl Chunks for ChatChunks {
     fn finish(&mut self, index: usize, finished: &Finished, last: bool) -> Vec<String> {
         let rest = self.choices.get_mut(index).map(Speech::finish).unwrap_or_default();
         let mut chunks: Vec<String> = self.said(index, &rest, &[], None).into_iter().collect();
-        let called = self.choices.get(index).is_some_and(Speech::called);
-        let finish_reason = Some(if called { CALLED } else { reason(finished) });
-        let summary = if last { Summary::of(finished, self.answer.trace) } else { None };
+        let finish_reason = self.choices.get(index).map(|speech| speech.reason(finished));
+        let summary = Summary::of(finished, last && self.answer.trace);
         let choice = ChunkChoice { index, delta: Delta::default(), logprobs: None, finish_reason };
         chunks.push(self.chunk(&[choice], None, summary.map(Told::Summary)));
         chunks
     }
 
-    fn usage(&mut self, usage: Usage, finished: &Finished) -> String {
-        self.chunk(&[], Some(usage), Summary::of(finished, self.answer.trace).map(Told::Summary))
+    fn usage(&mut self, usage: Usage, last: &Finished, offline: bool) -> String {
+        self.chunk(&[], Some(usage), Summary::whole(last, offline, self.answer.trace).map(Told::Summary))
     }
 }

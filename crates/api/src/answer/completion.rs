@@ -5,6 +5,7 @@ use super::{
     chat::Told,
     chunks::json,
     logprobs::CompletionLogprobs,
+    offsets::TextOffsets,
     reason,
     trace::{Progress, Summary},
     usage::Usage,
@@ -59,12 +60,15 @@ impl CompletionAnswer {
     /// The whole answer as JSON.
     pub(crate) fn whole(&self, choices: &[choices::Choice]) -> String {
         let mut usage = Usage::default();
-        let mut summary = None;
+        let summary = Summary::of_all(choices, self.trace);
         let texts: Vec<String> = choices.iter().enumerate().map(|(index, choice)| self.echo(index).to_owned() + &choice.text).collect();
         let written = choices.iter().zip(&texts).enumerate().map(|(index, (choice, text))| {
             usage.add(index, self.n, &choice.finished);
-            summary = Summary::of(&choice.finished, self.trace).or(summary.take());
-            let logprobs = self.logprobs.then(|| CompletionLogprobs::of(&choice.tokens, self.service.engine.prompter(), &mut 0));
+            let logprobs = self.logprobs.then(|| {
+                let mut offsets = TextOffsets::default();
+                offsets.push(&choice.text);
+                CompletionLogprobs::of(&choice.tokens, self.service.engine.prompter(), &mut offsets)
+            });
             Choice { index, text, logprobs, finish_reason: Some(reason(&choice.finished)) }
         });
         let written = written.collect();
@@ -94,14 +98,15 @@ impl CompletionAnswer {
 pub(crate) struct CompletionChunks {
     answer: CompletionAnswer,
     include_usage: bool,
-    /// Characters of each choice's text so far.
-    offsets: Vec<usize>,
+    /// Of each choice, where log-probabilities are told.
+    offsets: Vec<TextOffsets>,
 }
 
 impl CompletionChunks {
     /// For an answer of `count` choices.
     pub(crate) fn new(answer: CompletionAnswer, count: usize, include_usage: bool) -> Self {
-        Self { answer, include_usage, offsets: vec![0; count] }
+        let offsets = if answer.logprobs { vec![TextOffsets::default(); count] } else { Vec::new() };
+        Self { answer, include_usage, offsets }
     }
 
     fn chunk(&self, choice: Choice<'_>, tricorn: Option<Told<'_>>) -> String {
@@ -116,12 +121,10 @@ impl Chunks for CompletionChunks {
     }
 
     fn delta(&mut self, index: usize, text: &str, tokens: &[TextToken], round: Option<&RoundTrace>) -> Vec<String> {
-        let mut offset = self.offsets.get(index).copied().unwrap_or_default();
-        let prompter = self.answer.service.engine.prompter();
-        let logprobs = self.answer.logprobs.then(|| CompletionLogprobs::of(tokens, prompter, &mut offset));
-        if let Some(known) = self.offsets.get_mut(index) {
-            *known = offset;
-        }
+        let logprobs = self.offsets.get_mut(index).map(|offsets| {
+            offsets.push(text);
+            CompletionLogprobs::of(tokens, self.answer.service.engine.prompter(), offsets)
+        });
         let progress = self.answer.trace.then(|| Told::Progress(Progress::of(tokens, round)));
         if text.is_empty() && logprobs.is_none() && progress.is_none() {
             return Vec::new();
@@ -130,12 +133,12 @@ impl Chunks for CompletionChunks {
     }
 
     fn finish(&mut self, index: usize, finished: &Finished, last: bool) -> Vec<String> {
-        let summary = if last { Summary::of(finished, self.answer.trace) } else { None };
+        let summary = Summary::of(finished, last && self.answer.trace);
         let choice = Choice { index, text: "", logprobs: None, finish_reason: Some(reason(finished)) };
         vec![self.chunk(choice, summary.map(Told::Summary))]
     }
 
-    fn usage(&mut self, usage: Usage, finished: &Finished) -> String {
-        self.answer.object(Vec::new(), Some(Some(usage)), Summary::of(finished, self.answer.trace).map(Told::Summary))
+    fn usage(&mut self, usage: Usage, last: &Finished, offline: bool) -> String {
+        self.answer.object(Vec::new(), Some(Some(usage)), Summary::whole(last, offline, self.answer.trace).map(Told::Summary))
     }
 }

@@ -1,5 +1,6 @@
 //! Log-probabilities of tokens.
 
+use super::offsets::TextOffsets;
 use serde::Serialize;
 use serde_json::{Map, Value};
 use tricorn_device::{Prompter, engine::TextToken};
@@ -55,25 +56,32 @@ pub(super) struct CompletionLogprobs {
 }
 
 impl CompletionLogprobs {
-    /// `offset`: characters of the text before the first of these tokens; moved on behind the last.
-    pub(super) fn of(tokens: &[TextToken], prompter: &Prompter, offset: &mut usize) -> Self {
+    /// `offsets`: of the choice, with the text that these tokens are of.
+    pub(super) fn of(tokens: &[TextToken], prompter: &Prompter, offsets: &mut TextOffsets) -> Self {
         let mut lists = Self::default();
         for token in tokens {
+            let offset = offsets.next(&token.bytes);
             let Some(logprobs) = token.logprobs.as_ref() else { continue };
             let mut top = Map::new();
             for likely in &logprobs.top {
-                top.insert(prompter.token_text(likely.id).0, finite(likely.logprob).into());
+                let (_, bytes) = prompter.token_text(likely.id);
+                // Several tokens may stand for the same bytes: the likeliest comes first.
+                top.entry(name(&bytes)).or_insert_with(|| finite(likely.logprob).into());
             }
             // As OpenAI's API has it, the chosen token is among them in any case.
-            top.entry(token.text.clone()).or_insert_with(|| finite(logprobs.chosen).into());
-            lists.tokens.push(token.text.clone());
+            top.entry(name(&token.bytes)).or_insert_with(|| finite(logprobs.chosen).into());
+            lists.tokens.push(name(&token.bytes));
             lists.token_logprobs.push(finite(logprobs.chosen));
             lists.top_logprobs.push(top);
-            lists.text_offset.push(*offset);
-            *offset += token.text.chars().count();
+            lists.text_offset.push(offset);
         }
         lists
     }
+}
+
+/// A token as OpenAI's completions write it: its text, or `bytes:\xe2\x80` where it ends within a character.
+fn name(bytes: &[u8]) -> String {
+    std::str::from_utf8(bytes).map_or_else(|_| format!("bytes:{}", bytes.escape_ascii()), str::to_owned)
 }
 
 fn finite(logprob: f32) -> f32 {

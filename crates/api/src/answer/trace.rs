@@ -1,5 +1,6 @@
 //! The extension `tricorn`: what of the split is told beside the text.
 
+use crate::choices::Choice;
 use serde::Serialize;
 use std::time::Duration;
 use tricorn_device::{
@@ -66,9 +67,20 @@ struct Figures {
 }
 
 impl Summary {
-    /// The whole picture where it was asked for; without, only that a text is not the model's.
+    /// Of one choice: the whole picture where it was asked for; without, only that its text is not the model's.
     pub(super) fn of(finished: &Finished, asked: bool) -> Option<Self> {
-        (asked || finished.offline).then(|| Self { offline: finished.offline, figures: asked.then(|| Figures::of(finished)) })
+        Self::whole(finished, finished.offline, asked)
+    }
+
+    /// Of a whole answer: `last` is the last choice, and `offline` whether any was.
+    pub(super) fn whole(last: &Finished, offline: bool, asked: bool) -> Option<Self> {
+        (asked || offline).then(|| Self { offline, figures: asked.then(|| Figures::of(last)) })
+    }
+
+    /// Of an answer with these choices.
+    pub(super) fn of_all(choices: &[Choice], asked: bool) -> Option<Self> {
+        let offline = choices.iter().any(|choice| choice.finished.offline);
+        choices.last().and_then(|last| Self::whole(&last.finished, offline, asked))
     }
 }
 

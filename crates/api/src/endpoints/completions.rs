@@ -8,8 +8,9 @@ use crate::{
         completion::{CompletionAnswer, CompletionChunks},
     },
     choices::{Choices, Plan},
+    preparing::Clock,
     request::{
-        self,
+        self, Common, RequestBody,
         completion::{CompletionRequest, FIELDS, PromptField},
     },
 };
@@ -19,19 +20,24 @@ use axum::{
 };
 use std::sync::Arc;
 
+/// The field that brings the prompts.
+const PARAM: &str = "prompt";
+
 /// Goes on from a prompt as it is, without a chat template.
 pub(crate) async fn create(State(service): State<Arc<Service>>, request: Request) -> Result<Response, ApiError> {
-    let fields = request::read(&service, request, &FIELDS).await?;
-    let CompletionRequest { common, prompts, echo, logprobs } = CompletionRequest::read(&service, &fields)?;
-    drop(fields);
-    let tokens = prompts.iter().map(|prompt| tokens(&service, prompt)).collect::<Result<Vec<_>, _>>()?;
-    let echo = if echo { texts(&service, prompts, &tokens) } else { Vec::new() };
-    let plan = Plan { prompts: tokens, grammar: None, logprobs };
-    let choices = Choices::submit(&service, &common, plan)?;
+    let body = request::read(&service, request).await?;
+    let len = body.len();
+    let clock = Clock::start(service.config.limits.request_deadline);
+    let prepared = {
+        let service = Arc::clone(&service);
+        move || prepare(&service, &body)
+    };
+    let Prepared { common, plan, echo, logprobs } = service.preparing.run(len, clock, prepared).await?;
+    let choices = Choices::submit(&service, &common, plan, clock)?;
     let answer = CompletionAnswer {
         head: Head::new(&service, "cmpl-"),
         n: common.n,
-        logprobs: logprobs.is_some(),
+        logprobs,
         trace: common.trace,
         echo,
         service: Arc::clone(&service),
@@ -43,12 +49,32 @@ pub(crate) async fn create(State(service): State<Arc<Service>>, request: Request
     Ok(json(answer.whole(&choices.collect().await?)))
 }
 
+/// A request that is ready to be generated.
+struct Prepared {
+    common: Common,
+    plan: Plan,
+    /// The prompts' texts, where they are to be repeated.
+    echo: Vec<String>,
+    logprobs: bool,
+}
+
+fn prepare(service: &Service, body: &RequestBody) -> Result<Prepared, ApiError> {
+    let CompletionRequest { common, prompts, echo, logprobs } = CompletionRequest::read(service, &body.fields(&FIELDS)?)?;
+    let tokens = prompts.iter().map(|prompt| tokens(service, prompt)).collect::<Result<Vec<_>, _>>()?;
+    let echo = if echo { texts(service, prompts, &tokens) } else { Vec::new() };
+    let plan = Plan { prompts: tokens, param: PARAM, grammar: None, logprobs };
+    Ok(Prepared { common, plan, echo, logprobs: logprobs.is_some() })
+}
+
 fn tokens(service: &Service, prompt: &PromptField) -> Result<Vec<u32>, ApiError> {
-    let invalid = |message: String| Err(ApiError::coded("invalid_value", "prompt", message));
+    let invalid = |message: String| Err(ApiError::coded("invalid_value", PARAM, message));
     let prompter = service.engine.prompter();
     match prompt {
         PromptField::Text(text) if text.is_empty() => invalid("Invalid 'prompt': it is empty; write some text.".to_owned()),
-        PromptField::Text(text) => Ok(prompter.raw(text)?),
+        PromptField::Text(text) => {
+            service.fit.check(text, PARAM)?;
+            Ok(prompter.raw(text)?)
+        }
         PromptField::Tokens(tokens) => {
             let known = prompter.tokenizer().vocab_size();
             match tokens.iter().find(|&&token| token as usize >= known) {

@@ -1,7 +1,7 @@
 //! A request's body, within its bounds of time and size.
 
 use super::{FieldTable, Fields};
-use crate::{ApiError, Service};
+use crate::{ApiError, Limits, Service};
 use axum::{
     body::{Body, HttpBody},
     extract::Request,
@@ -12,19 +12,40 @@ use axum::{
 };
 use bytes::BytesMut;
 use http_body_util::BodyExt;
-use tokio::time::timeout;
-
-use crate::Limits;
+use std::sync::Arc;
+use tokio::{sync::OwnedSemaphorePermit, time::timeout};
 
 /// Bytes of a body that is too long which are read and thrown away: a client that is still sending would see its connection break
 /// before it sees the answer.
 const DISCARDED: usize = 32 << 20;
 
-/// The fields of a request's JSON object, all of them known to `table`.
+/// A body that is JSON by its header.
+#[derive(Debug)]
+pub(crate) struct RequestBody {
+    bytes: BytesMut,
+    /// Its room among the large ones, where it is large.
+    _room: Option<OwnedSemaphorePermit>,
+}
+
+impl RequestBody {
+    pub(crate) fn len(&self) -> usize {
+        self.bytes.len()
+    }
+
+    /// The fields of its JSON object, all of them known to `table`. Takes up to a tenth of a second.
+    ///
+    /// # Errors
+    /// When it is no JSON object, or has fields that are unknown or not supported.
+    pub(crate) fn fields(&self, table: &FieldTable) -> Result<Fields, ApiError> {
+        Fields::parse(&self.bytes, table)
+    }
+}
+
+/// A request's body.
 ///
 /// # Errors
-/// When the body is no JSON object, too long or too slow, or has fields that are unknown or not supported.
-pub(crate) async fn read(service: &Service, request: Request, table: &'static FieldTable) -> Result<Fields, ApiError> {
+/// When it is no JSON by its header, too long or too slow.
+pub(crate) async fn read(service: &Service, request: Request) -> Result<RequestBody, ApiError> {
     if !is_json(request.headers()) {
         return Err(ApiError::MediaType);
     }
@@ -36,13 +57,10 @@ pub(crate) async fn read(service: &Service, request: Request, table: &'static Fi
         // Within the deadline once more; what is thrown away needs no memory.
         let _ = timeout(deadline, discard(&mut body)).await;
     }
-    let (bytes, _room) = collected?;
-    Fields::parse(&bytes, table)
+    collected
 }
 
-type Collected<'a> = (BytesMut, Option<tokio::sync::SemaphorePermit<'a>>);
-
-async fn collect<'a>(service: &'a Service, body: &mut Body) -> Result<Collected<'a>, ApiError> {
+async fn collect(service: &Service, body: &mut Body) -> Result<RequestBody, ApiError> {
     let limit = service.config.limits.body;
     let declared = usize::try_from(body.size_hint().lower()).unwrap_or(usize::MAX);
     if declared > limit {
@@ -58,11 +76,11 @@ async fn collect<'a>(service: &'a Service, body: &mut Body) -> Result<Collected<
             return Err(ApiError::TooLarge { limit });
         }
         if len > Limits::SMALL_BODY && room.is_none() {
-            room = Some(service.large_bodies.try_acquire().map_err(|_| ApiError::ManyBodies)?);
+            room = Some(Arc::clone(&service.large_bodies).try_acquire_owned().map_err(|_| ApiError::ManyBodies)?);
         }
         bytes.extend_from_slice(&data);
     }
-    Ok((bytes, room))
+    Ok(RequestBody { bytes, _room: room })
 }
 
 async fn discard(body: &mut Body) {

@@ -1,6 +1,6 @@
 //! What a message says: a string, or parts of which text is served.
 
-use super::fields::unsupported;
+use super::fields::{shown, unsupported};
 use crate::ApiError;
 use serde::Deserialize;
 
@@ -37,7 +37,7 @@ impl Content {
                 "text" => {}
                 "image_url" | "input_audio" | "file" | "refusal" => return Err(unsupported(format!("{param}.{}", part.kind))),
                 other => {
-                    let other: String = other.chars().take(100).collect();
+                    let other = shown(other);
                     let message = format!("Invalid value: '{other}'. The supported value is: 'text'.");
                     return Err(ApiError::coded("invalid_value", format!("{param}.type"), message));
                 }

@@ -5,6 +5,11 @@ use serde::Deserialize;
 use serde_json::{Map, Value};
 use serde_path_to_error::Segment;
 
+/// Most characters of a name that an error repeats.
+const MAX_SHOWN: usize = 64;
+/// Most characters of what is told of a wrong type or value, which repeats it.
+const MAX_PROBLEM: usize = 256;
+
 /// What an endpoint does with every field that OpenAI's API knows, and with its own.
 #[derive(Debug)]
 pub(crate) struct FieldTable {
@@ -23,7 +28,10 @@ pub(crate) struct Fields(Value);
 impl Fields {
     pub(super) fn parse(bytes: &[u8], table: &FieldTable) -> Result<Self, ApiError> {
         let map: Map<String, Value> = serde_json::from_slice(bytes).map_err(|error| ApiError::Invalid {
-            message: format!("We could not parse the JSON body of your request: {error}. The API expects a JSON object."),
+            message: format!(
+                "We could not parse the JSON body of your request: {}. The API expects a JSON object.",
+                cut(&error.to_string(), MAX_PROBLEM)
+            ),
             param: None,
             code: Some("invalid_json"),
         })?;
@@ -52,7 +60,8 @@ impl FieldTable {
         };
         let mut unknown = map.keys().map(String::as_str).filter(|name| !known(name));
         if let Some(first) = unknown.next() {
-            let rest: Vec<&str> = unknown.take(9).collect();
+            let first = shown(first);
+            let rest: Vec<String> = unknown.take(9).map(shown).collect();
             let message = if rest.is_empty() {
                 format!("Unrecognized request argument supplied: {first}")
             } else {
@@ -81,7 +90,8 @@ fn wrong_type(error: &serde_path_to_error::Error<serde_json::Error>) -> ApiError
     let path = path(error.path());
     let problem = error.inner().to_string();
     if let Some(field) = problem.strip_prefix("unknown field `").and_then(|rest| rest.split('`').next()) {
-        let param = if path.ends_with(field) { path } else { format!("{path}.{field}") };
+        let field = shown(field);
+        let param = if path.ends_with(&field) { path } else { format!("{path}.{field}") };
         let message = format!("Unknown parameter: '{param}'.");
         return ApiError::coded("unknown_parameter", param, message);
     }
@@ -91,8 +101,20 @@ fn wrong_type(error: &serde_path_to_error::Error<serde_json::Error>) -> ApiError
         return ApiError::coded("missing_required_parameter", param, message);
     }
     let code = if problem.starts_with("invalid type") { "invalid_type" } else { "invalid_value" };
-    let message = format!("Invalid value for '{path}': {problem}.");
+    let message = format!("Invalid value for '{path}': {}.", cut(&problem, MAX_PROBLEM));
     ApiError::coded(code, path, message)
+}
+
+/// A name or value of a request as errors repeat it.
+pub(super) fn shown(text: &str) -> String {
+    cut(text, MAX_SHOWN)
+}
+
+fn cut(text: &str, most: usize) -> String {
+    match text.char_indices().nth(most) {
+        Some((end, _)) => format!("{}..", &text[..end]),
+        None => text.to_owned(),
+    }
 }
 
 /// A path as OpenAI writes it: `messages[0].content`.
@@ -105,7 +127,7 @@ fn path(path: &serde_path_to_error::Path) -> String {
                 if !text.is_empty() {
                     text.push('.');
                 }
-                text.push_str(key);
+                text.push_str(&shown(key));
             }
             Segment::Enum { .. } | Segment::Unknown => {}
         }

@@ -1,5 +1,6 @@
 //! `response_format`: free text, or JSON that the text is held to.
 
+use super::fields::shown;
 use crate::ApiError;
 use serde::Deserialize;
 use serde_json::{Value, json};
@@ -37,21 +38,16 @@ pub(crate) struct Schema {
 impl ResponseFormat {
     /// What the text is held to; `None` for free text.
     pub(super) fn schema(self) -> Result<Option<Schema>, ApiError> {
-        let (mut schema, param) = match self {
+        let (schema, param) = match self {
             Self::Text {} => return Ok(None),
             Self::JsonObject {} => (json!({ "type": "object" }), "response_format"),
             Self::JsonSchema { json_schema: NamedSchema { schema: Some(schema), .. } } => (schema, "response_format.json_schema.schema"),
             Self::JsonSchema { json_schema } => {
                 let param = "response_format.json_schema.schema";
-                let message = format!("Missing required parameter: '{param}' (of '{}').", json_schema.name);
+                let message = format!("Missing required parameter: '{param}' (of '{}').", shown(&json_schema.name));
                 return Err(ApiError::coded("missing_required_parameter", param, message));
             }
         };
-        if let Value::Object(keywords) = &mut schema {
-            // Free blanks are room for a model to go round in until its tokens are used up.
-            let layout = json!({ "whitespace_flexible": false, "item_separator": ", ", "key_separator": ": " });
-            keywords.entry("x-guidance").or_insert(layout);
-        }
         Ok(Some(Schema { schema, param }))
     }
 }

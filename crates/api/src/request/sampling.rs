@@ -8,6 +8,9 @@ use tricorn_core::{SamplingOptions, SamplingParams};
 /// The highest temperature that OpenAI's API takes.
 const MAX_TEMPERATURE: f32 = 2.0;
 
+/// Most tokens that a request may bias.
+const MAX_BIASES: usize = 1024;
+
 /// The fields as they are sent. `top_k`, `min_p` and `repetition_penalty` are extensions, named as in vLLM and transformers.
 #[derive(Deserialize)]
 pub(super) struct Sampling {
@@ -62,13 +65,19 @@ fn top_k(given: Option<i64>) -> Result<usize, ApiError> {
 }
 
 fn logit_bias(given: BTreeMap<String, f32>) -> Result<Vec<(u32, f32)>, ApiError> {
-    let token = |(id, bias): (String, f32)| match id.parse() {
-        Ok(token) => Ok((token, bias)),
-        Err(_) => Err(ApiError::coded(
-            "invalid_value",
-            "logit_bias",
-            "Invalid key in 'logit_bias'. You should be submitting only integer token ids, as strings.",
-        )),
-    };
-    given.into_iter().map(token).collect()
+    let invalid = |message: String| ApiError::coded("invalid_value", "logit_bias", message);
+    if given.len() > MAX_BIASES {
+        return Err(invalid(format!("Invalid 'logit_bias': {} tokens are given, and {MAX_BIASES} are allowed.", given.len())));
+    }
+    let mut biases = BTreeMap::new();
+    for (id, bias) in given {
+        let token = id
+            .parse()
+            .map_err(|_| invalid("Invalid key in 'logit_bias'. You should be submitting only integer token ids, as strings.".to_owned()))?;
+        // Such as `1` and `01`.
+        if biases.insert(token, bias).is_some() {
+            return Err(invalid(format!("Invalid 'logit_bias': token {token} is given twice; give each token once.")));
+        }
+    }
+    Ok(biases.into_iter().collect())
 }

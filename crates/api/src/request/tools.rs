@@ -1,6 +1,6 @@
 //! Tools that a model may call, and which of them it must.
 
-use super::fields::unsupported;
+use super::fields::{shown, unsupported};
 use crate::ApiError;
 use serde::Deserialize;
 use serde_json::{Value, json};
@@ -102,13 +102,13 @@ impl ToolChoiceField {
                 "auto" => ToolChoice::Auto,
                 "required" => ToolChoice::Required,
                 other => {
-                    let other: String = other.chars().take(100).collect();
+                    let other = shown(other);
                     return Err(invalid(format!("Invalid value: '{other}'. Supported values are: 'none', 'auto', and 'required'.")));
                 }
             },
             Self::Named { r#type, function: Some(Named { name }) } if r#type == "function" => {
                 if !tools.iter().any(|tool| tool["function"]["name"] == name.as_str()) {
-                    return Err(invalid(format!("Tool choice '{name}' not found in 'tools' parameter.")));
+                    return Err(invalid(format!("Tool choice '{}' not found in 'tools' parameter.", shown(&name))));
                 }
                 ToolChoice::Named(name)
             }

@@ -31,6 +31,14 @@ impl Model {
         &self.ends
     }
 
+    /// The token of a text that is one token.
+    pub fn token(&self, text: &str) -> u32 {
+        match self.prompter.tokenizer().encode(text, false).unwrap()[..] {
+            [token] => token,
+            ref several => panic!("{text} is the tokens {several:?}"),
+        }
+    }
+
     pub(super) fn start(&self, config: EngineConfig) -> Engine {
         self.start_over(config, |link| link)
     }

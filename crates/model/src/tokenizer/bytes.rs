@@ -74,7 +74,7 @@ fn fallback(token: &str) -> Option<u8> {
 }
 
 /// GPT-2's alphabet (`bytes_to_unicode` in its `encoder.py`): printable bytes are themselves, the others follow from U+0100.
-fn byte_of_char() -> HashMap<char, u8> {
+pub(super) fn byte_of_char() -> HashMap<char, u8> {
     let printable = |byte: &u8| matches!(byte, b'!'..=b'~' | 0xA1..=0xAC | 0xAE..=0xFF);
     let (own, others): (Vec<u8>, Vec<u8>) = (0..=u8::MAX).partition(printable);
     let moved = ('\u{100}'..).zip(others);
