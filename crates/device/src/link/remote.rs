@@ -88,9 +88,9 @@ impl RemoteLink {
         let open = Uplink::Open(Open { fingerprint, split, hidden, codecs: codec.offers().to_vec(), context: Some(context) });
         uplink.send(open.into()).await.map_err(|_| Attempt::Failed("the stream closed at once".to_owned()))?;
         let asked = Instant::now();
-        let response = client.session(ReceiverStream::new(messages)).await.map_err(|status| Attempt::Failed(describe(&status)))?;
+        let response = client.session(ReceiverStream::new(messages)).await.map_err(|status| Attempt::Failed(unlike_a_cloud(&status)))?;
         let mut downlink = response.into_inner();
-        let first = downlink.message().await.map_err(|status| Attempt::Failed(describe(&status)))?;
+        let first = downlink.message().await.map_err(|status| Attempt::Failed(unlike_a_cloud(&status)))?;
         let first = first.ok_or_else(|| Attempt::Failed("the cloud closed the stream at once".to_owned()))?;
         match Downlink::try_from(first).map_err(|error| Attempt::Failed(error.to_string()))? {
             Downlink::Opened(Opened { codec: granted, .. }) if !codec.offers().contains(&granted) => {
@@ -282,6 +282,11 @@ fn root_cause(error: &dyn std::error::Error) -> String {
         cause = inner;
     }
     cause.to_string()
+}
+
+/// What is said of a peer that has taken a connection and has not said a word that a cloud would.
+fn unlike_a_cloud(status: &tonic::Status) -> String {
+    format!("what listens there does not answer as a cloud does: {}", describe(status))
 }
 
 pub(super) fn describe(status: &tonic::Status) -> String {

@@ -38,6 +38,7 @@ export async function refused(response: Response): Promise<EndpointError> {
 const TITLES: Record<string, string> = {
   rate_limit_exceeded: "This device is busy",
   cloud_unreachable: "The cloud is out of reach",
+  cloud_full: "The cloud is full",
   cloud_refused: "The cloud refused this device",
   shutting_down: "This device is shutting down",
   deadline_exceeded: "The answer took too long",

@@ -21,7 +21,7 @@ export function Picture() {
       {/* A new answer starts with its own view of the time. */}
       {answer.report && <Waterfall key={`w${exchange?.id}`} report={answer.report} />}
       {answer.report && <Wire key={`v${exchange?.id}`} answer={answer} report={answer.report} />}
-      {answer.report?.bytes_up === 0 && <p class="note">Nothing left the device: it ran the whole model itself.</p>}
+      {answer.report?.bytes_up === 0 && <p class="note">Nothing left the device: {answer.report.offline ? "its drafter wrote alone" : "it ran the whole model itself"}.</p>}
       {!answer.report && <Explanation answer={answer} />}
     </aside>
   );
