@@ -25,6 +25,8 @@ fn every_mode_writes_the_whole_models_text() {
     assert!(modes(report).is_superset(&expected.into()), "{json}");
     assert_eq!(report["mismatches"], Value::Array(Vec::new()));
     assert_eq!((&report["settings"]["checked"], &report["partial"]), (&Value::Bool(true), &Value::Bool(false)));
+    let texts = 2 * report["rows"].as_array().unwrap().len();
+    assert_eq!(report["compared"], serde_json::json!({ "planned": texts, "done": texts }));
     for row in report["rows"].as_array().unwrap() {
         assert_eq!((row["answered"].as_u64(), row["failed"].as_u64()), (Some(2), Some(0)), "{row}");
         assert!(row["ttft_ms"]["mean"].as_f64() > Some(0.0) && row["tbt_ms"]["p99"].as_f64() > Some(0.0), "{row}");
@@ -32,6 +34,10 @@ fn every_mode_writes_the_whole_models_text() {
         assert!(row["bytes_up"].as_f64() > Some(512.0) && row["bytes_down"].as_f64() > Some(512.0), "{row}");
         assert!(row["ttft_over_bound"]["p50"].as_f64() >= Some(0.9), "{row}");
         let drafts = !["u-shape", "u-shape-coded", "u-sarathi", "+chunks"].contains(&row["mode"].as_str().unwrap());
+        // Without drafts every token arrives alone.
+        let [pauses, gaps] = ["pause_ms", "tbt_ms"].map(|of| row[of]["count"].as_u64().unwrap());
+        assert!(pauses > 0 && pauses <= gaps && (drafts || pauses == gaps), "{row}");
+        assert_eq!(row["shared"], row["answered"], "{row}");
         assert_eq!(row["tokens_per_round"].as_f64() > Some(1.0), drafts, "{row}");
     }
     for file in ["report.md", "report.json", "ttft.svg", "tbt.svg", "mid-waterfall.svg"] {
@@ -48,7 +54,7 @@ fn own_prompts_and_fixed_chunks() {
     let text = run([&SMALL[..], &more].concat());
     assert_eq!(text.code, Some(0), "{text:?}");
     assert!(text.stdout.contains("Load own: 50.0 requests/s") && text.stdout.contains("fixed-3"), "{text:?}");
-    assert!(text.stdout.contains("Every text is the whole model's"), "{text:?}");
+    assert!(text.stdout.contains("4 of 4 texts compared, all equal to the whole model's"), "{text:?}");
 }
 
 /// Processes whose parent is `parent`.
@@ -85,6 +91,30 @@ fn ctrl_c_leaves_a_partial_report_and_no_process() {
     until("the clouds end", || all_gone(&clouds));
 }
 
+/// Whether a process has a handler for SIGINT.
+#[cfg(target_os = "linux")]
+fn catches_int(process: u32) -> Option<()> {
+    let status = fs::read_to_string(format!("/proc/{process}/status")).ok()?;
+    let caught = status.lines().find_map(|line| line.strip_prefix("SigCgt:"))?.trim();
+    (u64::from_str_radix(caught, 16).ok()? & 0b10 != 0).then_some(())
+}
+
+#[test]
+#[cfg(target_os = "linux")]
+fn ctrl_c_while_loading_is_a_stop_too() {
+    let many = ["bench", "hat", "--scenario", "quick", "--requests", "5000", "--modes", "u-shape,hat", "--json"];
+    let running = Running::spawn(&mut tricorn(many));
+    // The program is there, and its model is being loaded.
+    until("the signal is caught", || catches_int(running.id()));
+    running.signal("INT");
+    let finished = running.finish();
+    assert_eq!(finished.code, Some(130), "{finished:?}");
+    let json: Value = serde_json::from_str(&finished.stdout).unwrap();
+    let report = &json["reports"][0];
+    assert_eq!((&report["partial"], report["rows"].as_array().map(Vec::len)), (&Value::Bool(true), Some(2)), "{json}");
+    assert_eq!(report["compared"]["planned"], 10_000);
+}
+
 #[test]
 #[cfg(target_os = "linux")]
 fn clouds_end_with_a_bench_that_is_killed() {
@@ -104,10 +134,15 @@ fn nonsense_is_refused_in_one_line() {
     };
     let long = file("long.jsonl", &format!("{{\"prompt\": \"{}\"}}", "word ".repeat(3000)));
     let (broken, empty) = (file("broken.jsonl", "{\"prompt\": \"a\"}\n{\"text\": 1}\n"), file("empty.jsonl", ""));
-    let cases: [(&[&str], &[&str]); 16] = [
+    let in_a_file = format!("{empty}/results");
+    let cases: [(&[&str], &[&str]); 20] = [
         (&["--scenario", "wlan"], &["`wlan`", "paper-proportions"]),
         (&["--modes", "u-shape,hut"], &["`hut`", "u-sarathi", "fixed-N"]),
         (&["--modes", "fixed-0"], &["`fixed-0`"]),
+        (&["--modes", "hat,u-shape,hat"], &["`hat` stands twice"]),
+        (&["--load", "mid,mid"], &["`mid` stands twice"]),
+        (&["--out", &empty], &[&empty, "choose another --out"]),
+        (&["--out", &in_a_file], &[&in_a_file, "choose another --out"]),
         (&["--load", "huge"], &["`huge`", "low, mid, high"]),
         (&["--sweep", "everything"], &["`everything`", "interference"]),
         (&["--sweep", "chunks", "--modes", "hat"], &["--modes"]),

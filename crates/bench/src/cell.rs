@@ -1,5 +1,7 @@
 //! The measurements of one mode under one load.
 
+use std::time::Duration;
+
 use serde::{Serialize, Serializer};
 use tricorn_core::{AppendKind, HiddenCodec};
 use tricorn_device::{TraceEvent, TurnReport};
@@ -52,6 +54,8 @@ pub struct Sample {
     pub ttft_ms: f64,
     /// Times between tokens; the tokens of one round share its time.
     pub gaps_ms: Vec<f64>,
+    /// Times between arrivals of tokens, as a reader of the text sees them: what a round confirmed arrives at once.
+    pub pauses_ms: Vec<f64>,
     /// Verification rounds.
     pub rounds: usize,
     /// Tokens gained in them.
@@ -110,6 +114,16 @@ fn codec_name<S: Serializer>(codec: &HiddenCodec, serializer: S) -> Result<S::Ok
     serializer.serialize_str(codec.name())
 }
 
+/// From each arrival of tokens to the next, in milliseconds.
+fn pauses(report: &TurnReport) -> Vec<f64> {
+    let arrivals = report.trace.iter().filter_map(|event| match *event {
+        TraceEvent::Judged { end, tokens, .. } if tokens > 0 => Some(end),
+        _ => None,
+    });
+    let arrivals: Vec<Duration> = arrivals.collect();
+    arrivals.windows(2).map(|pair| ms(pair[1].saturating_sub(pair[0]))).collect()
+}
+
 /// A request without an answer.
 #[derive(Clone, Debug, Serialize)]
 pub struct FailedRequest {
@@ -131,6 +145,7 @@ impl Sample {
             waited_ms: ms(outcome.waited),
             ttft_ms: ms(report.ttft),
             gaps_ms: report.gaps.iter().map(|&gap| ms(gap)).collect(),
+            pauses_ms: pauses(report),
             rounds: stats.rounds,
             verified: stats.verified,
             drafted: stats.drafted,
@@ -185,6 +200,12 @@ impl Cell {
         Summary::of(self.samples.iter().flat_map(|sample| sample.gaps_ms.iter().copied()))
     }
 
+    /// Time between arrivals of tokens, in milliseconds, over the arrivals of all requests.
+    #[must_use]
+    pub fn pause(&self) -> Option<Summary> {
+        Summary::of(self.samples.iter().flat_map(|sample| sample.pauses_ms.iter().copied()))
+    }
+
     /// How long requests waited for their device, in milliseconds.
     #[must_use]
     pub fn waited(&self) -> Option<Summary> {
@@ -233,7 +254,6 @@ impl Cell {
 #[allow(clippy::unwrap_used)]
 pub(crate) mod tests {
     use super::*;
-    use std::time::Duration;
     use tricorn_core::TurnStats;
 
     /// A request with this time to first token and these gaps, in milliseconds; every round gained two tokens.
@@ -280,6 +300,23 @@ pub(crate) mod tests {
         // The second is late to its first token, the third has none.
         assert_eq!(cell.slo_attainment(&scenario), Some(1.0 / 3.0));
         assert_eq!(cell.transmission_share(), None);
+    }
+
+    #[test]
+    fn a_pause_is_from_arrival_to_arrival_however_many_tokens_came() {
+        let judged = |end: u64, tokens| {
+            let end = Duration::from_millis(end);
+            TraceEvent::Judged { start: end, end, tokens }
+        };
+        let mut three = outcome(0, 300, &[20, 20, 20, 40]);
+        if let Ok(report) = &mut three.result {
+            // The first token at 300 ms, three more at 360, nothing at 380, the last at 400.
+            report.trace = vec![judged(300, 1), judged(360, 3), judged(380, 0), judged(400, 1)];
+        }
+        let mut cell = Cell::new("mid", 0.5, "hat", HiddenCodec::F16);
+        cell.take(&three, &Scenario::named("quick").unwrap(), 256);
+        assert_eq!(cell.samples[0].pauses_ms, [60.0, 40.0]);
+        assert_eq!(cell.pause().map(|pause| (pause.count, pause.p50, pause.p99)), Some((2, 40.0, 60.0)));
     }
 
     #[test]

@@ -1,15 +1,16 @@
 //! One scenario: every mode under every load, interleaved.
 
-use std::{collections::BTreeMap, sync::Arc, time::Duration};
+use std::{collections::BTreeSet, time::Duration};
 
 use crate::{
     BenchError, Observer, Stop,
     cell::Cell,
+    check::{Check, Compared},
     cpu::CpuTimes,
-    fleet::{CloudLoad, Fleet, Job, Outcome},
+    fleet::{CloudLoad, Fleet, Job},
     mode::Mode,
     prompts::Prompts,
-    reference::{Mismatch, difference, reference},
+    reference::{Mismatch, reference},
     rng::Rng,
     scenario::Scenario,
     setup::Setup,
@@ -18,8 +19,8 @@ use crate::{
 
 /// Tokens of a warm-up's prompt and text: enough for a device to learn its link and its cloud.
 const WARM_UP: (usize, usize) = (128, 16);
-/// Requests a block has for every device.
-const BLOCK_PER_DEVICE: usize = 2;
+/// A block has a request for every device, or fewer where that would give fewer blocks: with one block no mode changes its place.
+const LEAST_BLOCKS: usize = 3;
 /// Use of the seed for warm-ups; the workload has its own.
 const WARM_UP_STREAM: u64 = 100;
 
@@ -47,10 +48,14 @@ pub struct Plan {
 pub struct Comparison {
     /// Load by load, in the order of the plan's modes.
     pub cells: Vec<Cell>,
+    /// How many texts were compared with the whole model's; none where that was not asked for.
+    pub compared: Option<Compared>,
     /// Texts that are not the whole model's.
     pub mismatches: Vec<Mismatch>,
     /// How each cloud kept its pace.
     pub clouds: Vec<CloudLoad>,
+    /// Blocks of requests a load: how often every mode had its turn.
+    pub blocks: usize,
     /// The run was stopped before its end.
     pub partial: bool,
 }
@@ -74,12 +79,26 @@ impl Plan {
         if self.modes.is_empty() {
             return setting("the list of modes", "empty".to_owned(), &format!("some of {}", Mode::NAMES.join(", ")));
         }
+        // Figures are told apart by these names.
+        if let Some(mode) = twice(self.modes.iter().map(|mode| mode.name.as_str())) {
+            return setting("the list of modes", format!("one in which `{mode}` stands twice"), "every mode once");
+        }
+        if let Some(load) = twice(self.loads.iter().map(|(load, _)| load.as_str())) {
+            return setting("the list of loads", format!("one in which `{load}` stands twice"), "every load once");
+        }
         Ok(())
     }
 
-    fn block(&self) -> usize {
-        self.scenario.devices * BLOCK_PER_DEVICE
+    /// Blocks that the requests of a load are cut into.
+    fn blocks(&self) -> usize {
+        self.requests.div_ceil(self.scenario.devices).max(LEAST_BLOCKS).min(self.requests)
     }
+}
+
+/// The first name that has been there before.
+fn twice<'n>(mut names: impl Iterator<Item = &'n str>) -> Option<&'n str> {
+    let mut before = BTreeSet::new();
+    names.find(|name| !before.insert(*name))
 }
 
 /// Threads and sockets of this process set the bound.
@@ -94,28 +113,49 @@ const MOST_RATE: f64 = 1e3;
 /// When the plan makes no sense, a cloud or a link does not start, or the reference cannot be computed. A request that fails is counted.
 pub fn compare(setup: &Setup, prompts: &Prompts, plan: &Plan, observer: &dyn Observer, stop: &Stop) -> Result<Comparison, BenchError> {
     plan.check()?;
+    let Plan { modes, loads, requests, .. } = plan;
+    let mut check = plan.check.then(|| Check::of(loads.len() * modes.len() * requests));
+    let of_load = |(load, rate): &(String, f64)| modes.iter().map(|mode| Cell::new(load, *rate, &mode.name, mode.codec)).collect();
+    let mut cells: Vec<Vec<Cell>> = loads.iter().map(of_load).collect();
+    // Clouds take a while to start, and nobody waits for them any more.
+    let clouds =
+        if stop.is_asked() { Vec::new() } else { measure(Run { setup, prompts, plan, observer, stop }, &mut cells, check.as_mut())? };
+    let (compared, mismatches) = check.map(Check::finish).map_or((None, Vec::new()), |(compared, found)| (Some(compared), found));
+    Ok(Comparison { cells: cells.concat(), compared, mismatches, clouds, blocks: plan.blocks(), partial: stop.is_asked() })
+}
+
+/// What a comparison is made of.
+#[derive(Clone, Copy)]
+struct Run<'r> {
+    setup: &'r Setup,
+    prompts: &'r Prompts,
+    plan: &'r Plan,
+    observer: &'r dyn Observer,
+    stop: &'r Stop,
+}
+
+/// Fills the cells, which are there load by load and mode by mode.
+fn measure(run: Run<'_>, cells: &mut [Vec<Cell>], mut check: Option<&mut Check>) -> Result<Vec<CloudLoad>, BenchError> {
+    let Run { setup, prompts, plan, observer, stop } = run;
     let Plan { scenario, modes, .. } = plan;
     let traffic = |rate| {
         let Plan { requests, max_new_tokens, seed, .. } = *plan;
-        Traffic { rate, requests, devices: scenario.devices, block: plan.block(), lengths: scenario.lengths, max_new_tokens, seed }
+        Traffic { rate, requests, devices: scenario.devices, blocks: plan.blocks(), lengths: scenario.lengths, max_new_tokens, seed }
     };
     observer.planned(modes.len() * (scenario.devices + plan.loads.len() * plan.requests));
-    let mut cells = Vec::new();
-    let mut check = Check { plan, setup, texts: BTreeMap::new(), mismatches: Vec::new() };
     let fleet = Fleet::start(setup, scenario, modes)?;
     let job = |mode| Job { mode, stop, observer };
     for mode in modes {
         observer.measuring(&format!("{}, warming up, {}", scenario.name, mode.name));
         fleet.run(job(mode), &warm_ups(scenario.devices, plan, prompts));
     }
-    for (load, rate) in &plan.loads {
+    for ((load, rate), of_load) in plan.loads.iter().zip(cells) {
         let blocks = blocks(&traffic(*rate), prompts);
-        let mut of_load: Vec<Cell> = modes.iter().map(|mode| Cell::new(load, *rate, &mode.name, mode.codec)).collect();
         for (turn, block) in blocks.iter().enumerate() {
-            check.prepare(block, stop)?;
-            for place in 0..modes.len() {
-                // Each mode is first, second and so on in turn.
-                let index = (place + turn) % modes.len();
+            if let Some(check) = &mut check {
+                check.prepare(block, |request| reference(setup, &request.prompt, request.max_new_tokens, stop))?;
+            }
+            for index in order(modes.len(), blocks.len(), turn) {
                 let (mode, cell) = (&modes[index], &mut of_load[index]);
                 if stop.is_asked() {
                     break;
@@ -126,13 +166,21 @@ pub fn compare(setup: &Setup, prompts: &Prompts, plan: &Plan, observer: &dyn Obs
                 cell.add_cpu(before, CpuTimes::now());
                 for outcome in &outcomes {
                     cell.take(outcome, scenario, setup.plain().hidden);
-                    check.outcome(outcome, load, mode);
+                    if let Some(check) = &mut check {
+                        check.outcome(outcome, load, &mode.name);
+                    }
                 }
             }
         }
-        cells.append(&mut of_load);
     }
-    Ok(Comparison { cells, mismatches: check.mismatches, clouds: fleet.stop(), partial: stop.is_asked() })
+    Ok(fleet.stop())
+}
+
+/// The places of so many modes in the order in which one of so many blocks is run. Each block begins with another mode, as far from the one
+/// before as spreads the beginnings over all modes: what drifts steadily hits all much alike.
+fn order(modes: usize, blocks: usize, block: usize) -> impl Iterator<Item = usize> {
+    let step = (modes / blocks.max(1)).max(1);
+    (0..modes).map(move |place| (place + block * step) % modes)
 }
 
 /// One short request for each of so many devices, all at once.
@@ -149,34 +197,45 @@ pub(crate) fn warm_ups(devices: usize, plan: &Plan, prompts: &Prompts) -> Vec<Re
     (0..devices).map(request).collect()
 }
 
-/// Compares texts with the whole model's, which are computed before anything is measured.
-struct Check<'p> {
-    plan: &'p Plan,
-    setup: &'p Setup,
-    texts: BTreeMap<usize, (Arc<[u32]>, Vec<u32>)>,
-    mismatches: Vec<Mismatch>,
-}
+#[cfg(test)]
+#[allow(clippy::unwrap_used)]
+mod tests {
+    use super::*;
 
-impl Check<'_> {
-    fn prepare(&mut self, requests: &[Request], stop: &Stop) -> Result<(), BenchError> {
-        if !self.plan.check {
-            return Ok(());
-        }
-        for Request { index, prompt, max_new_tokens, .. } in requests {
-            if self.texts.get(index).is_some_and(|(known, _)| known == prompt) {
-                continue;
-            }
-            let Some(text) = reference(self.setup, prompt, *max_new_tokens, stop)? else { break };
-            self.texts.insert(*index, (Arc::clone(prompt), text));
-        }
-        Ok(())
+    fn plan(requests: usize, devices: usize) -> Plan {
+        let mut scenario = Scenario::named("paper-proportions").unwrap();
+        scenario.devices = devices;
+        Plan { scenario, loads: Vec::new(), modes: Vec::new(), requests, max_new_tokens: 1, seed: 1, check: false }
     }
 
-    fn outcome(&mut self, outcome: &Outcome, load: &str, mode: &Mode) {
-        let (Ok(report), Some((_, text))) = (&outcome.result, self.texts.get(&outcome.request)) else { return };
-        if let Some((at, expected, got)) = difference(text, &report.token_ids) {
-            let (mode, load) = (mode.name.clone(), load.to_owned());
-            self.mismatches.push(Mismatch { mode, load, request: outcome.request, at, expected, got });
+    #[test]
+    fn a_block_has_one_request_a_device_or_fewer_so_that_there_are_some() {
+        assert_eq!([24, 18, 6, 7, 2, 1].map(|requests| plan(requests, 6).blocks()), [4, 3, 3, 3, 2, 1]);
+        assert_eq!(plan(12, 1).blocks(), 12);
+    }
+
+    #[test]
+    fn nothing_is_named_twice() {
+        let mode = |name: &str| Mode::named(name).unwrap();
+        let modes = vec![mode("u-shape"), mode("hat"), mode("u-shape")];
+        let error = Plan { modes, ..plan(1, 1) }.check().unwrap_err().to_string();
+        assert!(error.contains("`u-shape` stands twice"), "{error}");
+        let plan = Plan { modes: vec![mode("hat")], loads: vec![("mid".to_owned(), 1.0), ("mid".to_owned(), 1.0)], ..plan(1, 1) };
+        assert!(plan.check().unwrap_err().to_string().contains("`mid` stands twice"));
+        assert!(Plan { loads: vec![("mid".to_owned(), 1.0), ("high".to_owned(), 2.0)], ..plan }.check().is_ok());
+    }
+
+    #[test]
+    fn modes_take_turns_at_every_place() {
+        assert_eq!((0..3).map(|block| order(9, 3, block).collect::<Vec<_>>()[0]).collect::<Vec<_>>(), [0, 3, 6]);
+        for (modes, blocks) in [(9, 3), (9, 4), (2, 3), (4, 3), (5, 24), (1, 3)] {
+            let places = |mode| (0..blocks).map(move |block| order(modes, blocks, block).position(|at| at == mode).unwrap());
+            for mode in 0..modes {
+                let different = places(mode).collect::<BTreeSet<_>>().len();
+                assert!(different >= blocks.min(modes).min(2), "{modes} {blocks}: mode {mode} has {different} places");
+                let distance = places(mode).max().unwrap() - places(mode).min().unwrap();
+                assert!(distance * 2 >= modes - 1, "{modes} {blocks}: mode {mode} stays near its place");
+            }
         }
     }
 }

@@ -11,16 +11,14 @@ use std::{
 use serde::Serialize;
 use tokio::runtime::Runtime;
 use tricorn_core::{DraftPolicy, DraftStop, FinishReason, SamplingParams, Schedule};
-use tricorn_device::{
-    Conversation, DeviceError, DevicePace, Ends, Options, RemoteConfig, RemoteLink, SharedMonitor, Turn, TurnReport, link::Backoff,
-};
+use tricorn_device::{Conversation, DeviceError, Ends, Options, RemoteConfig, RemoteLink, SharedMonitor, Turn, TurnReport, link::Backoff};
 
 use crate::{
     BenchError, Observer, Stop,
     cloud_process::{CloudChain, CloudEnd, schedule_name},
     link::Emulator,
     mode::Mode,
-    scenario::Scenario,
+    scenario::{DeviceClass, Scenario},
     setup::Setup,
     workload::Request,
 };
@@ -65,7 +63,7 @@ pub(crate) struct Fleet<'s> {
     setup: &'s Setup,
     runtime: Runtime,
     clouds: Vec<Side>,
-    paces: Vec<Option<DevicePace>>,
+    classes: Vec<Option<DeviceClass>>,
     /// What devices have measured, a device and mode: another mode uses the link and the cloud in another way.
     monitors: BTreeMap<String, Vec<SharedMonitor>>,
 }
@@ -136,7 +134,7 @@ impl<'s> Fleet<'s> {
             setup,
             runtime,
             clouds,
-            paces: devices.clone().map(|device| scenario.class(device).map(|class| class.pace)).collect(),
+            classes: devices.clone().map(|device| scenario.class(device)).collect(),
             monitors: modes.iter().map(monitors).collect(),
         })
     }
@@ -151,13 +149,13 @@ impl<'s> Fleet<'s> {
         let links = self.clouds.iter().find(|side| side.schedule == job.mode.schedule).map_or(&[][..], |side| &side.links);
         let devices: Vec<Device<'_>> = links
             .iter()
-            .zip(&self.paces)
+            .zip(&self.classes)
             .enumerate()
-            .map(|(index, (link, pace))| Device {
+            .map(|(index, (link, class))| Device {
                 job,
                 options: Options {
                     monitor: self.monitors.get(&job.mode.name).and_then(|all| all.get(index)).cloned(),
-                    pace: *pace,
+                    pace: class.map(|class| class.pace(job.mode.drafts.map(|drafts| drafts.kind))),
                     ..Options::default()
                 },
                 ends: self.setup.ends(job.mode),

@@ -2,6 +2,7 @@
 mod arrivals;
 mod bound;
 mod cell;
+mod check;
 mod cloud_process;
 mod compare;
 mod cpu;
@@ -19,6 +20,7 @@ mod report;
 mod rng;
 mod scenario;
 mod setup;
+mod shared;
 mod stats;
 mod stop;
 mod sweep;
@@ -27,6 +29,7 @@ mod workload;
 
 pub use bound::Breakdown;
 pub use cell::{Cell, Chunk, FailedRequest, Sample};
+pub use check::Compared;
 pub use cloud_process::{CloudProcess, CloudProgram};
 pub use compare::{Comparison, Plan, compare};
 pub use error::BenchError;

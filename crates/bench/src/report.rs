@@ -12,7 +12,7 @@ pub(crate) use table::Table;
 
 use serde::Serialize;
 
-use crate::{Cell, CloudLoad, Comparison, Mismatch, Plan, Scenario, sweep::Finding};
+use crate::{Cell, CloudLoad, Compared, Comparison, Mismatch, Plan, Scenario, sweep::Finding};
 
 /// One scenario's results.
 #[derive(Clone, Debug, Serialize)]
@@ -27,7 +27,9 @@ pub struct Report {
     pub rows: Vec<Row>,
     /// What a sweep was made for.
     pub findings: Vec<Finding>,
-    /// Texts that are not the whole model's; always empty when nothing was checked.
+    /// How many texts were compared with the whole model's; none where that was not asked for.
+    pub compared: Option<Compared>,
+    /// Texts that are not the whole model's; always empty when nothing was compared.
     pub mismatches: Vec<Mismatch>,
     /// How the clouds kept their pace.
     pub clouds: Vec<CloudLoad>,
@@ -45,6 +47,8 @@ pub struct Report {
 pub struct Settings {
     /// Requests a cell.
     pub requests: usize,
+    /// Blocks that they were cut into: how often every mode had its turn.
+    pub blocks: usize,
     /// Tokens to generate for each.
     pub max_new_tokens: usize,
     /// Seed of arrivals, prompts and devices.
@@ -53,7 +57,9 @@ pub struct Settings {
     pub devices: usize,
     /// The link at the middle distance.
     pub link: String,
-    /// Whether texts were compared with the whole model's.
+    /// Whether devices and clouds were held to an emulated pace.
+    pub paced: bool,
+    /// Whether texts were to be compared with the whole model's.
     pub checked: bool,
     /// The service level objective, in milliseconds.
     pub slo: SloMs,
@@ -74,13 +80,14 @@ impl Report {
     /// The report of a comparison that was made by `plan`.
     #[must_use]
     pub fn new(plan: &Plan, comparison: Comparison, findings: Vec<Finding>) -> Self {
-        let Comparison { cells, mismatches, clouds, partial } = comparison;
+        let Comparison { cells, compared, mismatches, clouds, blocks, partial } = comparison;
         Self {
             scenario: plan.scenario.name,
             about: plan.scenario.about,
-            settings: Settings::new(plan),
+            settings: Settings::new(plan, blocks),
             rows: row::rows(&cells, &plan.scenario),
             findings,
+            compared,
             mismatches,
             clouds,
             partial,
@@ -95,10 +102,10 @@ impl Report {
         self
     }
 
-    /// Whether every text that was compared is the whole model's.
+    /// Texts that were to be compared with the whole model's and were not.
     #[must_use]
-    pub fn is_exact(&self) -> bool {
-        self.mismatches.is_empty()
+    pub fn not_compared(&self) -> usize {
+        self.compared.map_or(0, |compared| compared.planned.saturating_sub(compared.done))
     }
 
     /// Loads in the order they were measured.
@@ -116,16 +123,18 @@ impl Report {
 }
 
 impl Settings {
-    fn new(plan: &Plan) -> Self {
+    fn new(plan: &Plan, blocks: usize) -> Self {
         let Plan { scenario, requests, max_new_tokens, seed, check, .. } = plan;
         let Scenario { devices, slo, .. } = scenario;
         let congestion_control = std::fs::read_to_string("/proc/sys/net/ipv4/tcp_congestion_control").ok();
         Self {
             requests: *requests,
+            blocks,
             max_new_tokens: *max_new_tokens,
             seed: *seed,
             devices: *devices,
             link: format!("{}, scaled by the model's hidden size", link_name(&plan.scenario)),
+            paced: scenario.pace.is_some(),
             checked: *check,
             slo: SloMs { ttft: crate::units::ms(slo.ttft), tbt: crate::units::ms(slo.tbt) },
             congestion_control: congestion_control.map(|name| name.trim().to_owned()),
@@ -165,7 +174,8 @@ pub(crate) mod tests {
             check: false,
         };
         let cells = modes.iter().zip([600, 400, 390, 380]).zip([50, 40, 30, 25]).map(|((mode, ttft), gap)| cell(mode, ttft, gap));
-        let comparison = Comparison { cells: cells.collect(), mismatches: Vec::new(), clouds: Vec::new(), partial: false };
+        let comparison =
+            Comparison { cells: cells.collect(), compared: None, mismatches: Vec::new(), clouds: Vec::new(), blocks: 3, partial: false };
         Report::new(&plan, comparison, Vec::new())
     }
 }

@@ -1,9 +1,11 @@
 //! The scenarios: one table of links, devices, clouds and loads. No mode has a setting of its own in it.
 
+mod class;
+
 use std::{str::FromStr, time::Duration};
 
+pub use class::DeviceClass;
 use tricorn_core::Cost;
-use tricorn_device::DevicePace;
 
 use crate::{
     BenchError,
@@ -47,15 +49,6 @@ pub struct Pace {
     pub cloud: Cost,
     /// Device classes, in turn.
     pub devices: [DeviceClass; 2],
-}
-
-/// A kind of device.
-#[derive(Clone, Copy, Debug, PartialEq)]
-pub struct DeviceClass {
-    /// What it is like.
-    pub name: &'static str,
-    /// How long it computes.
-    pub pace: DevicePace,
 }
 
 /// A service level objective: a request meets it when both hold.
@@ -115,13 +108,13 @@ const fn cost(base_us: u64, per_row_us: u64) -> Cost {
 /// Six devices stand for the paper's thirty, so that two cores can run them: a row costs the cloud five times what it cost theirs. A prompt of
 /// 351 tokens is then 384 ms of upload and, without chunks, about 300 ms of computing on device and cloud, as in the paper's 384 of 646 ms, the
 /// times to first token of HAT and of U-shape in its comparison; its ablation table has 656 in place of 646, and both are the paper's. U-shape's
-/// time between tokens was measured here as about 36 ms, the wait for the running batch included. A draft takes 0.15 (Xavier) and 0.11 (Orin)
-/// of that.
+/// time between tokens was measured here as about 36 ms, the wait for the running batch included. A draft of HAT's takes 0.15 (Xavier) and
+/// 0.11 (Orin) of that.
 const PAPER: Pace = Pace {
     cloud: cost(16_000, 400),
     devices: [
-        DeviceClass { name: "xavier", pace: DevicePace { shallow: cost(1_200, 520), draft: cost(5_400, 240), head: cost(1_200, 50) } },
-        DeviceClass { name: "orin", pace: DevicePace { shallow: cost(700, 320), draft: cost(4_000, 160), head: cost(700, 30) } },
+        DeviceClass { name: "xavier", shallow: cost(1_200, 520), draft: cost(5_400, 240), head: cost(1_200, 50) },
+        DeviceClass { name: "orin", shallow: cost(700, 320), draft: cost(4_000, 160), head: cost(700, 30) },
     ],
 };
 

@@ -39,8 +39,8 @@ pub(crate) struct Traffic {
     pub(crate) requests: usize,
     /// Devices that they are spread over.
     pub(crate) devices: usize,
-    /// Requests in a block.
-    pub(crate) block: usize,
+    /// Blocks that the requests are cut into, as even as can be.
+    pub(crate) blocks: usize,
     /// How long their prompts are.
     pub(crate) lengths: PromptLengths,
     /// How long their texts are.
@@ -53,7 +53,7 @@ pub(crate) struct Traffic {
 ///
 /// A request belongs to one device, which every device is in turn, in a random order. There it waits while an earlier one runs.
 pub(crate) fn blocks(traffic: &Traffic, prompts: &Prompts) -> Vec<Vec<Request>> {
-    let Traffic { rate, requests, devices, block, lengths, max_new_tokens, seed } = *traffic;
+    let Traffic { rate, requests, devices, blocks, lengths, max_new_tokens, seed } = *traffic;
     let mut prompts = prompts.pick(requests, lengths, &mut Rng::stream(seed, stream::PROMPTS)).into_iter().enumerate();
     let mut arrivals = Rng::stream(seed, stream::ARRIVALS);
     let mut order = Rng::stream(seed, stream::DEVICES);
@@ -63,15 +63,15 @@ pub(crate) fn blocks(traffic: &Traffic, prompts: &Prompts) -> Vec<Vec<Request>> 
         all
     })
     .flatten();
-    std::iter::from_fn(|| {
-        let members: Vec<_> = prompts.by_ref().take(block.max(1)).collect();
-        let times = poisson(rate, members.len(), &mut arrivals);
-        let requests = members.into_iter().zip(times).zip(&mut turns);
-        let requests: Vec<Request> =
-            requests.map(|(((index, prompt), arrival), device)| Request { index, arrival, device, prompt, max_new_tokens }).collect();
-        (!requests.is_empty()).then_some(requests)
-    })
-    .collect()
+    let (least, longer) = (requests / blocks.max(1), requests % blocks.max(1));
+    (0..blocks)
+        .map(|block| {
+            let members: Vec<_> = prompts.by_ref().take(least + usize::from(block < longer)).collect();
+            let times = poisson(rate, members.len(), &mut arrivals);
+            let requests = members.into_iter().zip(times).zip(&mut turns);
+            requests.map(|(((index, prompt), arrival), device)| Request { index, arrival, device, prompt, max_new_tokens }).collect()
+        })
+        .collect()
 }
 
 #[cfg(test)]
@@ -90,10 +90,10 @@ pub(crate) mod tests {
     #[test]
     fn every_request_has_its_length_and_devices_share_them() {
         let traffic =
-            Traffic { rate: 2.0, requests: 26, devices: 4, block: 8, lengths: PromptLengths::SPEC_BENCH, max_new_tokens: 8, seed: 3 };
+            Traffic { rate: 2.0, requests: 26, devices: 4, blocks: 4, lengths: PromptLengths::SPEC_BENCH, max_new_tokens: 8, seed: 3 };
         let prompts = demo_prompts();
         let blocks = blocks(&traffic, &prompts);
-        assert_eq!(blocks.iter().map(Vec::len).collect::<Vec<_>>(), [8, 8, 8, 2]);
+        assert_eq!(blocks.iter().map(Vec::len).collect::<Vec<_>>(), [7, 7, 6, 6]);
         let all: Vec<&Request> = blocks.iter().flatten().collect();
         assert!(all.iter().enumerate().all(|(index, request)| request.index == index));
         let mean = all.iter().map(|request| request.prompt.len()).sum::<usize>() as f64 / 26.0;

@@ -44,6 +44,8 @@ pub(crate) enum CliError {
     LinkOff,
     #[error("a text is not the whole model's: {0}; this is a bug, report it with the command")]
     OtherText(String),
+    #[error("{0} texts were not compared with the whole model's; this is a bug, report it with the command")]
+    NotCompared(usize),
     #[error("{0} requests failed; the report says why")]
     RequestsFailed(usize),
     #[error("stopped by Ctrl-C; a report holds what was measured")]

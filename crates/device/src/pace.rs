@@ -8,6 +8,8 @@ use tricorn_core::Cost;
 pub struct DevicePace {
     /// The first layers, by rows.
     pub shallow: Cost,
+    /// The drafter's taking in of a prompt's rows, by rows.
+    pub take_in: Cost,
     /// One draft step (first layers, drafter and head), by the continuations drafted together.
     pub draft: Cost,
     /// The last layers and the head, by the rows of an answer.

@@ -2,13 +2,14 @@
 
 use std::collections::BTreeMap;
 
-use crate::{Cell, Summary, stats::ratio};
+use crate::{Cell, Summary, shared::requests, stats::ratio};
 
 /// A time to first token within so many times its bound counts as close to it.
 const CLOSE: f64 = 1.10;
 
-/// By load, codec and request, the least [`bound`](crate::Breakdown::bound), in milliseconds, over all modes of the codec that answered it.
+/// By load, codec and request, the least [`bound`](crate::Breakdown::bound), in milliseconds, over all modes of the codec.
 ///
+/// Only requests that every mode answered under the load have one: otherwise each mode would be measured by other requests.
 /// Coded rows are fewer bytes: what they make possible is no bound for those who send them plain.
 /// A mode's own bound would flatter it: a whole prompt's cheapest chunk is the whole prompt, and its first chunk too.
 pub(super) struct Bounds<'c>(BTreeMap<(&'c str, &'static str, usize), f64>);
@@ -17,7 +18,8 @@ impl<'c> Bounds<'c> {
     pub(super) fn of(cells: &'c [Cell]) -> Self {
         let mut least = BTreeMap::new();
         for cell in cells {
-            for sample in &cell.samples {
+            let others: Vec<_> = cells.iter().filter(|other| other.load == cell.load).map(requests).collect();
+            for sample in cell.samples.iter().filter(|sample| others.iter().all(|other| other.contains(&sample.request))) {
                 let Some(breakdown) = sample.breakdown else { continue };
                 let bound = least.entry((cell.load.as_str(), cell.codec.name(), sample.request)).or_insert(breakdown.bound);
                 *bound = breakdown.bound.min(*bound);
@@ -26,7 +28,7 @@ impl<'c> Bounds<'c> {
         Self(least)
     }
 
-    /// Times to first token and their bounds, of the requests that the cell answered.
+    /// Times to first token and their bounds, of the requests that have one.
     fn pairs(&self, cell: &Cell) -> Vec<(f64, f64)> {
         cell.samples.iter().filter_map(|sample| Some((sample.ttft_ms, self.get(cell, sample.request)?))).collect()
     }
@@ -46,13 +48,10 @@ impl<'c> Bounds<'c> {
         ratio(Summary::of(ttft), Summary::of(bound))
     }
 
-    /// The share of requests whose time to first token is within 1.10 of its bound. A request that failed is not, where another mode answered
-    /// it; what no mode answered has no bound and is left out.
+    /// The share of these requests whose time to first token is within 1.10 of its bound.
     pub(super) fn share_close(&self, cell: &Cell) -> Option<f64> {
         let pairs = self.pairs(cell);
-        let failed = cell.failures.iter().filter(|failure| self.get(cell, failure.request).is_some()).count();
-        let all = pairs.len() + failed;
-        (all > 0).then(|| pairs.iter().filter(|(ttft, bound)| *ttft <= CLOSE * bound).count() as f64 / all as f64)
+        (!pairs.is_empty()).then(|| pairs.iter().filter(|(ttft, bound)| *ttft <= CLOSE * bound).count() as f64 / pairs.len() as f64)
     }
 }
 
@@ -61,7 +60,7 @@ mod tests {
     use super::*;
     use tricorn_core::HiddenCodec;
 
-    use crate::{Breakdown, FailedRequest, cell::tests::cell};
+    use crate::{Breakdown, cell::tests::cell};
 
     /// A cell of four requests with these bounds; their times to first token are `ttft` and 1, 2 and 3 ms more.
     fn bounded(mode: &str, ttft: u64, bounds: [f64; 4]) -> Cell {
@@ -93,15 +92,18 @@ mod tests {
     }
 
     #[test]
-    fn a_failed_request_is_not_close_and_loads_are_apart() {
+    fn only_what_all_modes_answered_has_a_bound_and_loads_are_apart() {
         let mut partly = bounded("hat", 330, [330.0; 4]);
         partly.samples.pop();
-        partly.failures.push(FailedRequest { request: 3, reason: "late".to_owned() });
-        partly.failures.push(FailedRequest { request: 4, reason: "late in every mode".to_owned() });
         let mut other = bounded("hat", 330, [1.0; 4]);
         other.load = "low".to_owned();
-        let cells = [bounded("u-shape", 600, [400.0; 4]), partly, other];
-        assert_eq!(Bounds::of(&cells).share_close(&cells[1]), Some(0.75));
+        let mut cells = [bounded("u-shape", 600, [400.0, 400.0, 400.0, 1.0]), partly, other];
+        let bounds = Bounds::of(&cells);
+        assert_eq!([0, 1, 2].map(|cell| bounds.each_over(&cells[cell]).map(|over| over.count)), [Some(3), Some(3), Some(4)]);
+        assert_eq!((bounds.mean_over(&cells[0]), bounds.share_close(&cells[1])), (Some(601.0 / 330.0), Some(1.0)));
+        cells[1].samples.clear();
+        let bounds = Bounds::of(&cells);
+        assert_eq!((bounds.mean_over(&cells[0]), bounds.share_close(&cells[1])), (None, None), "a mode that answered nothing");
         let none = [cell("hat", 330, 10)];
         let bounds = Bounds::of(&none);
         assert_eq!((bounds.mean_over(&none[0]), bounds.share_close(&none[0])), (None, None));

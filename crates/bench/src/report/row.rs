@@ -3,7 +3,7 @@
 use serde::Serialize;
 
 use super::bounds::Bounds;
-use crate::{Cell, Mode, Scenario, Summary, stats::ratio};
+use crate::{Cell, Mode, Scenario, Summary, shared::Shared};
 
 /// One mode under one load.
 #[derive(Clone, Debug, Serialize)]
@@ -22,10 +22,14 @@ pub struct Row {
     pub failure: Option<String>,
     /// Time to first token, ms.
     pub ttft_ms: Option<Summary>,
-    /// Time between tokens, ms.
+    /// Time between tokens, ms; the tokens of one round share its time.
     pub tbt_ms: Option<Summary>,
+    /// Time between arrivals of tokens, ms: what a round confirmed arrives at once.
+    pub pause_ms: Option<Summary>,
     /// Wait for the device, ms.
     pub waited_ms: Option<Summary>,
+    /// Requests that both the mode and the baseline answered, which the ratios are over.
+    pub shared: usize,
     /// Mean time to first token over that of the baseline under the same load: [`Mode::BASELINE`], or the first mode where it was not measured.
     pub ttft_ratio: Option<f64>,
     /// Mean time between tokens, likewise.
@@ -38,14 +42,17 @@ pub struct Row {
     pub bytes_down: f64,
     /// Share of requests within the scenario's objective.
     pub slo_attainment: Option<f64>,
-    /// Request by request, time to first token over its lower bound: the least [`bound`](crate::Breakdown::bound) over all modes of the run.
+    /// Request by request, time to first token over its lower bound: the least [`bound`](crate::Breakdown::bound) over all modes of the
+    /// run. Of requests that all modes answered.
     pub ttft_over_bound: Option<Summary>,
     /// Mean time to first token over the mean of those bounds.
     pub mean_ttft_over_bound: Option<f64>,
-    /// Share of requests whose time to first token is within 1.10 of that bound.
+    /// Share of these requests whose time to first token is within 1.10 of that bound.
     pub within_tenth_of_bound: Option<f64>,
     /// Share of the mean time to first token that the upload and the round trip take.
     pub transmission_share: Option<f64>,
+    /// Operations of devices that took longer than their emulated pace; 0 without one.
+    pub overruns: usize,
     /// Busy share of this machine's cores.
     pub cpu_share: Option<f64>,
     /// This machine was too busy for the figures to be the method's.
@@ -63,7 +70,7 @@ pub(super) fn rows(cells: &[Cell], scenario: &Scenario) -> Vec<Row> {
 }
 
 fn row(cell: &Cell, base: Option<&Cell>, bounds: &Bounds<'_>, scenario: &Scenario) -> Row {
-    let (ttft_ms, tbt_ms) = (cell.ttft(), cell.tbt());
+    let shared = base.map(|base| Shared::of(cell, base));
     let (bytes_up, bytes_down) = cell.bytes_per_request();
     Row {
         load: cell.load.clone(),
@@ -72,11 +79,13 @@ fn row(cell: &Cell, base: Option<&Cell>, bounds: &Bounds<'_>, scenario: &Scenari
         answered: cell.samples.len(),
         failed: cell.failures.len(),
         failure: cell.failures.first().map(|failure| failure.reason.clone()),
-        ttft_ms,
-        tbt_ms,
+        ttft_ms: cell.ttft(),
+        tbt_ms: cell.tbt(),
+        pause_ms: cell.pause(),
         waited_ms: cell.waited(),
-        ttft_ratio: ratio(ttft_ms, base.and_then(Cell::ttft)),
-        tbt_ratio: ratio(tbt_ms, base.and_then(Cell::tbt)),
+        shared: shared.map_or(0, |shared| shared.requests),
+        ttft_ratio: shared.and_then(|shared| shared.ttft),
+        tbt_ratio: shared.and_then(|shared| shared.tbt),
         tokens_per_round: cell.tokens_per_round(),
         bytes_up,
         bytes_down,
@@ -85,6 +94,7 @@ fn row(cell: &Cell, base: Option<&Cell>, bounds: &Bounds<'_>, scenario: &Scenari
         mean_ttft_over_bound: bounds.mean_over(cell),
         within_tenth_of_bound: bounds.share_close(cell),
         transmission_share: cell.transmission_share(),
+        overruns: cell.samples.iter().map(|sample| sample.overruns).sum(),
         cpu_share: cell.cpu_share,
         saturated: cell.is_saturated(),
     }

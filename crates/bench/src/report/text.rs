@@ -2,7 +2,7 @@
 
 use super::{Report, Row, table::Table};
 use crate::{
-    Load, Mode, Summary,
+    Compared, Load, Mode, Summary,
     units::{bytes, percent, short},
 };
 
@@ -12,7 +12,10 @@ const PAPER_ABLATION: [(&str, f64, f64); 4] =
 
 const PAPER_SCENARIO: &str = "paper-proportions";
 
-const HEADER: [&str; 17] = [
+const ONE_BLOCK: &str = "Warning: there was one block, so every mode had one turn, in the order of the table: a drift of this machine \
+                         looks like a difference between modes.\n";
+
+const HEADER: [&str; 19] = [
     "mode",
     "TTFT ms",
     "p50",
@@ -24,6 +27,8 @@ const HEADER: [&str; 17] = [
     "p90",
     "p99",
     "ratio",
+    "pause p50",
+    "pause p99",
     "tok/round",
     "up",
     "down",
@@ -51,6 +56,9 @@ impl Report {
         if self.partial {
             text += "Stopped before its end: the figures are of the requests that were done.\n";
         }
+        if self.settings.blocks == 1 && self.modes().len() > 1 {
+            text += ONE_BLOCK;
+        }
         for load in self.loads() {
             let rows: Vec<&Row> = self.rows.iter().filter(|row| row.load == load).collect();
             let rate = rows.first().map_or(0.0, |row| row.rate);
@@ -72,9 +80,10 @@ impl Report {
     fn method(&self) -> String {
         let s = &self.settings;
         format!(
-            "{} requests a cell, {} new tokens, {} devices, link {}, seed {}. Objective: TTFT within {} ms and mean TBT within {} ms. \
-             Ratios are to {}; TTFT counts from when the device turns to the request.",
+            "{} requests a cell in {}, {} new tokens, {} devices, link {}, seed {}. Objective: TTFT within {} ms and mean TBT within \
+             {} ms. Ratios are to {}; TTFT counts from when the device turns to the request.",
             s.requests,
+            if s.blocks == 1 { "one block".to_owned() } else { format!("{} blocks", s.blocks) },
             s.max_new_tokens,
             s.devices,
             s.link,
@@ -98,6 +107,8 @@ impl Report {
         let longest_wait = rows.iter().filter_map(|row| row.waited_ms).map(|waited| waited.mean).fold(0.0, f64::max);
         let cpu = rows.iter().filter_map(|row| row.cpu_share).fold(0.0, f64::max);
         text += &format!("\nWaits for the device: {} ms in the mean at most. CPU at most {}.\n", short(longest_wait), percent(cpu));
+        text += &self.overruns(rows);
+        text += &self.counts(rows);
         for row in rows {
             if let (Mode::BASELINE, Some(share)) = (row.mode.as_str(), row.transmission_share) {
                 text += &format!("{} spends {} of its time to first token on transmission.\n", row.mode, percent(share));
@@ -110,6 +121,34 @@ impl Report {
             }
         }
         text
+    }
+
+    /// What was slower than it was made to be, so that figures are this machine's in part.
+    fn overruns(&self, rows: &[&Row]) -> String {
+        if !self.settings.paced {
+            return String::new();
+        }
+        let devices: Vec<String> = rows.iter().map(|row| format!("{} {}", row.mode, row.overruns)).collect();
+        let clouds: Vec<String> =
+            self.clouds.iter().map(|cloud| format!("{} {} of {} batches", cloud.schedule, cloud.overruns, cloud.batches)).collect();
+        let clouds = if clouds.is_empty() { "nothing is known".to_owned() } else { clouds.join(", ") };
+        format!("Slower than the emulated pace: operations of devices: {}; clouds, in the whole run: {clouds}.\n", devices.join(", "))
+    }
+
+    /// Which requests figures are over, where not every mode answered every request.
+    fn counts(&self, rows: &[&Row]) -> String {
+        let all = self.settings.requests;
+        if rows.iter().all(|row| row.answered == all) {
+            return String::new();
+        }
+        let answered: Vec<String> = rows.iter().map(|row| format!("{} {} ({})", row.mode, row.answered, row.shared)).collect();
+        let bounded = rows.iter().filter_map(|row| row.ttft_over_bound).map(|over| over.count).max().unwrap_or_default();
+        format!(
+            "Not all of {all} requests were answered in every mode. Answered (of these by {base} too): {}. Ratios are over those that {base} \
+             answered too, TTFT/bound and what is within 10 % over the {bounded} that all modes answered.\n",
+            answered.join(", "),
+            base = self.baseline(),
+        )
     }
 
     /// A load and the paper's ablation table under it, in its own scenario and where all its rows were measured.
@@ -131,12 +170,27 @@ impl Report {
         Some((load, table))
     }
 
+    /// How many texts are the whole model's; no text is right that was not compared.
     fn exactness(&self) -> String {
-        match (self.settings.checked, self.mismatches.first()) {
-            (_, Some(first)) => format!("\n{} texts are not what they should be. The first: {first}.\n", self.mismatches.len()),
-            (false, None) => "\nTexts were not compared with the whole model's; --check does.\n".to_owned(),
-            (true, None) => "\nEvery text is the whole model's, token for token.\n".to_owned(),
-        }
+        let Some(Compared { planned, done }) = self.compared else {
+            return match self.mismatches.first() {
+                Some(first) => format!("\n{} texts are not what they should be. The first: {first}.\n", self.mismatches.len()),
+                None if self.findings.is_empty() => "\nTexts were not compared with the whole model's; --check does.\n".to_owned(),
+                // Not every sweep compares them when asked.
+                None => "\nTexts were not compared with the whole model's.\n".to_owned(),
+            };
+        };
+        let verdict = match self.mismatches.first() {
+            Some(first) => format!("{} are not the whole model's. The first: {first}", self.mismatches.len()),
+            None if done == 0 => "nothing is known of them".to_owned(),
+            None => "all equal to the whole model's, token for token".to_owned(),
+        };
+        let rest = match (done < planned, self.partial) {
+            (false, _) => "",
+            (true, true) => " The others were not written: the run was stopped.",
+            (true, false) => " The others have no text: their requests failed.",
+        };
+        format!("\n{done} of {planned} texts compared, {verdict}.{rest}\n")
     }
 }
 
@@ -150,7 +204,8 @@ fn main_table(rows: &[&Row]) -> Table {
         cells.extend(spread(row.ttft_ms));
         cells.push(figure(row.ttft_ratio));
         cells.extend(spread(row.tbt_ms));
-        cells.extend([figure(row.tbt_ratio), figure(row.tokens_per_round), bytes(row.bytes_up), bytes(row.bytes_down)]);
+        cells.extend([figure(row.tbt_ratio), figure(row.pause_ms.map(|s| s.p50)), figure(row.pause_ms.map(|s| s.p99))]);
+        cells.extend([figure(row.tokens_per_round), bytes(row.bytes_up), bytes(row.bytes_down)]);
         cells.push(row.slo_attainment.map_or("-".to_owned(), percent));
         cells.push(figure(row.mean_ttft_over_bound));
         cells.push(row.within_tenth_of_bound.map_or("-".to_owned(), percent));
@@ -167,7 +222,7 @@ fn figure(value: Option<f64>) -> String {
 #[allow(clippy::unwrap_used)]
 mod tests {
     use super::*;
-    use crate::report::tests::report;
+    use crate::{CloudLoad, report::tests::report};
 
     #[test]
     fn the_report_says_how_far_it_can_be_trusted() {
@@ -203,14 +258,57 @@ mod tests {
     }
 
     #[test]
+    fn counts_are_said_where_not_all_was_answered() {
+        let mut report = report();
+        assert!(!report.text().contains("Not all of"));
+        (report.rows[3].answered, report.rows[3].shared) = (3, 2);
+        let text = report.text();
+        assert!(text.contains("Not all of 4 requests") && text.contains("u-shape 4 (4), ") && text.contains("hat 3 (2). Ratios"), "{text}");
+    }
+
+    #[test]
+    fn overruns_of_a_pace_are_said() {
+        let mut report = report();
+        report.rows[3].overruns = 7;
+        report.clouds = vec![CloudLoad { schedule: "chunked", batches: 90, overruns: 2 }];
+        let text = report.text();
+        assert!(text.contains(", hat 7; clouds, in the whole run: chunked 2 of 90 batches.\n"), "{text}");
+        report.settings.paced = false;
+        assert!(!report.text().contains("emulated pace:"));
+    }
+
+    #[test]
+    fn one_block_is_warned_of() {
+        let mut report = report();
+        assert!(report.text().contains("4 requests a cell in 3 blocks") && !report.text().contains("Warning"));
+        report.settings.blocks = 1;
+        assert!(report.text().contains("Warning: there was one block"));
+        report.rows.truncate(1);
+        assert!(!report.text().contains("Warning"), "one mode is compared with none");
+    }
+
+    #[test]
+    fn only_texts_that_were_compared_are_called_equal() {
+        let mut report = report();
+        let mut said = |planned, done, partial| {
+            (report.compared, report.partial) = (Some(Compared { planned, done }), partial);
+            report.text()
+        };
+        assert!(said(8, 8, false).ends_with("8 of 8 texts compared, all equal to the whole model's, token for token.\n"));
+        assert!(said(8, 5, true).contains("5 of 8 texts compared, all equal") && said(8, 5, true).contains("the run was stopped"));
+        assert!(said(8, 5, false).contains("5 of 8 texts compared, all equal") && said(8, 5, false).contains("their requests failed"));
+        let nothing = said(8, 0, true);
+        assert!(nothing.contains("0 of 8 texts compared, nothing is known") && !nothing.contains("equal"), "{nothing}");
+    }
+
+    #[test]
     fn a_difference_is_named() {
         let mut report = report();
-        report.settings.checked = true;
-        assert!(report.text().contains("Every text is the whole model's"));
+        report.compared = Some(Compared { planned: 4, done: 4 });
         let mismatch = crate::Mismatch { mode: "hat".into(), load: "mid".into(), request: 3, at: 7, expected: Some(5), got: None };
         report.mismatches.push(mismatch);
-        assert!(!report.is_exact());
         let text = report.text();
+        assert!(text.contains("4 of 4 texts compared, 1 are not the whole model's"), "{text}");
         assert!(text.contains("mode hat, load mid, request 3, token 7: the end in place of 5"), "{text}");
     }
 }

@@ -1,7 +1,7 @@
 //! Chunks of a fixed size against the dynamic one.
 
 use super::{Finding, Run, Target};
-use crate::{BenchError, Cell, Comparison, Load, Mode, Plan, Report, compare};
+use crate::{BenchError, Comparison, Load, Mode, Plan, Report, compare, shared::Shared};
 
 /// Rows of the fixed chunks.
 const FIXED: [usize; 6] = [16, 32, 64, 128, 256, 512];
@@ -42,13 +42,13 @@ pub(super) fn run(run: Run<'_>, plan: &Plan) -> Result<Vec<Report>, BenchError> 
     Ok(reports)
 }
 
-/// The mean time to first token of dynamic chunks over that of the best fixed size.
+/// The mean time to first token of dynamic chunks over that of the best fixed size, over the requests that both answered.
 pub(super) fn over_best(comparison: &Comparison, load: &str) -> Option<f64> {
-    let ttft = |fixed: bool| {
-        let cells = comparison.cells.iter().filter(move |cell| cell.load == load && (cell.mode == DYNAMIC) != fixed);
-        cells.filter_map(Cell::ttft).map(|summary| summary.mean).min_by(f64::total_cmp)
-    };
-    Some(ttft(false)? / ttft(true)?)
+    let of_load = comparison.cells.iter().filter(|cell| cell.load == load);
+    let dynamic = of_load.clone().find(|cell| cell.mode == DYNAMIC)?;
+    let ratios: Option<Vec<f64>> = of_load.filter(|cell| cell.mode != DYNAMIC).map(|fixed| Shared::of(dynamic, fixed).ttft).collect();
+    // A size that answered nothing might have been the best.
+    ratios?.into_iter().max_by(f64::total_cmp)
 }
 
 #[cfg(test)]
@@ -59,7 +59,7 @@ mod tests {
     #[test]
     fn the_best_fixed_size_is_what_counts() {
         let cells = vec![cell("fixed-16", 500, 9), cell("fixed-64", 400, 9), cell("+chunks", 420, 9)];
-        let comparison = Comparison { cells, mismatches: Vec::new(), clouds: Vec::new(), partial: false };
+        let comparison = Comparison { cells, compared: None, mismatches: Vec::new(), clouds: Vec::new(), blocks: 3, partial: false };
         assert_eq!(over_best(&comparison, "mid"), Some(421.5 / 401.5));
         assert_eq!(over_best(&comparison, "low"), None);
     }

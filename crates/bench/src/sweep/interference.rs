@@ -65,7 +65,8 @@ pub(super) fn run(run: Run<'_>, plan: &Plan) -> Result<Report, BenchError> {
         findings.push(Finding { what, measured: slowdown(&outcomes), target: TARGET });
         cells.push(cell);
     }
-    let comparison = Comparison { cells, mismatches: Vec::new(), clouds: fleet.stop(), partial: run.stop.is_asked() };
+    let comparison =
+        Comparison { cells, compared: None, mismatches: Vec::new(), clouds: fleet.stop(), blocks: 1, partial: run.stop.is_asked() };
     Ok(Report::new(&plan, comparison, findings))
 }
 

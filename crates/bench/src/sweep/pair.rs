@@ -6,7 +6,7 @@ use tricorn_core::Streaming;
 use tricorn_model::DrafterKind;
 
 use super::{Finding, Run, Target};
-use crate::{BenchError, Cell, Drafts, Mode, Plan, Report, Scenario, compare, stats::ratio};
+use crate::{BenchError, Drafts, Mode, Plan, Report, Scenario, compare, shared::Shared};
 
 /// Two modes under one condition.
 pub(super) struct Pair {
@@ -58,9 +58,10 @@ impl Pair {
         (self.scenario)(&mut plan.scenario);
         let comparison = compare(run.setup, run.prompts, &plan, run.observer, run.stop)?;
         let findings = plan.loads.iter().map(|(load, _)| {
-            let tbt = |mode: &str| comparison.cells.iter().find(|cell| cell.mode == mode && cell.load == *load).and_then(Cell::tbt);
+            let cell = |mode: &str| comparison.cells.iter().find(|cell| cell.mode == mode && cell.load == *load);
             let [(first, _), (second, _)] = self.variants;
-            Finding { what: format!("{}, load {load}", self.what), measured: ratio(tbt(second), tbt(first)), target: self.target }
+            let measured = cell(second).zip(cell(first)).and_then(|(second, first)| Shared::of(second, first).tbt);
+            Finding { what: format!("{}, load {load}", self.what), measured, target: self.target }
         });
         let findings = findings.collect();
         Ok(Report::new(&plan, comparison, findings))

@@ -87,7 +87,7 @@ pub(super) fn run(run: Run<'_>, plan: &Plan) -> Result<Report, BenchError> {
         Finding { what, measured, target: TARGET },
         Finding { what: texts, measured: (compared > 0).then_some(mismatches.len() as f64), target: Target::AtMost(0.0) },
     ];
-    let comparison = Comparison { cells: cells.to_vec(), mismatches, clouds, partial: run.stop.is_asked() };
+    let comparison = Comparison { cells: cells.to_vec(), compared: None, mismatches, clouds, blocks: TIMES, partial: run.stop.is_asked() };
     Ok(Report::new(&plan, comparison, findings))
 }
 

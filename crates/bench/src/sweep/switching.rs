@@ -96,7 +96,8 @@ pub(super) fn run(run: Run<'_>, plan: &Plan) -> Result<Report, BenchError> {
             }
         }
     }
-    let comparison = Comparison { cells, mismatches: Vec::new(), clouds: fleet.stop(), partial: run.stop.is_asked() };
+    let comparison =
+        Comparison { cells, compared: None, mismatches: Vec::new(), clouds: fleet.stop(), blocks: PROMPTS, partial: run.stop.is_asked() };
     let what = "TTFT of dynamic chunks over the best fixed size while the link's rate changes".to_owned();
     let finding = Finding { what, measured: over_best(&comparison, LOAD), target: TARGET };
     let mut report = Report::new(&plan, comparison, vec![finding]);

@@ -157,6 +157,8 @@ fn describe(shape: &Shape) -> String {
 fn rate(bytes_per_s: f64) -> String {
     if bytes_per_s.is_infinite() {
         "unlimited".to_owned()
+    } else if bytes_per_s < 1e3 {
+        format!("{bytes_per_s:.1} B/s")
     } else if bytes_per_s < 1e6 {
         format!("{:.1} kB/s", bytes_per_s / 1e3)
     } else {
@@ -175,4 +177,15 @@ fn direction_json(direction: &Direction) -> Value {
 
 fn rate_json(report: &RateReport) -> Value {
     json!({ "asked": limit(report.asked), "alone": report.alone, "both_ways": report.both_ways })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::rate;
+
+    #[test]
+    fn no_rate_is_shown_as_none() {
+        let shown = [1.0, 999.0, 1e3, 7.5e6, f64::INFINITY].map(rate);
+        assert_eq!(shown, ["1.0 B/s", "999.0 B/s", "1.0 kB/s", "7.500 MB/s", "unlimited"]);
+    }
 }

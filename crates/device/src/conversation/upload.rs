@@ -62,7 +62,9 @@ impl<L: Link> Conversation<'_, L> {
         let fed = drafts.fed();
         if fed < end {
             let _turn = self.processor.turn();
+            let start = Instant::now();
             drafts.prompt(drafter, end, self.window.rows(fed, end - fed))?;
+            self.pacer.finish(|pace| pace.take_in, end - fed, start);
         }
         Ok(())
     }

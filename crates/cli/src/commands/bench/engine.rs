@@ -1,6 +1,6 @@
 //! `tricorn bench engine`
 
-use super::View;
+use super::{View, out};
 use crate::{
     args::{EngineArgs, PeerName},
     commands::{open, print_json},
@@ -18,6 +18,7 @@ use tricorn_model::threads;
 pub(super) fn run(args: &EngineArgs) -> Result<(), CliError> {
     let plan = EnginePlan { prefill: args.prefill.clone(), rows: args.rows.clone(), decode: args.decode, rounds: args.rounds };
     let (source, _) = open(&args.model)?;
+    out::prepare(args.out.as_deref())?;
     let peer = match args.peer {
         Some(PeerName::LlamaCpp) => Some(llama_cpp(args)?),
         None => None,
@@ -26,17 +27,17 @@ pub(super) fn run(args: &EngineArgs) -> Result<(), CliError> {
     let report = measure(&source, &plan, args.model.kv, peer, &view);
     view.finish();
     let report = report?;
+    let printed = match args.json {
+        true => print_json(&json!({ "bench": "engine", "report": report })),
+        false => ui::print(report.text()).map_err(CliError::from),
+    };
     if let Some(out) = &args.out {
         report.write(out)?;
+        if !args.json && printed.is_ok() {
+            ui::print(format!("the report is in {}\n", out.display()))?;
+        }
     }
-    if args.json {
-        return print_json(&json!({ "bench": "engine", "report": report }));
-    }
-    ui::print(report.text())?;
-    if let Some(out) = &args.out {
-        ui::print(format!("the report is in {}\n", out.display()))?;
-    }
-    Ok(())
+    printed
 }
 
 fn llama_cpp(args: &EngineArgs) -> Result<LlamaCpp, CliError> {

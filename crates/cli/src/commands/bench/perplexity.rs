@@ -16,6 +16,10 @@ use tricorn_bench::{
 use tricorn_model::quant::Quant;
 
 pub(super) fn run(args: &PerplexityArgs) -> Result<(), CliError> {
+    // Before anything that takes time.
+    let stop = Stop::default();
+    let on_signal = stop.clone();
+    ctrlc::set_handler(move || on_signal.ask())?;
     use_threads(args.threads)?;
     let source = bundled::open(&args.model)?;
     let formats = match args.quant.as_slice() {
@@ -29,9 +33,6 @@ pub(super) fn run(args: &PerplexityArgs) -> Result<(), CliError> {
         return Err(CliError::Window { window, context });
     }
     let texts = Texts::from_file(&args.text, &source, window, args.tokens.unwrap_or(usize::MAX))?;
-    let stop = Stop::default();
-    let on_signal = stop.clone();
-    ctrlc::set_handler(move || on_signal.ask())?;
     let bar = if args.json { ProgressBar::hidden() } else { ProgressBar::new((texts.predicted() * formats.len() * args.kv.len()) as u64) };
     // The template is a constant; the default style is a fair second.
     let style = ProgressStyle::with_template("{bar:30} {pos}/{len} tokens, {per_sec}, {eta} left  {msg}");
