@@ -89,8 +89,18 @@ fn no_model() {
     refused(local(&missing, &["hello"]), 2, &hint);
     refused([OsStr::new("cloud"), OsStr::new("--model"), missing.as_os_str()], 2, &hint);
     refused([OsStr::new("inspect"), missing.as_os_str()], 2, &hint);
-    refused(local(&fixture("llama").join("config.json"), &["hello"]), 1, &["is no model", "give the folder"]);
-    refused(local(place.path(), &["hello"]), 1, &["has no config.json", "download"]);
+    refused(local(&fixture("llama").join("config.json"), &["hello"]), 2, &hint[..1]);
+    refused(local(place.path(), &["hello"]), 2, &["there is no model in", "config.json"]);
+}
+
+#[test]
+fn no_such_file() {
+    let hint = &["cannot read /nowhere/x", "No such file"][..];
+    let path = "see that the path is right";
+    refused(local(Path::new("demo"), &["--json-schema", "/nowhere/x", "hello"]), 2, &[hint, &["mend --json-schema"]].concat());
+    refused(["bench", "perplexity", "--text", "/nowhere/x"], 2, &[hint, &[path]].concat());
+    refused(["bench", "hat", "--scenario", "quick", "--prompts", "/nowhere/x"], 2, &[hint, &[path]].concat());
+    refused(["distill", "--model", "demo", "--measure", "--valid", "/nowhere/x"], 2, &[hint, &[path]].concat());
 }
 
 #[test]
@@ -141,7 +151,7 @@ fn broken_drafters() {
     });
     let print = |model: &Path| Device::load(model, "2:0", HiddenCodec::F16).ends.fingerprint.to_string();
     let (mine, theirs) = (print(&fixture("llama")), print(&fixture("mistral")));
-    broken_model(&other, &["the drafter is for model", &mine, &theirs, "tricorn distill"]);
+    refused(local(other.path(), &["hello"]), 2, &["the drafter is for model", &mine, &theirs, "tricorn distill"]);
     let corrupt = drafter(|model| fs::write(model.file("drafter-hat.json"), "{\"kind\":").unwrap());
     broken_model(&corrupt, &["drafter-hat.json", "tricorn distill"]);
     broken_model(
@@ -149,7 +159,7 @@ fn broken_drafters() {
         &["drafter-hat.safetensors", "tricorn distill"],
     );
     let sound = drafter(|_| {});
-    refused(local(sound.path(), &["--split", "1:0", "hello"]), 1, &["the drafter is for split 2:0, not for split 1:0"]);
+    refused(local(sound.path(), &["--split", "1:0", "hello"]), 2, &["the drafter is for split 2:0, not for split 1:0"]);
     for model in [&other, &corrupt, &sound] {
         let finished = run(local(model.path(), &["--split", "1:0", "--no-draft", "hello"]));
         assert_eq!(finished.code, Some(0), "a drafter that is not used does no harm: {finished:?}");
@@ -202,7 +212,7 @@ fn bad_flags() {
     ] {
         refused(local(&model, &[flag, value, "hello"]), 2, &[field, "out of range", "use"]);
     }
-    refused(local(&model, &["--json-schema", "nowhere.json", "hello"]), 2, &["nowhere.json", "correct it"]);
+    refused(local(&model, &["--json-schema", "nowhere.json", "hello"]), 2, &["nowhere.json", "mend --json-schema"]);
     let cloud = |url| ["run", "--model", path, "--cloud", url, "hello"];
     refused(cloud("https://127.0.0.1:7070"), 2, &["no TLS", "http://HOST:PORT"]);
     for url in ["", "not a url", "127.0.0.1", "ftp://127.0.0.1:1"] {
@@ -232,9 +242,12 @@ fn a_cloud_of_another_model_or_split() {
     let cloud = Cloud::start(&ours, "2:1");
     refused(asks(&cloud, "1:1"), 3, &["1:1", "2:1", "use the same split"]);
     let taken = run(["cloud", "--model", ours.to_str().unwrap(), "--listen", &format!("127.0.0.1:{}", cloud.port)]);
-    assert!(taken.error(1).contains(&format!("127.0.0.1:{} is in use", cloud.port)), "{taken:?}");
+    assert!(taken.error(2).contains(&format!("127.0.0.1:{} is in use", cloud.port)), "{taken:?}");
+    let address = format!("127.0.0.1:{}", cloud.port);
+    let device = run(["device", "--model", "demo", "--local", "--listen", &address]);
+    assert_eq!(device.error(2), taken.error(2));
     // An address for documentation (RFC 5737), which no machine has.
-    refused(["cloud", "--model", ours.to_str().unwrap(), "--listen", "192.0.2.1:0"], 1, &["cannot listen on 192.0.2.1:0"]);
+    refused(["cloud", "--model", ours.to_str().unwrap(), "--listen", "192.0.2.1:0"], 2, &["cannot listen on 192.0.2.1:0"]);
     let finished = run(asks(&cloud, "2:1"));
     assert_eq!(finished.code, Some(0), "{finished:?}");
 }
@@ -392,6 +405,8 @@ fn mistakes_on_the_command_line_are_one_line() {
         ("--emulate-pace", "20ms", "BASE:ROW"),
         ("--emulate-pace", "20000:", "BASE:ROW"),
         ("--tbt-target", "-1", "milliseconds"),
+        ("--tbt-target", "0", "milliseconds"),
+        ("--kv-memory", "0", "at least 1"),
         ("--batch-rows", "0", "at least 1"),
         ("--max-append-rows", "many", "at least 1"),
     ] {

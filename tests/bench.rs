@@ -163,7 +163,7 @@ fn nonsense_is_refused_in_one_line() {
         parts.iter().for_each(|part| assert!(line.contains(part), "{part:?} is not in {line:?}"));
     }
     assert!(run(["bench", "hat", "--prompts", &empty]).error(2).contains("there is none"));
-    assert!(run(["bench", "hat", "--prompts", "/nowhere/prompts.jsonl"]).error(1).contains("cannot read /nowhere/prompts.jsonl"));
+    assert!(run(["bench", "hat", "--prompts", "/nowhere/prompts.jsonl"]).error(2).contains("cannot read /nowhere/prompts.jsonl"));
     assert!(run(["bench", "hat", "--model", "/nowhere"]).error(2).contains("/nowhere"));
 }
 

@@ -8,6 +8,7 @@ use std::{
     fs,
     net::{SocketAddr, TcpStream},
     ops::ControlFlow,
+    os::unix::fs::PermissionsExt,
     path::{Path, PathBuf},
 };
 
@@ -146,7 +147,7 @@ fn however_a_cloud_schedules_the_text_is_the_same() {
     let common = ["run", "--json", "--max-tokens", "12", "--model", text(model.path()), "The hat told the cloud a story of many words."];
     let local = run([&common[..], &["--local"]].concat()).json();
     for (flags, most_rows) in [
-        (&["--batch-rows", "3", "--tbt-target", "0"][..], 3),
+        (&["--batch-rows", "3", "--tbt-target", "0.001"][..], 3),
         (&["--schedule", "whole", "--max-append-rows", "256", "--emulate-pace", "500:20"], 256),
     ] {
         let mut cloud = Cloud::start_with(model.path(), "1:0", 0, &[flags, &["--until-stdin-ends"]].concat());
@@ -171,6 +172,12 @@ fn bundles_work_with_each_other_and_for_their_own_side_only() {
     let parts = packed["device_bytes"].as_u64().unwrap() + packed["cloud_bytes"].as_u64().unwrap();
     assert!(parts < whole && parts > whole * 9 / 10, "{packed} of {whole}");
 
+    // Whoever may read one file of a bundle may read all of them.
+    for part in [&device, &cloud] {
+        let modes: Vec<u32> = fs::read_dir(part).unwrap().map(|file| file.unwrap().metadata().unwrap().permissions().mode()).collect();
+        assert!(modes.len() > 2 && modes.iter().all(|mode| *mode == modes[0] && mode & 0o400 != 0), "{modes:?}");
+    }
+
     let common = ["run", "--json", "--max-tokens", "24", "The hat told the cloud a story."];
     let expected = run([&common[..], &["--model", text(model.path()), "--local"]].concat()).json();
     let running = Cloud::start(&cloud, cut);
@@ -187,9 +194,22 @@ fn bundles_work_with_each_other_and_for_their_own_side_only() {
     let refused = run(["run", "--model", text(&device), "--split", "1:1", "--cloud", &running.url(), "hello"]);
     assert!(refused.error(2).contains("for split 2:1"), "{refused:?}");
     let refused = run(["pack", "--model", text(&device), "--out", text(&out.file("again"))]);
-    assert!(refused.error(1).contains("cannot be packed again"), "{refused:?}");
+    assert!(refused.error(2).contains("cannot be packed again"), "{refused:?}");
     let refused = run(["pack", "--model", text(model.path()), "--out", text(out.path())]);
     assert!(refused.error(2).contains("not empty; choose another --out"), "{refused:?}");
+}
+
+#[test]
+fn a_cloud_whose_memory_is_too_little_for_one_session_says_how_much_it_takes() {
+    let noted = |memory: &str| {
+        let mut cloud = Cloud::start_with(&demo(), "2:0", 0, &["--until-stdin-ends", "--kv-memory", memory]);
+        cloud.close_stdin();
+        cloud.finish().stderr
+    };
+    let warning = noted("1");
+    let needed = warning.split("which takes ").nth(1).and_then(|rest| rest.split(' ').next()).unwrap_or_else(|| panic!("{warning}"));
+    assert!(warning.starts_with("warning: --kv-memory 1 is too little"), "{warning}");
+    assert_eq!(noted(needed), "");
 }
 
 /// Bytes of all tensors: of the files but their headers.
@@ -286,6 +306,12 @@ fn a_chat_that_fails_says_so_once() {
     let arguments = ["chat", "--model", text(&model), "--local", "--max-tokens", "4"];
     let chat = run_with_input(&mut tricorn(arguments), format!("{}\n", "hat ".repeat(300)).as_bytes());
     assert!(chat.error(2).contains("shorten the prompt"), "{chat:?}");
+    // Turns before cannot be shortened; /clear gives their room back.
+    let turn = format!("{}\n", "hat ".repeat(60));
+    let full = run_with_input(&mut tricorn(arguments), turn.repeat(8).as_bytes());
+    assert!(full.code == Some(2) && full.stderr.contains("the chat has") && full.stderr.contains("/clear begins a new chat"), "{full:?}");
+    let cleared = run_with_input(&mut tricorn(arguments), format!("{turn}/clear\n").repeat(8).as_bytes());
+    assert_eq!((cleared.code, cleared.stderr.matches("a new chat begins").count()), (Some(0), 8), "{cleared:?}");
 }
 
 /// The fields by which every kind of line is known.
@@ -360,5 +386,5 @@ fn distill_stops_cleanly_resumes_and_leaves_a_drafter() {
     let missing = place.file("none");
     let common = ["distill", "--model", text(model.path()), "--context", "64", "--valid", text(&valid), "--out", text(&out)];
     let nothing = run([&common[..], &["--data", text(&missing)]].concat());
-    assert!(nothing.error(1).contains("cannot read"), "{nothing:?}");
+    assert!(nothing.error(2).contains("cannot read") && nothing.stderr.contains("see that the path is right"), "{nothing:?}");
 }

@@ -130,7 +130,7 @@ fn what_is_wrong_is_said_in_one_line() {
         (&["--queue", "0B"], 2, &["queue holds no bytes"]),
         (&["--outage", "30s"], 2, &["--outage", "30s:2s"]),
         (&["--preset", "wlan"], 2, &["--preset", "wifi-scaled"]),
-        (&["--listen", &port], 1, &["is in use", "another port"]),
+        (&["--listen", &port], 2, &["is in use", "another port"]),
     ];
     for (more, code, parts) in cases {
         let finished = run([&to[..], more].concat());

@@ -96,7 +96,7 @@ fn nonsense_is_refused_in_one_line() {
     let perplexity = |flags: &[&str]| run([&["bench", "perplexity", "--model", "demo"], flags].concat());
     assert!(perplexity(&["--text", &broken]).error(2).contains("line 2 cannot be used"));
     assert!(perplexity(&["--text", &short]).error(2).contains("no two tokens in a row"));
-    assert!(perplexity(&["--text", "/nowhere"]).error(1).contains("cannot read /nowhere"));
+    assert!(perplexity(&["--text", "/nowhere"]).error(2).contains("cannot read /nowhere"));
     assert!(perplexity(&["--text", &broken, "--window", "4096"]).error(2).contains("the model's context is 2048"));
     assert!(perplexity(&["--text", &broken, "--window", "1"]).error(2).contains("at least 2"));
     assert!(perplexity(&["--text", &broken, "--quant", "q3"]).error(2).contains("q4k, q8, f16, f32 or stored"));
@@ -107,7 +107,7 @@ fn nonsense_is_refused_in_one_line() {
     let again = run(["run", "--model", text(&whole), "--quant", "q4k", "--local", "x"]);
     assert!(again.error(2).contains("Q8_0 already; leave --quant out"), "{again:?}");
     let again = run(["pack", "--model", text(&whole), "--out", text(&folder.file("again"))]);
-    assert!(again.error(1).contains("a packed model cannot be packed again"), "{again:?}");
+    assert!(again.error(2).contains("a packed model cannot be packed again"), "{again:?}");
     fs::write(whole.join("panels.safetensors"), "short").unwrap();
     assert!(run(["run", "--model", text(&whole), "--local", "x"]).error(1).contains("panels.safetensors is truncated"));
 }

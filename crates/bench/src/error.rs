@@ -86,7 +86,7 @@ pub enum BenchError {
         file: PathBuf,
     },
     /// A file cannot be read.
-    #[error("cannot read {}: {source}", file.display())]
+    #[error("cannot read {}: {source}; see that the path is right and that this user may read it", file.display())]
     Read {
         /// Which.
         file: PathBuf,

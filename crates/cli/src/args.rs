@@ -7,6 +7,7 @@ mod distill;
 mod engine;
 mod generate;
 mod link;
+mod named;
 mod perplexity;
 mod sampling;
 
@@ -15,11 +16,12 @@ pub(crate) use config::{CompletionsArgs, ConfigArgs, ManArgs, PullArgs};
 pub(crate) use device::DeviceArgs;
 pub(crate) use distill::DistillArgs;
 pub(crate) use engine::{EngineArgs, PeerName};
-pub(crate) use generate::{GenerateArgs, Threshold};
+pub(crate) use generate::{DrafterArgs, GenerateArgs, Threshold};
 pub(crate) use link::LinkArgs;
 pub(crate) use perplexity::{Format, PerplexityArgs};
 
 use clap::{Args as ClapArgs, Parser, Subcommand};
+use named::named;
 use std::{
     ffi::OsString,
     net::{IpAddr, Ipv4Addr, SocketAddr},
@@ -81,9 +83,6 @@ pub(crate) enum Command {
 /// Which model, and where it is cut.
 #[derive(Debug, ClapArgs)]
 pub(crate) struct ModelArgs {
-    /// Configuration file [default: TRICORN_CONFIG, else the user's; `tricorn config` shows what it comes to]
-    #[arg(long, value_name = "FILE")]
-    pub(crate) config: Option<PathBuf>,
     /// Model directory in the Hugging Face layout, a bundle made by `tricorn pack`, a .gguf file, hf:ORG/NAME as `tricorn pull` fetched it, or
     /// `demo` for the built-in model
     #[arg(long, value_name = "PATH")]
@@ -93,7 +92,7 @@ pub(crate) struct ModelArgs {
     pub(crate) split: Option<Split>,
     /// Hold the weights as q4k, q8, f16 or f32, quantised at load [default: as stored]. The text is that of the model so quantised, so
     /// give device, cloud and --local the same to get the same text
-    #[arg(long, value_name = "FORMAT")]
+    #[arg(long, value_name = "FORMAT", value_parser = named::quant(), hide_possible_values = true)]
     pub(crate) quant: Option<Quant>,
     /// Threads for computing, 1 to 1024 [default: one a core]
     #[arg(long, value_name = "N", value_parser = clap::value_parser!(u16).range(1..=1024))]
@@ -102,7 +101,7 @@ pub(crate) struct ModelArgs {
     #[arg(long, value_name = "DEVICE", default_value_t = ComputeDevice::Cpu)]
     pub(crate) device: ComputeDevice,
     /// Format of the KV cache: f16, q8 for half the memory, or f32; for one text everywhere, device and cloud take the same
-    #[arg(long, value_name = "FORMAT", default_value_t = KvFormat::F16)]
+    #[arg(long, value_name = "FORMAT", default_value_t = KvFormat::F16, value_parser = named::kv(), hide_possible_values = true)]
     pub(crate) kv: KvFormat,
 }
 
@@ -127,7 +126,7 @@ pub(crate) struct DemoArgs {
     #[arg(long, value_name = "N", default_value_t = 200)]
     pub(crate) max_tokens: usize,
     /// Format of the KV cache, on both sides: f16, q8 or f32
-    #[arg(long, value_name = "FORMAT", default_value_t = KvFormat::F16)]
+    #[arg(long, value_name = "FORMAT", default_value_t = KvFormat::F16, value_parser = named::kv(), hide_possible_values = true)]
     pub(crate) kv: KvFormat,
     /// Print one JSON object instead of the text and the table
     #[arg(long)]
@@ -171,8 +170,10 @@ pub(crate) struct ChatArgs {
 #[command(after_help = "\
 Examples:
   tricorn cloud --model demo
-  tricorn cloud --model demo --layers 7..12 --listen 127.0.0.1:7071        # a middle in two clouds: the later layers first,
-  tricorn cloud --model demo --layers 2..7 --next http://127.0.0.1:7071    # then those that devices connect to")]
+
+A middle in two clouds, the later layers first, then those that devices connect to:
+  tricorn cloud --model demo --layers 7..12 --listen 127.0.0.1:7071
+  tricorn cloud --model demo --layers 2..7 --next http://127.0.0.1:7071")]
 pub(crate) struct CloudArgs {
     #[command(flatten)]
     pub(crate) model: ModelArgs,
@@ -192,7 +193,7 @@ pub(crate) struct CloudArgs {
     #[arg(long, value_name = "SECONDS", default_value_t = 30.0, value_parser = generate::parse_seconds)]
     pub(crate) next_deadline: f64,
     /// Memory for all sessions' KV caches, in MiB
-    #[arg(long, value_name = "MIB", default_value_t = 4096)]
+    #[arg(long, value_name = "MIB", default_value_t = 4096, value_parser = parse_mib)]
     pub(crate) kv_memory: usize,
     /// Most rows in one append, up to the model's context
     #[arg(long, value_name = "N", default_value_t = 512, value_parser = parse_rows)]
@@ -201,7 +202,7 @@ pub(crate) struct CloudArgs {
     #[arg(long, value_name = "N", default_value_t = 512, value_parser = parse_rows)]
     pub(crate) batch_rows: usize,
     /// How prompts share batches with verifications: `chunked` cuts them to keep to --tbt-target, `whole` never cuts them
-    #[arg(long, value_name = "SCHEDULE", default_value = "chunked", value_parser = parse_schedule)]
+    #[arg(long, value_name = "SCHEDULE", default_value = "chunked", value_parser = named(["chunked", "whole"], parse_schedule), hide_possible_values = true)]
     pub(crate) schedule: Schedule,
     /// Milliseconds between two verifications of a device to allow for when prompts are cut
     #[arg(long, value_name = "MS", default_value_t = 100.0, value_parser = parse_milliseconds)]
@@ -219,19 +220,19 @@ pub(crate) struct CloudArgs {
 
 #[derive(Debug, ClapArgs)]
 #[command(after_help = "\
-With --quant or --whole, and for models that are stored quantised, matrices are written as the kernels want them: such a directory loads at
-once, by being mapped, and must not be changed while it is in use. Both sides may choose formats of their own.
+With --quant or --whole, and for models that are stored quantised, matrices are written as the kernels want them: \
+such a directory loads at once, by being mapped, and must not be changed while it is in use. Both sides may choose formats of their own.
 
 Examples:
   tricorn pack --model DIR --split 2:0 --out bundles                # tensors as they are stored
-  tricorn pack --model DIR --split 2:0 --quant q4k --out bundles    # a quarter of the bytes, ready for the kernels
-  tricorn pack --model DIR --quant q4k --whole --out DIR-q4k        # one directory, for --local and benchmarks")]
+  tricorn pack --model DIR --split 2:0 --quant q4k --out bundles    # a quarter of the bytes
+  tricorn pack --model DIR --quant q4k --whole --out DIR-q4k        # one directory, for --local")]
 pub(crate) struct PackArgs {
-    /// Model directory, .gguf file, or `demo`
+    /// Model directory, .gguf file, hf:ORG/NAME, or `demo`
     #[arg(long, value_name = "PATH")]
     pub(crate) model: PathBuf,
     /// Quantise the weights: q4k, q8, f16 or f32 [default: as stored]
-    #[arg(long, value_name = "FORMAT")]
+    #[arg(long, value_name = "FORMAT", value_parser = named::quant(), hide_possible_values = true)]
     pub(crate) quant: Option<Quant>,
     /// Write the whole model, packed for the kernels, in place of two bundles
     #[arg(long, conflicts_with = "split")]
@@ -249,17 +250,17 @@ pub(crate) struct PackArgs {
 
 #[derive(Debug, ClapArgs)]
 pub(crate) struct InspectArgs {
-    /// Model directory, bundle, .gguf file, or `demo`
+    /// Model directory, bundle, .gguf file, hf:ORG/NAME, or `demo`
     #[arg(value_name = "PATH")]
     pub(crate) model: PathBuf,
     /// Cut to look at
     #[arg(long, value_name = "M:K")]
     pub(crate) split: Option<Split>,
     /// Format that the weights would be held in: q4k, q8, f16 or f32 [default: as stored]
-    #[arg(long, value_name = "FORMAT")]
+    #[arg(long, value_name = "FORMAT", value_parser = named::quant(), hide_possible_values = true)]
     pub(crate) quant: Option<Quant>,
     /// Format of the KV cache to count: f16, q8 or f32
-    #[arg(long, value_name = "FORMAT", default_value_t = KvFormat::F16)]
+    #[arg(long, value_name = "FORMAT", default_value_t = KvFormat::F16, value_parser = named::kv(), hide_possible_values = true)]
     pub(crate) kv: KvFormat,
     /// Print one JSON object
     #[arg(long)]
@@ -279,6 +280,10 @@ fn parse_rows(text: &str) -> Result<usize, String> {
     text.parse().ok().filter(|&rows| rows > 0).ok_or_else(|| "give a number of rows of at least 1".to_owned())
 }
 
+fn parse_mib(text: &str) -> Result<usize, String> {
+    text.parse().ok().filter(|&mib| mib > 0).ok_or_else(|| "give whole MiB, at least 1".to_owned())
+}
+
 fn parse_schedule(text: &str) -> Result<Schedule, String> {
     match text {
         "whole" => Ok(Schedule::Whole),
@@ -288,7 +293,10 @@ fn parse_schedule(text: &str) -> Result<Schedule, String> {
 }
 
 fn parse_milliseconds(text: &str) -> Result<f64, String> {
-    text.parse::<f64>().ok().filter(|ms| (0.0..=3_600_000.0).contains(ms)).ok_or_else(|| "give milliseconds from 0 to 3600000".to_owned())
+    text.parse::<f64>()
+        .ok()
+        .filter(|ms| (0.001..=3_600_000.0).contains(ms))
+        .ok_or_else(|| "give milliseconds from 0.001 to 3600000".to_owned())
 }
 
 fn parse_pace(text: &str) -> Result<Pace, String> {

@@ -3,7 +3,7 @@
 use crate::error::CliError;
 use std::{path::Path, sync::Arc};
 use tricorn_hub::{Hub, ModelName};
-use tricorn_model::{ModelSource, quant::Quant};
+use tricorn_model::{ModelError, ModelSource, quant::Quant};
 
 macro_rules! files {
     ($($name:literal),* $(,)?) => {
@@ -47,5 +47,10 @@ pub(crate) fn load(model: &Path) -> Result<ModelSource, CliError> {
     if !model.try_exists().unwrap_or(true) {
         return Err(CliError::NoModel(model.to_owned()));
     }
-    Ok(ModelSource::open(model)?)
+    ModelSource::open(model).map_err(|error| match error {
+        // Without this file there is no model at all; without another the model is damaged.
+        ModelError::MissingFile { file, .. } if file == "config.json" => CliError::NoModel(model.to_owned()),
+        ModelError::NotAModel(_) => CliError::NoModel(model.to_owned()),
+        error => error.into(),
+    })
 }

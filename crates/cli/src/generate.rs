@@ -47,7 +47,7 @@ pub(crate) fn draft_policy(ends: &Ends) -> DraftPolicy {
 
 /// The drafting that the flags ask for.
 fn asked_policy(args: &GenerateArgs, ends: &Ends) -> DraftPolicy {
-    if args.no_draft {
+    if args.drafter.no_draft {
         return DraftPolicy::OFF;
     }
     let policy = draft_policy(ends);
@@ -76,7 +76,7 @@ pub(crate) fn turn(args: &GenerateArgs, ends: &Ends, grammar: Option<&Grammar>, 
 pub(crate) fn grammar(args: &GenerateArgs, ends: &Ends, prompter: &Prompter) -> Result<Option<Grammar>, CliError> {
     let Some(path) = &args.sampling.json_schema else { return Ok(None) };
     let refused = |problem: &dyn std::fmt::Display| CliError::SchemaFile { path: path.clone(), problem: problem.to_string() };
-    let text = std::fs::read_to_string(path).map_err(|error| refused(&error))?;
+    let text = std::fs::read_to_string(path).map_err(|error| CliError::SchemaRead { path: path.clone(), error })?;
     let schema = serde_json::from_str(&text).map_err(|error| refused(&error))?;
     Ok(Some(Grammars::new(prompter, &ends.stop_tokens)?.json_schema(&schema)?))
 }

@@ -10,6 +10,7 @@ mod ui;
 
 use clap::error::ErrorKind;
 use config::Refusal;
+use error::CliError;
 use std::process::ExitCode;
 
 /// Stock malloc returns large buffers to the system at once; the page faults that follow halve the speed of training.
@@ -17,17 +18,14 @@ use std::process::ExitCode;
 static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
 
 fn main() -> ExitCode {
-    let args = match config::parse(std::env::args_os().collect()) {
-        Ok(args) => args,
-        Err(Refusal::Arguments(error)) => return misunderstood(&error),
-        Err(Refusal::File(error)) => {
-            ui::note(ui::error_line(&error) + "\n");
-            return ExitCode::from(2);
-        }
+    let done = match config::parse(std::env::args_os().collect()) {
+        Ok(args) => commands::run(args.command),
+        Err(refusal) => Err(refusal.into()),
     };
-    match commands::run(args.command) {
+    match done {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) if error.is_closed_pipe() => ExitCode::SUCCESS,
+        Err(CliError::Config(Refusal::Arguments(error))) => misunderstood(&error),
         Err(error) => {
             ui::note(ui::error_line(&error) + "\n");
             error.exit_code()
@@ -41,10 +39,7 @@ fn misunderstood(error: &clap::Error) -> ExitCode {
         // A closed pipe is all that can be wrong here, and then nobody is left to tell.
         let _ = error.print();
     } else {
-        let text = error.to_string();
-        let first = text.split("\n\n").next().unwrap_or_default();
-        let line = first.trim_start_matches("error: ").split_whitespace().collect::<Vec<_>>().join(" ");
-        ui::note(ui::error_line(&format!("{line}; `--help` explains every flag")) + "\n");
+        ui::note(ui::error_line(&format!("{}; `--help` explains every flag", config::one_line(error))) + "\n");
     }
     ExitCode::from(u8::try_from(error.exit_code()).unwrap_or(2))
 }

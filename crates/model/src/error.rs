@@ -145,6 +145,12 @@ pub enum ModelError {
         /// What is wrong.
         problem: String,
     },
+    /// Only a whole model as it was trained or quantised can be packed.
+    #[error("{what} cannot be packed again; start from the whole model")]
+    NotWhole {
+        /// What was to be packed.
+        what: String,
+    },
     /// A bundle holds another part of the model than the one asked for.
     #[error("this is a {part} bundle for split {split}; use the {wanted} bundle made with `tricorn pack --split {wanted_split}`")]
     WrongBundle {

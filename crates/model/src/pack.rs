@@ -74,7 +74,7 @@ fn check(source: &ModelSource) -> Result<(), ModelError> {
         None if source.is_packed() => "a packed model".to_owned(),
         None => return Ok(()),
     };
-    Err(ModelError::Bundle { problem: format!("{what} cannot be packed again; start from the whole model") })
+    Err(ModelError::NotWhole { what })
 }
 
 fn device_files() -> Vec<&'static str> {
@@ -146,8 +146,11 @@ fn write_tensors(
         views.push((name, View { weights, info, dtype, shape, failed: &failed }));
     }
     let metadata = HashMap::from([("format".to_owned(), "pt".to_owned())]);
+    // The serializer renames a temporary file, which is its owner's alone; others may read a model as they may read any file.
+    let permissions = fs::File::create(path).and_then(|file| file.metadata()).map_err(cannot(path))?.permissions();
     safetensors::serialize_to_file(views, Some(metadata), path)
         .map_err(|error| ModelError::Write { path: path.to_owned(), source: std::io::Error::other(error) })?;
+    fs::set_permissions(path, permissions).map_err(cannot(path))?;
     match failed.into_inner() {
         Some(error) => Err(error),
         None => Ok(tensors.iter().map(|(_, info)| info.bytes()).sum()),

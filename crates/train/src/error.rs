@@ -17,7 +17,7 @@ pub enum TrainError {
         problem: String,
     },
     /// The operating system refused a file.
-    #[error("cannot {action} {}: {source}", path.display())]
+    #[error("cannot {action} {}: {source}; see that the path is right and that this user may {action} it", path.display())]
     Io {
         /// What was tried: `read` or `write`.
         action: &'static str,

@@ -1,6 +1,6 @@
 //! Flags of `tricorn bench`.
 
-use super::{EngineArgs, PerplexityArgs};
+use super::{EngineArgs, PerplexityArgs, named};
 use clap::{Args as ClapArgs, Subcommand};
 use std::path::PathBuf;
 use tricorn_bench::{Load, Sweep};
@@ -27,16 +27,16 @@ pub(crate) enum Bench {
 #[command(after_help = "\
 Scenarios: paper-proportions, wifi-scaled, 5g, lte, wan80, quick.
 Modes: u-shape, u-sarathi, +chunks, +chunks+drafts, hat, hat-no-chunks, hat-fused, u-shape-coded, hat-coded, fixed-N.
-Exit codes: 0 done, 1 a text differs from the whole model's or a request failed, 2 asked wrongly, 130 stopped by Ctrl-C (what was measured is
-reported).
+Exit codes: 0 done, 1 a text differs from the whole model's or a request failed, 2 asked wrongly, 130 stopped by Ctrl-C \
+(what was measured is reported).
 
 Examples:
-  tricorn bench hat --scenario quick                        # seconds: does every mode write the right text?
-  tricorn bench hat --load mid --out results                # report.md, report.json and pictures
+  tricorn bench hat --scenario quick             # seconds: does every mode write the right text?
+  tricorn bench hat --load mid --out results     # report.md, report.json and pictures
   tricorn bench hat --scenario lte --modes u-shape,hat --requests 12
   tricorn bench hat --sweep chunks --out chunks")]
 pub(crate) struct HatArgs {
-    /// Model directory in the Hugging Face layout, a .gguf file, or `demo` for the built-in model
+    /// Model directory in the Hugging Face layout, a .gguf file, hf:ORG/NAME, or `demo` for the built-in model
     #[arg(long, value_name = "PATH", default_value = "demo")]
     pub(crate) model: PathBuf,
     /// First M and last K decoder layers on the device [default: the drafter's, else 2:0]
@@ -46,7 +46,7 @@ pub(crate) struct HatArgs {
     #[arg(long, value_name = "N", value_parser = clap::value_parser!(u16).range(1..=1024))]
     pub(crate) threads: Option<u16>,
     /// Format of the KV caches, in this process and in each cloud: f16, q8 or f32
-    #[arg(long, value_name = "FORMAT", default_value_t = KvFormat::F16)]
+    #[arg(long, value_name = "FORMAT", default_value_t = KvFormat::F16, value_parser = named::kv(), hide_possible_values = true)]
     pub(crate) kv: KvFormat,
     /// Link, devices, cloud and loads, by name
     #[arg(long, value_name = "NAME", default_value = "paper-proportions")]

@@ -1,6 +1,6 @@
 //! Flags of `tricorn distill`.
 
-use super::ModelArgs;
+use super::{ModelArgs, named};
 use clap::Args as ClapArgs;
 use std::path::PathBuf;
 use tricorn_model::DrafterKind;
@@ -28,7 +28,7 @@ pub(crate) struct DistillArgs {
     #[arg(long, conflicts_with_all = ["data", "out", "resume"])]
     pub(crate) measure: bool,
     /// The drafter: hat, a small adapter, or fused, a decoder block that also reads the cloud's answers [default: hat; to measure, the best]
-    #[arg(long, value_name = "KIND")]
+    #[arg(long, value_name = "KIND", value_parser = named::drafter(), hide_possible_values = true)]
     pub(crate) kind: Option<DrafterKind>,
     /// Steps over which the fused drafter learns from its own guesses, the first included
     #[arg(long, value_name = "N", default_value_t = 4)]

@@ -1,6 +1,9 @@
 //! The flags of the commands that generate text.
 
-use super::sampling::SamplingArgs;
+use super::{
+    named::{self, named},
+    sampling::SamplingArgs,
+};
 use crate::generate::PARALLEL;
 use clap::Args as ClapArgs;
 use tricorn_core::{ChunkPolicy, DraftPolicy, HiddenCodec, Streaming};
@@ -15,12 +18,8 @@ pub(crate) struct GenerateArgs {
     pub(crate) max_tokens: usize,
     #[command(flatten)]
     pub(crate) sampling: SamplingArgs,
-    /// Do not draft: one token a round trip
-    #[arg(long)]
-    pub(crate) no_draft: bool,
-    /// Which of the model's drafters to use: hat or fused [default: the one with the most tokens a round]
-    #[arg(long, value_name = "KIND", conflicts_with = "no_draft")]
-    pub(crate) drafter: Option<DrafterKind>,
+    #[command(flatten)]
+    pub(crate) drafter: DrafterArgs,
     /// Most drafts before a verification
     #[arg(long, value_name = "N", default_value_t = 8)]
     pub(crate) max_draft: usize,
@@ -32,20 +31,31 @@ pub(crate) struct GenerateArgs {
     #[arg(long, value_name = "N", default_value_t = PARALLEL, value_parser = parse_parallel)]
     pub(crate) parallel: usize,
     /// Whether drafts are sent one by one as they are made: auto, always or never
-    #[arg(long, value_name = "WHEN", default_value = "auto", value_parser = parse_streaming)]
+    #[arg(long, value_name = "WHEN", default_value = "auto", value_parser = named(["auto", "always", "never"], parse_streaming), hide_possible_values = true)]
     pub(crate) stream: Streaming,
     /// Tokens in one chunk of the prompt's upload, `whole`, or `dynamic` for what is best by what is measured of device, link and cloud
     #[arg(long, value_name = "N", default_value = "dynamic", value_parser = parse_chunk)]
     pub(crate) chunk: ChunkPolicy,
     /// Format of hidden states on the wire: f16z (f16 in fewer bytes), f16, or f32 for exact numbers at twice the bytes
-    #[arg(long, value_name = "CODEC", default_value_t = HiddenCodec::F16z)]
+    #[arg(long, value_name = "CODEC", default_value_t = HiddenCodec::F16z, value_parser = named::codec(), hide_possible_values = true)]
     pub(crate) codec: HiddenCodec,
     /// Seconds without an answer after which the cloud is taken for dead
     #[arg(long, value_name = "SECONDS", default_value_t = 30.0, value_parser = parse_seconds)]
     pub(crate) deadline: f64,
 }
 
-impl GenerateArgs {
+/// Which drafter guesses.
+#[derive(Debug, ClapArgs)]
+pub(crate) struct DrafterArgs {
+    /// Do not draft: one token a round trip
+    #[arg(long)]
+    pub(crate) no_draft: bool,
+    /// Which of the model's drafters to use: hat or fused [default: the one with the most tokens a round]
+    #[arg(long, value_name = "KIND", conflicts_with = "no_draft", value_parser = named::drafter(), hide_possible_values = true)]
+    drafter: Option<DrafterKind>,
+}
+
+impl DrafterArgs {
     pub(crate) fn drafting(&self) -> Drafting {
         if self.no_draft { Drafting::Off } else { self.drafter.map_or(Drafting::Best, Drafting::Kind) }
     }

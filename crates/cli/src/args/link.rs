@@ -1,6 +1,6 @@
 //! Flags of `tricorn link`.
 
-use super::parse_listen;
+use super::{named::named, parse_listen};
 use clap::Args as ClapArgs;
 use std::{
     net::{IpAddr, Ipv4Addr, SocketAddr},
@@ -14,7 +14,7 @@ use tricorn_bench::link::{Preset, StallRate, Stalls, parse_bytes, parse_duration
 Presets: wifi (up 7.5 MB/s, down 12.5 MB/s, RTT 6 ms), wifi-scaled (the same by the model's hidden size over 4096), 5g, lte, wan80, loopback.
 
 Examples:
-  tricorn link --to 127.0.0.1:7070 --preset wifi           # devices then use --cloud http://127.0.0.1:7080
+  tricorn link --to 127.0.0.1:7070 --preset wifi    # devices: --cloud http://127.0.0.1:7080
   tricorn link --to 127.0.0.1:7070 --preset lte --up 300kB/s --jitter 10ms --stall 0.5/s:200ms
   tricorn link --check --preset wan80")]
 pub(crate) struct LinkArgs {
@@ -25,7 +25,7 @@ pub(crate) struct LinkArgs {
     #[arg(long, value_name = "HOST:PORT", required_unless_present = "check")]
     pub(crate) to: Option<String>,
     /// A link by name; the flags below change it
-    #[arg(long, value_name = "NAME", default_value_t = Preset::Wifi)]
+    #[arg(long, value_name = "NAME", default_value_t = Preset::Wifi, value_parser = named(Preset::ALL.map(Preset::name), str::parse::<Preset>), hide_possible_values = true)]
     pub(crate) preset: Preset,
     /// Hidden size that a scaled preset is scaled by [default: the model's]
     #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(1..=1_000_000), conflicts_with = "model")]

@@ -1,21 +1,22 @@
 //! Flags of `tricorn bench perplexity`.
 
+use super::named;
 use clap::Args as ClapArgs;
 use std::path::PathBuf;
 use tricorn_model::{KvFormat, quant::Quant};
 
 #[derive(Debug, ClapArgs)]
 #[command(after_help = "\
-Perplexity is exp(mean of -ln p) over all tokens but the first of each window; windows do not overlap. The first format is what the others
-are compared with, token by token.
+Perplexity is exp(mean of -ln p) over all tokens but the first of each window; windows do not overlap. \
+The first format is what the others are compared with, token by token.
 
 Examples:
   tricorn bench perplexity --model demo --text stories.jsonl
   tricorn bench perplexity --model DIR --text wiki.txt --window 512 --quant stored,q4k
   tricorn bench perplexity --text stories.jsonl --quant f32 --kv f32,f16,q8
-  tricorn bench perplexity --model model-q4_k_m.gguf --text wiki.txt --quant stored,f32 --tokens 20000")]
+  tricorn bench perplexity --model model.gguf --text wiki.txt --quant stored,f32 --tokens 20000")]
 pub(crate) struct PerplexityArgs {
-    /// Model directory in the Hugging Face layout, or `demo` for the built-in model
+    /// Model directory in the Hugging Face layout, a .gguf file, hf:ORG/NAME, or `demo` for the built-in model
     #[arg(long, value_name = "DIR", default_value = "demo")]
     pub(crate) model: PathBuf,
     /// What to predict: plain text, or one JSON object {"prompt", "response"} a line in a file that ends in .jsonl
@@ -25,7 +26,7 @@ pub(crate) struct PerplexityArgs {
     #[arg(long, value_name = "FORMATS", value_delimiter = ',', value_parser = parse_format)]
     pub(crate) quant: Vec<Format>,
     /// Formats of keys and values, with commas: f16, q8, f32; the first with every format of the weights, then the next
-    #[arg(long, value_name = "FORMATS", value_delimiter = ',', default_value = "f16")]
+    #[arg(long, value_name = "FORMATS", value_delimiter = ',', default_value = "f16", value_parser = named::kv(), hide_possible_values = true)]
     pub(crate) kv: Vec<KvFormat>,
     /// Tokens in a window, at least 2 [default: the model's context]
     #[arg(long, value_name = "N")]

@@ -7,7 +7,7 @@ use tricorn_core::{SamplingError, SamplingOptions, SamplingParams};
 /// How tokens are chosen, and what the text must look like.
 #[derive(Debug, ClapArgs)]
 pub(crate) struct SamplingArgs {
-    /// Randomness: 0 takes the likeliest token, 1 samples as the model was trained
+    /// Randomness, 0 to 10: 0 takes the likeliest token, 1 samples as the model was trained
     #[arg(long, value_name = "T", default_value_t = 0.0, allow_negative_numbers = true)]
     temperature: f32,
     /// Seed of the sampling; the same seed gives the same text in every mode

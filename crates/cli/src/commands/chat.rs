@@ -8,14 +8,18 @@ use crate::{
     ui,
 };
 use std::io::{self, BufRead, IsTerminal};
-use tricorn_device::{Chat, Conversation, Ends, Link, Prompter};
+use tricorn_core::TurnError;
+use tricorn_device::{Chat, Conversation, DeviceError, Ends, Link, Prompter};
 use tricorn_model::source::BundlePart;
+
+/// What is said to begin anew.
+const CLEAR: &str = "/clear";
 
 pub(crate) fn run(args: &ChatArgs) -> Result<(), CliError> {
     let (source, split) = open(&args.model)?;
     source.expect_part(BundlePart::Device, split)?;
     let prompter = Prompter::load(&source)?;
-    let ends = Ends::load(&source, split, args.generate.codec, args.generate.drafting())?.with_kv(args.model.kv);
+    let ends = Ends::load(&source, split, args.generate.codec, args.generate.drafter.drafting())?.with_kv(args.model.kv);
     match &args.middle.cloud {
         Some(url) => {
             let runtime = generate::runtime()?;
@@ -29,10 +33,11 @@ fn turns(args: &ChatArgs, ends: &Ends, prompter: &Prompter, link: impl Link) -> 
     let grammar = generate::grammar(&args.generate, ends, prompter)?;
     let mut conversation = Conversation::open(ends, link)?;
     let mut chat = Chat::new();
+    let mut answers = 0_usize;
     let colour = ui::shows_colour(&io::stderr());
     let at_a_terminal = io::stdin().is_terminal();
     if at_a_terminal {
-        ui::note(ui::faint("One message a line; an empty line or Ctrl-D ends the chat.\n", colour));
+        ui::note(ui::faint("One message a line; /clear begins a new chat; an empty line or Ctrl-D ends it.\n", colour));
     }
     let mut lines = io::stdin().lock();
     loop {
@@ -51,20 +56,32 @@ fn turns(args: &ChatArgs, ends: &Ends, prompter: &Prompter, link: impl Link) -> 
             }
             continue;
         }
+        if message == CLEAR {
+            (chat, answers) = (Chat::new(), 0);
+            ui::note(ui::faint("a new chat begins\n", colour));
+            continue;
+        }
         let tokens = chat.ask(prompter, message)?;
         let turn = generate::turn(&args.generate, ends, grammar.as_ref(), tokens)?;
-        match generate::run(&mut conversation, prompter, &ends.stop_tokens, turn, Show::Stream) {
+        let done = generate::run(&mut conversation, prompter, &ends.stop_tokens, turn, Show::Stream).map_err(|error| match error {
+            CliError::Device(DeviceError::Turn(TurnError::TooLong { tokens, context })) if answers > 0 => {
+                CliError::ChatFull { tokens, context }
+            }
+            error => error,
+        });
+        match done {
             Ok(generated) => {
                 let ids = &generated.report.token_ids;
                 let spoken = ids.iter().position(|id| ends.stop_tokens.contains(id)).unwrap_or(ids.len());
                 chat.answered(&ids[..spoken], &generated.text);
+                answers += 1;
                 let reused = generated.report.stats.reused_tokens;
                 let figures =
                     format!("{} | {reused} of {} prompt tokens reused", generated.summary(), generated.report.stats.prompt_tokens);
                 ui::note(ui::faint(&figures, colour) + "\n");
             }
             // A conversation that has grown too long, or a cloud that is away for a while, need not end the chat.
-            Err(error @ CliError::Device(_)) if at_a_terminal => {
+            Err(error @ (CliError::Device(_) | CliError::ChatFull { .. })) if at_a_terminal => {
                 chat.take_back();
                 ui::note(ui::error_line(&error) + "\n");
             }

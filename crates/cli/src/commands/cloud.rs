@@ -6,7 +6,7 @@ use std::{io::Read, time::Duration};
 use tokio::sync::mpsc;
 use tricorn_cloud::{Cloud, CloudConfig, Figures, MiddleModel, PooledMiddle, Served};
 use tricorn_core::SessionLimits;
-use tricorn_model::{KvPool, MiddlePart, source::BundlePart};
+use tricorn_model::{KvPool, MiddlePart, ModelConfig, source::BundlePart};
 
 /// Threads that serve streams and run small batches; for others the runtime adds one, and the model computes on threads of its own.
 const WORKERS: usize = 1;
@@ -37,6 +37,13 @@ pub(crate) fn run(args: &CloudArgs) -> Result<(), CliError> {
     // The port first: that it is taken should not be learnt after gigabytes of weights.
     let mut cloud = Cloud::bind(config, served)?;
     let (address, held) = (cloud.local_addr(), cloud.held());
+    if let Some(needed) = missing_memory(args, source.config(), held.len()) {
+        ui::note(format!(
+            "warning: --kv-memory {} is too little for one session of the model's context of {} tokens, which takes {needed} MiB\n",
+            args.kv_memory,
+            source.config().context
+        ));
+    }
     let middle = MiddlePart::load_layers(&source, split, held.clone())?;
     let weights = middle.bytes();
     let middle = PooledMiddle::new(middle, pool);
@@ -78,6 +85,12 @@ pub(crate) fn run(args: &CloudArgs) -> Result<(), CliError> {
         print_json(&serde_json::json!({ "event": "end", "batches": batches, "rows": rows, "overruns": overruns }))?;
     }
     Ok(())
+}
+
+/// What one session over the whole context takes, in MiB, where that is more than there is.
+fn missing_memory(args: &CloudArgs, model: &ModelConfig, layers: usize) -> Option<usize> {
+    let needed = args.model.kv.bytes(model.context, layers, model.kv_heads, model.head_dim).div_ceil(1 << 20);
+    (needed > args.kv_memory).then_some(needed)
 }
 
 fn config(args: &CloudArgs, context: usize) -> CloudConfig {

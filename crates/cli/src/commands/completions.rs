@@ -6,11 +6,18 @@ use crate::{
     error::CliError,
     ui,
 };
+use clap::{Arg, Command, ValueHint};
 
 pub(crate) fn completions(args: &CompletionsArgs) -> Result<(), CliError> {
     let mut text = Vec::new();
-    clap_complete::generate(args.shell, &mut config::command(), "tricorn", &mut text);
+    clap_complete::generate(args.shell, &mut hinted(config::command()), "tricorn", &mut text);
     Ok(ui::print(String::from_utf8_lossy(&text))?)
+}
+
+/// The same commands, so that a shell offers files only where a file is wanted.
+fn hinted(command: Command) -> Command {
+    let is_open = |arg: &Arg| arg.get_action().takes_values() && arg.get_value_hint() == ValueHint::Unknown;
+    command.mut_args(|arg| if is_open(&arg) { arg.value_hint(ValueHint::Other) } else { arg }).mut_subcommands(hinted)
 }
 
 pub(crate) fn man(args: &ManArgs) -> Result<(), CliError> {

@@ -3,7 +3,7 @@
 use super::print_json;
 use crate::{
     args::ConfigArgs,
-    config::{COMMANDS, Origin, Setting, settings},
+    config::{COMMANDS, Given, Origin, Setting, settings},
     error::CliError,
     ui,
 };
@@ -46,7 +46,14 @@ fn comment(origin: &Origin) -> String {
 }
 
 /// A value as TOML writes it.
-fn literal(value: &str) -> String {
+fn literal(value: &Given) -> String {
+    match value {
+        Given::One(value) => number_or_text(value),
+        Given::Several(values) => toml::Value::from(values.clone()).to_string(),
+    }
+}
+
+fn number_or_text(value: &str) -> String {
     let is_plain = value.parse::<i64>().is_ok() || value.parse::<bool>().is_ok() || value.contains('.') && value.parse::<f64>().is_ok();
-    if is_plain && !value.starts_with('+') { value.to_owned() } else { toml::Value::String(value.to_owned()).to_string() }
+    if is_plain && !value.starts_with('+') { value.to_owned() } else { toml::Value::from(value).to_string() }
 }

@@ -1,12 +1,13 @@
 //! `tricorn device`
 
-use super::{local_middle, open};
+use super::{local_middle, open, print_json};
 use crate::{args::DeviceArgs, error::CliError, generate, ui};
 use std::{path::Path, sync::Arc, time::Duration};
 use tokio::{net::TcpListener, sync::mpsc};
 use tricorn_api::{CloudBehind, Limits, Service, ServiceConfig, serve};
+use tricorn_core::DraftPolicy;
 use tricorn_device::{
-    CloudProbe, DeviceError, Drafting, Ends, Engine, EngineConfig, LocalLink, Options, Prompter, RemoteConfig, RemoteLink, SharedMonitor,
+    CloudProbe, DeviceError, Ends, Engine, EngineConfig, LocalLink, Options, Prompter, RemoteConfig, RemoteLink, SharedMonitor,
     engine::Offline,
 };
 use tricorn_model::source::BundlePart;
@@ -17,12 +18,15 @@ const FIRST_LOOK: Duration = Duration::from_secs(5);
 pub(crate) fn run(args: &DeviceArgs) -> Result<(), CliError> {
     let runtime = generate::runtime()?;
     // The port first: that it is taken should not be learnt after gigabytes of weights.
-    let listener = runtime.block_on(TcpListener::bind(args.listen)).map_err(|error| CliError::Listen(args.listen, error))?;
+    let listener = runtime.block_on(TcpListener::bind(args.listen)).map_err(|error| CliError::listen(args.listen, error))?;
     let address = listener.local_addr()?;
     let (source, split) = open(&args.model)?;
     source.expect_part(BundlePart::Device, split)?;
     let prompter = Arc::new(Prompter::load(&source)?);
-    let ends = Arc::new(Ends::load(&source, split, args.codec, Drafting::Best)?.with_kv(args.model.kv));
+    let ends = Arc::new(Ends::load(&source, split, args.codec, args.drafter.drafting())?.with_kv(args.model.kv));
+    if args.offline_fallback == Offline::Draft && ends.drafter().is_none() {
+        return Err(CliError::NoFallback);
+    }
     let options = Options { monitor: Some(SharedMonitor::new()), ..Options::default() };
     let config = EngineConfig {
         slots: usize::from(args.slots),
@@ -33,7 +37,7 @@ pub(crate) fn run(args: &DeviceArgs) -> Result<(), CliError> {
         offline: args.offline_fallback,
         ..EngineConfig::default()
     };
-    let draft = generate::draft_policy(&ends);
+    let draft = if args.drafter.no_draft { DraftPolicy::OFF } else { generate::draft_policy(&ends) };
     let probe = match &args.middle.cloud {
         Some(url) => Some(CloudProbe::new(url, &ends, runtime.handle()).map_err(DeviceError::Link)?),
         None => None,
@@ -57,7 +61,18 @@ pub(crate) fn run(args: &DeviceArgs) -> Result<(), CliError> {
         // Sending fails only when the endpoint is stopping already.
         let _ = stop.try_send(());
     })?;
-    ui::print(format!("ready on http://{address}/v1: model {model}\n"))?;
+    if args.json {
+        print_json(&serde_json::json!({
+            "event": "ready", "address": address.to_string(), "model": model, "fingerprint": source.fingerprint()?.to_hex(),
+        }))?;
+    } else {
+        ui::print(format!("ready on http://{address}/v1: model {model}\n"))?;
+    }
+    if !address.ip().is_loopback() {
+        ui::note(format!(
+            "warning: everybody who can reach {address} can use the endpoint, which asks for no key; see that it is a network you trust\n"
+        ));
+    }
     // Requests wait for a cloud that comes later; that there is none, or the wrong one, is worth knowing before the first.
     if let Some(probe) = probe.clone() {
         runtime.spawn(async move {

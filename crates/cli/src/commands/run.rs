@@ -17,7 +17,7 @@ pub(crate) fn run(args: &RunArgs) -> Result<(), CliError> {
     source.expect_part(BundlePart::Device, split)?;
     let prompter = Prompter::load(&source)?;
     let tokens = if args.raw { prompter.raw(&prompt)? } else { prompter.chat(&[Message::new("user", prompt)])? };
-    let ends = Ends::load(&source, split, args.generate.codec, args.generate.drafting())?.with_kv(args.model.kv);
+    let ends = Ends::load(&source, split, args.generate.codec, args.generate.drafter.drafting())?.with_kv(args.model.kv);
     let generated = match &args.middle.cloud {
         Some(url) => {
             let runtime = generate::runtime()?;

@@ -1,26 +1,9 @@
 //! The configuration file.
 
-use super::{COMMANDS, is_setting, rivals};
+use super::{COMMANDS, ConfigError, is_setting, is_switch, problem_with, rivals};
 use clap::{Arg, Command};
 use std::path::{Path, PathBuf};
 use toml::{Table, Value};
-
-/// A configuration file that cannot be used.
-#[derive(Debug, thiserror::Error)]
-pub(crate) enum ConfigError {
-    #[error("{}: {error}; mend --config or TRICORN_CONFIG", .path.display())]
-    Read { path: PathBuf, error: std::io::Error },
-    #[error("{}: {problem}", .path.display())]
-    Syntax { path: PathBuf, problem: String },
-    #[error("{}: nothing is called {key}{place}; there are {known}", .path.display())]
-    Unknown { path: PathBuf, key: String, place: String, known: String },
-    #[error("{}: {key} is {found}; write a text, a number, true or false", .path.display())]
-    Kind { path: PathBuf, key: String, found: &'static str },
-    #[error("{}: {key}: {problem}", .path.display())]
-    Value { path: PathBuf, key: String, problem: String },
-    #[error("{}: {} and {} exclude each other; remove one", .path.display(), .keys[0], .keys[1])]
-    Both { path: PathBuf, keys: [String; 2] },
-}
 
 /// Values by flag, for all commands and for one.
 #[derive(Debug)]
@@ -45,9 +28,9 @@ impl ConfigFile {
     }
 
     fn parse(path: PathBuf, text: &str, command: &Command) -> Result<Self, ConfigError> {
-        let table = text.parse::<Table>().map_err(|error| ConfigError::Syntax {
-            path: path.clone(),
-            problem: error.to_string().split_whitespace().collect::<Vec<_>>().join(" "),
+        let table = text.parse::<Table>().map_err(|error| match twice(&error, text) {
+            Some(key) => ConfigError::FlagAndSection { path: path.clone(), key: key.to_owned() },
+            None => ConfigError::Syntax { path: path.clone(), problem: error.to_string().split_whitespace().collect::<Vec<_>>().join(" ") },
         })?;
         let file = Self { path, table };
         for (key, value) in &file.table {
@@ -69,10 +52,10 @@ impl ConfigFile {
         &self.path
     }
 
-    /// What it says of a command's flag: in the command's section, or above all sections.
+    /// What it says of a command's flag: in the command's section, or above all sections. Several values have commas between them.
     pub(crate) fn value(&self, command: &str, flag: &str) -> Option<String> {
         let section = self.table.get(command).and_then(Value::as_table).and_then(|section| section.get(flag));
-        section.or_else(|| self.table.get(flag)).and_then(plain)
+        section.or_else(|| self.table.get(flag)).filter(|value| !is_empty_list(value)).and_then(plain)
     }
 
     /// Checks one value as the flag itself would be.
@@ -88,20 +71,17 @@ impl ConfigFile {
             let place = section.map_or_else(String::new, |section| format!(" in [{section}]"));
             return Err(ConfigError::Unknown { path: path(), key: key.to_owned(), place, known: known.join(", ") });
         };
-        let Some(text) = plain(value) else { return Err(ConfigError::Kind { path: path(), key: full, found: value.type_str() }) };
-        let is_switch = !arg.get_action().takes_values();
-        let given = match (is_switch, text.as_str()) {
-            (true, "true") => vec![format!("--{key}")],
-            (true, "false") => Vec::new(),
-            (true, _) => return Err(ConfigError::Value { path: path(), key: full, problem: "write true or false".to_owned() }),
-            (false, _) => vec![format!("--{key}={text}")],
+        let (takes_list, text) = (arg.get_value_delimiter().is_some(), plain(value));
+        let (wanted, text) = if is_switch(arg) {
+            ("true or false", text.filter(|text| matches!(text.as_str(), "true" | "false")))
+        } else if takes_list {
+            ("a text, or a list of texts", text)
+        } else {
+            ("a text, a number, true or false", text.filter(|_| !value.is_array()))
         };
-        let alone = Command::new("file").no_binary_name(true).arg((*arg).clone().required(false));
-        alone.try_get_matches_from(given).map(drop).map_err(|error| {
-            let error = error.to_string();
-            let line = error.split("\n\n").next().unwrap_or_default().trim_start_matches("error: ");
-            ConfigError::Value { path: path(), key: full, problem: line.split_whitespace().collect::<Vec<_>>().join(" ") }
-        })
+        let text = text.ok_or_else(|| ConfigError::Kind { path: path(), key: full.clone(), found: value.type_str(), wanted })?;
+        let problem = if is_switch(arg) || is_empty_list(value) { None } else { problem_with(arg, text.as_ref()) };
+        problem.map_or(Ok(()), |problem| Err(ConfigError::Value { path: path(), key: full, problem }))
     }
 
     /// Two values that exclude each other cannot both be meant.
@@ -130,17 +110,31 @@ fn plain(value: &Value) -> Option<String> {
         Value::Integer(number) => Some(number.to_string()),
         Value::Float(number) => Some(number.to_string()),
         Value::Boolean(switch) => Some(switch.to_string()),
+        Value::Array(values) if values.iter().all(Value::is_str) => {
+            Some(values.iter().filter_map(Value::as_str).collect::<Vec<_>>().join(","))
+        }
         Value::Datetime(_) | Value::Array(_) | Value::Table(_) => None,
     }
+}
+
+fn is_empty_list(value: &Value) -> bool {
+    value.as_array().is_some_and(Vec::is_empty)
+}
+
+/// The command that a text has as a flag and as a section, which TOML takes for one key said twice.
+fn twice(error: &toml::de::Error, text: &str) -> Option<&'static str> {
+    let at = text.get(error.span()?)?;
+    let is_command = |name: &&str| at.trim_matches(['[', ']', '"', '\'', ' ']) == *name;
+    error.message().contains("duplicate key").then(|| COMMANDS.into_iter().find(is_command)).flatten()
 }
 
 #[cfg(test)]
 #[allow(clippy::unwrap_used)]
 mod tests {
-    use super::{super::command, *};
+    use super::{super::flags_alone, *};
 
     fn parse(text: &str) -> Result<ConfigFile, String> {
-        ConfigFile::parse("config.toml".into(), text, &command()).map_err(|error| error.to_string())
+        ConfigFile::parse("config.toml".into(), text, &flags_alone()).map_err(|error| error.to_string())
     }
 
     #[test]
@@ -159,7 +153,11 @@ mod tests {
             ("[device]\nmax-sessions = 1", &["max-sessions in [device]"]),
             ("[device]\nlisten = 'nowhere'", &["device.listen"]),
             ("[device]\nslots = [1]", &["device.slots is array", "write a text"]),
-            ("[device]\nlocal = 1", &["device.local", "true or false"]),
+            ("[device]\nallow-host = ['a', 1]", &["device.allow-host is array", "a list of texts"]),
+            ("[device]\nlocal = 1", &["device.local is integer", "true or false"]),
+            ("[device]\nlocal = 'yes'", &["device.local is string", "true or false"]),
+            ("device = 'cpu'\n[device]\nlocal = true", &["device is both a flag", "the section [device]", "write the flag into"]),
+            ("cloud = 'http://a:1'\n[cloud]\nlisten = '127.0.0.1:1'", &["cloud is both a flag", "the section [cloud]"]),
             ("[device]\nlocal = true\ncloud = 'http://a:1'", &["exclude each other"]),
             ("[nothing]\na = 1", &["nothing"]),
             ("model = ", &["config.toml:"]),

@@ -1,7 +1,8 @@
 //! Where each value of a command came from.
 
-use super::{ConfigError, ConfigFile, is_setting, lenient, variable, with_file};
-use clap::{ArgMatches, parser::ValueSource};
+use super::{Refusal, environment, is_setting, is_switch, layers::Layers, optional};
+use clap::{Arg, ArgMatches, Command, parser::ValueSource};
+use serde::Serialize;
 use std::{ffi::OsString, fmt, path::PathBuf};
 
 /// Where a value came from.
@@ -11,6 +12,8 @@ pub(crate) enum Origin {
     File(PathBuf),
     Environment(String),
     Flag,
+    /// A flag or a variable excludes what a weaker place says.
+    GaveWay(String),
     /// There is no value.
     Unset,
 }
@@ -22,43 +25,68 @@ impl fmt::Display for Origin {
             Self::File(path) => write!(f, "{}", path.display()),
             Self::Environment(name) => write!(f, "environment {name}"),
             Self::Flag => f.write_str("flag"),
+            Self::GaveWay(to) => write!(f, "gave way to {to}"),
             Self::Unset => f.write_str("not set"),
         }
     }
+}
+
+/// What a flag is given.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+#[serde(untagged)]
+pub(crate) enum Given {
+    One(String),
+    Several(Vec<String>),
 }
 
 /// One flag of a command.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct Setting {
     pub(crate) name: String,
-    pub(crate) value: Option<String>,
+    pub(crate) value: Option<Given>,
     pub(crate) origin: Origin,
 }
 
-/// All settings of command `name` when it is given `flags`.
-pub(crate) fn settings(name: &str, flags: &[OsString]) -> Result<Vec<Setting>, ConfigError> {
+/// All settings of command `name` when it is given `flags`, which need not be all that it demands.
+pub(crate) fn settings(name: &str, flags: &[OsString]) -> Result<Vec<Setting>, Refusal> {
     let given: Vec<OsString> = [OsString::from("tricorn"), name.into()].into_iter().chain(flags.iter().cloned()).collect();
-    let (command, file) = with_file(&given)?;
-    let command = lenient(command);
-    let matches = command.clone().try_get_matches_from(given).ok();
-    let chosen = matches.as_ref().and_then(ArgMatches::subcommand).map(|(_, chosen)| chosen);
+    let layers = Layers::of(&given)?;
+    let matches = optional(layers.command.clone()).try_get_matches_from(given)?;
     // Filling values in changes the order of flags; these are as the help has them.
     let plain = super::command();
-    let owner = plain.get_subcommands().find(|owner| owner.get_name() == name);
-    let args = owner.into_iter().flat_map(|owner| owner.get_arguments()).filter(|arg| is_setting(arg) && !arg.is_hide_set());
+    let (Some((_, chosen)), Some(owner)) = (matches.subcommand(), plain.find_subcommand(name)) else { return Ok(Vec::new()) };
+    let args = owner.get_arguments().filter(|arg| is_setting(arg) && !arg.is_hide_set());
     Ok(args
         .filter_map(|arg| {
-            let (long, id) = (arg.get_long()?, arg.get_id().as_str());
-            let raw = chosen.and_then(|chosen| chosen.get_raw(id)).and_then(|mut values| values.next());
-            let value = raw.map(|value| value.to_string_lossy().into_owned());
-            let in_file = |file: &ConfigFile| file.value(name, long).map(|_| Origin::File(file.path().to_owned()));
-            let origin = match chosen.and_then(|chosen| chosen.value_source(id)) {
-                Some(ValueSource::CommandLine) => Origin::Flag,
-                Some(ValueSource::EnvVariable) => Origin::Environment(variable(arg)?),
-                Some(_) if value.is_some() => file.as_ref().and_then(in_file).unwrap_or(Origin::Default),
-                _ => Origin::Unset,
-            };
-            Some(Setting { name: long.to_owned(), value, origin })
+            Some(Setting { name: arg.get_long()?.to_owned(), value: value(chosen, arg), origin: origin(&layers, chosen, owner, arg) })
         })
         .collect())
+}
+
+fn value(chosen: &ArgMatches, arg: &Arg) -> Option<Given> {
+    let id = arg.get_id().as_str();
+    if is_switch(arg) {
+        return Some(Given::One(chosen.get_flag(id).to_string()));
+    }
+    let mut values = chosen.get_raw(id)?.map(|value| value.to_string_lossy().into_owned());
+    if arg.get_value_delimiter().is_some() { Some(Given::Several(values.collect())) } else { values.next().map(Given::One) }
+}
+
+fn origin(layers: &Layers, chosen: &ArgMatches, owner: &Command, arg: &Arg) -> Origin {
+    let winner = |arg: &Arg| {
+        let variable = environment::variable(arg).filter(|_| !layers.is_on_line(arg));
+        Origin::GaveWay(variable.unwrap_or_else(|| format!("--{}", arg.get_long().unwrap_or_default())))
+    };
+    if layers.is_on_line(arg) {
+        return Origin::Flag;
+    }
+    if let Some(name) = environment::value(arg).and_then(|_| environment::variable(arg)) {
+        return layers.wins_over_environment(owner, arg).map_or(Origin::Environment(name), winner);
+    }
+    let file = layers.file.as_ref().filter(|file| arg.get_long().and_then(|long| file.value(owner.get_name(), long)).is_some());
+    match (file, chosen.value_source(arg.get_id().as_str())) {
+        (Some(file), _) => layers.wins_over_file(owner, arg).map_or_else(|| Origin::File(file.path().to_owned()), winner),
+        (None, Some(ValueSource::DefaultValue)) => Origin::Default,
+        (None, _) => Origin::Unset,
+    }
 }

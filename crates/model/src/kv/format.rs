@@ -1,5 +1,6 @@
 //! The number formats of cached keys and values.
 
+use crate::kernels::KV_BLOCK;
 use std::{fmt, str::FromStr};
 
 /// How a KV cache keeps its numbers. Whatever the format, attention computes in single precision.
@@ -42,6 +43,12 @@ impl KvFormat {
             Self::F32 => 4 * head_dim,
         };
         2 * layers * kv_heads * head
+    }
+
+    /// Bytes that a cache of `positions` takes, which holds whole blocks.
+    #[must_use]
+    pub const fn bytes(self, positions: usize, layers: usize, kv_heads: usize, head_dim: usize) -> usize {
+        positions.next_multiple_of(KV_BLOCK).saturating_mul(self.bytes_per_token(layers, kv_heads, head_dim))
     }
 }
 
