@@ -323,8 +323,14 @@ fn a_hostile_client_ends_its_own_session_only() {
     let turn = Turn { draft: DraftPolicy::up_to(4, 0.0), ..greedy(device.prompt("The hat told the cloud a story."), 40) };
     let reference = device.reference(&turn);
     let ends = &device.ends;
-    let open =
-        Open { fingerprint: ends.fingerprint, split: ends.split, hidden: ends.hidden, codecs: vec![HiddenCodec::F16], context: None };
+    let open = Open {
+        fingerprint: ends.fingerprint,
+        split: ends.split,
+        hidden: ends.hidden,
+        codecs: vec![HiddenCodec::F16],
+        context: None,
+        formats: ends.formats,
+    };
 
     let mut conversation = device.remote(&cloud.url());
     let mut attacks = hostile(ends.hidden).into_iter();

@@ -387,4 +387,29 @@ fn distill_stops_cleanly_resumes_and_leaves_a_drafter() {
     let common = ["distill", "--model", text(model.path()), "--context", "64", "--valid", text(&valid), "--out", text(&out)];
     let nothing = run([&common[..], &["--data", text(&missing)]].concat());
     assert!(nothing.error(2).contains("cannot read") && nothing.stderr.contains("see that the path is right"), "{nothing:?}");
+    for (flag, value) in [
+        ("--minutes", "0"),
+        ("--steps", "0"),
+        ("--learning-rate", "0"),
+        ("--max-draft", "99999"),
+        ("--unroll", "17"),
+        ("--eval-prompts", "0"),
+    ] {
+        let wrong = run([&common[..], &["--data", text(&train), flag, value]].concat());
+        assert!(wrong.error(2).contains(&format!("{flag} is {value}; use")), "{wrong:?}");
+    }
+    let short = run([
+        "distill",
+        "--model",
+        text(model.path()),
+        "--context",
+        "0",
+        "--valid",
+        text(&valid),
+        "--out",
+        text(&out),
+        "--data",
+        text(&train),
+    ]);
+    assert!(short.error(2).contains("--context is 0; use 2 to"), "{short:?}");
 }

@@ -4,9 +4,9 @@
 
 mod support;
 
-use std::{cell::RefCell, ops::ControlFlow, path::Path, time::Duration};
+use std::{cell::RefCell, net::TcpStream, ops::ControlFlow, path::Path, process::Command, time::Duration};
 
-use support::{Cloud, Device, TempDir, ask, demo, fair_drafter, fixture, greedy, on_token, run};
+use support::{Cloud, Device, Running, TempDir, ask, demo, fair_drafter, fixture, greedy, on_token, run};
 use tricorn_core::{ChunkPolicy, DraftPolicy, HiddenCodec, SamplingParams};
 use tricorn_device::{Conversation, DeviceError, Event, Link, LinkError, Turn, TurnReport};
 
@@ -140,6 +140,25 @@ fn a_cloud_that_takes_less_at_a_time_is_given_less() {
         cloud.replace(model.path(), "2:1");
         assert_eq!(ask(&mut conversation, turn).token_ids, reference.token_ids);
     }
+}
+
+#[test]
+fn a_cloud_without_file_descriptors_says_so_once_and_takes_devices_when_there_are_some_again() {
+    let mut shell = Command::new("sh");
+    // Hard and soft: this limit the cloud cannot raise.
+    shell.args(["-c", "ulimit -n 40 && exec \"$0\" \"$@\"", env!("CARGO_BIN_EXE_tricorn")]);
+    let mut cloud = Running::spawn(shell.args(["cloud", "--model", "demo", "--json", "--listen", "127.0.0.1:0"]));
+    let ready: serde_json::Value = serde_json::from_str(&cloud.line()).unwrap();
+    let address = ready["address"].as_str().unwrap();
+    let connections: Vec<TcpStream> = (0..60).map(|_| TcpStream::connect(address).unwrap()).collect();
+    let warning = cloud.error_line();
+    assert!(warning.starts_with("warning: no connection can be taken") && warning.contains("ulimit -n"), "{warning}");
+    drop(connections);
+    let text = run(["run", "--model", "demo", "--max-tokens", "4", "--cloud", &format!("http://{address}"), "Once"]);
+    assert_eq!(text.code, Some(0), "{text:?}");
+    cloud.signal("TERM");
+    let ended = cloud.finish();
+    assert_eq!((ended.code, ended.stderr.as_str()), (Some(0), ""));
 }
 
 #[test]

@@ -179,7 +179,13 @@ fn what_is_wrong_with_a_stage_is_one_line_at_its_start() {
         assert!(cloud(arguments).error(2).contains(part), "{arguments:?}");
     }
     // A port that is reserved for a service of the 1980s (tcpmux).
-    assert!(cloud(&["--layers", "1..2", "--next", "127.0.0.1:1"]).error(3).contains("--layers 2..B"));
+    let alone = cloud(&["--layers", "1..2", "--next", "127.0.0.1:1"]);
+    let lines: Vec<&str> = alone.stderr.lines().collect();
+    assert_eq!((alone.code, lines.len(), lines[0]), (Some(3), 2, "waiting for the next stage at 127.0.0.1:1"), "{alone:?}");
+    assert!(lines[1].starts_with("error: ") && lines[1].contains("--layers 2..B"), "{alone:?}");
+    let own = std::net::TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().to_string();
+    let itself = run(["cloud", "--model", model.to_str().unwrap(), "--split", "1:1", "--layers", "1..2", "--listen", &own, "--next", &own]);
+    assert!(itself.error(2).contains("is this cloud itself"), "{itself:?}");
     let last = Cloud::start_with(&model, "1:1", 0, &["--layers", "3..4"]);
     assert!(cloud(&["--layers", "1..2", "--next", &last.url()]).error(3).contains("--layers 2..B"));
 }

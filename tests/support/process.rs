@@ -94,6 +94,11 @@ impl Running {
         }
     }
 
+    /// The next line of its standard error.
+    pub fn error_line(&mut self) -> String {
+        self.stderr.recv_timeout(LIMIT).unwrap()
+    }
+
     pub fn id(&self) -> u32 {
         self.child.id()
     }

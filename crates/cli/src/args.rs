@@ -90,8 +90,8 @@ pub(crate) struct ModelArgs {
     /// First M and last K decoder layers on the device; device and cloud must agree [default: the bundle's or the drafter's, else 2:0]
     #[arg(long, value_name = "M:K")]
     pub(crate) split: Option<Split>,
-    /// Hold the weights as q4k, q8, f16 or f32, quantised at load [default: as stored]. The text is that of the model so quantised, so
-    /// give device, cloud and --local the same to get the same text
+    /// Hold the weights as q4k, q8, f16 or f32, quantised at load [default: as stored]. The text is that of the model so quantised; a
+    /// device and a cloud that differ refuse each other
     #[arg(long, value_name = "FORMAT", value_parser = named::quant(), hide_possible_values = true)]
     pub(crate) quant: Option<Quant>,
     /// Threads for computing, 1 to 1024 [default: one a core]
@@ -221,7 +221,7 @@ pub(crate) struct CloudArgs {
 #[derive(Debug, ClapArgs)]
 #[command(after_help = "\
 With --quant or --whole, and for models that are stored quantised, matrices are written as the kernels want them: \
-such a directory loads at once, by being mapped, and must not be changed while it is in use. Both sides may choose formats of their own.
+such a directory loads at once, by being mapped, and must not be changed while it is in use.
 
 Examples:
   tricorn pack --model DIR --split 2:0 --out bundles                # tensors as they are stored

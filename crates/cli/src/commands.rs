@@ -24,6 +24,12 @@ use std::{ffi::OsStr, num::NonZero, sync::Arc};
 use tricorn_core::Split;
 use tricorn_model::{ComputeDevice, KvError, KvFormat, MiddlePart, ModelError, ModelSource, inspect::default_split, threads};
 
+/// Each connection of a server takes a file descriptor, and the limit that shells start with is made for old programs. Where it cannot be
+/// raised, it is reached sooner.
+fn allow_many_connections() {
+    let _ = rlimit::increase_nofile_limit(u64::MAX);
+}
+
 pub(crate) fn run(command: Command) -> Result<(), CliError> {
     match command {
         Command::Demo(args) => demo::run(&args),

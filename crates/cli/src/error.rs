@@ -108,7 +108,7 @@ impl CliError {
                 LinkError::Unreachable { .. } | LinkError::Refused(_) | LinkError::KeepsFailing { .. } | LinkError::NoRoom(_),
             ))
             | Self::Cloud(CloudError::NextUnreachable { .. } | CloudError::NextRefused { .. }) => ExitCode::from(3),
-            Self::Interrupted => ExitCode::from(130),
+            Self::Interrupted | Self::Train(TrainError::Stopped) => ExitCode::from(130),
             _ if self.is_asked_wrongly() => ExitCode::from(2),
             _ => ExitCode::FAILURE,
         }
@@ -190,6 +190,7 @@ fn wrong_cloud(error: &CloudError) -> bool {
             | CloudError::Split(_)
             | CloudError::NoNext { .. }
             | CloudError::NothingLeft { .. }
+            | CloudError::NextIsSelf { .. }
             | CloudError::Address(_)
     )
 }

@@ -13,6 +13,8 @@ pub struct CloudConfig {
     pub listen: SocketAddr,
     /// Sessions at a time.
     pub max_sessions: usize,
+    /// Connections at a time; a device has one for each session, and one to ask what is served. More are closed at once.
+    pub max_connections: usize,
     /// What each session is held to.
     pub limits: SessionLimits,
     /// Most rows in one forward pass; see [`BatchLimits::max_rows`](tricorn_core::BatchLimits::max_rows).
@@ -31,7 +33,7 @@ pub struct CloudConfig {
     pub outbox_rows: usize,
     /// A session from which nothing was heard for this long is ended.
     pub idle_timeout: Duration,
-    /// How long a new stream may take to say `Open`.
+    /// How long a new connection may take to say that it speaks HTTP/2, and a new stream to say `Open`.
     pub open_timeout: Duration,
     /// How long [`Cloud::serve`](crate::Cloud::serve) waits for answers and devices once it is told to stop.
     pub drain_timeout: Duration,
@@ -50,6 +52,7 @@ impl CloudConfig {
         Self {
             listen,
             max_sessions: 64,
+            max_connections: 4096,
             limits: SessionLimits { context, max_append_rows: 512, max_queued_rows: 2048 },
             batch_rows: 512,
             schedule: Schedule::Chunked,
@@ -78,6 +81,7 @@ impl CloudConfig {
             if value >= least { Ok(()) } else { Err(CloudError::Config { field, value, least }) }
         };
         at_least("max_sessions", self.max_sessions, 1)?;
+        at_least("max_connections", self.max_connections, 1)?;
         at_least("limits.context", context, 1)?;
         at_least("limits.max_append_rows", max_append_rows, 1)?;
         at_least("limits.max_queued_rows", max_queued_rows, max_append_rows)?;

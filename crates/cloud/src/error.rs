@@ -53,6 +53,14 @@ pub enum CloudError {
     /// The next stage's address cannot be used.
     #[error(transparent)]
     Address(WireError),
+    /// A cloud is its own next stage.
+    #[error("--next {url} is this cloud itself; name the one that holds the layers from {end} on")]
+    NextIsSelf {
+        /// The address.
+        url: String,
+        /// The layer it must begin with.
+        end: usize,
+    },
     /// The next stage does not answer.
     #[error("the next stage at {url} cannot be reached ({reason}); start it first, with `tricorn cloud --layers {end}..B`")]
     NextUnreachable {

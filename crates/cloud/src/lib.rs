@@ -8,6 +8,7 @@
 mod calibrate;
 mod compute;
 mod config;
+mod connections;
 mod downstream;
 mod error;
 mod load;

@@ -2,16 +2,10 @@
 
 use std::{
     collections::VecDeque,
-    io::{self, IoSlice},
-    pin::Pin,
-    sync::{Arc, Mutex, PoisonError},
-    task::{Context, Poll, ready},
+    sync::{Mutex, PoisonError},
     time::Instant,
 };
 
-use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
-use tokio_stream::{Stream, StreamExt};
-use tonic::transport::server::Connected;
 use tricorn_core::Received;
 
 /// Reads remembered. At 1.4 KiB a read, the least that a packet brings, a third of a megabyte: enough to tell a link's speed by.
@@ -29,7 +23,7 @@ impl Meter {
         self.0.lock().unwrap_or_else(PoisonError::into_inner).received(length)
     }
 
-    fn read(&self, bytes: usize) {
+    pub(crate) fn read(&self, bytes: usize) {
         self.0.lock().unwrap_or_else(PoisonError::into_inner).push(Instant::now(), bytes);
     }
 }
@@ -60,57 +54,6 @@ impl Reads {
         let &(start, by_then) = self.reads.iter().find(|&&(_, by_then)| by_then > begin)?;
         let received = Received { bytes: total - by_then, time: end.saturating_duration_since(start) };
         (received.bytes > 0 && !received.time.is_zero()).then_some(received)
-    }
-}
-
-/// Connections with a [`Meter`], which a request finds among its extensions.
-pub(crate) fn metered<T>(connections: impl Stream<Item = io::Result<T>>) -> impl Stream<Item = io::Result<Metered<T>>> {
-    connections.map(|connection| connection.map(|stream| Metered { stream, meter: Arc::default() }))
-}
-
-/// A connection that takes note of what is read from it.
-#[derive(Debug)]
-pub(crate) struct Metered<T> {
-    stream: T,
-    meter: Arc<Meter>,
-}
-
-impl<T> Connected for Metered<T> {
-    type ConnectInfo = Arc<Meter>;
-
-    fn connect_info(&self) -> Arc<Meter> {
-        Arc::clone(&self.meter)
-    }
-}
-
-impl<T: AsyncRead + Unpin> AsyncRead for Metered<T> {
-    fn poll_read(mut self: Pin<&mut Self>, context: &mut Context<'_>, buffer: &mut ReadBuf<'_>) -> Poll<io::Result<()>> {
-        let before = buffer.filled().len();
-        ready!(Pin::new(&mut self.stream).poll_read(context, buffer))?;
-        self.meter.read(buffer.filled().len() - before);
-        Poll::Ready(Ok(()))
-    }
-}
-
-impl<T: AsyncWrite + Unpin> AsyncWrite for Metered<T> {
-    fn poll_write(mut self: Pin<&mut Self>, context: &mut Context<'_>, bytes: &[u8]) -> Poll<io::Result<usize>> {
-        Pin::new(&mut self.stream).poll_write(context, bytes)
-    }
-
-    fn poll_write_vectored(mut self: Pin<&mut Self>, context: &mut Context<'_>, slices: &[IoSlice<'_>]) -> Poll<io::Result<usize>> {
-        Pin::new(&mut self.stream).poll_write_vectored(context, slices)
-    }
-
-    fn is_write_vectored(&self) -> bool {
-        self.stream.is_write_vectored()
-    }
-
-    fn poll_flush(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<io::Result<()>> {
-        Pin::new(&mut self.stream).poll_flush(context)
-    }
-
-    fn poll_shutdown(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<io::Result<()>> {
-        Pin::new(&mut self.stream).poll_shutdown(context)
     }
 }
 

@@ -17,13 +17,13 @@ use tokio::{
     time::timeout,
 };
 use tricorn_core::{Fingerprint, HiddenCodec, Split};
-use tricorn_wire::{StageOpen, limits::max_message_bytes, transport};
+use tricorn_wire::{Formats, StageOpen, limits::max_message_bytes, transport};
 
 use crate::{
     CloudConfig, CloudError, Figures, MiddleModel,
     calibrate::calibrate,
+    connections::Connections,
     load::LoadGauge,
-    meter,
     scheduler::{Command, Scheduler},
     service::{Service, Shared},
     stage::{self, DialError, Joined, NextConfig, Place},
@@ -43,6 +43,8 @@ pub struct Served {
     pub split: Split,
     /// Its decoder layers.
     pub layers: usize,
+    /// What its numbers are held in.
+    pub formats: Formats,
 }
 
 /// A cloud that listens and does not yet serve.
@@ -54,6 +56,7 @@ pub struct Cloud {
     next: Option<Joined>,
     /// What batches take, once measured.
     calibrated: Option<Vec<(usize, Duration)>>,
+    warn: fn(&str),
     listener: TcpListener,
     local_addr: SocketAddr,
 }
@@ -74,7 +77,7 @@ impl Cloud {
         let listener = TcpListener::bind(listen).map_err(refused)?;
         listener.set_nonblocking(true).map_err(CloudError::Start)?;
         let local_addr = listener.local_addr().map_err(CloudError::Start)?;
-        Ok(Self { config, served, place, next: None, calibrated: None, listener, local_addr })
+        Ok(Self { config, served, place, next: None, calibrated: None, warn: |_| (), listener, local_addr })
     }
 
     /// Where it listens: `config.listen` with the port that was taken.
@@ -89,14 +92,23 @@ impl Cloud {
         self.place.held.clone()
     }
 
+    /// Has `warn` told, seldom and in one line, what an operator should know and no device can be told: that no connection can be taken.
+    pub fn warn_by(&mut self, warn: fn(&str)) {
+        self.warn = warn;
+    }
+
     /// Connects to the next stage, if there is one, and agrees with it on hidden rows of `hidden` values. Gives the number of stages from
     /// this one to the last.
     ///
     /// # Errors
-    /// When the next stage cannot be reached for some seconds, or does not fit: another model, split, or layers that do not follow.
+    /// When the next stage is this cloud itself, does not answer within some seconds, or does not fit: another model, split or format, or
+    /// layers that do not follow.
     pub async fn connect_next(&mut self, hidden: usize) -> Result<usize, CloudError> {
-        let Self { config, served, place, .. } = self;
+        let Self { config, served, place, local_addr, .. } = self;
         let Some(url) = &config.next else { return Ok(1) };
+        if stage::leads_to(url, *local_addr).await {
+            return Err(CloudError::NextIsSelf { url: url.clone(), end: place.held.end });
+        }
         let open = StageOpen {
             fingerprint: served.fingerprint,
             split: served.split,
@@ -105,6 +117,7 @@ impl Cloud {
             context: config.limits.context,
             max_sessions: config.max_sessions,
             max_batch_rows: config.max_batch_rows(),
+            formats: served.formats,
         };
         let next = NextConfig { url: url.clone(), open, end_layer: place.middle.end, deadline: config.next_deadline };
         let joined = stage::join(next).await.map_err(|error| match error {
@@ -138,10 +151,11 @@ impl Cloud {
         if self.calibrated.is_none() {
             self.calibrate(&model);
         }
-        let Self { config, served, place, next, calibrated, listener, .. } = self;
+        let Self { config, served, place, next, calibrated, warn, listener, .. } = self;
         let listener = tokio::net::TcpListener::from_std(listener).map_err(CloudError::Start)?;
+        let connections = Connections::new(listener, &config, warn);
         if !place.is_first() {
-            return stage::serve(config, served, place, listener, next, model, shutdown).await;
+            return stage::serve(config, served, place, connections, next, model, shutdown).await;
         }
         let (commands, received) = mpsc::channel(COMMANDS);
         let load = LoadGauge::new(config.max_sessions);
@@ -169,7 +183,7 @@ impl Cloud {
         let (stop, stopped) = oneshot::channel::<()>();
         let server = transport::server()
             .add_service(transport::service(Service(Arc::clone(&shared)), max_message))
-            .serve_with_incoming_shutdown(meter::metered(transport::incoming(listener.into())), async {
+            .serve_with_incoming_shutdown(connections, async {
                 // Either way it is time to stop.
                 let _ = stopped.await;
             });

@@ -52,6 +52,7 @@ impl proto::middle_server::Middle for Service {
             codecs: HiddenCodec::ALL.to_vec(),
             limits: shared.limits,
             load: shared.load.snapshot(true),
+            formats: shared.served.formats,
         };
         Ok(Response::new(description.into()))
     }

@@ -165,6 +165,9 @@ impl SessionTask {
             let message = format!("the device's hidden rows have {} values, this cloud's {}", open.hidden, self.shared.hidden);
             return Err(fail(ErrorCode::WrongHidden, message));
         }
+        if let Some(message) = served.formats.mismatch("this cloud", open.formats, "the device") {
+            return Err(fail(ErrorCode::WrongModel, message));
+        }
         let common = open.codecs.iter().copied().find(|codec| HiddenCodec::ALL.contains(codec));
         common.ok_or_else(|| fail(ErrorCode::NoCodec, "no codec in common; offer f16z, f16 or f32".to_owned()))
     }

@@ -6,6 +6,7 @@
 mod batch;
 mod dial;
 mod next;
+mod own;
 mod place;
 mod refuse;
 mod replies;
@@ -16,6 +17,7 @@ mod worker;
 
 pub(crate) use dial::{DialError, NextConfig};
 pub(crate) use next::{Joined, join};
+pub(crate) use own::leads_to;
 pub(crate) use place::Place;
 pub(crate) use server::serve;
 

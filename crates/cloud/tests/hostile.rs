@@ -5,9 +5,12 @@ mod common;
 
 use std::{net::SocketAddr, time::Duration};
 
-use common::{Device, Gate, HIDDEN, LIMITS, POISON, POISON_CONTEXT, Running, SERVED, Toy, append, config, connect, good_open, start};
+use common::{
+    Device, Gate, HIDDEN, LIMITS, POISON, POISON_CONTEXT, Running, SERVED, Toy, append, config, connect, formats, good_open, start,
+    start_serving,
+};
 use tonic::transport::Endpoint;
-use tricorn_cloud::{Cloud, CloudError};
+use tricorn_cloud::{Cloud, CloudError, Served};
 use tricorn_core::{AppendHeader, Fingerprint, HiddenCodec, Split};
 use tricorn_wire::{Append, Downlink, ErrorCode, Failure, Open, Uplink, proto, transport};
 
@@ -49,6 +52,25 @@ async fn another_split_is_refused_with_both_splits() {
     let failure = refused_open(Open { split: Split { input_layers: 3, output_layers: 0 }, ..good_open() }).await;
     assert_eq!(failure.code, ErrorCode::WrongSplit);
     assert!(failure.message.contains("3:0") && failure.message.contains("2:1"), "{failure}");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn other_formats_of_weights_and_kv_caches_are_refused_and_unknown_ones_are_not() {
+    let served = Served { formats: formats("q4k", "f16"), ..SERVED };
+    let cloud = start_serving(served, config(), Toy::new(HIDDEN));
+    for (theirs, parts) in [
+        (formats("stored", "f16"), ["the device holds weights as stored", "this cloud as q4k", "--quant"]),
+        (formats("q4k", "f32"), ["the device has KV caches in f32", "this cloud in f16", "--kv"]),
+    ] {
+        let mut device = Device::dial(cloud.addr).await;
+        device.say(Uplink::Open(Open { formats: theirs, ..good_open() })).await;
+        let failure = device.failure().await;
+        assert_eq!(failure.code, ErrorCode::WrongModel);
+        assert!(parts.iter().all(|part| failure.message.contains(part)), "{failure}");
+    }
+    for theirs in [formats("q4k", "f16"), formats("", ""), formats("q4k", "")] {
+        Device::dial(cloud.addr).await.open(Open { formats: theirs, ..good_open() }).await.unwrap();
+    }
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -6,11 +6,12 @@ mod common;
 use std::{net::SocketAddr, time::Duration};
 
 use common::{
-    Counted, Gate, HIDDEN, POISON, Toy, Upstream, entry, gated, good_open, session_rows, stage, stage_open, start, through, toy, visitor,
+    Counted, Gate, HIDDEN, POISON, SERVED, Toy, Upstream, entry, formats, gated, good_open, session_rows, stage, stage_open, start,
+    start_serving, through, toy, visitor,
 };
-use tricorn_cloud::{BatchEntry, Cloud, CloudConfig, CloudError, MiddleModel};
+use tricorn_cloud::{BatchEntry, Cloud, CloudConfig, CloudError, MiddleModel, Served};
 use tricorn_core::{Fingerprint, Split};
-use tricorn_wire::{ErrorCode, StageEntry, StageOpen, StageOpened, StageUp, proto};
+use tricorn_wire::{ErrorCode, Formats, StageEntry, StageOpen, StageOpened, StageUp, proto};
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_chain_answers_what_its_models_make_of_the_rows() {
@@ -53,9 +54,16 @@ async fn upstreams_share_a_stage_and_not_their_sessions() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn stages_that_do_not_fit_are_refused() {
-    let last = start(stage(4..5, None), toy());
-    let good = stage_open(4);
+    let held = formats("q8", "f16");
+    let last = start_serving(Served { formats: held, ..SERVED }, stage(4..5, None), toy());
+    let good = StageOpen { formats: held, ..stage_open(4) };
     for (open, code, part) in [
+        (
+            StageOpen { formats: formats("f16", "f16"), ..good },
+            ErrorCode::WrongModel,
+            "the stage before holds weights as f16, this one as q8",
+        ),
+        (StageOpen { formats: formats("q8", "f32"), ..good }, ErrorCode::WrongModel, "--kv"),
         (StageOpen { fingerprint: Fingerprint([9; 32]), ..good }, ErrorCode::WrongModel, "the same model"),
         (StageOpen { split: Split { input_layers: 1, output_layers: 1 }, ..good }, ErrorCode::WrongSplit, "--split"),
         (StageOpen { hidden: 9, ..good }, ErrorCode::WrongHidden, "9 values"),
@@ -69,7 +77,9 @@ async fn stages_that_do_not_fit_are_refused() {
         let failure = upstream.failure().await;
         assert!(failure.code == code && failure.message.contains(part) && !code.is_transient(), "{failure:?}");
     }
-    assert_eq!(Upstream::dial(last.addr).await.open(good).await, Ok(StageOpened { stages: 1, end_layer: 5 }));
+    for open in [good, StageOpen { formats: Formats::UNKNOWN, ..good }] {
+        assert_eq!(Upstream::dial(last.addr).await.open(open).await, Ok(StageOpened { stages: 1, end_layer: 5 }));
+    }
 }
 
 #[tokio::test(flavor = "multi_thread")]

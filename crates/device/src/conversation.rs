@@ -40,6 +40,8 @@ pub struct Conversation<'e, L> {
     output_kv: KvCache,
     drafts: Option<Drafts>,
     window: RowWindow,
+    /// Where the prompt ends as far as it was sent: the drafter takes in the rows below.
+    prompt_sent: usize,
     /// The continuations under way, in the session's order.
     sides: Vec<Side>,
     /// What the first layers took for the rows sent last, as long as the drafter has not drafted from them.
@@ -79,6 +81,7 @@ impl<'e, L: Link> Conversation<'e, L> {
             output_kv: ends.output.new_kv(&ends.pool, context),
             drafts,
             window: RowWindow::new(ends.hidden),
+            prompt_sent: 0,
             sides: Vec::new(),
             row_time: Duration::ZERO,
             crossed: Crossed::default(),
@@ -122,6 +125,7 @@ impl<'e, L: Link> Conversation<'e, L> {
         let mut progress = Progress::new(sampler, turn.tokens.len(), draft, control, before, on_event);
         self.measured();
         self.session.start_turn(turn.tokens, options)?;
+        self.prompt_sent = 0;
         self.settle(None);
         let finish = match self.run(&mut progress) {
             Ok(finish) => finish,
@@ -177,6 +181,7 @@ impl<'e, L: Link> Conversation<'e, L> {
             Action::Guess { pos } => self.guess(pos, progress)?,
             Action::Branch => self.branch(progress)?,
             Action::Append(header) => self.append(header, progress)?,
+            Action::Wait if self.take_in_piece()? => {}
             Action::Wait => {
                 let answer = self.link.receive()?;
                 return Ok(self.answer(answer, true, progress)?.map_continue(|()| None));

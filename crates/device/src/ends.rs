@@ -3,6 +3,7 @@
 use std::sync::Arc;
 use tricorn_core::{Fingerprint, HiddenCodec, Split};
 use tricorn_model::{Drafter, DrafterKind, InputPart, KvFormat, KvPool, ModelError, ModelSource, OutputPart, source::BundlePart};
+use tricorn_wire::{FormatName, Formats};
 
 /// Which drafter a device uses.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -35,6 +36,8 @@ pub struct Ends {
     pub stop_tokens: Vec<u32>,
     /// How hidden rows are rounded at both cuts.
     pub codec: HiddenCodec,
+    /// What weights and KV caches are held in.
+    pub formats: Formats,
 }
 
 impl Ends {
@@ -60,13 +63,18 @@ impl Ends {
             context: config.context,
             stop_tokens: config.eos.clone(),
             codec,
+            formats: Formats {
+                weights: source.weights_format().and_then(FormatName::new),
+                kv: FormatName::new(KvFormat::default().name()),
+            },
         })
     }
 
     /// The same ends with KV caches in another format than [`KvFormat::F16`].
     #[must_use]
     pub fn with_kv(self, format: KvFormat) -> Self {
-        Self { pool: KvPool::with_format(usize::MAX, format), ..self }
+        let formats = Formats { kv: FormatName::new(format.name()), ..self.formats };
+        Self { pool: KvPool::with_format(usize::MAX, format), formats, ..self }
     }
 
     /// The drafter, where there is one.

@@ -24,7 +24,7 @@ pub enum KvError {
         context: usize,
     },
     /// The pool that all sequences share has no memory left.
-    #[error("the KV memory of {limit_bytes} bytes is used up; close sessions or raise the limit")]
+    #[error("all {limit_bytes} bytes of KV memory are used up; try shorter texts, or give the cloud more --kv-memory")]
     Exhausted {
         /// The pool's size.
         limit_bytes: usize,

@@ -113,7 +113,12 @@ fn write(source: &ModelSource, bundle: Option<Bundle>, in_panels: bool, dir: &Pa
             plain.push((name, info));
         }
     }
-    let mut packed = PackedMatrices { layout: LAYOUT, panels: BTreeMap::new(), rows: BTreeMap::new() };
+    let mut packed = PackedMatrices {
+        layout: LAYOUT,
+        panels: BTreeMap::new(),
+        rows: BTreeMap::new(),
+        weights: source.weights_format().map(str::to_owned),
+    };
     let mut bytes = write_tensors(weights, &plain, &mut packed.rows, &dir.join(SINGLE_FILE))?;
     if in_panels {
         bytes += panels::write(source, &panels, &dir.join(PANELS_FILE))?;

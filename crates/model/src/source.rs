@@ -48,6 +48,8 @@ pub struct ModelSource {
     bundle: Option<Bundle>,
     fingerprint: OnceLock<Fingerprint>,
     panels: Option<Panels>,
+    /// What packed weights are said to be.
+    packed_as: Option<String>,
     quant: Option<Quant>,
     accelerator: Option<Accelerator>,
 }
@@ -104,14 +106,25 @@ impl ModelSource {
         if let Some(Manifest { bundle, fingerprint, packed }) = manifest {
             source.bundle = bundle;
             source.fingerprint = OnceLock::from(fingerprint);
-            source.panels = packed.map(|packed| source.open_panels(&packed)).transpose()?;
+            source.panels = packed.as_ref().map(|packed| source.open_panels(packed)).transpose()?;
+            source.packed_as = packed.and_then(|packed| packed.weights);
         }
         Ok(source)
     }
 
     fn new(files: Files, config: ModelConfig, weights: impl FnOnce(&Files) -> Result<Weights, ModelError>) -> Result<Self, ModelError> {
         let weights = weights(&files)?;
-        Ok(Self { files, config, weights, bundle: None, fingerprint: OnceLock::new(), panels: None, quant: None, accelerator: None })
+        Ok(Self {
+            files,
+            config,
+            weights,
+            bundle: None,
+            fingerprint: OnceLock::new(),
+            panels: None,
+            packed_as: None,
+            quant: None,
+            accelerator: None,
+        })
     }
 
     /// What a manifest says is packed.

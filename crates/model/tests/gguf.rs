@@ -18,7 +18,7 @@ use tricorn_model::{
     InputPart, KvPool, MiddlePart, ModelError, ModelSource, OutputPart, SeqRows,
     config::RopeScaling,
     pack::{pack, pack_whole},
-    quant::Dtype,
+    quant::{Dtype, Quant},
     template::Message,
 };
 
@@ -196,6 +196,8 @@ fn packed_with_its_quantised_embedding() {
     let whole = open(&temp.file("whole"));
     assert_eq!(whole.tokenizer().unwrap().encode(PROMPT, false).unwrap(), prompt);
     assert_eq!(whole.parameters(), open(&path).parameters());
+    assert_eq!([whole.weights_format(), open(&path).weights_format()], [Some("stored"); 2]);
+    assert_eq!(open(&path).quantised(Some(Quant::F32)).unwrap().weights_format(), Some("f32"));
     assert!(generate(whole, &prompt, 12) == expected);
     let packed = pack(&open(&path), "2:0".parse().unwrap(), &temp.file("parts")).unwrap();
     assert_eq!(open(&packed.device).fingerprint().unwrap(), open(&path).fingerprint().unwrap());

@@ -64,6 +64,32 @@ fn apart(a: &[f32], b: &[f32]) -> f64 {
 }
 
 #[test]
+fn parts_of_one_model_name_their_format_alike_however_they_came_to_it() {
+    let model = demo();
+    let format = |path: &Path, quant| open(path, quant).weights_format().map(str::to_owned);
+    assert_eq!(format(&model, None).as_deref(), Some("stored"));
+    for quant in [Quant::Q8, Quant::Q4K] {
+        let dir = TempDir::new();
+        let packed = pack(&open(&model, Some(quant)), split(), dir.path()).unwrap();
+        for (path, quantised) in [(&model, Some(quant)), (&packed.device, None), (&packed.cloud, None)] {
+            assert_eq!(format(path, quantised).as_deref(), Some(quant.name()));
+        }
+        // As packed before the name was written down.
+        let manifest = packed.cloud.join(MANIFEST);
+        let mut old: Value = serde_json::from_slice(&fs::read(&manifest).unwrap()).unwrap();
+        old["packed"].as_object_mut().unwrap().remove("weights").unwrap();
+        fs::write(&manifest, old.to_string()).unwrap();
+        assert_eq!(format(&packed.cloud, None), None);
+    }
+    // To widen what is not quantised changes no product.
+    assert_eq!(format(&model, Some(Quant::F32)).as_deref(), Some("stored"));
+    let stored = TempDir::new();
+    let bundles = pack(&open(&model, None), split(), stored.path()).unwrap();
+    assert_eq!(format(&bundles.cloud, None).as_deref(), Some("stored"));
+    assert_eq!(format(&bundles.device, Some(Quant::Q8)).as_deref(), Some("q8"));
+}
+
+#[test]
 fn fewer_bits_are_smaller_and_still_the_model() {
     let stored = open(&demo(), None);
     let (exact, _) = whole(&stored);

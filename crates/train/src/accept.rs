@@ -63,10 +63,8 @@ pub struct HeldOutReport {
 
 /// Measures a model's drafter on the prompts of a JSONL file, drawing the whole curve over thresholds.
 ///
-/// Sooner than at the end, and then on fewer tokens, when `stop` is set.
-///
 /// # Errors
-/// When the file or the model cannot be used.
+/// When the file or the model cannot be used; [`TrainError::Stopped`] soon after `stop` is set.
 pub fn measure(
     source: &Arc<ModelSource>,
     drafter: &Drafter,
@@ -78,17 +76,23 @@ pub fn measure(
     config.validate()?;
     let teacher = Teacher::load(source, split)?;
     let texts = held_out::write(&teacher, &Renderer::new(source)?, valid, config, source.config().context, stop)?;
-    report(&teacher, drafter, &texts, config)
+    report(&teacher, drafter, &texts, config, stop)?.ok_or(TrainError::Stopped)
 }
 
-/// The whole curve on texts that are written already.
-pub(crate) fn report(teacher: &Teacher, drafter: &Drafter, texts: &[Written], config: &HeldOutConfig) -> Result<HeldOutReport, TrainError> {
+/// The whole curve on texts that are written already; `None` when `stop` is set meanwhile.
+pub(crate) fn report(
+    teacher: &Teacher,
+    drafter: &Drafter,
+    texts: &[Written],
+    config: &HeldOutConfig,
+    stop: &AtomicBool,
+) -> Result<Option<HeldOutReport>, TrainError> {
     let draft_cost = match (config.draft_cost, texts.first()) {
         (Some(cost), _) => cost,
         (None, Some(text)) => held_out::measure_draft_cost(teacher, drafter, text)?,
         (None, None) => 0.0,
     };
-    Ok(Replay::new(teacher, drafter, texts, config.max_draft, true)?.report(draft_cost))
+    Ok(Replay::new(teacher, drafter, texts, config.max_draft, true, stop)?.map(|replay| replay.report(draft_cost)))
 }
 
 /// What a drafter would do on a set of texts, under any policy of at most `max_draft` drafts.
@@ -100,11 +104,20 @@ pub(crate) struct Replay {
 
 impl Replay {
     /// Runs the drafter over the texts. Without `astray` the drafts after a disagreement are left out, which is much faster; acceptance is
-    /// exact all the same, and drafts are counted too low.
-    pub(crate) fn new(teacher: &Teacher, drafter: &Drafter, texts: &[Written], max_draft: usize, astray: bool) -> Result<Self, ModelError> {
-        let chains = Chains { teacher, drafter, max_draft, astray };
-        let texts = texts.par_iter().map(|text| Ok::<_, ModelError>(Text { chains: chains.of(&text.lesson)?, spare: text.spare }));
-        Ok(Self { texts: texts.collect::<Result<_, _>>()?, max_draft })
+    /// exact all the same, and drafts are counted too low. `None` soon after `stop` is set: a share of the texts would be another measure.
+    pub(crate) fn new(
+        teacher: &Teacher,
+        drafter: &Drafter,
+        texts: &[Written],
+        max_draft: usize,
+        astray: bool,
+        stop: &AtomicBool,
+    ) -> Result<Option<Self>, ModelError> {
+        let chains = Chains { teacher, drafter, max_draft, astray, stop };
+        let text = |text: &Written| Ok::<_, ModelError>(chains.of(&text.lesson)?.map(|chains| Text { chains, spare: text.spare }));
+        let texts = texts.par_iter().map(text).collect::<Result<Vec<_>, _>>()?;
+        let texts: Option<Vec<Text>> = texts.into_iter().collect();
+        Ok(texts.map(|texts| Self { texts, max_draft }))
     }
 
     /// Counts the rounds under a policy.

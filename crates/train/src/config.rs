@@ -7,6 +7,11 @@ use tricorn_model::{DrafterKind, ModelConfig};
 
 use crate::error::TrainError;
 
+/// Most drafts in a round that is measured: what a round gains falls with every draft, what measuring takes does not.
+const MAX_DRAFT: usize = 64;
+/// Most steps over which a drafter learns from its own guesses; each takes another pass.
+const MAX_UNROLL: usize = 16;
+
 /// When a run ends: as soon as any of the limits given is reached.
 #[derive(Clone, Copy, Debug, Default, PartialEq)]
 pub struct Budget {
@@ -102,12 +107,16 @@ impl Default for HeldOutConfig {
 impl HeldOutConfig {
     pub(crate) fn validate(&self) -> Result<(), TrainError> {
         let bad = |setting, problem: String| Err(TrainError::Config { setting, problem });
-        let counts = [("held-out prompts", self.prompts), ("held-out tokens", self.new_tokens), ("max draft", self.max_draft)];
-        if let Some((setting, _)) = counts.into_iter().find(|(_, value)| *value == 0) {
-            return bad(setting, "is 0; use at least 1".to_owned());
+        for (setting, value) in [("--eval-prompts", self.prompts), ("--eval-tokens", self.new_tokens)] {
+            if value == 0 {
+                return bad(setting, "is 0; use at least 1".to_owned());
+            }
+        }
+        if !(1..=MAX_DRAFT).contains(&self.max_draft) {
+            return bad("--max-draft", format!("is {}; use 1 to {MAX_DRAFT}", self.max_draft));
         }
         match self.draft_cost {
-            Some(cost) if !(cost >= 0.0 && cost.is_finite()) => bad("draft cost", format!("is {cost}; use a number of at least 0")),
+            Some(cost) if !(cost >= 0.0 && cost.is_finite()) => bad("--draft-cost", format!("is {cost}; use a number of at least 0")),
             _ => Ok(()),
         }
     }
@@ -153,45 +162,47 @@ impl DistillConfig {
         let bad = |setting, problem: String| Err(TrainError::Config { setting, problem });
         self.split.ranges(model.layers).map_err(tricorn_model::ModelError::from)?;
         if self.context < 2 || self.context > model.context {
-            return bad("context", format!("is {}; use 2 to the model's {}", self.context, model.context));
+            return bad("--context", format!("is {}; use 2 to the model's {}", self.context, model.context));
         }
         if self.earlier_tokens >= self.context {
-            return bad("earlier tokens", format!("are {}; use fewer than the context of {}", self.earlier_tokens, self.context));
+            return bad("--earlier-tokens", format!("is {}; use fewer than the context of {}", self.earlier_tokens, self.context));
         }
         let within_one = |value: f64| (0.0..=1.0).contains(&value);
         let positive = |value: f64| value > 0.0 && value.is_finite();
         let budget = &self.budget;
         if budget.steps.is_none() && budget.tokens.is_none() && budget.minutes.is_none() {
-            return bad("budget", "has no limit; give steps, tokens or minutes".to_owned());
+            return bad("budget", "has no limit; give --steps, --tokens or --minutes".to_owned());
         }
-        if budget.steps == Some(0) || budget.tokens == Some(0) || budget.minutes.is_some_and(|minutes| !positive(minutes)) {
-            return bad("budget", "has a limit that is not above 0".to_owned());
+        if let Some(minutes) = budget.minutes.filter(|&minutes| !positive(minutes)) {
+            return bad("--minutes", format!("is {minutes}; use a number above 0"));
         }
-        for (setting, value) in
-            [("batch tokens", self.batch_tokens), ("own-text tokens", self.own_text_tokens), ("unrolled steps", self.unroll)]
-        {
-            if value == 0 {
+        for (setting, is_zero) in [
+            ("--steps", budget.steps == Some(0)),
+            ("--tokens", budget.tokens == Some(0)),
+            ("--batch-tokens", self.batch_tokens == 0),
+            ("own-text tokens", self.own_text_tokens == 0),
+            ("--eval-every", self.eval_every == 0),
+            ("--stop-when-flat", self.stop_when_flat == Some(0)),
+        ] {
+            if is_zero {
                 return bad(setting, "is 0; use at least 1".to_owned());
             }
         }
-        self.held_out.validate()?;
-        if self.eval_every == 0 {
-            return bad("eval every", "is 0; use a number of tokens".to_owned());
+        if !(1..=MAX_UNROLL).contains(&self.unroll) {
+            return bad("--unroll", format!("is {}; use 1 to {MAX_UNROLL}", self.unroll));
         }
+        self.held_out.validate()?;
         if !positive(self.learning_rate) || self.learning_rate > 1.0 {
-            return bad("learning rate", format!("is {}; use a number above 0 and at most 1, such as 0.002", self.learning_rate));
+            return bad("--learning-rate", format!("is {}; use a number above 0 and at most 1, such as 0.002", self.learning_rate));
         }
         if !positive(f64::from(self.clip)) {
             return bad("clip", format!("is {}; use a number above 0, such as 0.5", self.clip));
         }
         if !(self.ce_weight >= 0.0 && self.ce_weight.is_finite()) {
-            return bad("cross-entropy weight", format!("is {}; use 0 or more, such as 0.1", self.ce_weight));
+            return bad("--ce-weight", format!("is {}; use 0 or more, such as 0.1", self.ce_weight));
         }
         if !within_one(self.own_text) {
-            return bad("own text", format!("is {}; use a share from 0 to 1", self.own_text));
-        }
-        if self.stop_when_flat == Some(0) {
-            return bad("stop when flat", "is 0; use at least 1 measurement".to_owned());
+            return bad("--own-text", format!("is {}; use a share from 0 to 1", self.own_text));
         }
         Ok(())
     }

@@ -16,6 +16,9 @@ pub enum TrainError {
         /// What is wrong with it, with the value found and the mend.
         problem: String,
     },
+    /// It was told to stop before there was anything to tell.
+    #[error("stopped before the drafter was measured; let it end, or ask for less with --eval-prompts and --eval-tokens")]
+    Stopped,
     /// The operating system refused a file.
     #[error("cannot {action} {}: {source}; see that the path is right and that this user may {action} it", path.display())]
     Io {

@@ -170,13 +170,13 @@ impl<'a> Run<'a> {
                 return Ok(self.outcome(End::Stopped, None));
             }
             if self.progress.tokens >= self.progress.next_eval {
-                self.evaluate(observe)?;
+                self.evaluate(stop, observe)?;
                 if self.config.stop_when_flat.is_some_and(|limit| self.progress.history.flat() >= limit) {
-                    return self.finish(End::Flat, observe);
+                    return self.finish(End::Flat, stop, observe);
                 }
             }
             if self.used() >= 1.0 {
-                return self.finish(End::Budget, observe);
+                return self.finish(End::Budget, stop, observe);
             }
             if saved.elapsed() >= self.config.checkpoint_every {
                 self.save(observe)?;
@@ -216,13 +216,15 @@ impl<'a> Run<'a> {
         Ok((losses, rate))
     }
 
-    fn evaluate(&mut self, observe: &mut dyn FnMut(&Event<'_>)) -> Result<(), TrainError> {
+    /// Adds a point to the history, unless `stop` is set meanwhile.
+    fn evaluate(&mut self, stop: &AtomicBool, observe: &mut dyn FnMut(&Event<'_>)) -> Result<(), TrainError> {
         let (weights, info_path) = export::paths(&self.config.out, self.config.kind);
         export::write_weights(&self.weights, self.source.config(), &weights)?;
         let info = self.info(DraftPolicy::default().stop.threshold(), BTreeMap::new());
         export::write_info(&info, &info_path)?;
         let drafter = export::read_drafter(self.source, &weights, info)?;
-        let replay = Replay::new(self.teacher, &drafter, &self.texts, self.config.held_out.max_draft, false)?;
+        let max_draft = self.config.held_out.max_draft;
+        let Some(replay) = Replay::new(self.teacher, &drafter, &self.texts, max_draft, false, stop)? else { return Ok(()) };
         let progress = &mut self.progress;
         let point = HistoryPoint {
             step: progress.step,
@@ -239,14 +241,16 @@ impl<'a> Run<'a> {
         Ok(())
     }
 
-    fn finish(&mut self, end: End, observe: &mut dyn FnMut(&Event<'_>)) -> Result<Outcome, TrainError> {
+    fn finish(&mut self, end: End, stop: &AtomicBool, observe: &mut dyn FnMut(&Event<'_>)) -> Result<Outcome, TrainError> {
         if self.progress.history.points.last().is_none_or(|point| point.step < self.progress.step) {
-            self.evaluate(observe)?;
+            self.evaluate(stop, observe)?;
         }
         self.save(observe)?;
         let (weights, info_path) = export::paths(&self.config.out, self.config.kind);
         let drafter = export::read_drafter(self.source, &weights, self.info(DraftPolicy::default().stop.threshold(), BTreeMap::new()))?;
-        let report = accept::report(self.teacher, &drafter, &self.texts, &self.config.held_out)?;
+        let Some(report) = accept::report(self.teacher, &drafter, &self.texts, &self.config.held_out, stop)? else {
+            return Ok(self.outcome(End::Stopped, None));
+        };
         export::write_info(&self.info(report.best.threshold, self.measured(&report)), &info_path)?;
         observe(&Event::Finished(&report));
         Ok(self.outcome(end, Some(report)))

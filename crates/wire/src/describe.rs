@@ -2,7 +2,7 @@
 
 use tricorn_core::{Fingerprint, HiddenCodec, SessionLimits, Split};
 
-use crate::{Load, WireError, convert, proto};
+use crate::{Formats, Load, WireError, convert, formats::formats, proto};
 
 /// The answer to `Describe`.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -21,6 +21,8 @@ pub struct Description {
     pub limits: SessionLimits,
     /// How busy the cloud is now, with the whole of its pace.
     pub load: Load,
+    /// What it holds its numbers in.
+    pub formats: Formats,
 }
 
 impl From<Description> for proto::DescribeResponse {
@@ -33,6 +35,7 @@ impl From<Description> for proto::DescribeResponse {
             codecs: convert::proto_codecs(&description.codecs),
             limits: Some(convert::proto_limits(description.limits)),
             load: Some(description.load.into()),
+            formats: Some(description.formats.into()),
         }
     }
 }
@@ -49,6 +52,7 @@ impl TryFrom<proto::DescribeResponse> for Description {
             codecs: convert::known_codecs(&response.codecs),
             limits: convert::limits(convert::required("describe.limits", response.limits)?)?,
             load: response.load.unwrap_or_default().try_into()?,
+            formats: formats(response.formats)?,
         })
     }
 }

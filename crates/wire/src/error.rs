@@ -55,6 +55,12 @@ pub enum WireError {
         /// Column within the row, from 0.
         column: usize,
     },
+    /// A format's name is too long or odd.
+    #[error("{field} is no format's name; send at most 16 letters, digits, `-` and `_`")]
+    Name {
+        /// The name's field.
+        field: &'static str,
+    },
     /// A list is longer than it may be.
     #[error("{field} holds {found} entries, the limit is {limit}")]
     TooMany {

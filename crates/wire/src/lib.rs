@@ -9,6 +9,7 @@ mod convert;
 mod describe;
 mod downlink;
 mod error;
+mod formats;
 #[allow(missing_docs, unreachable_pub, clippy::all)]
 #[rustfmt::skip]
 mod generated;
@@ -27,6 +28,7 @@ pub mod proto {
 pub use describe::Description;
 pub use downlink::{Deep, Downlink, Failure, Opened};
 pub use error::WireError;
+pub use formats::{FormatName, Formats};
 pub use load::Load;
 pub use proto::ErrorCode;
 pub use stage::{StageBatch, StageDone, StageDown, StageEntry, StageOpen, StageOpened, StageUp};

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use tonic::transport::{Channel, Endpoint, Server, server::TcpIncoming};
+use tonic::transport::{Channel, Endpoint, Server};
 
 use crate::{
     WireError,
@@ -68,12 +68,6 @@ pub fn server() -> Server {
         .max_concurrent_streams(MAX_STREAMS)
         .http2_keepalive_interval(Some(KEEPALIVE_INTERVAL))
         .http2_keepalive_timeout(Some(KEEPALIVE_TIMEOUT))
-}
-
-/// Sets what a cloud's accepted connections need; [`server`] cannot, for sockets that it did not open itself.
-#[must_use]
-pub fn incoming(incoming: TcpIncoming) -> TcpIncoming {
-    incoming.with_nodelay(Some(true))
 }
 
 /// `middle` as a gRPC service that refuses messages of more than `max_message_bytes` (see [`crate::limits`]).

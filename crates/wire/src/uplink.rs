@@ -4,8 +4,9 @@ use bytes::Bytes;
 use tricorn_core::{AppendHeader, AppendKind, Fingerprint, HiddenCodec, Split, Want};
 
 use crate::{
-    WireError, codec,
+    Formats, WireError, codec,
     convert::{self, required, to_u64, to_usize},
+    formats::formats,
     proto::{self, uplink::Message},
 };
 
@@ -33,6 +34,8 @@ pub struct Open {
     pub codecs: Vec<HiddenCodec>,
     /// Longest sequence wanted, in tokens; `None` asks for the most the cloud allows.
     pub context: Option<usize>,
+    /// What the device holds its numbers in.
+    pub formats: Formats,
 }
 
 /// Shallow rows, still encoded.
@@ -72,6 +75,7 @@ impl From<Uplink> for proto::Uplink {
                 hidden: to_u64(open.hidden),
                 codecs: convert::proto_codecs(&open.codecs),
                 context: open.context.map_or(0, to_u64),
+                formats: Some(open.formats.into()),
             }),
             Uplink::Append(Append { header, rows }) => Message::Append(proto::Append {
                 epoch: header.epoch,
@@ -98,6 +102,7 @@ impl TryFrom<proto::Uplink> for Uplink {
                 hidden: to_usize("open.hidden", open.hidden)?,
                 codecs: convert::known_codecs(&open.codecs),
                 context: Some(to_usize("open.context", open.context)?).filter(|&context| context > 0),
+                formats: formats(open.formats)?,
             }),
             Message::Append(append) => {
                 let pos = to_usize("append.pos", append.pos)?;

@@ -12,7 +12,8 @@ use tricorn_core::{
     Want,
 };
 use tricorn_wire::{
-    Append, Deep, Description, Downlink, ErrorCode, Failure, Load, Open, Opened, Uplink, WireError, limits::max_message_bytes, proto,
+    Append, Deep, Description, Downlink, ErrorCode, Failure, FormatName, Formats, Load, Open, Opened, Uplink, WireError,
+    limits::max_message_bytes, proto,
 };
 
 const HALF: usize = usize::MAX / 2;
@@ -77,9 +78,16 @@ fn bytes() -> impl Strategy<Value = Bytes> {
     prop::collection::vec(any::<u8>(), 0..64).prop_map(Bytes::from)
 }
 
+fn formats() -> impl Strategy<Value = Formats> {
+    let name = || "[A-Za-z0-9_-]{0,16}".prop_map(|name| FormatName::new(&name));
+    (name(), name()).prop_map(|(weights, kv)| Formats { weights, kv })
+}
+
 fn uplink() -> impl Strategy<Value = Uplink> {
-    let open = (fingerprint(), split(), any::<usize>(), prop::collection::vec(codec(), 0..3), option::of(1..usize::MAX))
-        .prop_map(|(fingerprint, split, hidden, codecs, context)| Uplink::Open(Open { fingerprint, split, hidden, codecs, context }));
+    let open = (fingerprint(), split(), any::<usize>(), prop::collection::vec(codec(), 0..3), option::of(1..usize::MAX), formats())
+        .prop_map(|(fingerprint, split, hidden, codecs, context, formats)| {
+            Uplink::Open(Open { fingerprint, split, hidden, codecs, context, formats })
+        });
     let want = prop_oneof![Just(Want::None), Just(Want::Last), Just(Want::All)];
     let kind = prop_oneof![Just(AppendKind::Prompt), Just(AppendKind::Verify)];
     let append = (any::<u32>(), 0..HALF, 0..HALF, want, kind, bytes()).prop_map(|(epoch, pos, rows, want, kind, data)| {
@@ -115,9 +123,9 @@ proptest! {
     #[test]
     fn description_round_trip(
         fingerprint in fingerprint(), split in split(), dims in any::<(usize, usize)>(), codecs in prop::collection::vec(codec(), 0..3),
-        limits in limits(), load in load(),
+        limits in limits(), load in load(), formats in formats(),
     ) {
-        let message = Description { fingerprint, split, hidden: dims.0, layers: dims.1, codecs, limits, load };
+        let message = Description { fingerprint, split, hidden: dims.0, layers: dims.1, codecs, limits, load, formats };
         prop_assert_eq!(over_the_wire::<_, proto::DescribeResponse>(message.clone()).unwrap(), message);
     }
 
@@ -172,6 +180,7 @@ fn hostile_uplinks_are_refused_by_field() {
         hidden: 64,
         codecs: vec![99, proto::Codec::F32.into(), 0],
         context: 0,
+        formats: None,
     };
     let append = proto::Append {
         epoch: 0,

@@ -8,7 +8,7 @@ use proptest::prelude::*;
 use prost::Message;
 use tricorn_core::{Fingerprint, Split};
 use tricorn_wire::{
-    ErrorCode, Failure, StageBatch, StageDone, StageDown, StageEntry, StageOpen, StageOpened, StageUp, WireError,
+    ErrorCode, Failure, FormatName, Formats, StageBatch, StageDone, StageDown, StageEntry, StageOpen, StageOpened, StageUp, WireError,
     limits::max_stage_message_bytes, proto,
 };
 
@@ -45,6 +45,7 @@ fn up() -> impl Strategy<Value = StageUp> {
             context,
             max_sessions,
             max_batch_rows: rows,
+            formats: Formats { weights: FormatName::new("q8"), kv: None },
         })
     });
     let batch = (any::<u64>(), entries(), prop::collection::vec(any::<u64>(), 0..5)).prop_map(|(id, entries, closed)| {

@@ -26,7 +26,7 @@ impl Cloud {
         let source = std::sync::Arc::new(ModelSource::open(&super::model::folder()).unwrap());
         let split: Split = split.parse().unwrap();
         let config = source.config();
-        let served = Served { fingerprint: source.fingerprint().unwrap(), split, layers: config.layers };
+        let served = Served { fingerprint: source.fingerprint().unwrap(), split, layers: config.layers, formats: Default::default() };
         let settings =
             CloudConfig { calibration: std::time::Duration::ZERO, ..CloudConfig::new(([127, 0, 0, 1], 0).into(), config.context) };
         let cloud = tricorn_cloud::Cloud::bind(settings, served).unwrap();

@@ -7,7 +7,7 @@ use tricorn_model::DrafterKind;
 
 #[derive(Debug, ClapArgs)]
 #[command(after_help = "\
-Ctrl-C stops cleanly: a checkpoint is written and --resume goes on from it.
+Ctrl-C stops cleanly: a checkpoint is written and --resume goes on from it. A second one ends at once.
 
 Example:
   tricorn distill --model DIR --data train.jsonl --valid valid.jsonl --out drafter --minutes 60
@@ -30,7 +30,7 @@ pub(crate) struct DistillArgs {
     /// The drafter: hat, a small adapter, or fused, a decoder block that also reads the cloud's answers [default: hat; to measure, the best]
     #[arg(long, value_name = "KIND", value_parser = named::drafter(), hide_possible_values = true)]
     pub(crate) kind: Option<DrafterKind>,
-    /// Steps over which the fused drafter learns from its own guesses, the first included
+    /// Steps over which the fused drafter learns from its own guesses, the first included, up to 16
     #[arg(long, value_name = "N", default_value_t = 4)]
     pub(crate) unroll: usize,
     /// Stop after so many minutes [default: 30, unless --tokens or --steps is given]
@@ -81,7 +81,7 @@ pub(crate) struct DistillArgs {
     /// Tokens written after each of them
     #[arg(long, value_name = "N", default_value_t = 64)]
     pub(crate) eval_tokens: usize,
-    /// Most drafts in a round when measuring
+    /// Most drafts in a round when measuring, up to 64
     #[arg(long, value_name = "N", default_value_t = 8)]
     pub(crate) max_draft: usize,
     /// Time of one draft over the time of a verification round, for choosing the threshold [default: measured here, without any link]

@@ -1,21 +1,28 @@
 //! `tricorn cloud`
 
-use super::{open, print_json};
+use super::{allow_many_connections, open, print_json};
 use crate::{args::CloudArgs, error::CliError, ui};
-use std::{io::Read, time::Duration};
+use std::{convert::Infallible, io::Read, time::Duration};
 use tokio::sync::mpsc;
 use tricorn_cloud::{Cloud, CloudConfig, Figures, MiddleModel, PooledMiddle, Served};
 use tricorn_core::SessionLimits;
 use tricorn_model::{KvPool, MiddlePart, ModelConfig, source::BundlePart};
+use tricorn_wire::{FormatName, Formats};
 
 /// Threads that serve streams and run small batches; for others the runtime adds one, and the model computes on threads of its own.
 const WORKERS: usize = 1;
+/// How long the next stage may take before that is said.
+const PATIENCE: Duration = Duration::from_secs(1);
+/// Connections to allow for a session: its own, and what is left of earlier ones.
+const CONNECTIONS: usize = 8;
 
 pub(crate) fn run(args: &CloudArgs) -> Result<(), CliError> {
+    allow_many_connections();
     let (source, split) = open(&args.model)?;
     source.expect_part(BundlePart::Cloud, split)?;
     let config = config(args, source.config().context);
-    let served = Served { fingerprint: source.fingerprint()?, split, layers: source.config().layers };
+    let formats = Formats { weights: source.weights_format().and_then(FormatName::new), kv: FormatName::new(args.model.kv.name()) };
+    let served = Served { fingerprint: source.fingerprint()?, split, layers: source.config().layers, formats };
     let pool = KvPool::with_format(args.kv_memory.saturating_mul(1 << 20), args.model.kv);
     let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(WORKERS).enable_all().build().map_err(CliError::Start)?;
     let (stop, mut stopped) = mpsc::channel::<()>(1);
@@ -36,6 +43,7 @@ pub(crate) fn run(args: &CloudArgs) -> Result<(), CliError> {
     }
     // The port first: that it is taken should not be learnt after gigabytes of weights.
     let mut cloud = Cloud::bind(config, served)?;
+    cloud.warn_by(|line| ui::note(format!("warning: {line}\n")));
     let (address, held) = (cloud.local_addr(), cloud.held());
     if let Some(needed) = missing_memory(args, source.config(), held.len()) {
         ui::note(format!(
@@ -51,6 +59,7 @@ pub(crate) fn run(args: &CloudArgs) -> Result<(), CliError> {
         tokio::select! {
             stages = cloud.connect_next(middle.hidden()) => stages.map(Some),
             _ = stopped.recv() => Ok(None),
+            never = tell_of_wait(args.next.as_deref()) => match never {},
         }
     })?;
     let Some(stages) = stages else { return Ok(()) };
@@ -93,12 +102,22 @@ fn missing_memory(args: &CloudArgs, model: &ModelConfig, layers: usize) -> Optio
     (needed > args.kv_memory).then_some(needed)
 }
 
+/// Whoever looks on should not wonder for long why nothing happens.
+async fn tell_of_wait(next: Option<&str>) -> Infallible {
+    tokio::time::sleep(PATIENCE).await;
+    if let Some(next) = next {
+        ui::note(format!("waiting for the next stage at {next}\n"));
+    }
+    std::future::pending().await
+}
+
 fn config(args: &CloudArgs, context: usize) -> CloudConfig {
     let defaults = CloudConfig::new(args.listen, context);
     // A longer append than the context can never be.
     let max_append_rows = args.max_append_rows.min(context);
     CloudConfig {
         max_sessions: args.max_sessions,
+        max_connections: defaults.max_connections.max(args.max_sessions.saturating_mul(CONNECTIONS)),
         limits: SessionLimits { max_append_rows, max_queued_rows: defaults.limits.max_queued_rows.max(max_append_rows), ..defaults.limits },
         outbox_rows: defaults.outbox_rows.max(max_append_rows),
         batch_rows: args.batch_rows,

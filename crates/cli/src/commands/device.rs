@@ -1,6 +1,6 @@
 //! `tricorn device`
 
-use super::{local_middle, open, print_json};
+use super::{allow_many_connections, local_middle, open, print_json};
 use crate::{args::DeviceArgs, error::CliError, generate, ui};
 use std::{path::Path, sync::Arc, time::Duration};
 use tokio::{net::TcpListener, sync::mpsc};
@@ -16,6 +16,7 @@ use tricorn_model::source::BundlePart;
 const FIRST_LOOK: Duration = Duration::from_secs(5);
 
 pub(crate) fn run(args: &DeviceArgs) -> Result<(), CliError> {
+    allow_many_connections();
     let runtime = generate::runtime()?;
     // The port first: that it is taken should not be learnt after gigabytes of weights.
     let listener = runtime.block_on(TcpListener::bind(args.listen)).map_err(|error| CliError::listen(args.listen, error))?;

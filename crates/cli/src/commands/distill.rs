@@ -16,12 +16,19 @@ use tricorn_train::{Budget, DistillConfig, Event, HeldOutConfig, HeldOutReport, 
 
 /// Minutes of training where no budget is given.
 const DEFAULT_MINUTES: f64 = 30.0;
+/// As after SIGINT.
+const INTERRUPTED: i32 = 130;
 
 pub(crate) fn run(args: &DistillArgs) -> Result<(), CliError> {
     let (source, split) = open(&args.model)?;
     let stop = Arc::new(AtomicBool::new(false));
     let on_signal = Arc::clone(&stop);
-    ctrlc::set_handler(move || on_signal.store(true, Ordering::Relaxed))?;
+    ctrlc::set_handler(move || {
+        // Whoever asks twice wants no checkpoint.
+        if on_signal.swap(true, Ordering::Relaxed) {
+            std::process::exit(INTERRUPTED);
+        }
+    })?;
     let held_out =
         HeldOutConfig { prompts: args.eval_prompts, new_tokens: args.eval_tokens, max_draft: args.max_draft, draft_cost: args.draft_cost };
     // clap lets the two be absent only together with --measure.

@@ -18,7 +18,7 @@ const FIRST_WAIT: Duration = Duration::from_millis(200);
 const LONGEST_WAIT: Duration = Duration::from_secs(3);
 
 /// The least time that a stage is given for its first message: it may have connections waiting.
-const FIRST_ANSWER: Duration = Duration::from_secs(5);
+pub(crate) const FIRST_ANSWER: Duration = Duration::from_secs(5);
 
 /// Where the next stage is and what it must be.
 #[derive(Clone, Debug)]
@@ -78,10 +78,14 @@ impl Backoff {
 }
 
 impl NextConfig {
-    /// One try.
+    /// One try, as long as a batch may take.
     pub(crate) async fn dial(&self) -> Result<Dialled, DialError> {
-        let limit = self.deadline.max(FIRST_ANSWER);
-        timeout(limit, self.open()).await.unwrap_or_else(|_| Err(DialError::Unreachable(format!("no answer within {limit:?}"))))
+        self.dial_within(self.deadline.max(FIRST_ANSWER)).await
+    }
+
+    /// One try.
+    pub(crate) async fn dial_within(&self, limit: Duration) -> Result<Dialled, DialError> {
+        timeout(limit, self.open()).await.unwrap_or_else(|_| Err(DialError::Unreachable(format!("no answer within {limit:.1?}"))))
     }
 
     async fn open(&self) -> Result<Dialled, DialError> {

@@ -10,10 +10,11 @@ use tokio::{sync::mpsc, time::timeout};
 use tonic::Streaming;
 use tricorn_wire::{ErrorCode, Failure, StageDone, StageDown, StageUp, proto};
 
-use super::dial::{Backoff, DialError, Dialled, NextConfig, describe};
+use super::dial::{Backoff, DialError, Dialled, FIRST_ANSWER, NextConfig, describe};
 use crate::downstream::{Downstream, NextEvent, StageAnswer, StageBatch, StageEntry, StageLost};
 
-/// Tries to reach a next stage that was never there, within about three seconds.
+/// Tries to reach a next stage that was never there, within about three seconds where it refuses them. Where it accepts connections and
+/// says nothing, none begins once one has failed.
 const FIRST_TRIES: usize = 5;
 
 /// A next stage that answered.
@@ -28,16 +29,15 @@ pub(crate) struct Joined {
 /// # Errors
 /// When it does not answer for some seconds, or does not fit.
 pub(crate) async fn join(config: NextConfig) -> Result<Joined, DialError> {
-    let mut backoff = Backoff::new();
-    for _ in 1..FIRST_TRIES {
-        match config.dial().await {
-            Err(DialError::Unreachable(_)) => backoff.wait().await,
-            Err(error) => return Err(error),
-            Ok(dialled) => return Ok(Joined { config, dialled }),
+    let (mut backoff, begun) = (Backoff::new(), Instant::now());
+    let mut tried = 0;
+    loop {
+        tried += 1;
+        match config.dial_within(FIRST_ANSWER).await {
+            Err(DialError::Unreachable(_)) if tried < FIRST_TRIES && begun.elapsed() < FIRST_ANSWER => backoff.wait().await,
+            dialled => return Ok(Joined { dialled: dialled?, config }),
         }
     }
-    let dialled = config.dial().await?;
-    Ok(Joined { config, dialled })
 }
 
 /// One connection to the next stage, as the owner of a model sees it. The stream ends when it is dropped.

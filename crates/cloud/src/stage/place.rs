@@ -36,9 +36,11 @@ impl Place {
 mod tests {
     use super::*;
     use tricorn_core::{Fingerprint, Split};
+    use tricorn_wire::Formats;
 
     fn place(held: Option<Range<usize>>, next: bool) -> Result<Place, CloudError> {
-        let served = Served { fingerprint: Fingerprint([1; 32]), split: Split { input_layers: 2, output_layers: 1 }, layers: 8 };
+        let split = Split { input_layers: 2, output_layers: 1 };
+        let served = Served { fingerprint: Fingerprint([1; 32]), split, layers: 8, formats: Formats::UNKNOWN };
         let config = CloudConfig::new("127.0.0.1:0".parse().unwrap(), 64);
         Place::new(&CloudConfig { held, next: next.then(|| "127.0.0.1:1".to_owned()), ..config }, served)
     }

@@ -1,7 +1,6 @@
 //! A later stage, from its start to its end.
 
 use tokio::{
-    net::TcpListener,
     sync::{mpsc, oneshot},
     time::timeout,
 };
@@ -15,6 +14,7 @@ use super::{
 };
 use crate::{
     CloudConfig, CloudError, Figures, MiddleModel, Served,
+    connections::Connections,
     server::{COMMANDS, FAREWELL, scheduler_outcome},
 };
 
@@ -29,7 +29,7 @@ pub(crate) async fn serve<M: MiddleModel>(
     config: CloudConfig,
     served: Served,
     place: Place,
-    listener: TcpListener,
+    connections: Connections,
     joined: Option<Joined>,
     model: M,
     shutdown: impl Future<Output = ()>,
@@ -56,7 +56,7 @@ pub(crate) async fn serve<M: MiddleModel>(
     let server = transport::server()
         .add_service(transport::stage_service(StageService::new(shared), max_message))
         .add_service(transport::service(refuse, DEVICE_MESSAGE))
-        .serve_with_incoming_shutdown(transport::incoming(listener.into()), async {
+        .serve_with_incoming_shutdown(connections, async {
             // Either way it is time to stop.
             let _ = stopped.await;
         });

@@ -174,6 +174,9 @@ impl Shared {
             let message = format!("the stage before has hidden rows of {} values, this one of {}", open.hidden, self.hidden);
             return Err(failure(ErrorCode::WrongHidden, message));
         }
+        if let Some(message) = served.formats.mismatch("this one", open.formats, "the stage before") {
+            return Err(failure(ErrorCode::WrongModel, message));
+        }
         if open.first_layer != held.start {
             let message = format!(
                 "the stage before ends before layer {}, this one has layers {}..{}; give it --layers {}..B",

@@ -5,6 +5,7 @@ use std::net::SocketAddr;
 use tokio::sync::mpsc;
 use tokio_stream::wrappers::ReceiverStream;
 use tonic::{Streaming, transport::Channel};
+use tricorn_cloud::Served;
 use tricorn_core::{AppendHeader, HiddenCodec};
 use tricorn_wire::{Append, Deep, Downlink, Failure, Open, Opened, Uplink, proto, transport};
 
@@ -13,7 +14,8 @@ use super::{HIDDEN, SERVED, Toy};
 const LARGE: usize = 64 << 20;
 
 pub fn good_open() -> Open {
-    Open { fingerprint: SERVED.fingerprint, split: SERVED.split, hidden: HIDDEN, codecs: vec![HiddenCodec::F16], context: None }
+    let Served { fingerprint, split, formats, .. } = SERVED;
+    Open { fingerprint, split, hidden: HIDDEN, codecs: vec![HiddenCodec::F16], context: None, formats }
 }
 
 pub async fn dial(addr: SocketAddr) -> proto::middle_client::MiddleClient<Channel> {

@@ -13,6 +13,8 @@ use tokio::{sync::oneshot, task::JoinHandle};
 use tricorn_cloud::{Cloud, CloudConfig, CloudError, Figures, MiddleModel, Served};
 use tricorn_core::{AppendHeader, AppendKind, Fingerprint, SessionLimits, Split, Want};
 
+use tricorn_wire::{FormatName, Formats};
+
 pub use counted::Counted;
 pub use device::{Device, connect, dial, good_open};
 pub use stack::Stack;
@@ -20,7 +22,8 @@ pub use toy::{Gate, POISON, POISON_CONTEXT, Toy, gated, toy, visitor};
 pub use upstream::{Upstream, entry, stage, stage_open, through};
 
 pub const HIDDEN: usize = 8;
-pub const SERVED: Served = Served { fingerprint: Fingerprint([7; 32]), split: Split { input_layers: 2, output_layers: 1 }, layers: 6 };
+pub const SERVED: Served =
+    Served { fingerprint: Fingerprint([7; 32]), split: Split { input_layers: 2, output_layers: 1 }, layers: 6, formats: Formats::UNKNOWN };
 pub const LIMITS: SessionLimits = SessionLimits { context: 64, max_append_rows: 16, max_queued_rows: 32 };
 
 pub fn config() -> CloudConfig {
@@ -38,8 +41,16 @@ pub struct Running {
     served: JoinHandle<Result<Figures, CloudError>>,
 }
 
+pub fn formats(weights: &str, kv: &str) -> Formats {
+    Formats { weights: FormatName::new(weights), kv: FormatName::new(kv) }
+}
+
 pub fn start(config: CloudConfig, toy: impl MiddleModel) -> Running {
-    let cloud = Cloud::bind(config, SERVED).unwrap();
+    start_serving(SERVED, config, toy)
+}
+
+pub fn start_serving(served: Served, config: CloudConfig, toy: impl MiddleModel) -> Running {
+    let cloud = Cloud::bind(config, served).unwrap();
     let addr = cloud.local_addr();
     let (stop, stopped) = oneshot::channel();
     let served = tokio::spawn(cloud.serve(toy, async {

@@ -27,6 +27,7 @@ pub fn stage_open(first_layer: usize) -> StageOpen {
         context: LIMITS.context,
         max_sessions: 64,
         max_batch_rows: 64,
+        formats: SERVED.formats,
     }
 }
 
@@ -79,6 +80,11 @@ impl Upstream {
 
     pub async fn batch(&self, id: u64, entries: Vec<StageEntry>, closed: Vec<u64>, rows: &[f32]) {
         self.say(StageUp::Batch(StageBatch::encode(id, entries, closed, HIDDEN, rows).unwrap())).await;
+    }
+
+    /// As [`batch`](Self::batch), with rows of another size.
+    pub async fn batch_of(&self, hidden: usize, id: u64, entries: Vec<StageEntry>, rows: &[f32]) {
+        self.say(StageUp::Batch(StageBatch::encode(id, entries, Vec::new(), hidden, rows).unwrap())).await;
     }
 
     /// The next message; `None` when the stream has ended in good order.

@@ -8,6 +8,7 @@ use tricorn_core::Draft;
 impl<L: Link> Conversation<'_, L> {
     /// Drafts the token at `pos`.
     pub(super) fn draft(&mut self, pos: usize, progress: &mut Progress<'_>) -> Result<(), DeviceError> {
+        while self.take_in_piece()? {}
         let _turn = self.processor.turn();
         let start = self.step_start();
         let Some(mut logits) = self.draft_logits(pos, progress)? else {

@@ -9,6 +9,9 @@ use crate::{
 use std::time::{Duration, Instant};
 use tricorn_core::{AppendHeader, AppendKind};
 
+/// Rows of a prompt that the drafter takes in at a time: an answer that comes meanwhile waits for no longer than these take.
+const PIECE: usize = 32;
+
 impl<L: Link> Conversation<'_, L> {
     /// Computes what is missing of the shallow rows at `pos..pos + rows`, and of those before them that the drafter still needs. The rows from
     /// the last confirmed token on are kept: a round that goes up row by row is drafted on from all of them. Gives the time it took.
@@ -50,22 +53,25 @@ impl<L: Link> Conversation<'_, L> {
         let at = progress.trace.at(at);
         progress.trace.push(TraceEvent::Sent { pos, rows, bytes, kind, at });
         progress.trace.crossed(Direction::Up, pos, bytes, self.window.rows(pos, rows));
-        // While the rows are on their way; those of drafts are taken in as drafting goes on.
+        // Those of drafts are taken in as drafting goes on.
         if kind == AppendKind::Prompt {
-            self.take_in_prompt(header.end())?;
+            self.prompt_sent = header.end();
         }
         Ok(())
     }
 
-    fn take_in_prompt(&mut self, end: usize) -> Result<(), DeviceError> {
-        let (Some(drafter), Some(drafts)) = (&self.ends.drafter, &mut self.drafts) else { return Ok(()) };
+    /// Has the drafter take in a few of the prompt's rows that were sent, for a device that has nothing else to do: whatever is not sent yet
+    /// goes first. Gives whether there were any.
+    pub(super) fn take_in_piece(&mut self) -> Result<bool, DeviceError> {
+        let (Some(drafter), Some(drafts)) = (&self.ends.drafter, &mut self.drafts) else { return Ok(false) };
         let fed = drafts.fed();
-        if fed < end {
+        let rows = self.prompt_sent.saturating_sub(fed).min(PIECE);
+        if rows > 0 {
             let _turn = self.processor.turn();
             let start = Instant::now();
-            drafts.prompt(drafter, end, self.window.rows(fed, end - fed))?;
-            self.pacer.finish(|pace| pace.take_in, end - fed, start);
+            drafts.prompt(drafter, fed + rows, self.window.rows(fed, rows))?;
+            self.pacer.finish(|pace| pace.take_in, rows, start);
         }
-        Ok(())
+        Ok(rows > 0)
     }
 }

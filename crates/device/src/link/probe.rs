@@ -7,7 +7,7 @@ use tokio::{runtime::Handle, time::timeout};
 use tonic::transport::Channel;
 use tricorn_core::{Fingerprint, SessionLimits, Split};
 use tricorn_wire::{
-    Description, ErrorCode, Failure,
+    Description, ErrorCode, Failure, Formats,
     limits::max_message_bytes,
     proto::{DescribeRequest, middle_client::MiddleClient},
     transport::{client, endpoint},
@@ -20,6 +20,7 @@ pub struct CloudProbe {
     url: String,
     fingerprint: Fingerprint,
     split: Split,
+    formats: Formats,
 }
 
 impl CloudProbe {
@@ -33,13 +34,13 @@ impl CloudProbe {
         // A description is shorter than any message with rows.
         let limits = SessionLimits { context: ends.context, max_append_rows: ends.context, max_queued_rows: ends.context };
         let client = client(channel, max_message_bytes(limits, ends.codec, ends.hidden));
-        Ok(Self { client, url: url.to_owned(), fingerprint: ends.fingerprint, split: ends.split })
+        Ok(Self { client, url: url.to_owned(), fingerprint: ends.fingerprint, split: ends.split, formats: ends.formats })
     }
 
     /// What the cloud serves, if it is what this device needs.
     ///
     /// # Errors
-    /// [`LinkError::Unreachable`] when no cloud answers within `limit`, [`LinkError::Refused`] when it serves another model or split.
+    /// [`LinkError::Unreachable`] when no cloud answers within `limit`, [`LinkError::Refused`] when it serves another model or split, or in other formats.
     pub async fn ask(&self, limit: Duration) -> Result<Description, LinkError> {
         let asked = Instant::now();
         let unreachable = |reason: String| LinkError::Unreachable { url: self.url.clone(), attempts: 1, waited: asked.elapsed(), reason };
@@ -57,6 +58,9 @@ impl CloudProbe {
         if description.split != self.split {
             let message = format!("it splits the model at {}, this device at {}; use the same split", description.split, self.split);
             return refuse(ErrorCode::WrongSplit, message);
+        }
+        if let Some(message) = self.formats.mismatch("this device", description.formats, "it") {
+            return refuse(ErrorCode::WrongModel, message);
         }
         Ok(description)
     }

@@ -10,7 +10,7 @@ use tokio_stream::wrappers::ReceiverStream;
 use tonic::Streaming;
 use tricorn_core::{AppendHeader, Fingerprint, HiddenCodec, SessionLimits, Split};
 use tricorn_wire::{
-    Append, Downlink, ErrorCode, Failure, Open, Opened, Uplink,
+    Append, Downlink, ErrorCode, Failure, Formats, Open, Opened, Uplink,
     limits::max_message_bytes,
     proto,
     transport::{client, endpoint},
@@ -44,6 +44,7 @@ struct Identity {
     /// The codec to ask for; where the cloud does not know it, another that rounds alike.
     codec: HiddenCodec,
     context: usize,
+    formats: Formats,
 }
 
 /// A session on a cloud. Its methods block: call them from a thread that is not one of the runtime's own.
@@ -72,20 +73,20 @@ impl RemoteLink {
     /// A link that is not yet connected.
     #[must_use]
     pub fn new(config: RemoteConfig, ends: &crate::Ends, runtime: Handle) -> Self {
-        let identity =
-            Identity { fingerprint: ends.fingerprint, split: ends.split, hidden: ends.hidden, codec: ends.codec, context: ends.context };
+        let &crate::Ends { fingerprint, split, hidden, codec, context, formats, .. } = ends;
+        let identity = Identity { fingerprint, split, hidden, codec, context, formats };
         Self { config, identity, runtime, cancel: Cancel::default(), session: None, traffic: Traffic::default() }
     }
 
     async fn open(&self) -> Result<(Session, Connected), Attempt> {
-        let Identity { fingerprint, split, hidden, codec, context } = self.identity;
+        let Identity { fingerprint, split, hidden, codec, context, formats } = self.identity;
         let endpoint = endpoint(&self.config.url).map_err(|error| Attempt::Final(error.into()))?;
         let channel = endpoint.connect().await.map_err(|error| Attempt::Failed(root_cause(&error)))?;
         // The cloud's limits are not known yet; a message as long as the whole context is the most there can be.
         let limits = SessionLimits { context, max_append_rows: context, max_queued_rows: context };
         let mut client = client(channel, max_message_bytes(limits, codec, hidden));
         let (uplink, messages) = mpsc::channel(UPLINK_MESSAGES);
-        let open = Uplink::Open(Open { fingerprint, split, hidden, codecs: codec.offers().to_vec(), context: Some(context) });
+        let open = Uplink::Open(Open { fingerprint, split, hidden, codecs: codec.offers().to_vec(), context: Some(context), formats });
         uplink.send(open.into()).await.map_err(|_| Attempt::Failed("the stream closed at once".to_owned()))?;
         let asked = Instant::now();
         let response = client.session(ReceiverStream::new(messages)).await.map_err(|status| Attempt::Failed(unlike_a_cloud(&status)))?;
@@ -246,7 +247,7 @@ impl Link for RemoteLink {
         if let Err(reason) = sent {
             // The cloud's last word, if it sent one, says more than a closed stream.
             return Err(match self.receive() {
-                Err(error @ LinkError::Refused(_)) => error,
+                Err(error @ (LinkError::Refused(_) | LinkError::Evicted(_))) => error,
                 _ => self.lost(reason),
             });
         }

@@ -61,6 +61,9 @@ pub(crate) struct Packed {
     /// Those in rows of a quantised format, which safetensors has no name for.
     #[serde(default)]
     pub(crate) rows: BTreeMap<String, Matrix>,
+    /// What [`ModelSource::weights_format`](super::ModelSource::weights_format) said when they were packed; not said by early versions.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(crate) weights: Option<String>,
 }
 
 /// A matrix's shape and format.
@@ -143,7 +146,7 @@ mod tests {
         let plain = Manifest::of_part(bundle, Fingerprint([7; 32]));
         let matrix = Matrix { dtype: Dtype::Q4K, outputs: 48, inputs: 256 };
         let panels = BTreeMap::from([("a".to_owned(), matrix)]);
-        let packed = Some(Packed { layout: LAYOUT, panels, rows: BTreeMap::new() });
+        let packed = Some(Packed { layout: LAYOUT, panels, rows: BTreeMap::new(), weights: Some("q4k".to_owned()) });
         for manifest in [plain.clone(), Manifest { packed: packed.clone(), ..plain.clone() }, Manifest { bundle: None, packed, ..plain }] {
             assert_eq!(Manifest::parse(manifest.to_json().as_bytes()).unwrap(), manifest);
         }

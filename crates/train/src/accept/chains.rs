@@ -3,6 +3,8 @@
 //! On the text a draft's shallow row is known; behind the first draft that does not agree with the text it must be computed for what was
 //! drafted.
 
+use std::sync::atomic::{AtomicBool, Ordering};
+
 use tricorn_core::{argmax, confidence};
 use tricorn_model::{Drafter, KvCache, ModelError, SeqRows};
 
@@ -18,6 +20,8 @@ pub(super) struct Chains<'a> {
     pub(super) max_draft: usize,
     /// Whether to go on behind a draft that does not agree, which is never accepted and only counted.
     pub(super) astray: bool,
+    /// Ends the work soon.
+    pub(super) stop: &'a AtomicBool,
 }
 
 /// One round that is being drafted.
@@ -42,13 +46,13 @@ impl Round {
 }
 
 impl Chains<'_> {
-    /// The chains from every row of a lesson that a round can begin at.
-    pub(super) fn of(&self, lesson: &Lesson) -> Result<Vec<Chain>, ModelError> {
+    /// The chains from every row of a lesson that a round can begin at; `None` when it was told to stop.
+    pub(super) fn of(&self, lesson: &Lesson) -> Result<Option<Vec<Chain>>, ModelError> {
         if self.drafter.reads_deep() { self.by_round(lesson) } else { self.by_row(lesson) }
     }
 
     /// For drafters whose guess at a row of the text does not depend on where the round began: one pass gives them all.
-    fn by_row(&self, lesson: &Lesson) -> Result<Vec<Chain>, ModelError> {
+    fn by_row(&self, lesson: &Lesson) -> Result<Option<Vec<Chain>>, ModelError> {
         let (teacher, drafter) = (self.teacher, self.drafter);
         let Lesson { tokens, first, shallow, .. } = lesson;
         let (rows, start) = (tokens.len() - 1, first + 1);
@@ -63,6 +67,9 @@ impl Chains<'_> {
         let mut next = Chain::default();
         // Backwards, because drafting from a row overwrites the caches behind it, and a chain goes on as the next row's does.
         for row in (start..rows).rev() {
+            if self.is_told_to_stop() {
+                return Ok(None);
+            }
             let logits = teacher.output.logits(&guessed[row * teacher.hidden..][..teacher.hidden])?;
             let (mut token, draft) = self.draft(&logits);
             let mut chain = Chain { drafts: vec![draft], agreeing: 0 };
@@ -71,7 +78,7 @@ impl Chains<'_> {
                 chain.drafts.extend_from_slice(&next.drafts);
             } else if self.astray {
                 for pos in (row + 1..).take(self.max_draft - 1) {
-                    if chain.drafts.last().is_some_and(|draft| draft.ends_text) {
+                    if chain.drafts.last().is_some_and(|draft| draft.ends_text) || self.is_told_to_stop() {
                         break;
                     }
                     let shallow = teacher.shallow_at(&mut input, pos, &[token])?;
@@ -87,12 +94,12 @@ impl Chains<'_> {
             chains.push(chain);
         }
         chains.reverse();
-        Ok(chains)
+        Ok((!self.is_told_to_stop()).then_some(chains))
     }
 
     /// For drafters that read deep rows: every round is drafted on its own, from true rows up to where it begins and its own guesses from
     /// there on. One draft of all rounds at a time.
-    fn by_round(&self, lesson: &Lesson) -> Result<Vec<Chain>, ModelError> {
+    fn by_round(&self, lesson: &Lesson) -> Result<Option<Vec<Chain>>, ModelError> {
         let (teacher, drafter) = (self.teacher, self.drafter);
         let (rows, start) = (lesson.rows(), lesson.first + 1);
         let context = lesson.tokens.len() + self.max_draft;
@@ -110,6 +117,9 @@ impl Chains<'_> {
             .collect::<Result<Vec<_>, ModelError>>()?;
         let mut active: Vec<&mut Round> = rounds.iter_mut().collect();
         for drafted in 1..=self.max_draft {
+            if self.is_told_to_stop() {
+                return Ok(None);
+            }
             let guesses: Vec<f32> = active.iter().flat_map(|round| round.guess.iter().copied()).collect();
             let logits = teacher.output.logits(&guesses)?;
             for (round, logits) in active.iter_mut().zip(logits.chunks_exact(teacher.output.vocab())) {
@@ -126,7 +136,11 @@ impl Chains<'_> {
                 self.guess(&mut active, lesson, &input)?;
             }
         }
-        Ok(rounds.into_iter().map(|round| round.chain).collect())
+        Ok(Some(rounds.into_iter().map(|round| round.chain).collect()))
+    }
+
+    fn is_told_to_stop(&self) -> bool {
+        self.stop.load(Ordering::Relaxed)
     }
 
     fn goes_on(&self, round: &Round, rows: usize) -> bool {

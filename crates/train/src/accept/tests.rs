@@ -77,7 +77,10 @@ fn replay_equals_decoding_with_the_device_session() {
     assert!(texts.iter().any(|text| text.spare > 0) && texts.iter().any(|text| text.spare == 0), "texts should end both ways");
     for kind in DrafterKind::ALL {
         let drafter = written_drafter(&dir, &source, &weights(kind, &source));
-        let replay = Replay::new(&teacher, &drafter, &texts, 5, true).unwrap();
+        let replay = |astray, stop| Replay::new(&teacher, &drafter, &texts, 5, astray, &AtomicBool::new(stop)).unwrap();
+        assert_eq!((replay(true, true), replay(false, true)), (None, None));
+        let without_detours = replay(false, false).unwrap();
+        let replay = replay(true, false).unwrap();
         let mut accepted = 0;
         for max_len in [1, 2, 5] {
             for threshold in [0.0, 0.3, 0.6, 0.95] {
@@ -93,7 +96,6 @@ fn replay_equals_decoding_with_the_device_session() {
             }
         }
         assert!(accepted > 0, "no draft of {kind} was ever right");
-        let without_detours = Replay::new(&teacher, &drafter, &texts, 5, false).unwrap();
         assert_eq!(without_detours.tokens_per_round(), replay.tokens_per_round());
     }
 }

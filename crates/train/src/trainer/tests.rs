@@ -172,17 +172,23 @@ fn stops_when_flat() {
 #[test]
 fn settings_are_checked() {
     type Change = fn(&mut DistillConfig);
-    let cases: [(Change, &str); 11] = [
+    let cases: [(Change, &str); 17] = [
         (|c| c.budget.steps = None, "budget has no limit"),
-        (|c| c.budget.minutes = Some(f64::NAN), "budget has a limit that is not above 0"),
-        (|c| c.context = 257, "context is 257; use 2 to the model's 256"),
-        (|c| c.earlier_tokens = c.context, "earlier tokens are 24; use fewer than the context of 24"),
-        (|c| c.batch_tokens = 0, "batch tokens is 0"),
-        (|c| c.learning_rate = -1.0, "learning rate is -1"),
-        (|c| c.own_text = 1.5, "own text is 1.5"),
-        (|c| c.unroll = 0, "unrolled steps is 0"),
+        (|c| c.budget.minutes = Some(f64::NAN), "--minutes is NaN"),
+        (|c| c.budget.steps = Some(0), "--steps is 0"),
+        (|c| c.budget.tokens = Some(0), "--tokens is 0"),
+        (|c| c.context = 257, "--context is 257; use 2 to the model's 256"),
+        (|c| c.earlier_tokens = c.context, "--earlier-tokens is 24; use fewer than the context of 24"),
+        (|c| c.batch_tokens = 0, "--batch-tokens is 0"),
+        (|c| c.learning_rate = -1.0, "--learning-rate is -1"),
+        (|c| c.own_text = 1.5, "--own-text is 1.5"),
+        (|c| c.unroll = 0, "--unroll is 0; use 1 to 16"),
+        (|c| c.unroll = 17, "--unroll is 17; use 1 to 16"),
+        (|c| c.held_out.max_draft = 0, "--max-draft is 0; use 1 to 64"),
+        (|c| c.held_out.max_draft = 99_999, "--max-draft is 99999; use 1 to 64"),
+        (|c| c.held_out.prompts = 0, "--eval-prompts is 0"),
         (|c| c.clip = 0.0, "clip is 0"),
-        (|c| c.stop_when_flat = Some(0), "stop when flat is 0"),
+        (|c| c.stop_when_flat = Some(0), "--stop-when-flat is 0"),
         (|c| c.split = Split { input_layers: 2, output_layers: 1 }, "leaves the cloud no layer"),
     ];
     for (change, expected) in cases {

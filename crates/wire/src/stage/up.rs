@@ -7,8 +7,9 @@ use tricorn_core::{Fingerprint, Split};
 
 use super::CODEC;
 use crate::{
-    WireError, codec,
+    Formats, WireError, codec,
     convert::{self, required, to_u64, to_usize},
+    formats::formats,
     proto::{self, stage_up::Message},
 };
 
@@ -38,6 +39,8 @@ pub struct StageOpen {
     pub max_sessions: usize,
     /// Most rows in one batch.
     pub max_batch_rows: usize,
+    /// What the sender holds its numbers in.
+    pub formats: Formats,
 }
 
 /// Rows of several sessions, still encoded.
@@ -107,6 +110,7 @@ impl From<StageUp> for proto::StageUp {
                 context: to_u64(open.context),
                 max_sessions: to_u64(open.max_sessions),
                 max_batch_rows: to_u64(open.max_batch_rows),
+                formats: Some(open.formats.into()),
             }),
             StageUp::Batch(StageBatch { id, entries, rows, closed }) => {
                 let entries = entries.into_iter().map(proto::StageEntry::from).collect();
@@ -130,6 +134,7 @@ impl TryFrom<proto::StageUp> for StageUp {
                 context: to_usize("stage_open.context", open.context)?,
                 max_sessions: to_usize("stage_open.max_sessions", open.max_sessions)?,
                 max_batch_rows: to_usize("stage_open.max_batch_rows", open.max_batch_rows)?,
+                formats: formats(open.formats)?,
             }),
             Message::Batch(proto::StageBatch { id, entries, rows, closed }) => {
                 let entries = entries.into_iter().map(StageEntry::try_from).collect::<Result<Vec<_>, _>>()?;
