@@ -16,6 +16,9 @@ use tricorn_core::{AnswerTiming, AppendHeader, CloudPace, DeepHeader, SessionLim
 use tricorn_model::ModelError;
 use tricorn_wire::{Failure, WireError};
 
+/// How long an answer is waited for by default.
+const DEADLINE: Duration = Duration::from_secs(30);
+
 /// A session on a middle: appends go in, answers come out in order.
 pub trait Link {
     /// Opens a fresh, empty session in place of any there was.
@@ -53,6 +56,11 @@ pub trait Link {
     /// Waits end with [`LinkError::Cancelled`] from now on where `cancel` ends the turn; the session stays as it is. A link that never
     /// waits need not heed it.
     fn interrupt_by(&mut self, _cancel: &Cancel) {}
+
+    /// How long an answer is waited for.
+    fn deadline(&self) -> Duration {
+        DEADLINE
+    }
 
     /// What has crossed the wire so far.
     fn traffic(&self) -> Traffic;

@@ -19,7 +19,7 @@ impl<L: Link> Conversation<'_, L> {
         progress.trace.push(TraceEvent::Answered { pos: header.pos, rows: header.rows, bytes, at, timing });
         progress.trace.crossed(Direction::Down, header.first_row_pos, bytes, &rows);
         if used == DeepUse::Stale {
-            progress.outdated(received)?;
+            progress.outdated(received, self.link.deadline())?;
         } else {
             progress.outdated_since = None;
             self.session.set_now(at);

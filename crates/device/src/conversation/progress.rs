@@ -12,9 +12,6 @@ use std::{
 };
 use tricorn_core::{AppendHeader, DeepHeader, DraftPolicy, Sampler};
 
-/// How long answers may come that answer nothing asked for any more, and no others: longer than any that were under way take.
-const OUTDATED: Duration = Duration::from_secs(30);
-
 pub(super) struct Progress<'f> {
     on_event: &'f mut dyn FnMut(Event) -> ControlFlow<()>,
     pub(super) control: &'f Control,
@@ -101,10 +98,10 @@ impl<'f> Progress<'f> {
     /// An answer has come to what was given up.
     ///
     /// # Errors
-    /// When nothing else has come for [`OUTDATED`]: a cloud that sends only such would be waited for for ever.
-    pub(super) fn outdated(&mut self, now: Instant) -> Result<(), LinkError> {
+    /// When nothing else has come within the link's `deadline`: a cloud that sends only such would be waited for for ever.
+    pub(super) fn outdated(&mut self, now: Instant, deadline: Duration) -> Result<(), LinkError> {
         let since = *self.outdated_since.get_or_insert(now);
-        if now - since > OUTDATED {
+        if now - since > deadline {
             return Err(LinkError::Lost("the cloud answers nothing but what was given up".to_owned()));
         }
         Ok(())

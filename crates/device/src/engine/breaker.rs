@@ -132,6 +132,10 @@ impl<L: Link> Link for Guarded<L> {
         self.link.interrupt_by(cancel);
     }
 
+    fn deadline(&self) -> Duration {
+        self.link.deadline()
+    }
+
     fn traffic(&self) -> Traffic {
         self.link.traffic()
     }

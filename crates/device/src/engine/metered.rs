@@ -5,7 +5,7 @@ use crate::{
     Cancel, Link, LinkError,
     link::{Answer, Connected, Traffic},
 };
-use std::sync::Arc;
+use std::{sync::Arc, time::Duration};
 use tricorn_core::AppendHeader;
 
 /// A link whose traffic is in the engine's figures at once: so it counts however the request ends.
@@ -52,6 +52,10 @@ impl<L: Link> Link for Metered<L> {
 
     fn interrupt_by(&mut self, cancel: &Cancel) {
         self.link.interrupt_by(cancel);
+    }
+
+    fn deadline(&self) -> Duration {
+        self.link.deadline()
     }
 
     fn traffic(&self) -> Traffic {

@@ -1,6 +1,6 @@
 //! A cloud over gRPC.
 
-use super::{Answer, Backoff, Connected, Link, LinkError, Traffic};
+use super::{Answer, Backoff, Connected, DEADLINE, Link, LinkError, Traffic};
 use crate::Cancel;
 use prost::Message;
 use std::time::{Duration, Instant};
@@ -31,7 +31,7 @@ impl RemoteConfig {
     /// The defaults for a cloud at `url`: 30 seconds' deadline.
     #[must_use]
     pub fn new(url: impl Into<String>) -> Self {
-        Self { url: url.into(), deadline: Duration::from_secs(30), backoff: Backoff::default() }
+        Self { url: url.into(), deadline: DEADLINE, backoff: Backoff::default() }
     }
 }
 
@@ -269,6 +269,10 @@ impl Link for RemoteLink {
 
     fn interrupt_by(&mut self, cancel: &Cancel) {
         self.cancel = cancel.clone();
+    }
+
+    fn deadline(&self) -> Duration {
+        self.config.deadline
     }
 
     fn traffic(&self) -> Traffic {
