@@ -2,7 +2,7 @@
 
 mod grammar;
 
-use super::{events, json};
+use super::{events, json, prepared};
 use crate::{
     ApiError, Service,
     answer::{
@@ -10,9 +10,8 @@ use crate::{
         chat::{ChatAnswer, ChatChunks},
     },
     choices::{Choices, Plan},
-    preparing::Clock,
     request::{
-        self, Common, RequestBody, ToolChoice,
+        Common, RequestBody, ToolChoice,
         chat::{ChatRequest, FIELDS},
     },
 };
@@ -28,14 +27,7 @@ const PARAM: &str = "messages";
 
 /// Answers a conversation.
 pub(crate) async fn create(State(service): State<Arc<Service>>, request: Request) -> Result<Response, ApiError> {
-    let body = request::read(&service, request).await?;
-    let len = body.len();
-    let clock = Clock::start(service.config.limits.request_deadline);
-    let prepared = {
-        let service = Arc::clone(&service);
-        move || prepare(&service, &body)
-    };
-    let Prepared { common, plan, tools, logprobs } = service.preparing.run(len, clock, prepared).await?;
+    let (Prepared { common, plan, tools, logprobs }, clock) = prepared(&service, request, prepare).await?;
     let choices = Choices::submit(&service, &common, plan, clock)?;
     let answer = ChatAnswer { head: Head::new(&service, "chatcmpl-"), logprobs, trace: common.trace, tools, service: Arc::clone(&service) };
     if common.stream {

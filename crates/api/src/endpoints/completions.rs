@@ -1,6 +1,6 @@
 //! `/v1/completions`
 
-use super::{events, json};
+use super::{events, json, prepared};
 use crate::{
     ApiError, Service,
     answer::{
@@ -8,9 +8,8 @@ use crate::{
         completion::{CompletionAnswer, CompletionChunks},
     },
     choices::{Choices, Plan},
-    preparing::Clock,
     request::{
-        self, Common, RequestBody,
+        Common, RequestBody,
         completion::{CompletionRequest, FIELDS, PromptField},
     },
 };
@@ -25,14 +24,7 @@ const PARAM: &str = "prompt";
 
 /// Goes on from a prompt as it is, without a chat template.
 pub(crate) async fn create(State(service): State<Arc<Service>>, request: Request) -> Result<Response, ApiError> {
-    let body = request::read(&service, request).await?;
-    let len = body.len();
-    let clock = Clock::start(service.config.limits.request_deadline);
-    let prepared = {
-        let service = Arc::clone(&service);
-        move || prepare(&service, &body)
-    };
-    let Prepared { common, plan, echo, logprobs } = service.preparing.run(len, clock, prepared).await?;
+    let (Prepared { common, plan, echo, logprobs }, clock) = prepared(&service, request, prepare).await?;
     let choices = Choices::submit(&service, &common, plan, clock)?;
     let answer = CompletionAnswer {
         head: Head::new(&service, "cmpl-"),
