@@ -1,6 +1,7 @@
 //! A cloud out of reach: the device answers alone where it may, and says so.
 
 use super::*;
+use tricorn_core::{SamplingError, SamplingOptions};
 use tricorn_device::{LinkError, engine::Offline};
 
 fn config(offline: Offline) -> EngineConfig {
@@ -41,6 +42,19 @@ fn the_drafter_answers_alone_and_is_marked() {
     assert_eq!(answers[0].ids(), answers[1].ids());
     assert_eq!(served.engine.figures().offline, 2);
     assert_eq!(served.engine.figures().kv_bytes, 0, "nothing is kept of it");
+}
+
+#[test]
+fn the_drafter_refuses_what_the_model_would() {
+    let model = model();
+    let served = remote(model.path(), &nowhere(), config(Offline::Draft));
+    let options = SamplingOptions { logit_bias: vec![(1_000_000, 1.0)], ..SamplingOptions::default() };
+    let answer = served.ask(GenerationRequest { sampling: SamplingParams::checked(options).unwrap(), ..rendered(&user("hi"), 4) });
+    assert!(
+        matches!(answer.failed(), DeviceError::Sampling(SamplingError::UnknownToken { token: 1_000_000, .. })),
+        "{:?}",
+        answer.failed()
+    );
 }
 
 #[test]

@@ -66,12 +66,15 @@ impl<L: Link> Conversation<'_, L> {
         let (Some(drafter), Some(drafts)) = (&self.ends.drafter, &mut self.drafts) else { return Ok(false) };
         let fed = drafts.fed();
         let rows = self.prompt_sent.saturating_sub(fed).min(PIECE);
-        if rows > 0 {
-            let _turn = self.processor.turn();
-            let start = Instant::now();
-            drafts.prompt(drafter, fed + rows, self.window.rows(fed, rows))?;
-            self.pacer.finish(|pace| pace.take_in, rows, start);
+        let shallow = self.window.rows(fed, rows);
+        // A replay that was cut short has computed some of them anew, and not yet the rest.
+        if shallow.is_empty() {
+            return Ok(false);
         }
-        Ok(rows > 0)
+        let _turn = self.processor.turn();
+        let start = Instant::now();
+        drafts.prompt(drafter, fed + rows, shallow)?;
+        self.pacer.finish(|pace| pace.take_in, rows, start);
+        Ok(true)
     }
 }
