@@ -1,4 +1,5 @@
-//! What is wrong is said in one line, with the mend and the right exit code, and nobody else is hurt.
+//! What is wrong is said in one line, with the mend and the right exit code, and nobody else is
+//! hurt.
 #![allow(clippy::unwrap_used, clippy::expect_used)]
 
 mod support;
@@ -14,8 +15,8 @@ use std::{
 
 use bytes::Bytes;
 use support::{
-    Cloud, Device, LIMIT, TempDir, copy_dir, demo, fair_drafter, fixture, greedy, on_token, poor_drafter, run, run_with_input, runtime,
-    tricorn,
+    Cloud, Device, LIMIT, TempDir, copy_dir, demo, fair_drafter, fixture, greedy, on_token,
+    poor_drafter, run, run_with_input, runtime, tricorn,
 };
 use tokio_stream::wrappers::ReceiverStream;
 use tricorn_core::{AppendHeader, AppendKind, DraftPolicy, HiddenCodec, Want};
@@ -24,7 +25,8 @@ use tricorn_wire::{Append, Downlink, ErrorCode, Open, Uplink, proto, transport};
 
 /// `run --local` on a model, with more arguments and a prompt.
 fn local(model: &Path, more: &[&str]) -> Vec<OsString> {
-    let mut arguments: Vec<OsString> = ["run", "--local", "--max-tokens", "4", "--model"].map(OsString::from).into();
+    let mut arguments: Vec<OsString> =
+        ["run", "--local", "--max-tokens", "4", "--model"].map(OsString::from).into();
     arguments.push(model.into());
     arguments.extend(more.iter().map(OsString::from));
     arguments
@@ -69,12 +71,17 @@ fn no_such_device() {
     );
     let format = "an accelerator has no KV cache in q8; use --kv f16 or f32";
     refused(local(Path::new("demo"), &["--device", "cuda:0", "--kv", "q8", "hello"]), 2, &[format]);
-    for (device, built) in
-        [("cuda:0", cfg!(feature = "cuda")), ("metal:0", cfg!(feature = "metal")), ("candle-cpu", cfg!(feature = "candle"))]
-    {
+    for (device, built) in [
+        ("cuda:0", cfg!(feature = "cuda")),
+        ("metal:0", cfg!(feature = "metal")),
+        ("candle-cpu", cfg!(feature = "candle")),
+    ] {
         let kind = device.trim_end_matches("-cpu").trim_end_matches(":0");
         if !built {
-            let hint = format!("built without {kind}; build it with `cargo build --release --features {kind}`, or use --device cpu");
+            let hint = format!(
+                "built without {kind}; build it with `cargo build --release --features {kind}`, \
+                 or use --device cpu"
+            );
             refused(local(Path::new("demo"), &["--device", device, "hello"]), 2, &[&hint]);
             refused(["cloud", "--model", "demo", "--device", device], 2, &[&hint]);
         }
@@ -97,43 +104,84 @@ fn no_model() {
 fn no_such_file() {
     let hint = &["cannot read /nowhere/x", "No such file"][..];
     let path = "see that the path is right";
-    refused(local(Path::new("demo"), &["--json-schema", "/nowhere/x", "hello"]), 2, &[hint, &["mend --json-schema"]].concat());
+    refused(
+        local(Path::new("demo"), &["--json-schema", "/nowhere/x", "hello"]),
+        2,
+        &[hint, &["mend --json-schema"]].concat(),
+    );
     refused(["bench", "perplexity", "--text", "/nowhere/x"], 2, &[hint, &[path]].concat());
-    refused(["bench", "hat", "--scenario", "quick", "--prompts", "/nowhere/x"], 2, &[hint, &[path]].concat());
-    refused(["distill", "--model", "demo", "--measure", "--valid", "/nowhere/x"], 2, &[hint, &[path]].concat());
+    refused(
+        ["bench", "hat", "--scenario", "quick", "--prompts", "/nowhere/x"],
+        2,
+        &[hint, &[path]].concat(),
+    );
+    refused(
+        ["distill", "--model", "demo", "--measure", "--valid", "/nowhere/x"],
+        2,
+        &[hint, &[path]].concat(),
+    );
 }
 
 #[test]
 fn broken_weights() {
     let weights = "model.safetensors";
-    broken_model(&llama_but(|model| fs::remove_file(model.file(weights)).unwrap()), &["has no model.safetensors", "download"]);
+    broken_model(
+        &llama_but(|model| fs::remove_file(model.file(weights)).unwrap()),
+        &["has no model.safetensors", "download"],
+    );
     let shard = copy_dir(&fixture("llama-rope3"));
     fs::remove_file(shard.file("model-00002-of-00002.safetensors")).unwrap();
     broken_model(&shard, &["model-00002-of-00002.safetensors", "download"]);
-    let truncate = |model: &TempDir, bytes| fs::File::options().write(true).open(model.file(weights)).unwrap().set_len(bytes).unwrap();
-    broken_model(&llama_but(|model| truncate(model, 100_000)), &["is truncated: it has 100000 bytes", "download it again"]);
+    let truncate = |model: &TempDir, bytes| {
+        fs::File::options().write(true).open(model.file(weights)).unwrap().set_len(bytes).unwrap()
+    };
+    broken_model(
+        &llama_but(|model| truncate(model, 100_000)),
+        &["is truncated: it has 100000 bytes", "download it again"],
+    );
     broken_model(&llama_but(|model| truncate(model, 7)), &[weights, "download it again"]);
-    broken_model(&llama_but(|model| fs::write(model.file(weights), [0xff; 64]).unwrap()), &["not a valid file of weights"]);
-    let wider = llama_but(|model| model.edit("config.json", "\"intermediate_size\": 64", "\"intermediate_size\": 65"));
+    broken_model(
+        &llama_but(|model| fs::write(model.file(weights), [0xff; 64]).unwrap()),
+        &["not a valid file of weights"],
+    );
+    let wider = llama_but(|model| {
+        model.edit("config.json", "\"intermediate_size\": 64", "\"intermediate_size\": 65")
+    });
     let shapes = ["has shape [64", "calls for [65", "another model"];
     broken_model(&wider, &shapes);
     refused([OsStr::new("cloud"), OsStr::new("--model"), wider.path().as_os_str()], 1, &shapes);
-    let deeper = llama_but(|model| model.edit("config.json", "\"num_hidden_layers\": 4", "\"num_hidden_layers\": 5"));
+    let deeper = llama_but(|model| {
+        model.edit("config.json", "\"num_hidden_layers\": 4", "\"num_hidden_layers\": 5")
+    });
     broken_model(&deeper, &["model.layers.4.", "is missing"]);
 }
 
 #[test]
 fn broken_small_files() {
-    broken_model(&llama_but(|model| fs::write(model.file("config.json"), "{").unwrap()), &["config.json", "download"]);
+    broken_model(
+        &llama_but(|model| fs::write(model.file("config.json"), "{").unwrap()),
+        &["config.json", "download"],
+    );
     broken_model(
         &llama_but(|model| model.edit("config.json", "LlamaForCausalLM", "GPT2LMHeadModel")),
         &["GPT2LMHeadModel", "not supported"],
     );
-    let foreign = llama_but(|model| assert!(fs::copy(demo().join("tokenizer.json"), model.file("tokenizer.json")).is_ok()));
+    let foreign = llama_but(|model| {
+        assert!(fs::copy(demo().join("tokenizer.json"), model.file("tokenizer.json")).is_ok())
+    });
     broken_model(&foreign, &["token ids up to 4095", "vocabulary is 280", "another model"]);
-    broken_model(&llama_but(|model| fs::write(model.file("tokenizer.json"), "[]").unwrap()), &["tokenizer: ", "download"]);
-    broken_model(&llama_but(|model| fs::remove_file(model.file("tokenizer.json")).unwrap()), &["has no tokenizer.json", "download"]);
-    broken_model(&llama_but(|model| model.edit("tokenizer_config.json", "{% for", "{% fro")), &["chat template"]);
+    broken_model(
+        &llama_but(|model| fs::write(model.file("tokenizer.json"), "[]").unwrap()),
+        &["tokenizer: ", "download"],
+    );
+    broken_model(
+        &llama_but(|model| fs::remove_file(model.file("tokenizer.json")).unwrap()),
+        &["has no tokenizer.json", "download"],
+    );
+    broken_model(
+        &llama_but(|model| model.edit("tokenizer_config.json", "{% for", "{% fro")),
+        &["chat template"],
+    );
     let untold = llama_but(|model| fs::remove_file(model.file("tokenizer_config.json")).unwrap());
     refused(local(untold.path(), &["hello"]), 2, &["no chat template", "--raw"]);
 }
@@ -149,9 +197,14 @@ fn broken_drafters() {
         let mistral = poor_drafter(&fixture("mistral"), "2:0");
         fs::copy(mistral.file("drafter-hat.json"), model.file("drafter-hat.json")).unwrap();
     });
-    let print = |model: &Path| Device::load(model, "2:0", HiddenCodec::F16).ends.fingerprint.to_string();
+    let print =
+        |model: &Path| Device::load(model, "2:0", HiddenCodec::F16).ends.fingerprint.to_string();
     let (mine, theirs) = (print(&fixture("llama")), print(&fixture("mistral")));
-    refused(local(other.path(), &["hello"]), 2, &["the drafter is for model", &mine, &theirs, "tricorn distill"]);
+    refused(
+        local(other.path(), &["hello"]),
+        2,
+        &["the drafter is for model", &mine, &theirs, "tricorn distill"],
+    );
     let corrupt = drafter(|model| fs::write(model.file("drafter-hat.json"), "{\"kind\":").unwrap());
     broken_model(&corrupt, &["drafter-hat.json", "tricorn distill"]);
     broken_model(
@@ -159,7 +212,11 @@ fn broken_drafters() {
         &["drafter-hat.safetensors", "tricorn distill"],
     );
     let sound = drafter(|_| {});
-    refused(local(sound.path(), &["--split", "1:0", "hello"]), 2, &["the drafter is for split 2:0, not for split 1:0"]);
+    refused(
+        local(sound.path(), &["--split", "1:0", "hello"]),
+        2,
+        &["the drafter is for split 2:0, not for split 1:0"],
+    );
     for model in [&other, &corrupt, &sound] {
         let finished = run(local(model.path(), &["--split", "1:0", "--no-draft", "hello"]));
         assert_eq!(finished.code, Some(0), "a drafter that is not used does no harm: {finished:?}");
@@ -174,7 +231,11 @@ fn bad_prompts() {
     }
     refused(local(&model, &["--raw", ""]), 2, &["the prompt is empty"]);
     let long = "hat ".repeat(300);
-    refused(local(&model, &["--raw", &long]), 2, &["the prompt has", "the context holds 256", "shorten"]);
+    refused(
+        local(&model, &["--raw", &long]),
+        2,
+        &["the prompt has", "the context holds 256", "shorten"],
+    );
     let finished = run_with_input(&mut tricorn(local(&model, &["-"])), b"caf\xe9");
     assert!(finished.error(2).contains("not UTF-8"), "{finished:?}");
     let finished = run_with_input(&mut tricorn(local(&model, &["-"])), b"");
@@ -189,20 +250,39 @@ fn an_argument_that_is_not_text() {
     arguments.push(OsString::from_vec(b"caf\xe9".to_vec()));
     let finished = run(arguments);
     assert_eq!((finished.code, finished.stdout.as_str()), (Some(2), ""));
-    assert!(finished.stderr.starts_with("error: ") && finished.stderr.contains("UTF-8"), "{finished:?}");
+    assert!(
+        finished.stderr.starts_with("error: ") && finished.stderr.contains("UTF-8"),
+        "{finished:?}"
+    );
 }
 
 #[test]
 fn bad_flags() {
     let model = fixture("llama");
     let path = model.to_str().unwrap();
-    refused(local(&model, &["--split", "0:0", "hello"]), 2, &["split 0:0 keeps no decoder layer", "M of at least 1"]);
-    refused(local(&model, &["--split", "9:9", "hello"]), 2, &["split 9:9", "M + K must be below 4"]);
-    refused(local(&model, &["--split", "2:2", "hello"]), 2, &["split 2:2", "M + K must be below 4"]);
+    refused(
+        local(&model, &["--split", "0:0", "hello"]),
+        2,
+        &["split 0:0 keeps no decoder layer", "M of at least 1"],
+    );
+    refused(
+        local(&model, &["--split", "9:9", "hello"]),
+        2,
+        &["split 9:9", "M + K must be below 4"],
+    );
+    refused(
+        local(&model, &["--split", "2:2", "hello"]),
+        2,
+        &["split 2:2", "M + K must be below 4"],
+    );
     refused(["cloud", "--model", path, "--split", "9:9"], 2, &["M + K must be below 4"]);
     refused(["inspect", path, "--split", "9:9"], 2, &["M + K must be below 4"]);
     for temperature in ["-1", "NaN", "11", "inf"] {
-        refused(local(&model, &["--temperature", temperature, "hello"]), 2, &["temperature", "out of range", "0 "]);
+        refused(
+            local(&model, &["--temperature", temperature, "hello"]),
+            2,
+            &["temperature", "out of range", "0 "],
+        );
     }
     for (flag, value, field) in [
         ("--top-p", "0", "top_p"),
@@ -212,13 +292,19 @@ fn bad_flags() {
     ] {
         refused(local(&model, &[flag, value, "hello"]), 2, &[field, "out of range", "use"]);
     }
-    refused(local(&model, &["--json-schema", "nowhere.json", "hello"]), 2, &["nowhere.json", "mend --json-schema"]);
+    refused(
+        local(&model, &["--json-schema", "nowhere.json", "hello"]),
+        2,
+        &["nowhere.json", "mend --json-schema"],
+    );
     let cloud = |url| ["run", "--model", path, "--cloud", url, "hello"];
     refused(cloud("https://127.0.0.1:7070"), 2, &["no TLS", "http://HOST:PORT"]);
     for url in ["", "not a url", "127.0.0.1", "ftp://127.0.0.1:1"] {
         refused(cloud(url), 2, &["is not a cloud's address", "http://HOST:PORT"]);
     }
-    let run = |more: &[&'static str]| [&["run", "--model", path, "--local"][..], more, &["hello"]].concat();
+    let run = |more: &[&'static str]| {
+        [&["run", "--model", path, "--local"][..], more, &["hello"]].concat()
+    };
     misread(&run(&["--split", "junk"]), &["`junk` is not a split", "M:K"]);
     misread(&run(&["--codec", "f8"]), &["f8", "f16"]);
     misread(&run(&["--threshold", "2"]), &["0 to 1"]);
@@ -233,21 +319,42 @@ fn bad_flags() {
 #[test]
 fn a_cloud_of_another_model_or_split() {
     let (ours, theirs) = (fixture("llama"), fixture("qwen3"));
-    let print = |model: &Path| Device::load(model, "2:0", HiddenCodec::F16).ends.fingerprint.to_string();
+    let print =
+        |model: &Path| Device::load(model, "2:0", HiddenCodec::F16).ends.fingerprint.to_string();
     let asks = |cloud: &Cloud, split: &'static str| {
-        ["run", "--model", ours.to_str().unwrap(), "--split", split, "--cloud", &cloud.url(), "hello"].map(str::to_owned)
+        [
+            "run",
+            "--model",
+            ours.to_str().unwrap(),
+            "--split",
+            split,
+            "--cloud",
+            &cloud.url(),
+            "hello",
+        ]
+        .map(str::to_owned)
     };
     let cloud = Cloud::start(&theirs, "2:0");
     refused(asks(&cloud, "2:0"), 3, &[&print(&ours), &print(&theirs), "use the same model"]);
     let cloud = Cloud::start(&ours, "2:1");
     refused(asks(&cloud, "1:1"), 3, &["1:1", "2:1", "use the same split"]);
-    let taken = run(["cloud", "--model", ours.to_str().unwrap(), "--listen", &format!("127.0.0.1:{}", cloud.port)]);
+    let taken = run([
+        "cloud",
+        "--model",
+        ours.to_str().unwrap(),
+        "--listen",
+        &format!("127.0.0.1:{}", cloud.port),
+    ]);
     assert!(taken.error(2).contains(&format!("127.0.0.1:{} is in use", cloud.port)), "{taken:?}");
     let address = format!("127.0.0.1:{}", cloud.port);
     let device = run(["device", "--model", "demo", "--local", "--listen", &address]);
     assert_eq!(device.error(2), taken.error(2));
     // An address for documentation (RFC 5737), which no machine has.
-    refused(["cloud", "--model", ours.to_str().unwrap(), "--listen", "192.0.2.1:0"], 2, &["cannot listen on 192.0.2.1:0"]);
+    refused(
+        ["cloud", "--model", ours.to_str().unwrap(), "--listen", "192.0.2.1:0"],
+        2,
+        &["cannot listen on 192.0.2.1:0"],
+    );
     let finished = run(asks(&cloud, "2:1"));
     assert_eq!(finished.code, Some(0), "{finished:?}");
 }
@@ -258,25 +365,43 @@ fn something_else_than_a_cloud() {
     let url = format!("http://{}", listener.local_addr().unwrap());
     // Hangs up on whoever comes; ends with the test's process.
     std::thread::spawn(move || listener.incoming().flatten().for_each(drop));
-    refused(["run", "--model", fixture("llama").to_str().unwrap(), "--cloud", &url, "hello"], 3, &["no cloud answers at", &url]);
+    refused(
+        ["run", "--model", fixture("llama").to_str().unwrap(), "--cloud", &url, "hello"],
+        3,
+        &["no cloud answers at", &url],
+    );
 }
 
 #[test]
 fn a_reader_that_has_gone_is_no_error() {
-    for arguments in [&["inspect", "demo"][..], &["inspect", "demo", "--json"], &["run", "--model", "demo", "--local", "A lost letter."]] {
+    for arguments in [
+        &["inspect", "demo"][..],
+        &["inspect", "demo", "--json"],
+        &["run", "--model", "demo", "--local", "A lost letter."],
+    ] {
         let (reader, writer) = std::io::pipe().unwrap();
         drop(reader);
-        let mut child = tricorn(arguments).stdin(Stdio::null()).stdout(writer).stderr(Stdio::piped()).spawn().unwrap();
+        let mut child = tricorn(arguments)
+            .stdin(Stdio::null())
+            .stdout(writer)
+            .stderr(Stdio::piped())
+            .spawn()
+            .unwrap();
         let mut complaint = String::new();
         child.stderr.take().unwrap().read_to_string(&mut complaint).unwrap();
-        assert_eq!((child.wait().unwrap().code(), complaint.as_str()), (Some(0), ""), "{arguments:?}");
+        assert_eq!(
+            (child.wait().unwrap().code(), complaint.as_str()),
+            (Some(0), ""),
+            "{arguments:?}"
+        );
     }
 }
 
 /// What a session says after `Open`, and the code that it must be ended with.
 fn hostile(hidden: usize) -> Vec<(Uplink, ErrorCode)> {
     let append = |pos: usize, rows: usize, bytes: Vec<u8>| {
-        let header = AppendHeader { epoch: 0, pos, rows, want: Want::All, kind: AppendKind::Prompt };
+        let header =
+            AppendHeader { epoch: 0, pos, rows, want: Want::All, kind: AppendKind::Prompt };
         Uplink::Append(Append { header, rows: Bytes::from(bytes) })
     };
     let zeros = |rows: usize| vec![0; rows * hidden * 2];
@@ -320,7 +445,10 @@ fn a_hostile_client_ends_its_own_session_only() {
     let model = fair_drafter(&fixture("llama"), "2:1");
     let device = Device::load(model.path(), "2:1", HiddenCodec::F16);
     let cloud = Cloud::start(model.path(), "2:1");
-    let turn = Turn { draft: DraftPolicy::up_to(4, 0.0), ..greedy(device.prompt("The hat told the cloud a story."), 40) };
+    let turn = Turn {
+        draft: DraftPolicy::up_to(4, 0.0),
+        ..greedy(device.prompt("The hat told the cloud a story."), 40)
+    };
     let reference = device.reference(&turn);
     let ends = &device.ends;
     let open = Open {
@@ -344,7 +472,8 @@ fn a_hostile_client_ends_its_own_session_only() {
             let what = format!("{message:?}").chars().take(120).collect::<String>();
             let url = cloud.url();
             let open = open.clone();
-            let attack = async move { tokio::time::timeout(LIMIT, attack(&url, open, message)).await };
+            let attack =
+                async move { tokio::time::timeout(LIMIT, attack(&url, open, message)).await };
             let failure = runtime().block_on(attack).unwrap();
             assert_eq!(failure.code, code, "{what}: {failure}");
             assert!(!failure.message.is_empty() && !failure.message.contains('\n'), "{failure:?}");
@@ -367,11 +496,18 @@ fn noise_on_the_port_hurts_nobody() {
     let report = conversation.turn(
         turn,
         &mut on_token(3, || {
-            for noise in [&b"GET / HTTP/1.1\r\n\r\n"[..], &[0xff; 4096], b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n\xff\xff\xff\xff", b""] {
+            for noise in [
+                &b"GET / HTTP/1.1\r\n\r\n"[..],
+                &[0xff; 4096],
+                b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n\xff\xff\xff\xff",
+                b"",
+            ] {
                 let mut stream = TcpStream::connect(("127.0.0.1", cloud.port)).unwrap();
                 stream.set_read_timeout(Some(LIMIT)).unwrap();
                 // The cloud may hang up before it has heard everything.
-                let _ = stream.write_all(noise).and_then(|()| stream.shutdown(std::net::Shutdown::Write));
+                let _ = stream
+                    .write_all(noise)
+                    .and_then(|()| stream.shutdown(std::net::Shutdown::Write));
                 let _ = stream.read_to_end(&mut Vec::new());
             }
         }),
@@ -394,9 +530,17 @@ fn weights_that_are_not_numbers_are_refused_in_every_mode() {
         model
     };
     let first = nan_in("model.layers.0.input_layernorm.weight");
-    refused(local(first.path(), &["--split", "1:0", "hello"]), 1, &["first layers", "not numbers", "download it again"]);
+    refused(
+        local(first.path(), &["--split", "1:0", "hello"]),
+        1,
+        &["first layers", "not numbers", "download it again"],
+    );
     let middle = nan_in("model.layers.2.input_layernorm.weight");
-    refused(local(middle.path(), &["--split", "1:0", "hello"]), 1, &["middle layers", "not numbers", "download it again"]);
+    refused(
+        local(middle.path(), &["--split", "1:0", "hello"]),
+        1,
+        &["middle layers", "not numbers", "download it again"],
+    );
 }
 
 #[test]
@@ -405,7 +549,11 @@ fn mistakes_on_the_command_line_are_one_line() {
     refused(local(demo(), &["--threads", "1000000", "hello"]), 2, &["--threads", "1024"]);
     refused(local(demo(), &["--chunk", "0", "hello"]), 2, &["--chunk", "whole"]);
     refused(["cloud", "--model", "demo", "--listen", "localhost:7070"], 2, &["write IP:PORT"]);
-    refused(["cloud", "--model", "demo", "--max-sessions", "0"], 2, &["max_sessions", "at least 1"]);
+    refused(
+        ["cloud", "--model", "demo", "--max-sessions", "0"],
+        2,
+        &["max_sessions", "at least 1"],
+    );
     for (flag, value, hint) in [
         ("--schedule", "fair", "`whole` or `chunked`"),
         ("--emulate-pace", "20ms", "BASE:ROW"),

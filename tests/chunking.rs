@@ -1,4 +1,5 @@
-//! However a prompt is cut for the upload, the text is the same, and chunks follow what is measured.
+//! However a prompt is cut for the upload, the text is the same, and chunks follow what is
+//! measured.
 #![allow(clippy::unwrap_used, clippy::expect_used)]
 
 mod support;
@@ -17,7 +18,9 @@ fn chunks(report: &TurnReport) -> Vec<usize> {
 
 /// A prompt as long as the context allows, but for `room` tokens.
 fn long_prompt(device: &Device, room: usize) -> Vec<u32> {
-    let text = device.prompt("The hat told the cloud a story: crabs in a café drew the three corners of the wall.");
+    let text = device.prompt(
+        "The hat told the cloud a story: crabs in a café drew the three corners of the wall.",
+    );
     text.into_iter().cycle().take(device.ends.context - room).collect()
 }
 
@@ -38,7 +41,11 @@ fn dynamic_chunks_give_the_same_text() {
                 assert_eq!(report.token_ids, reference.token_ids, "{name} {cut}");
                 assert_eq!(chunks(&report).iter().sum::<usize>(), turn.tokens.len());
             }
-            assert_eq!(ask(&mut device.local(), turn).token_ids, reference.token_ids, "{name} {cut}");
+            assert_eq!(
+                ask(&mut device.local(), turn).token_ids,
+                reference.token_ids,
+                "{name} {cut}"
+            );
         }
     }
 }

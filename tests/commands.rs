@@ -14,8 +14,8 @@ use std::{
 
 use serde_json::Value;
 use support::{
-    Cloud, Device, FAMILIES, Running, TempDir, ask, copy_dir, demo, fair_drafter, fixture, greedy, run, run_with_input, stories_prompts,
-    tricorn, until,
+    Cloud, Device, FAMILIES, Running, TempDir, ask, copy_dir, demo, fair_drafter, fixture, greedy,
+    run, run_with_input, stories_prompts, tricorn, until,
 };
 use tricorn_core::HiddenCodec;
 use tricorn_device::Chat;
@@ -28,8 +28,12 @@ fn text(path: &Path) -> &str {
 #[track_caller]
 fn check_turn(json: &Value) {
     let count = |field: &str| json[field].as_u64().unwrap_or_else(|| panic!("{field} in {json}"));
-    let number =
-        |value: &Value| value.as_f64().filter(|number| number.is_finite() && *number >= 0.0).unwrap_or_else(|| panic!("{value} in {json}"));
+    let number = |value: &Value| {
+        value
+            .as_f64()
+            .filter(|number| number.is_finite() && *number >= 0.0)
+            .unwrap_or_else(|| panic!("{value} in {json}"))
+    };
     assert!(json["text"].is_string());
     let tokens = json["token_ids"].as_array().unwrap();
     assert!(!tokens.is_empty() && tokens.iter().all(Value::is_u64));
@@ -39,7 +43,10 @@ fn check_turn(json: &Value) {
     assert!(p50 <= p99 && mean > 0.0);
     let (rounds, drafted) = (count("rounds"), count("drafted"));
     assert!(count("accepted") <= drafted && rounds < tokens.len() as u64);
-    assert!((number(&json["accepted_per_round"]) - (tokens.len() as f64 - 1.0) / rounds as f64).abs() < 1e-9);
+    assert!(
+        (number(&json["accepted_per_round"]) - (tokens.len() as f64 - 1.0) / rounds as f64).abs()
+            < 1e-9
+    );
     count("bytes_up");
     count("bytes_down");
 }
@@ -54,13 +61,20 @@ fn run_tells_programs_what_they_need() {
     [&local, &remote].into_iter().for_each(check_turn);
     assert_eq!((local["bytes_up"].as_u64(), local["bytes_down"].as_u64()), (Some(0), Some(0)));
     // At least the prompt's rows up and a row for each token down, two bytes a value.
-    assert!(remote["bytes_up"].as_u64().unwrap() >= remote["prompt_tokens"].as_u64().unwrap() * 48 * 2, "{remote}");
+    assert!(
+        remote["bytes_up"].as_u64().unwrap() >= remote["prompt_tokens"].as_u64().unwrap() * 48 * 2,
+        "{remote}"
+    );
     assert!(remote["bytes_down"].as_u64().unwrap() >= 16 * 48 * 2, "{remote}");
-    assert!(remote["drafted"].as_u64() > Some(0) && remote["accepted"].as_u64() > Some(0), "{remote}");
+    assert!(
+        remote["drafted"].as_u64() > Some(0) && remote["accepted"].as_u64() > Some(0),
+        "{remote}"
+    );
 
     let spoken = run([&common[..2], &common[2..], &["--cloud", &cloud.url(), "-"]].concat());
     assert_eq!(spoken.code, Some(2), "standard input is empty: {spoken:?}");
-    let arguments = ["run", "--max-tokens", "16", "--model", text(model.path()), "--cloud", &cloud.url(), "-"];
+    let arguments =
+        ["run", "--max-tokens", "16", "--model", text(model.path()), "--cloud", &cloud.url(), "-"];
     let plain = run_with_input(&mut tricorn(arguments), b"A hat.");
     assert_eq!(
         (plain.code, plain.stdout.trim_end_matches('\n')),
@@ -74,12 +88,21 @@ fn run_tells_programs_what_they_need() {
 fn help_is_there_for_everybody() {
     for command in ["demo", "run", "chat", "cloud", "distill", "pack", "inspect"] {
         let help = run([command, "--help"]);
-        assert!(help.code == Some(0) && help.stdout.contains(&format!("Usage: tricorn {command}")), "{help:?}");
+        assert!(
+            help.code == Some(0) && help.stdout.contains(&format!("Usage: tricorn {command}")),
+            "{help:?}"
+        );
     }
     let version = run(["--version"]);
-    assert_eq!((version.code, version.stdout.trim()), (Some(0), concat!("tricorn ", env!("CARGO_PKG_VERSION"))));
+    assert_eq!(
+        (version.code, version.stdout.trim()),
+        (Some(0), concat!("tricorn ", env!("CARGO_PKG_VERSION")))
+    );
     let nothing = run::<&str>([]);
-    assert!(nothing.code == Some(2) && nothing.stderr.contains("Usage: tricorn <COMMAND>"), "{nothing:?}");
+    assert!(
+        nothing.code == Some(2) && nothing.stderr.contains("Usage: tricorn <COMMAND>"),
+        "{nothing:?}"
+    );
 }
 
 #[test]
@@ -100,7 +123,9 @@ fn demo_works_from_any_folder_and_leaves_nothing_behind() {
 
     let shown = run(["demo", "--max-tokens", "24", "--prompt", "A lost letter."]);
     assert_eq!(shown.code, Some(0), "{shown:?}");
-    for part in ["> A lost letter.", "run in process", "time to first token", "round trips", "on the wire"] {
+    for part in
+        ["> A lost letter.", "run in process", "time to first token", "round trips", "on the wire"]
+    {
         assert!(shown.stdout.contains(part), "{part:?} is not in {shown:?}");
     }
     assert!(run(["demo", "--prompt", ""]).error(2).contains("the prompt is empty"));
@@ -110,7 +135,13 @@ fn demo_works_from_any_folder_and_leaves_nothing_behind() {
 fn a_killed_demo_takes_its_cloud_along() {
     let mut running = Running::spawn(&mut tricorn(["demo", "--max-tokens", "1500"]));
     let intro = running.line();
-    let address: SocketAddr = intro.split("http://").nth(1).and_then(|rest| rest.split(')').next()).unwrap().parse().unwrap();
+    let address: SocketAddr = intro
+        .split("http://")
+        .nth(1)
+        .and_then(|rest| rest.split(')').next())
+        .unwrap()
+        .parse()
+        .unwrap();
     running.kill();
     until("the demo's cloud is gone", || TcpStream::connect(address).is_err().then_some(()));
 }
@@ -119,14 +150,26 @@ fn a_killed_demo_takes_its_cloud_along() {
 fn a_cloud_is_ready_once_and_stops_in_good_order() {
     let model = fixture("llama");
     for signal in ["TERM", "INT"] {
-        let mut running = Running::spawn(&mut tricorn(["cloud", "--model", text(&model), "--listen", "127.0.0.1:0", "--split", "2:1"]));
+        let mut running = Running::spawn(&mut tricorn([
+            "cloud",
+            "--model",
+            text(&model),
+            "--listen",
+            "127.0.0.1:0",
+            "--split",
+            "2:1",
+        ]));
         let ready = running.line();
         for part in ["ready on http://127.0.0.1:", "layers 2..3 of 4", "model "] {
             assert!(ready.contains(part), "{part:?} is not in {ready:?}");
         }
         running.signal(signal);
         let finished = running.finish();
-        assert_eq!((finished.code, finished.stdout.as_str(), finished.stderr.as_str()), (Some(0), "", ""), "{signal}");
+        assert_eq!(
+            (finished.code, finished.stdout.as_str(), finished.stderr.as_str()),
+            (Some(0), "", ""),
+            "{signal}"
+        );
     }
     let mut cloud = Cloud::start_with(&model, "2:1", 0, &["--until-stdin-ends"]);
     let device = Device::load(&model, "2:1", HiddenCodec::F16);
@@ -138,25 +181,38 @@ fn a_cloud_is_ready_once_and_stops_in_good_order() {
     assert_eq!(finished.stderr, "");
     let end = finished.json();
     assert_eq!((end["event"].as_str(), end["overruns"].as_u64()), (Some("end"), Some(0)));
-    assert!(end["batches"].as_u64() > Some(0) && end["rows"].as_u64() >= end["batches"].as_u64(), "{end}");
+    assert!(
+        end["batches"].as_u64() > Some(0) && end["rows"].as_u64() >= end["batches"].as_u64(),
+        "{end}"
+    );
 }
 
 #[test]
 fn however_a_cloud_schedules_the_text_is_the_same() {
     let model = fair_drafter(&fixture("llama"), "1:0");
-    let common = ["run", "--json", "--max-tokens", "12", "--model", text(model.path()), "The hat told the cloud a story of many words."];
+    let common = [
+        "run",
+        "--json",
+        "--max-tokens",
+        "12",
+        "--model",
+        text(model.path()),
+        "The hat told the cloud a story of many words.",
+    ];
     let local = run([&common[..], &["--local"]].concat()).json();
     for (flags, most_rows) in [
         (&["--batch-rows", "3", "--tbt-target", "0.001"][..], 3),
         (&["--schedule", "whole", "--max-append-rows", "256", "--emulate-pace", "500:20"], 256),
     ] {
-        let mut cloud = Cloud::start_with(model.path(), "1:0", 0, &[flags, &["--until-stdin-ends"]].concat());
+        let mut cloud =
+            Cloud::start_with(model.path(), "1:0", 0, &[flags, &["--until-stdin-ends"]].concat());
         let remote = run([&common[..], &["--cloud", &cloud.url()]].concat()).json();
         assert_eq!(remote["token_ids"], local["token_ids"], "{flags:?}");
         cloud.close_stdin();
         let end = cloud.finish().json();
         // The prompt's pieces, and one a round.
-        let least = remote["prompt_tokens"].as_u64().unwrap().div_ceil(most_rows) + remote["rounds"].as_u64().unwrap();
+        let least = remote["prompt_tokens"].as_u64().unwrap().div_ceil(most_rows)
+            + remote["rounds"].as_u64().unwrap();
         assert!(end["batches"].as_u64() >= Some(least), "{flags:?}: {end}, at least {least}");
     }
 }
@@ -166,32 +222,61 @@ fn bundles_work_with_each_other_and_for_their_own_side_only() {
     let cut = "2:1";
     let model = fair_drafter(&fixture("qwen3"), cut);
     let out = TempDir::new();
-    let packed = run(["pack", "--model", text(model.path()), "--out", text(out.path()), "--json"]).json();
-    let (device, cloud) = (PathBuf::from(packed["device"].as_str().unwrap()), PathBuf::from(packed["cloud"].as_str().unwrap()));
+    let packed =
+        run(["pack", "--model", text(model.path()), "--out", text(out.path()), "--json"]).json();
+    let (device, cloud) = (
+        PathBuf::from(packed["device"].as_str().unwrap()),
+        PathBuf::from(packed["cloud"].as_str().unwrap()),
+    );
     let whole = fs::metadata(model.file("model.safetensors")).unwrap().len();
     let parts = packed["device_bytes"].as_u64().unwrap() + packed["cloud_bytes"].as_u64().unwrap();
     assert!(parts < whole && parts > whole * 9 / 10, "{packed} of {whole}");
 
     // Whoever may read one file of a bundle may read all of them.
     for part in [&device, &cloud] {
-        let modes: Vec<u32> = fs::read_dir(part).unwrap().map(|file| file.unwrap().metadata().unwrap().permissions().mode()).collect();
-        assert!(modes.len() > 2 && modes.iter().all(|mode| *mode == modes[0] && mode & 0o400 != 0), "{modes:?}");
+        let modes: Vec<u32> = fs::read_dir(part)
+            .unwrap()
+            .map(|file| file.unwrap().metadata().unwrap().permissions().mode())
+            .collect();
+        assert!(
+            modes.len() > 2 && modes.iter().all(|mode| *mode == modes[0] && mode & 0o400 != 0),
+            "{modes:?}"
+        );
     }
 
     let common = ["run", "--json", "--max-tokens", "24", "The hat told the cloud a story."];
     let expected = run([&common[..], &["--model", text(model.path()), "--local"]].concat()).json();
     let running = Cloud::start(&cloud, cut);
-    let from_bundles = run([&common[..], &["--model", text(&device), "--cloud", &running.url()]].concat()).json();
-    assert_eq!((&from_bundles["token_ids"], &from_bundles["text"]), (&expected["token_ids"], &expected["text"]));
+    let from_bundles =
+        run([&common[..], &["--model", text(&device), "--cloud", &running.url()]].concat()).json();
+    assert_eq!(
+        (&from_bundles["token_ids"], &from_bundles["text"]),
+        (&expected["token_ids"], &expected["text"])
+    );
     assert!(from_bundles["accepted"].as_u64() > Some(0), "the drafter came along: {from_bundles}");
 
     let refused = run(["cloud", "--model", text(&device), "--listen", "127.0.0.1:0"]);
-    assert!(refused.error(2).contains("this is a device bundle for split 2:1; use the cloud bundle"), "{refused:?}");
+    assert!(
+        refused.error(2).contains("this is a device bundle for split 2:1; use the cloud bundle"),
+        "{refused:?}"
+    );
     let refused = run(["run", "--model", text(&cloud), "--cloud", &running.url(), "hello"]);
-    assert!(refused.error(2).contains("this is a cloud bundle for split 2:1; use the device bundle"), "{refused:?}");
+    assert!(
+        refused.error(2).contains("this is a cloud bundle for split 2:1; use the device bundle"),
+        "{refused:?}"
+    );
     let refused = run(["run", "--model", text(&device), "--local", "hello"]);
     assert!(refused.error(2).contains("a device bundle has no middle layers"), "{refused:?}");
-    let refused = run(["run", "--model", text(&device), "--split", "1:1", "--cloud", &running.url(), "hello"]);
+    let refused = run([
+        "run",
+        "--model",
+        text(&device),
+        "--split",
+        "1:1",
+        "--cloud",
+        &running.url(),
+        "hello",
+    ]);
     assert!(refused.error(2).contains("for split 2:1"), "{refused:?}");
     let refused = run(["pack", "--model", text(&device), "--out", text(&out.file("again"))]);
     assert!(refused.error(2).contains("cannot be packed again"), "{refused:?}");
@@ -202,12 +287,17 @@ fn bundles_work_with_each_other_and_for_their_own_side_only() {
 #[test]
 fn a_cloud_whose_memory_is_too_little_for_one_session_says_how_much_it_takes() {
     let noted = |memory: &str| {
-        let mut cloud = Cloud::start_with(&demo(), "2:0", 0, &["--until-stdin-ends", "--kv-memory", memory]);
+        let mut cloud =
+            Cloud::start_with(&demo(), "2:0", 0, &["--until-stdin-ends", "--kv-memory", memory]);
         cloud.close_stdin();
         cloud.finish().stderr
     };
     let warning = noted("1");
-    let needed = warning.split("which takes ").nth(1).and_then(|rest| rest.split(' ').next()).unwrap_or_else(|| panic!("{warning}"));
+    let needed = warning
+        .split("which takes ")
+        .nth(1)
+        .and_then(|rest| rest.split(' ').next())
+        .unwrap_or_else(|| panic!("{warning}"));
     assert!(warning.starts_with("warning: --kv-memory 1 is too little"), "{warning}");
     assert_eq!(noted(needed), "");
 }
@@ -229,11 +319,29 @@ fn tensor_bytes(model: &Path) -> u64 {
 fn any_format_of_the_kv_cache_gives_one_text_on_both_sides() {
     for kv in ["q8", "f32"] {
         let prompt = "A lost letter.";
-        let split = run(["demo", "--json", "--max-tokens", "40", "--kv", kv, "--prompt", prompt]).json();
-        let whole = run(["run", "--model", "demo", "--local", "--no-draft", "--json", "--max-tokens", "40", "--kv", kv, prompt]).json();
+        let split =
+            run(["demo", "--json", "--max-tokens", "40", "--kv", kv, "--prompt", prompt]).json();
+        let whole = run([
+            "run",
+            "--model",
+            "demo",
+            "--local",
+            "--no-draft",
+            "--json",
+            "--max-tokens",
+            "40",
+            "--kv",
+            kv,
+            prompt,
+        ])
+        .json();
         assert_eq!(split["token_ids"], whole["token_ids"], "{kv}");
     }
-    assert!(run(["run", "--model", "demo", "--local", "--kv", "int4", "hello"]).error(2).contains("use f16, q8 or f32"));
+    assert!(
+        run(["run", "--model", "demo", "--local", "--kv", "int4", "hello"])
+            .error(2)
+            .contains("use f16, q8 or f32")
+    );
 }
 
 #[test]
@@ -241,7 +349,8 @@ fn inspect_accounts_for_every_byte() {
     for name in FAMILIES {
         for (split, on_device) in [("1:0", 1), ("2:1", 3)] {
             let json = run(["inspect", "--json", "--split", split, text(&fixture(name))]).json();
-            let count = |field: &str| json[field].as_u64().unwrap_or_else(|| panic!("{field} in {json}"));
+            let count =
+                |field: &str| json[field].as_u64().unwrap_or_else(|| panic!("{field} in {json}"));
             let parts = ["input_bytes", "middle_bytes", "output_bytes"].map(count);
             assert!(parts.iter().all(|&bytes| bytes > 0), "{json}");
             assert_eq!(parts.iter().sum::<u64>(), tensor_bytes(&fixture(name)), "{json}");
@@ -250,17 +359,25 @@ fn inspect_accounts_for_every_byte() {
                 count("cloud_kv_bytes_per_token") * on_device,
                 "{json}"
             );
-            assert_eq!(json["wire_bytes_per_token"], serde_json::json!([["f16", 2 * count("hidden")], ["f32", 4 * count("hidden")]]));
+            assert_eq!(
+                json["wire_bytes_per_token"],
+                serde_json::json!([["f16", 2 * count("hidden")], ["f32", 4 * count("hidden")]])
+            );
             assert_eq!((json["split"].as_str(), count("context")), (Some(split), 256));
             assert_eq!(json["fingerprint"].as_str().unwrap().len(), 64);
         }
     }
-    let bytes = ["f16", "q8", "f32"].map(|kv| run(["inspect", "demo", "--json", "--kv", kv]).json()["cloud_kv_bytes_per_token"].as_u64());
+    let bytes = ["f16", "q8", "f32"].map(|kv| {
+        run(["inspect", "demo", "--json", "--kv", kv]).json()["cloud_kv_bytes_per_token"].as_u64()
+    });
     // Ten layers of the demo model's twelve, two heads of 64, keys and values.
     assert_eq!(bytes, [2 * 2560, 2560 + 10 * 2 * 2 * 4, 4 * 2560].map(Some));
     let shown = run(["inspect", "demo"]);
     assert!(
-        shown.code == Some(0) && ["Llama", "split", "KV cache a token", "wire a token"].iter().all(|part| shown.stdout.contains(part)),
+        shown.code == Some(0)
+            && ["Llama", "split", "KV cache a token", "wire a token"]
+                .iter()
+                .all(|part| shown.stdout.contains(part)),
         "{shown:?}"
     );
 }
@@ -270,7 +387,17 @@ fn a_chats_new_turn_uploads_only_what_is_new() {
     let messages = [stories_prompts()[0].clone(), "And then?".to_owned(), "Who was it?".to_owned()];
     let model = demo();
     let cloud = Cloud::start(&model, "2:0");
-    let arguments = ["chat", "--model", text(&model), "--split", "2:0", "--cloud", &cloud.url(), "--max-tokens", "24"];
+    let arguments = [
+        "chat",
+        "--model",
+        text(&model),
+        "--split",
+        "2:0",
+        "--cloud",
+        &cloud.url(),
+        "--max-tokens",
+        "24",
+    ];
     let chat = run_with_input(&mut tricorn(arguments), (messages.join("\n") + "\n").as_bytes());
     assert_eq!(chat.code, Some(0), "{chat:?}");
 
@@ -285,9 +412,21 @@ fn a_chats_new_turn_uploads_only_what_is_new() {
         let report = conversation.turn(turn, &mut |_| ControlFlow::Continue(())).unwrap();
         assert_eq!(report.token_ids, fresh.token_ids);
         let uploaded = tokens.len() - report.stats.reused_tokens;
-        assert!(figures.is_empty() || uploaded < 16, "{uploaded} rows of {} uploaded", tokens.len());
-        figures.push(format!("{} of {} prompt tokens reused", report.stats.reused_tokens, tokens.len()));
-        let spoken = report.token_ids.iter().position(|id| device.ends.stop_tokens.contains(id)).unwrap_or(report.token_ids.len());
+        assert!(
+            figures.is_empty() || uploaded < 16,
+            "{uploaded} rows of {} uploaded",
+            tokens.len()
+        );
+        figures.push(format!(
+            "{} of {} prompt tokens reused",
+            report.stats.reused_tokens,
+            tokens.len()
+        ));
+        let spoken = report
+            .token_ids
+            .iter()
+            .position(|id| device.ends.stop_tokens.contains(id))
+            .unwrap_or(report.token_ids.len());
         let text = device.text(&tokens, &report.token_ids);
         history.answered(&report.token_ids[..spoken], &text);
         shown += &(text + "\n");
@@ -304,21 +443,45 @@ fn a_chats_new_turn_uploads_only_what_is_new() {
 fn a_chat_that_fails_says_so_once() {
     let model = fixture("llama");
     let arguments = ["chat", "--model", text(&model), "--local", "--max-tokens", "4"];
-    let chat = run_with_input(&mut tricorn(arguments), format!("{}\n", "hat ".repeat(300)).as_bytes());
+    let chat =
+        run_with_input(&mut tricorn(arguments), format!("{}\n", "hat ".repeat(300)).as_bytes());
     assert!(chat.error(2).contains("shorten the prompt"), "{chat:?}");
     // Turns before cannot be shortened; /clear gives their room back.
     let turn = format!("{}\n", "hat ".repeat(60));
     let full = run_with_input(&mut tricorn(arguments), turn.repeat(8).as_bytes());
-    assert!(full.code == Some(2) && full.stderr.contains("the chat has") && full.stderr.contains("/clear begins a new chat"), "{full:?}");
-    let cleared = run_with_input(&mut tricorn(arguments), format!("{turn}/clear\n").repeat(8).as_bytes());
-    assert_eq!((cleared.code, cleared.stderr.matches("a new chat begins").count()), (Some(0), 8), "{cleared:?}");
+    assert!(
+        full.code == Some(2)
+            && full.stderr.contains("the chat has")
+            && full.stderr.contains("/clear begins a new chat"),
+        "{full:?}"
+    );
+    let cleared =
+        run_with_input(&mut tricorn(arguments), format!("{turn}/clear\n").repeat(8).as_bytes());
+    assert_eq!(
+        (cleared.code, cleared.stderr.matches("a new chat begins").count()),
+        (Some(0), 8),
+        "{cleared:?}"
+    );
 }
 
 /// The fields by which every kind of line is known.
 const EVENTS: [(&str, &[&str]); 7] = [
     ("loaded", &["examples", "held_out"]),
     ("resumed", &["step", "tokens"]),
-    ("step", &["step", "tokens", "tokens_per_s", "loss", "smooth_l1", "cross_entropy", "learning_rate", "progress", "seconds_left"]),
+    (
+        "step",
+        &[
+            "step",
+            "tokens",
+            "tokens_per_s",
+            "loss",
+            "smooth_l1",
+            "cross_entropy",
+            "learning_rate",
+            "progress",
+            "seconds_left",
+        ],
+    ),
     ("evaluated", &["point"]),
     ("saved", &["path"]),
     ("finished", &["report"]),
@@ -329,7 +492,10 @@ const EVENTS: [(&str, &[&str]); 7] = [
 #[track_caller]
 fn event(line: &str) -> (&'static str, Value) {
     let json: Value = serde_json::from_str(line).unwrap();
-    let (name, fields) = *EVENTS.iter().find(|(name, _)| json["event"] == *name).unwrap_or_else(|| panic!("unknown event: {line}"));
+    let (name, fields) = *EVENTS
+        .iter()
+        .find(|(name, _)| json["event"] == *name)
+        .unwrap_or_else(|| panic!("unknown event: {line}"));
     for field in fields {
         assert!(json.get(field).is_some(), "{field} is missing in {line}");
     }
@@ -340,15 +506,41 @@ fn event(line: &str) -> (&'static str, Value) {
 fn distill_stops_cleanly_resumes_and_leaves_a_drafter() {
     let model = copy_dir(&fixture("llama"));
     let place = TempDir::new();
-    let sentence =
-        |n: usize| format!("{{\"prompt\": \"The hat said {n}.\", \"response\": \"The cloud told the hat a story of {n} crabs.\"}}\n");
+    let sentence = |n: usize| {
+        format!(
+            "{{\"prompt\": \"The hat said {n}.\", \"response\": \"The cloud told the hat a story \
+             of {n} crabs.\"}}\n"
+        )
+    };
     fs::write(place.file("train.jsonl"), (0..12).map(sentence).collect::<String>()).unwrap();
     fs::write(place.file("valid.jsonl"), (12..15).map(sentence).collect::<String>()).unwrap();
-    let (train, valid, out) = (place.file("train.jsonl"), place.file("valid.jsonl"), place.file("out"));
+    let (train, valid, out) =
+        (place.file("train.jsonl"), place.file("valid.jsonl"), place.file("out"));
     let arguments = |more: &[&str]| {
-        let mut all =
-            vec!["distill", "--json", "--model", text(model.path()), "--split", "1:0", "--data", text(&train), "--valid", text(&valid)];
-        all.extend(["--out", text(&out), "--batch-tokens", "64", "--context", "64", "--eval-prompts", "2", "--eval-tokens", "8"]);
+        let mut all = vec![
+            "distill",
+            "--json",
+            "--model",
+            text(model.path()),
+            "--split",
+            "1:0",
+            "--data",
+            text(&train),
+            "--valid",
+            text(&valid),
+        ];
+        all.extend([
+            "--out",
+            text(&out),
+            "--batch-tokens",
+            "64",
+            "--context",
+            "64",
+            "--eval-prompts",
+            "2",
+            "--eval-tokens",
+            "8",
+        ]);
         all.extend(more);
         all.into_iter().map(str::to_owned).collect::<Vec<_>>()
     };
@@ -373,20 +565,39 @@ fn distill_stops_cleanly_resumes_and_leaves_a_drafter() {
     assert_eq!(resumption.1["step"], end["steps"]);
     assert_eq!(events.iter().filter(|(name, _)| *name == "step").count(), 3);
     let (name, end) = events.last().unwrap();
-    assert_eq!((*name, end["reason"].as_str(), end["steps"].as_u64()), ("end", Some("budget"), Some(steps + 3)));
+    assert_eq!(
+        (*name, end["reason"].as_str(), end["steps"].as_u64()),
+        ("end", Some("budget"), Some(steps + 3))
+    );
 
     for file in ["drafter-hat.safetensors", "drafter-hat.json"] {
         fs::copy(out.join(file), model.file(file)).unwrap();
     }
-    let common = ["run", "--json", "--local", "--max-tokens", "16", "--model", text(model.path()), "A hat."];
-    let (with, without) = (run(common).json(), run([&common[..], &["--split", "1:0", "--no-draft"]].concat()).json());
+    let common =
+        ["run", "--json", "--local", "--max-tokens", "16", "--model", text(model.path()), "A hat."];
+    let (with, without) =
+        (run(common).json(), run([&common[..], &["--split", "1:0", "--no-draft"]].concat()).json());
     assert!(with["drafted"].as_u64() > Some(0) && without["drafted"].as_u64() == Some(0));
     assert_eq!(with["token_ids"], without["token_ids"]);
 
     let missing = place.file("none");
-    let common = ["distill", "--model", text(model.path()), "--context", "64", "--valid", text(&valid), "--out", text(&out)];
+    let common = [
+        "distill",
+        "--model",
+        text(model.path()),
+        "--context",
+        "64",
+        "--valid",
+        text(&valid),
+        "--out",
+        text(&out),
+    ];
     let nothing = run([&common[..], &["--data", text(&missing)]].concat());
-    assert!(nothing.error(2).contains("cannot read") && nothing.stderr.contains("see that the path is right"), "{nothing:?}");
+    assert!(
+        nothing.error(2).contains("cannot read")
+            && nothing.stderr.contains("see that the path is right"),
+        "{nothing:?}"
+    );
     for (flag, value) in [
         ("--minutes", "0"),
         ("--steps", "0"),

@@ -1,4 +1,5 @@
-//! File, environment and flags; `tricorn config`, completions and manual; models from a hub by name.
+//! File, environment and flags; `tricorn config`, completions and manual; models from a hub by
+//! name.
 #![allow(clippy::unwrap_used)]
 
 use std::{
@@ -10,7 +11,8 @@ struct Folder(PathBuf);
 
 impl Folder {
     fn new(test: &str) -> Self {
-        let path = std::env::temp_dir().join(format!("tricorn-configuration-{}-{test}", std::process::id()));
+        let path = std::env::temp_dir()
+            .join(format!("tricorn-configuration-{}-{test}", std::process::id()));
         std::fs::create_dir_all(&path).unwrap();
         Self(path)
     }
@@ -25,7 +27,9 @@ impl Folder {
     fn tricorn(&self) -> Command {
         let mut command = Command::new(env!("CARGO_BIN_EXE_tricorn"));
         for (name, _) in std::env::vars_os() {
-            if name.to_string_lossy().starts_with("TRICORN_") || name.to_string_lossy().starts_with("HF_") {
+            if name.to_string_lossy().starts_with("TRICORN_")
+                || name.to_string_lossy().starts_with("HF_")
+            {
                 command.env_remove(name);
             }
         }
@@ -54,7 +58,8 @@ fn refused(output: &Output) -> String {
 #[test]
 fn a_flag_wins_over_the_environment_and_that_over_the_file() {
     let folder = Folder::new("order");
-    let config = folder.config("model = 'demo'\nmax-tokens = 3\n[run]\nlocal = true\nmax-tokens = 4");
+    let config =
+        folder.config("model = 'demo'\nmax-tokens = 3\n[run]\nlocal = true\nmax-tokens = 4");
     let generated = |set: &dyn Fn(&mut Command) -> &mut Command| {
         let mut command = folder.tricorn();
         command.args(["run", "--json", "A dragon.", "--config"]).arg(&config);
@@ -65,7 +70,10 @@ fn a_flag_wins_over_the_environment_and_that_over_the_file() {
     };
     assert_eq!(generated(&|command| command), 4);
     assert_eq!(generated(&|command| command.env("TRICORN_MAX_TOKENS", "5")), 5);
-    assert_eq!(generated(&|command| command.env("TRICORN_MAX_TOKENS", "5").args(["--max-tokens", "6"])), 6);
+    assert_eq!(
+        generated(&|command| command.env("TRICORN_MAX_TOKENS", "5").args(["--max-tokens", "6"])),
+        6
+    );
     assert_eq!(generated(&|command| command.env("TRICORN_MAX_TOKENS", "")), 4);
 }
 
@@ -74,7 +82,11 @@ fn every_value_is_shown_with_where_it_came_from() {
     let folder = Folder::new("origins");
     let config = folder.config("model = 'demo'\n[device]\nlocal = true\nslots = 2");
     let mut command = folder.tricorn();
-    command.env("TRICORN_QUEUE", "7").args(["config", "--json", "--config"]).arg(&config).args(["device", "--listen", "127.0.0.1:0"]);
+    command.env("TRICORN_QUEUE", "7").args(["config", "--json", "--config"]).arg(&config).args([
+        "device",
+        "--listen",
+        "127.0.0.1:0",
+    ]);
     let output = command.output().unwrap();
     assert!(output.status.success(), "{}", text(&output.stderr));
     let shown: serde_json::Value = serde_json::from_slice(&output.stdout).unwrap();
@@ -87,7 +99,11 @@ fn every_value_is_shown_with_where_it_came_from() {
         ("listen", "127.0.0.1:0", "flag"),
         ("kv", "f16", "default"),
     ] {
-        assert_eq!((device[name]["value"].as_str(), device[name]["from"].as_str()), (Some(value), Some(from)), "{name}");
+        assert_eq!(
+            (device[name]["value"].as_str(), device[name]["from"].as_str()),
+            (Some(value), Some(from)),
+            "{name}"
+        );
     }
     assert_eq!(device["split"]["from"], "not set");
 }
@@ -96,10 +112,25 @@ fn every_value_is_shown_with_where_it_came_from() {
 fn what_is_shown_is_a_file_that_comes_to_the_same() {
     let folder = Folder::new("again");
     let first = folder.config("[device]\nmodel = 'demo'\ncloud = 'http://127.0.0.1:1'\nslots = 3");
-    let show = |config: &PathBuf| text(&folder.tricorn().args(["config", "device", "--config"]).arg(config).output().unwrap().stdout);
+    let show = |config: &PathBuf| {
+        text(
+            &folder
+                .tricorn()
+                .args(["config", "device", "--config"])
+                .arg(config)
+                .output()
+                .unwrap()
+                .stdout,
+        )
+    };
     let shown = show(&first);
     let again = show(&folder.config(&shown));
-    let values = |shown: &str| shown.lines().map(|line| line.split("  #").next().unwrap().trim_end().to_owned()).collect::<Vec<_>>();
+    let values = |shown: &str| {
+        shown
+            .lines()
+            .map(|line| line.split("  #").next().unwrap().trim_end().to_owned())
+            .collect::<Vec<_>>()
+    };
     assert_eq!(values(&again), values(&shown));
     assert!(shown.contains("slots = 3"), "{shown}");
 }
@@ -108,11 +139,22 @@ fn what_is_shown_is_a_file_that_comes_to_the_same() {
 fn a_choice_in_the_file_gives_way_to_the_other_on_the_command_line() {
     let folder = Folder::new("choice");
     let config = folder.config("[device]\nmodel = 'demo'\nlocal = true");
-    let output = folder.tricorn().args(["config", "--json", "device", "--cloud", "http://a:1", "--config"]).arg(&config).output().unwrap();
+    let output = folder
+        .tricorn()
+        .args(["config", "--json", "device", "--cloud", "http://a:1", "--config"])
+        .arg(&config)
+        .output()
+        .unwrap();
     let shown: serde_json::Value = serde_json::from_slice(&output.stdout).unwrap();
     let (cloud, local) = (&shown["device"]["cloud"], &shown["device"]["local"]);
-    assert_eq!((cloud["value"].as_str(), cloud["from"].as_str()), (Some("http://a:1"), Some("flag")));
-    assert_eq!((local["value"].as_str(), local["from"].as_str()), (Some("false"), Some("gave way to --cloud")));
+    assert_eq!(
+        (cloud["value"].as_str(), cloud["from"].as_str()),
+        (Some("http://a:1"), Some("flag"))
+    );
+    assert_eq!(
+        (local["value"].as_str(), local["from"].as_str()),
+        (Some("false"), Some("gave way to --cloud"))
+    );
 }
 
 #[test]
@@ -131,17 +173,32 @@ fn the_users_own_file_is_found() {
 #[test]
 fn mistakes_in_the_file_are_one_line_that_names_file_and_key() {
     let folder = Folder::new("mistakes");
-    for (content, expected) in
-        [("[device]\nslotz = 1", "slotz"), ("[device]\nslots = 'many'", "device.slots"), ("model = [", "config.toml")]
-    {
+    for (content, expected) in [
+        ("[device]\nslotz = 1", "slotz"),
+        ("[device]\nslots = 'many'", "device.slots"),
+        ("model = [", "config.toml"),
+    ] {
         let config = folder.config(content);
-        let line = refused(&folder.tricorn().args(["device", "--config"]).arg(&config).output().unwrap());
+        let line =
+            refused(&folder.tricorn().args(["device", "--config"]).arg(&config).output().unwrap());
         assert!(line.contains(expected) && line.contains("config.toml"), "{line}");
     }
-    let line = refused(&folder.tricorn().args(["run", "--config", "/nowhere/config.toml", "x"]).output().unwrap());
+    let line = refused(
+        &folder.tricorn().args(["run", "--config", "/nowhere/config.toml", "x"]).output().unwrap(),
+    );
     assert!(line.contains("/nowhere/config.toml"), "{line}");
-    let line = refused(&folder.tricorn().env("TRICORN_SLOTS", "many").args(["device", "--model", "demo", "--local"]).output().unwrap());
-    assert!(line.contains("TRICORN_SLOTS") && line.contains("many") && line.contains("--slots"), "{line}");
+    let line = refused(
+        &folder
+            .tricorn()
+            .env("TRICORN_SLOTS", "many")
+            .args(["device", "--model", "demo", "--local"])
+            .output()
+            .unwrap(),
+    );
+    assert!(
+        line.contains("TRICORN_SLOTS") && line.contains("many") && line.contains("--slots"),
+        "{line}"
+    );
 }
 
 #[test]
@@ -152,13 +209,19 @@ fn what_the_command_refuses_is_refused_when_it_is_shown() {
         (None, &["--slots", "0"], "--slots"),
         (None, &["--local", "--cloud", "http://a:1"], "cannot be used with"),
         (Some(("TRICORN_SLOTS", "abc")), &[], "environment TRICORN_SLOTS: invalid value 'abc'"),
-        (Some(("TRICORN_LOCAL", "maybe")), &[], "environment TRICORN_LOCAL: invalid value 'maybe'; write true or false"),
+        (
+            Some(("TRICORN_LOCAL", "maybe")),
+            &[],
+            "environment TRICORN_LOCAL: invalid value 'maybe'; write true or false",
+        ),
         (Some(("TRICORN_CONFIG", "/nowhere.toml")), &[], "/nowhere.toml"),
     ] {
-        let mut said = [&["config", "device"][..], &["device", "--model", "demo", "--listen", "127.0.0.1:0"]].map(|command| {
-            let mut program = folder.tricorn();
-            refused(&program.envs(variable).args(command).args(flags).output().unwrap())
-        });
+        let mut said =
+            [&["config", "device"][..], &["device", "--model", "demo", "--listen", "127.0.0.1:0"]]
+                .map(|command| {
+                    let mut program = folder.tricorn();
+                    refused(&program.envs(variable).args(command).args(flags).output().unwrap())
+                });
         said.iter().for_each(|line| assert!(line.contains(expected), "{line}"));
         let [shown, run] = &mut said;
         assert_eq!(shown, run);
@@ -171,14 +234,23 @@ fn lists_are_shown_as_lists_wherever_they_came_from() {
     let list = "allow-origin = [\"http://a:1\", \"http://b:2\"]";
     let show = |set: &dyn Fn(&mut Command) -> &mut Command| {
         let mut command = folder.tricorn();
-        let output = set(command.args(["config", "device", "--model", "demo", "--local"])).output().unwrap();
+        let output =
+            set(command.args(["config", "device", "--model", "demo", "--local"])).output().unwrap();
         assert!(output.status.success(), "{}", text(&output.stderr));
         text(&output.stdout)
     };
-    let shown = show(&|command| command.args(["--allow-origin", "http://a:1,http://b:2", "--allow-host", "x,y"]));
+    let shown = show(&|command| {
+        command.args(["--allow-origin", "http://a:1,http://b:2", "--allow-host", "x,y"])
+    });
     assert!(shown.contains(list) && shown.contains("allow-host = [\"x\", \"y\"]"), "{shown}");
-    assert!(show(&|command| command.env("TRICORN_ALLOW_ORIGIN", "http://a:1,http://b:2")).contains(list));
-    for file in [shown, "[device]\nallow-origin = 'http://a:1,http://b:2'\nallow-host = ['x', 'y']".to_owned()] {
+    assert!(
+        show(&|command| command.env("TRICORN_ALLOW_ORIGIN", "http://a:1,http://b:2"))
+            .contains(list)
+    );
+    for file in [
+        shown,
+        "[device]\nallow-origin = 'http://a:1,http://b:2'\nallow-host = ['x', 'y']".to_owned(),
+    ] {
         let config = folder.config(&file);
         let again = show(&|command| command.arg("--config").arg(&config));
         assert!(again.contains(list) && again.contains("allow-host = [\"x\", \"y\"]"), "{again}");
@@ -191,16 +263,36 @@ fn lists_are_shown_as_lists_wherever_they_came_from() {
 fn switches_of_the_environment_are_yes_or_no_in_the_usual_words() {
     let folder = Folder::new("switches");
     let config = folder.config("[device]\nmodel = 'demo'\nlocal = true");
-    for (word, value) in [("1", "true"), ("true", "true"), ("yes", "true"), ("0", "false"), ("false", "false"), ("no", "false")] {
+    for (word, value) in [
+        ("1", "true"),
+        ("true", "true"),
+        ("yes", "true"),
+        ("0", "false"),
+        ("false", "false"),
+        ("no", "false"),
+    ] {
         let mut command = folder.tricorn();
-        let output = command.env("TRICORN_LOCAL", word).args(["config", "--json", "device", "--config"]).arg(&config).output().unwrap();
+        let output = command
+            .env("TRICORN_LOCAL", word)
+            .args(["config", "--json", "device", "--config"])
+            .arg(&config)
+            .output()
+            .unwrap();
         let shown: serde_json::Value = serde_json::from_slice(&output.stdout).unwrap();
         let local = &shown["device"]["local"];
-        assert_eq!((local["value"].as_str(), local["from"].as_str()), (Some(value), Some("environment TRICORN_LOCAL")), "{word}");
+        assert_eq!(
+            (local["value"].as_str(), local["from"].as_str()),
+            (Some(value), Some("environment TRICORN_LOCAL")),
+            "{word}"
+        );
     }
     // One that is off stands in nobody's way.
     let mut command = folder.tricorn();
-    let output = command.env("TRICORN_LOCAL", "0").args(["config", "device", "--cloud", "http://a:1"]).output().unwrap();
+    let output = command
+        .env("TRICORN_LOCAL", "0")
+        .args(["config", "device", "--cloud", "http://a:1"])
+        .output()
+        .unwrap();
     assert!(text(&output.stdout).contains("cloud = \"http://a:1\""), "{}", text(&output.stderr));
 }
 
@@ -210,29 +302,47 @@ fn a_choice_in_the_environment_gives_way_to_a_flag_and_wins_over_the_file() {
     let shown = |variables: &[(&str, &str)], flags: &[&str], file: &str| {
         let config = folder.config(file);
         let mut command = folder.tricorn();
-        command.envs(variables.iter().copied()).args(["config", "--json", "device"]).args(flags).arg("--config").arg(&config);
+        command
+            .envs(variables.iter().copied())
+            .args(["config", "--json", "device"])
+            .args(flags)
+            .arg("--config")
+            .arg(&config);
         let output = command.output().unwrap();
         assert!(output.status.success(), "{}", text(&output.stderr));
         let shown: serde_json::Value = serde_json::from_slice(&output.stdout).unwrap();
         ["cloud", "local"].map(|name| shown["device"][name].clone())
     };
     let [cloud, local] = shown(&[("TRICORN_CLOUD", "http://a:1")], &["--local"], "");
-    assert_eq!((cloud["value"].as_str(), cloud["from"].as_str()), (None, Some("gave way to --local")));
+    assert_eq!(
+        (cloud["value"].as_str(), cloud["from"].as_str()),
+        (None, Some("gave way to --local"))
+    );
     assert_eq!((local["value"].as_str(), local["from"].as_str()), (Some("true"), Some("flag")));
     let [cloud, local] = shown(&[("TRICORN_LOCAL", "1")], &[], "cloud = 'http://a:1'");
-    assert_eq!((cloud["value"].as_str(), cloud["from"].as_str()), (None, Some("gave way to TRICORN_LOCAL")));
+    assert_eq!(
+        (cloud["value"].as_str(), cloud["from"].as_str()),
+        (None, Some("gave way to TRICORN_LOCAL"))
+    );
     assert_eq!(local["value"].as_str(), Some("true"));
     let both = [("TRICORN_LOCAL", "1"), ("TRICORN_CLOUD", "http://a:1")];
     let line = refused(&folder.tricorn().envs(both).args(["config", "device"]).output().unwrap());
-    assert!(line.contains("TRICORN_CLOUD and TRICORN_LOCAL exclude each other; unset one"), "{line}");
+    assert!(
+        line.contains("TRICORN_CLOUD and TRICORN_LOCAL exclude each other; unset one"),
+        "{line}"
+    );
 }
 
 #[test]
 fn only_commands_that_read_a_file_take_one() {
     let folder = Folder::new("readers");
     let config = folder.config("kv = 'q8'");
-    for command in [&["distill", "--valid", "x", "--measure", "--model", "demo"][..], &["bench", "engine", "--model", "demo"]] {
-        let line = refused(&folder.tricorn().args(command).arg("--config").arg(&config).output().unwrap());
+    for command in [
+        &["distill", "--valid", "x", "--measure", "--model", "demo"][..],
+        &["bench", "engine", "--model", "demo"],
+    ] {
+        let line =
+            refused(&folder.tricorn().args(command).arg("--config").arg(&config).output().unwrap());
         assert!(line.contains("unexpected argument '--config'"), "{line}");
     }
     for command in ["device", "cloud", "run", "chat"] {
@@ -250,12 +360,22 @@ fn completions_and_manual_know_every_command() {
     }
     // Names are offered where names are wanted, and files where files are.
     let bash = text(&folder.tricorn().args(["completions", "bash"]).output().unwrap().stdout);
-    for names in ["f16 q8 f32", "hat fused", "chunked whole", "refuse draft", "wifi wifi-scaled 5g lte wan80 loopback", "auto always never"]
-    {
+    for names in [
+        "f16 q8 f32",
+        "hat fused",
+        "chunked whole",
+        "refuse draft",
+        "wifi wifi-scaled 5g lte wan80 loopback",
+        "auto always never",
+    ] {
         assert!(bash.contains(&format!("compgen -W \"{names}\"")), "{names}");
     }
-    let after = |flag: &str| bash.split(&format!("{flag})\n")).nth(1).unwrap().lines().take(8).collect::<String>();
-    assert!(after("--prompts").contains("compgen -f") && !after("--max-tokens").contains("compgen -f"));
+    let after = |flag: &str| {
+        bash.split(&format!("{flag})\n")).nth(1).unwrap().lines().take(8).collect::<String>()
+    };
+    assert!(
+        after("--prompts").contains("compgen -f") && !after("--max-tokens").contains("compgen -f")
+    );
     let pages = folder.0.join("man");
     assert!(folder.tricorn().arg("man").arg("--out").arg(&pages).status().unwrap().success());
     for page in ["tricorn.1", "tricorn-device.1", "tricorn-bench-hat.1"] {
@@ -267,11 +387,22 @@ fn completions_and_manual_know_every_command() {
 #[test]
 fn a_model_that_was_not_pulled_is_asked_for_by_its_command() {
     let folder = Folder::new("pull");
-    let line = refused(&folder.tricorn().args(["run", "--model", "hf:org/model", "--local", "x"]).output().unwrap());
+    let line = refused(
+        &folder
+            .tricorn()
+            .args(["run", "--model", "hf:org/model", "--local", "x"])
+            .output()
+            .unwrap(),
+    );
     assert!(line.contains("tricorn pull hf:org/model"), "{line}");
     let line = refused(&folder.tricorn().args(["pull", "org/model"]).output().unwrap());
     assert!(line.contains("hf:ORG/NAME"), "{line}");
-    let output = folder.tricorn().env("HF_ENDPOINT", "http://127.0.0.1:9").args(["pull", "hf:org/model"]).output().unwrap();
+    let output = folder
+        .tricorn()
+        .env("HF_ENDPOINT", "http://127.0.0.1:9")
+        .args(["pull", "hf:org/model"])
+        .output()
+        .unwrap();
     assert_eq!(output.status.code(), Some(1));
     assert!(text(&output.stderr).contains("127.0.0.1:9"), "{}", text(&output.stderr));
 }

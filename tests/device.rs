@@ -24,16 +24,19 @@ fn ask(address: SocketAddr, model: &Value) -> Value {
         .to_string();
     let mut stream = TcpStream::connect(address).unwrap();
     stream.set_read_timeout(Some(LIMIT)).unwrap();
-    let head = "POST /v1/chat/completions HTTP/1.0\r\nhost: localhost\r\ncontent-type: application/json";
+    let head =
+        "POST /v1/chat/completions HTTP/1.0\r\nhost: localhost\r\ncontent-type: application/json";
     write!(stream, "{head}\r\ncontent-length: {}\r\n\r\n{body}", body.len()).unwrap();
     let mut answer = String::new();
     stream.read_to_string(&mut answer).unwrap();
-    serde_json::from_str(answer.split_once("\r\n\r\n").unwrap().1).unwrap_or_else(|error| panic!("{error}: {answer}"))
+    serde_json::from_str(answer.split_once("\r\n\r\n").unwrap().1)
+        .unwrap_or_else(|error| panic!("{error}: {answer}"))
 }
 
 /// Starts one, asks it, stops it; returns its ready line, its answer, and what it noted.
 fn served(listen: &str, more: &[&str]) -> (Value, Value, String) {
-    let mut running = Running::spawn(&mut tricorn([&DEMO[..], &["--json", "--listen", listen], more].concat()));
+    let mut running =
+        Running::spawn(&mut tricorn([&DEMO[..], &["--json", "--listen", listen], more].concat()));
     let ready: Value = serde_json::from_str(&running.line()).unwrap();
     let port = ready["address"].as_str().unwrap().parse::<SocketAddr>().unwrap().port();
     let answer = ask(SocketAddr::from(([127, 0, 0, 1], port)), &ready["model"]);
@@ -46,7 +49,10 @@ fn served(listen: &str, more: &[&str]) -> (Value, Value, String) {
 #[test]
 fn its_ready_line_tells_programs_where_it_is_and_what_it_serves() {
     let (ready, answer, noted) = served(LOOPBACK, &["--name", "hat"]);
-    assert_eq!((ready["event"].as_str(), ready["model"].as_str(), noted.as_str()), (Some("ready"), Some("hat"), ""));
+    assert_eq!(
+        (ready["event"].as_str(), ready["model"].as_str(), noted.as_str()),
+        (Some("ready"), Some("hat"), "")
+    );
     let inspected = run(["inspect", "demo", "--json"]).json();
     assert_eq!(ready["fingerprint"], inspected["fingerprint"]);
     assert_eq!(answer["model"], "hat");
@@ -54,8 +60,9 @@ fn its_ready_line_tells_programs_where_it_is_and_what_it_serves() {
 
 #[test]
 fn it_drafts_as_it_is_told_and_the_text_is_the_same() {
-    let texts = [&["--no-draft"][..], &["--drafter", "hat"], &[], &["--no-draft", "--split", "1:0"]]
-        .map(|flags| served(LOOPBACK, flags).1["choices"][0]["message"]["content"].clone());
+    let texts =
+        [&["--no-draft"][..], &["--drafter", "hat"], &[], &["--no-draft", "--split", "1:0"]]
+            .map(|flags| served(LOOPBACK, flags).1["choices"][0]["message"]["content"].clone());
     assert!(texts[0].as_str().is_some_and(|text| !text.is_empty()));
     texts.iter().for_each(|text| assert_eq!(text, &texts[0]));
     let other_split = demo(&["--split", "1:0"]);
@@ -65,7 +72,10 @@ fn it_drafts_as_it_is_told_and_the_text_is_the_same() {
 #[test]
 fn an_address_that_others_reach_is_warned_of() {
     let (_, _, noted) = served("0.0.0.0:0", &[]);
-    assert!(noted.starts_with("warning: everybody who can reach 0.0.0.0:") && noted.contains("no key"), "{noted}");
+    assert!(
+        noted.starts_with("warning: everybody who can reach 0.0.0.0:") && noted.contains("no key"),
+        "{noted}"
+    );
 }
 
 #[test]
@@ -74,13 +84,25 @@ fn what_could_never_work_is_refused() {
         (&["--allow-origin", "foo"][..], &["--allow-origin", "scheme://host"][..]),
         (&["--allow-host", "http://x"], &["--allow-host", "without http://"]),
         (&["--name", ""], &["--name"]),
-        (&["--no-draft", "--offline-fallback", "draft"], &["needs a drafter", "leave --no-draft out"]),
+        (
+            &["--no-draft", "--offline-fallback", "draft"],
+            &["needs a drafter", "leave --no-draft out"],
+        ),
     ] {
         let refused = demo(flags);
         let line = refused.error(2);
         parts.iter().for_each(|part| assert!(line.contains(part), "{part:?} is not in {line:?}"));
     }
     let model = fixture("llama");
-    let refused = run(["device", "--local", "--listen", LOOPBACK, "--offline-fallback", "draft", "--model", model.to_str().unwrap()]);
+    let refused = run([
+        "device",
+        "--local",
+        "--listen",
+        LOOPBACK,
+        "--offline-fallback",
+        "draft",
+        "--model",
+        model.to_str().unwrap(),
+    ]);
     assert!(refused.error(2).contains("train one with `tricorn distill`"), "{refused:?}");
 }

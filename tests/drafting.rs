@@ -1,4 +1,5 @@
-//! However a device drafts - one by one on the link, beside a verification, by what it measured - the text is the model's.
+//! However a device drafts - one by one on the link, beside a verification, by what it measured -
+//! the text is the model's.
 #![allow(clippy::unwrap_used, clippy::expect_used)]
 
 mod support;
@@ -10,28 +11,40 @@ use std::{path::Path, time::Duration};
 
 use oracle::Oracle;
 use support::{
-    Cloud, Device, FAMILIES, ask, calm_model, demo, fair_drafter, fixture, greedy, on_token, poor_drafter, run, stories_prompts,
-    write_drafter_of,
+    Cloud, Device, FAMILIES, ask, calm_model, demo, fair_drafter, fixture, greedy, on_token,
+    poor_drafter, run, stories_prompts, write_drafter_of,
 };
-use tricorn_core::{AppendHeader, BranchAt, ChunkPolicy, Cost, DraftPolicy, DraftStop, HiddenCodec, SamplingParams, Streaming, TurnStats};
+use tricorn_core::{
+    AppendHeader, BranchAt, ChunkPolicy, Cost, DraftPolicy, DraftStop, HiddenCodec, SamplingParams,
+    Streaming, TurnStats,
+};
 use tricorn_device::{
-    Conversation, DevicePace, Link, LinkError, Options, SharedMonitor, TraceEvent, Turn, TurnReport,
+    Conversation, DevicePace, Link, LinkError, Options, SharedMonitor, TraceEvent, Turn,
+    TurnReport,
     link::{Answer, Connected, Traffic},
 };
 use tricorn_model::DrafterKind;
 
-const PROMPT: &str = "The hat told the cloud a story: crabs in a café drew the three corners of the wall. Nobody listened.";
+const PROMPT: &str = "The hat told the cloud a story: crabs in a café drew the three corners of \
+                      the wall. Nobody listened.";
 
 /// Every way to draft that differs in more than a number.
 fn policies() -> Vec<DraftPolicy> {
     let mut policies = Vec::new();
     for stream in [Streaming::Never, Streaming::Auto, Streaming::Always] {
-        for (parallel, branch) in [(0, BranchAt::Anywhere), (1, BranchAt::Bonus), (4, BranchAt::Anywhere)] {
+        for (parallel, branch) in
+            [(0, BranchAt::Anywhere), (1, BranchAt::Bonus), (4, BranchAt::Anywhere)]
+        {
             policies.push(DraftPolicy { stream, parallel, branch, ..DraftPolicy::up_to(5, 0.0) });
         }
     }
     let expected = DraftStop::Expected { until_known: 0.3 };
-    policies.push(DraftPolicy { stop: expected, stream: Streaming::Auto, parallel: 8, ..DraftPolicy::up_to(8, 0.0) });
+    policies.push(DraftPolicy {
+        stop: expected,
+        stream: Streaming::Auto,
+        parallel: 8,
+        ..DraftPolicy::up_to(8, 0.0)
+    });
     policies
 }
 
@@ -41,10 +54,20 @@ fn check(turn: &Turn, reference: &TurnReport, report: &TurnReport) {
     let (what, stats) = (format!("{:?} {:?}", turn.draft, turn.sampling), &report.stats);
     assert_eq!(report.token_ids, reference.token_ids, "{what}");
     assert_eq!(report.finish, reference.finish, "{what}");
-    assert_eq!((stats.generated, stats.verified + 1), (report.token_ids.len(), report.token_ids.len()), "{what}");
+    assert_eq!(
+        (stats.generated, stats.verified + 1),
+        (report.token_ids.len(), report.token_ids.len()),
+        "{what}"
+    );
     assert!(stats.accepted <= stats.drafted && stats.rounds <= stats.verified, "{what} {stats:?}");
-    assert!((0..=1).contains(&(stats.accepted + stats.rounds - stats.verified)), "{what} {stats:?}");
-    assert!(stats.branch_hits <= stats.branch_rounds && stats.branch_rounds <= stats.branch_tokens, "{what} {stats:?}");
+    assert!(
+        (0..=1).contains(&(stats.accepted + stats.rounds - stats.verified)),
+        "{what} {stats:?}"
+    );
+    assert!(
+        stats.branch_hits <= stats.branch_rounds && stats.branch_rounds <= stats.branch_tokens,
+        "{what} {stats:?}"
+    );
     assert_eq!(report.gaps.len() + 1, report.token_ids.len(), "{what}");
 }
 
@@ -55,7 +78,8 @@ fn add(sum: &mut TurnStats, stats: &TurnStats) {
     sum.accepted += stats.accepted;
 }
 
-/// A device so slow that a round takes longer than several draft steps: there is something to do while the cloud computes.
+/// A device so slow that a round takes longer than several draft steps: there is something to do
+/// while the cloud computes.
 fn emulated() -> Options {
     let head = Cost { base: Duration::from_millis(3), per_row: Duration::ZERO };
     Options { pace: Some(DevicePace { head, ..DevicePace::default() }), ..Options::default() }
@@ -84,7 +108,10 @@ fn family(name: &str) {
     for cut in ["1:0", "2:1"] {
         let fair = all_policies(fair_drafter(&fixture(name), cut).path(), cut);
         let poor = all_policies(poor_drafter(&fixture(name), cut).path(), cut);
-        assert!(fair.accepted * 2 > fair.drafted && poor.accepted * 2 < poor.drafted, "{name} {cut}: {fair:?} {poor:?}");
+        assert!(
+            fair.accepted * 2 > fair.drafted && poor.accepted * 2 < poor.drafted,
+            "{name} {cut}: {fair:?} {poor:?}"
+        );
     }
 }
 
@@ -120,21 +147,40 @@ fn drafts_are_made_from_the_rows_that_the_cloud_answered() {
                 let turn = Turn { draft: DraftPolicy::up_to(max_len, 0.0), ..turn.clone() };
                 let stats = ask(&mut device.local(), turn.clone()).stats;
                 let rounds = oracle.rounds(&turn, &reference.token_ids);
-                assert_eq!((stats.rounds, stats.drafted, stats.accepted), rounds, "{kind} {cut} {max_len}");
-                assert!(stats.accepted > 0 && stats.accepted < stats.drafted, "{kind} {cut} {stats:?}");
-                // Sent one by one, the same drafts are made, and each row goes through the first layers once.
-                let streamed = Turn { draft: DraftPolicy { stream: Streaming::Always, ..turn.draft }, ..turn.clone() };
-                let mut conversation = Conversation::open(&device.ends, Patient(device.local_link())).unwrap();
+                assert_eq!(
+                    (stats.rounds, stats.drafted, stats.accepted),
+                    rounds,
+                    "{kind} {cut} {max_len}"
+                );
+                assert!(
+                    stats.accepted > 0 && stats.accepted < stats.drafted,
+                    "{kind} {cut} {stats:?}"
+                );
+                // Sent one by one, the same drafts are made, and each row goes through the first
+                // layers once.
+                let streamed = Turn {
+                    draft: DraftPolicy { stream: Streaming::Always, ..turn.draft },
+                    ..turn.clone()
+                };
+                let mut conversation =
+                    Conversation::open(&device.ends, Patient(device.local_link())).unwrap();
                 let report = ask(&mut conversation, streamed);
                 let stats = report.stats;
-                assert_eq!((stats.rounds, stats.drafted, stats.accepted), rounds, "{kind} {cut} {max_len}, streamed");
-                let computed = report.trace.iter().map(|event| if let TraceEvent::Shallow { rows, .. } = *event { rows } else { 0 });
+                assert_eq!(
+                    (stats.rounds, stats.drafted, stats.accepted),
+                    rounds,
+                    "{kind} {cut} {max_len}, streamed"
+                );
+                let computed = report.trace.iter().map(|event| {
+                    if let TraceEvent::Shallow { rows, .. } = *event { rows } else { 0 }
+                });
                 assert_eq!(computed.sum::<usize>(), stats.uploaded_rows, "{kind} {cut} {max_len}");
             }
             // The same drafter must do for every way to draft.
             for draft in policies() {
                 let turn = Turn { draft, ..turn.clone() };
-                let mut conversation = Conversation::open(&device.ends, Patient(device.local_link())).unwrap();
+                let mut conversation =
+                    Conversation::open(&device.ends, Patient(device.local_link())).unwrap();
                 check(&turn, &reference, &ask(&mut conversation, turn.clone()));
             }
         }
@@ -166,7 +212,8 @@ impl<L: Link> Link for Patient<L> {
     }
 }
 
-/// A link that is lost when it is looked at for the `n`-th time without waiting; until then it holds back as [`Patient`] does.
+/// A link that is lost when it is looked at for the `n`-th time without waiting; until then it
+/// holds back as [`Patient`] does.
 struct LostAtLook<L> {
     link: L,
     looks_left: usize,
@@ -204,11 +251,15 @@ fn a_link_that_is_lost_between_any_two_steps_of_drafting_changes_nothing() {
         let turn = greedy(device.prompt(PROMPT), 12);
         let reference = device.reference(&turn);
         for stream in [Streaming::Never, Streaming::Always] {
-            let turn = Turn { draft: DraftPolicy { stream, parallel: 4, ..DraftPolicy::up_to(3, 0.0) }, ..turn.clone() };
+            let turn = Turn {
+                draft: DraftPolicy { stream, parallel: 4, ..DraftPolicy::up_to(3, 0.0) },
+                ..turn.clone()
+            };
             let mut lost = 0;
             for looks_left in 1..24 {
                 let link = LostAtLook { link: device.local_link(), looks_left };
-                let report = ask(&mut Conversation::open(&device.ends, link).unwrap(), turn.clone());
+                let report =
+                    ask(&mut Conversation::open(&device.ends, link).unwrap(), turn.clone());
                 check(&turn, &reference, &report);
                 lost += report.stats.lost_connections;
             }
@@ -222,21 +273,27 @@ fn continuations_are_taken_up_where_the_target_goes_that_way() {
     let model = demo();
     let device = Device::load(&model, "2:0", HiddenCodec::F16);
     let middle = || Patient(device.local_link());
-    for (at, stream) in
-        [(BranchAt::Anywhere, Streaming::Never), (BranchAt::Bonus, Streaming::Never), (BranchAt::Anywhere, Streaming::Always)]
-    {
+    for (at, stream) in [
+        (BranchAt::Anywhere, Streaming::Never),
+        (BranchAt::Bonus, Streaming::Never),
+        (BranchAt::Anywhere, Streaming::Always),
+    ] {
         let mut sum = TurnStats::default();
         for prompt in stories_prompts().iter().take(4) {
             let plain = greedy(device.prompt(prompt), 64);
             let reference = device.reference(&plain);
-            let draft = DraftPolicy { parallel: 4, branch: at, stream, ..DraftPolicy::up_to(4, 0.3) };
+            let draft =
+                DraftPolicy { parallel: 4, branch: at, stream, ..DraftPolicy::up_to(4, 0.3) };
             let turn = Turn { draft, ..plain };
             let mut conversation = Conversation::open(&device.ends, middle()).unwrap();
             let report = ask(&mut conversation, turn.clone());
             check(&turn, &reference, &report);
             add(&mut sum, &report.stats);
         }
-        assert!(sum.branch_hits * 5 > sum.branch_rounds && sum.branch_hits < sum.branch_rounds, "{at:?} {stream:?} {sum:?}");
+        assert!(
+            sum.branch_hits * 5 > sum.branch_rounds && sum.branch_hits < sum.branch_rounds,
+            "{at:?} {stream:?} {sum:?}"
+        );
     }
 }
 
@@ -272,7 +329,9 @@ fn a_cloud_that_goes_in_mid_round_is_replaced() {
         let reference = device.reference(&turn);
         for token in [1, 12] {
             let mut conversation = device.remote(&cloud.url());
-            let report = conversation.turn(turn.clone(), &mut on_token(token, || cloud.replace(model.path(), "2:1"))).unwrap();
+            let report = conversation
+                .turn(turn.clone(), &mut on_token(token, || cloud.replace(model.path(), "2:1")))
+                .unwrap();
             assert_eq!(report.token_ids, reference.token_ids, "{draft:?}, at token {token}");
             assert_eq!(report.stats.lost_connections, 1);
         }
@@ -284,10 +343,15 @@ fn a_turn_tells_what_it_did_when() {
     let model = demo();
     let cloud = Cloud::start(&model, "2:0");
     let device = Device::load(&model, "2:0", HiddenCodec::F16);
-    let pace = DevicePace { draft: Cost { base: Duration::from_millis(2), per_row: Duration::ZERO }, ..DevicePace::default() };
-    let mut conversation = device.remote_opened(&cloud.url(), Options { pace: Some(pace), ..Options::default() });
+    let pace = DevicePace {
+        draft: Cost { base: Duration::from_millis(2), per_row: Duration::ZERO },
+        ..DevicePace::default()
+    };
+    let mut conversation =
+        device.remote_opened(&cloud.url(), Options { pace: Some(pace), ..Options::default() });
     let draft = DraftPolicy { stream: Streaming::Always, ..DraftPolicy::up_to(3, 0.0) };
-    let report = ask(&mut conversation, Turn { draft, ..greedy(device.prompt("A lost letter."), 20) });
+    let report =
+        ask(&mut conversation, Turn { draft, ..greedy(device.prompt("A lost letter."), 20) });
     let (mut drafts, mut judged, mut sent, mut bytes) = (0, 0, 0, 0);
     for event in &report.trace {
         match *event {
@@ -299,12 +363,17 @@ fn a_turn_tells_what_it_did_when() {
                 judged += tokens;
                 assert!(start <= end);
             }
-            TraceEvent::Sent { rows, bytes: message, .. } => (sent, bytes) = (sent + rows, bytes + message),
+            TraceEvent::Sent { rows, bytes: message, .. } => {
+                (sent, bytes) = (sent + rows, bytes + message)
+            }
             TraceEvent::Shallow { start, end, .. } => assert!(start <= end),
             TraceEvent::Answered { .. } => {}
         }
     }
-    assert_eq!((drafts, judged, sent, bytes), (report.stats.drafted, 20, report.stats.uploaded_rows, report.bytes_up));
+    assert_eq!(
+        (drafts, judged, sent, bytes),
+        (report.stats.drafted, 20, report.stats.uploaded_rows, report.bytes_up)
+    );
 }
 
 #[test]
@@ -313,7 +382,18 @@ fn the_binary_takes_the_flags() {
     let cloud = Cloud::start(model.path(), "2:1");
     let url = cloud.url();
     let tokens = |flags: &[&str]| {
-        let common = ["run", "--json", "--model", model.path().to_str().unwrap(), "--split", "2:1", "--cloud", &url, "--max-tokens", "24"];
+        let common = [
+            "run",
+            "--json",
+            "--model",
+            model.path().to_str().unwrap(),
+            "--split",
+            "2:1",
+            "--cloud",
+            &url,
+            "--max-tokens",
+            "24",
+        ];
         run([&common, flags, &[PROMPT]].concat()).json()["token_ids"].clone()
     };
     let expected = tokens(&["--no-draft", "--chunk", "whole"]);
@@ -324,9 +404,11 @@ fn the_binary_takes_the_flags() {
     ] {
         assert_eq!(tokens(flags), expected, "{flags:?}");
     }
-    for (flag, value, mend) in
-        [("--parallel", "9", "0 to 8"), ("--stream", "soon", "auto, always or never"), ("--threshold", "2", "from 0 to 1, or `auto`")]
-    {
+    for (flag, value, mend) in [
+        ("--parallel", "9", "0 to 8"),
+        ("--stream", "soon", "auto, always or never"),
+        ("--threshold", "2", "from 0 to 1, or `auto`"),
+    ] {
         let finished = run(["run", "--model", "demo", "--local", flag, value, "hello"]);
         assert!(finished.stderr.contains(mend), "{}", finished.stderr);
     }

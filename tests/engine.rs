@@ -1,4 +1,5 @@
-//! Many clients on one device: each request ends once, chats keep what they computed, and who goes away holds nothing.
+//! Many clients on one device: each request ends once, chats keep what they computed, and who goes
+//! away holds nothing.
 #![cfg(unix)]
 #![allow(clippy::unwrap_used, clippy::expect_used)]
 
@@ -20,7 +21,8 @@ use std::{
 use support::{Cloud, TempDir, fair_drafter, fixture, runtime, split, until};
 use tricorn_core::{ChunkPolicy, DraftPolicy, HiddenCodec, SamplingParams};
 use tricorn_device::{
-    DeviceError, Drafting, Ends, Engine, EngineConfig, LinkError, LocalLink, Prompter, RemoteConfig, RemoteLink, RoundTrace,
+    DeviceError, Drafting, Ends, Engine, EngineConfig, LinkError, LocalLink, Prompter,
+    RemoteConfig, RemoteLink, RoundTrace,
     engine::{Finished, Generation, GenerationRequest, TextToken, Update},
     link::Backoff,
 };
@@ -42,15 +44,21 @@ struct Served {
 fn local(model: &Path, config: EngineConfig) -> Served {
     let source = Arc::new(ModelSource::open(model).unwrap());
     let middle = Arc::new(MiddlePart::load(&source, split(CUT)).unwrap());
-    start(&source, config, move |ends| LocalLink::new(Arc::clone(&middle), ends.context, ends.codec))
+    start(&source, config, move |ends| {
+        LocalLink::new(Arc::clone(&middle), ends.context, ends.codec)
+    })
 }
 
 /// An engine with a cloud that is tried twice, and waited for for as long as no test takes.
 fn remote(model: &Path, url: &str, config: EngineConfig) -> Served {
-    let backoff = Backoff { first: Duration::from_millis(5), most: Duration::from_millis(5), retries: 1 };
-    let remote = RemoteConfig { deadline: Duration::from_secs(3600), backoff, ..RemoteConfig::new(url) };
+    let backoff =
+        Backoff { first: Duration::from_millis(5), most: Duration::from_millis(5), retries: 1 };
+    let remote =
+        RemoteConfig { deadline: Duration::from_secs(3600), backoff, ..RemoteConfig::new(url) };
     let source = Arc::new(ModelSource::open(model).unwrap());
-    start(&source, config, move |ends| RemoteLink::new(remote.clone(), ends, runtime().handle().clone()))
+    start(&source, config, move |ends| {
+        RemoteLink::new(remote.clone(), ends, runtime().handle().clone())
+    })
 }
 
 fn start<L, F>(source: &Arc<ModelSource>, config: EngineConfig, link: F) -> Served
@@ -167,7 +175,8 @@ fn user(text: &str) -> String {
 
 /// The tokens of a text as a chat template writes it.
 fn tokens(text: &str) -> Vec<u32> {
-    static PROMPTER: LazyLock<Prompter> = LazyLock::new(|| Prompter::load(&ModelSource::open(&fixture("llama")).unwrap()).unwrap());
+    static PROMPTER: LazyLock<Prompter> =
+        LazyLock::new(|| Prompter::load(&ModelSource::open(&fixture("llama")).unwrap()).unwrap());
     PROMPTER.special(text).unwrap()
 }
 

@@ -1,12 +1,17 @@
-//! A cloud may go, come back, freeze or never have been: the text is the same, or there is one clear error.
+//! A cloud may go, come back, freeze or never have been: the text is the same, or there is one
+//! clear error.
 #![cfg(unix)]
 #![allow(clippy::unwrap_used, clippy::expect_used)]
 
 mod support;
 
-use std::{cell::RefCell, net::TcpStream, ops::ControlFlow, path::Path, process::Command, time::Duration};
+use std::{
+    cell::RefCell, net::TcpStream, ops::ControlFlow, path::Path, process::Command, time::Duration,
+};
 
-use support::{Cloud, Device, Running, TempDir, ask, demo, fair_drafter, fixture, greedy, on_token, run};
+use support::{
+    Cloud, Device, Running, TempDir, ask, demo, fair_drafter, fixture, greedy, on_token, run,
+};
 use tricorn_core::{ChunkPolicy, DraftPolicy, HiddenCodec, SamplingParams};
 use tricorn_device::{Conversation, DeviceError, Event, Link, LinkError, Turn, TurnReport};
 
@@ -19,8 +24,10 @@ fn model(cut: &str) -> TempDir {
 /// Turns that differ in all that a replay could get wrong.
 fn turns(device: &Device) -> [Turn; 4] {
     let plain = greedy(device.prompt("The hat told the cloud a story."), 40);
-    let drafted = Turn { draft: DraftPolicy::up_to(5, 0.0), chunk: ChunkPolicy::Fixed(7), ..plain.clone() };
-    let sampled = |turn: &Turn| Turn { sampling: SamplingParams::new(0.8, 11).unwrap(), ..turn.clone() };
+    let drafted =
+        Turn { draft: DraftPolicy::up_to(5, 0.0), chunk: ChunkPolicy::Fixed(7), ..plain.clone() };
+    let sampled =
+        |turn: &Turn| Turn { sampling: SamplingParams::new(0.8, 11).unwrap(), ..turn.clone() };
     [sampled(&plain), sampled(&drafted), plain, drafted]
 }
 
@@ -33,10 +40,19 @@ fn survives(cut: &str, disaster: impl Fn(&mut Cloud, &Path)) {
         let reference = device.reference(&turn);
         for token in [1, 2, 17] {
             let mut conversation = device.remote(&cloud.url());
-            let report = conversation.turn(turn.clone(), &mut on_token(token, || disaster(&mut cloud, model.path()))).unwrap();
-            assert_eq!(report.token_ids, reference.token_ids, "{cut}, at token {token} of {turn:?}");
+            let report = conversation
+                .turn(turn.clone(), &mut on_token(token, || disaster(&mut cloud, model.path())))
+                .unwrap();
+            assert_eq!(
+                report.token_ids, reference.token_ids,
+                "{cut}, at token {token} of {turn:?}"
+            );
             assert_eq!(report.stats.lost_connections, 1);
-            assert!(report.stats.uploaded_rows > turn.tokens.len() * 2, "nothing was replayed: {:?}", report.stats);
+            assert!(
+                report.stats.uploaded_rows > turn.tokens.len() * 2,
+                "nothing was replayed: {:?}",
+                report.stats
+            );
         }
     }
 }
@@ -109,11 +125,19 @@ fn a_cloud_that_is_gone_for_good_is_a_typed_error_and_the_conversation_goes_on_w
         let reference = device.reference(&turn);
         let error = conversation.turn(turn.clone(), &mut on_token(6, || cloud.kill())).unwrap_err();
         match &error {
-            DeviceError::Link(LinkError::Unreachable { url, attempts: 5, .. }) => assert_eq!(*url, cloud.url()),
+            DeviceError::Link(LinkError::Unreachable { url, attempts: 5, .. }) => {
+                assert_eq!(*url, cloud.url())
+            }
             other => panic!("{other:?}"),
         }
-        assert!(!error.to_string().contains('\n') && error.to_string().contains("tricorn cloud"), "{error}");
-        assert_eq!(conversation.tokens()[turn.tokens.len()..], reference.token_ids[..conversation.tokens().len() - turn.tokens.len()]);
+        assert!(
+            !error.to_string().contains('\n') && error.to_string().contains("tricorn cloud"),
+            "{error}"
+        );
+        assert_eq!(
+            conversation.tokens()[turn.tokens.len()..],
+            reference.token_ids[..conversation.tokens().len() - turn.tokens.len()]
+        );
 
         cloud.replace(model.path(), "2:1");
         assert_eq!(ask(&mut conversation, turn).token_ids, reference.token_ids);
@@ -131,9 +155,11 @@ fn a_cloud_that_takes_less_at_a_time_is_given_less() {
         let reference = device.reference(&turn);
         let shrink = |cloud: &mut Cloud| {
             cloud.kill();
-            *cloud = Cloud::start_at_with(model.path(), "2:1", cloud.port, &["--max-append-rows", "6"]);
+            *cloud =
+                Cloud::start_at_with(model.path(), "2:1", cloud.port, &["--max-append-rows", "6"]);
         };
-        let report = conversation.turn(turn.clone(), &mut on_token(6, || shrink(&mut cloud))).unwrap();
+        let report =
+            conversation.turn(turn.clone(), &mut on_token(6, || shrink(&mut cloud))).unwrap();
         assert_eq!(report.token_ids, reference.token_ids);
         // The next turn finds the limits as they are, and the one after that those of before.
         assert_eq!(ask(&mut conversation, turn.clone()).token_ids, reference.token_ids);
@@ -147,14 +173,34 @@ fn a_cloud_without_file_descriptors_says_so_once_and_takes_devices_when_there_ar
     let mut shell = Command::new("sh");
     // Hard and soft: this limit the cloud cannot raise.
     shell.args(["-c", "ulimit -n 40 && exec \"$0\" \"$@\"", env!("CARGO_BIN_EXE_tricorn")]);
-    let mut cloud = Running::spawn(shell.args(["cloud", "--model", "demo", "--json", "--listen", "127.0.0.1:0"]));
+    let mut cloud = Running::spawn(shell.args([
+        "cloud",
+        "--model",
+        "demo",
+        "--json",
+        "--listen",
+        "127.0.0.1:0",
+    ]));
     let ready: serde_json::Value = serde_json::from_str(&cloud.line()).unwrap();
     let address = ready["address"].as_str().unwrap();
-    let connections: Vec<TcpStream> = (0..60).map(|_| TcpStream::connect(address).unwrap()).collect();
+    let connections: Vec<TcpStream> =
+        (0..60).map(|_| TcpStream::connect(address).unwrap()).collect();
     let warning = cloud.error_line();
-    assert!(warning.starts_with("warning: no connection can be taken") && warning.contains("ulimit -n"), "{warning}");
+    assert!(
+        warning.starts_with("warning: no connection can be taken") && warning.contains("ulimit -n"),
+        "{warning}"
+    );
     drop(connections);
-    let text = run(["run", "--model", "demo", "--max-tokens", "4", "--cloud", &format!("http://{address}"), "Once"]);
+    let text = run([
+        "run",
+        "--model",
+        "demo",
+        "--max-tokens",
+        "4",
+        "--cloud",
+        &format!("http://{address}"),
+        "Once",
+    ]);
     assert_eq!(text.code, Some(0), "{text:?}");
     cloud.signal("TERM");
     let ended = cloud.finish();
@@ -169,7 +215,9 @@ fn another_model_in_the_clouds_place_is_refused() {
     let reference = device.reference(&turn);
     let mut cloud = Cloud::start(model.path(), "2:1");
     let mut conversation = device.remote(&cloud.url());
-    let error = conversation.turn(turn.clone(), &mut on_token(6, || cloud.replace(&other, "2:1"))).unwrap_err();
+    let error = conversation
+        .turn(turn.clone(), &mut on_token(6, || cloud.replace(&other, "2:1")))
+        .unwrap_err();
     assert!(matches!(error, DeviceError::Link(LinkError::Refused(_))), "{error:?}");
     cloud.replace(model.path(), "2:1");
     assert_eq!(ask(&mut conversation, turn).token_ids, reference.token_ids);
@@ -190,7 +238,9 @@ fn a_cancelled_turn_leaves_the_conversation_usable() {
         });
         let cancelled = cancelled.unwrap();
         assert_eq!(cancelled.finish, tricorn_core::FinishReason::Cancelled);
-        assert!(reference.token_ids.starts_with(&cancelled.token_ids) && cancelled.token_ids.len() >= 7);
+        assert!(
+            reference.token_ids.starts_with(&cancelled.token_ids) && cancelled.token_ids.len() >= 7
+        );
         let again = ask(&mut conversation, turn);
         assert_eq!((again.token_ids, again.stats.lost_connections), (reference.token_ids, 0));
     }
@@ -215,7 +265,10 @@ fn a_cloud_that_fails_at_the_same_place_each_time_is_given_up() {
     let cloud = Cloud::start_with(model.path(), "1:0", 0, &["--emulate-pace", "3000000:0"]);
     let device = Device::load(model.path(), "1:0", HiddenCodec::F16);
     let mut conversation = device.remote_with(&cloud.url(), Duration::from_millis(300));
-    let turn = Turn { chunk: ChunkPolicy::Fixed(7), ..greedy(device.prompt("The hat told the cloud a story."), 40) };
+    let turn = Turn {
+        chunk: ChunkPolicy::Fixed(7),
+        ..greedy(device.prompt("The hat told the cloud a story."), 40)
+    };
     let (ended, losses) = counting_losses(&mut conversation, turn);
     assert!(matches!(ended, Err(DeviceError::Link(LinkError::KeepsFailing { .. }))), "{ended:?}");
     assert!(losses < 10, "{losses} reconnections");
@@ -236,7 +289,10 @@ fn a_text_that_the_cloud_has_no_room_for_is_tried_twice_and_shorter_ones_go_on()
 }
 
 /// What a turn comes to, and how often it reconnected.
-fn counting_losses<L: Link>(conversation: &mut Conversation<'_, L>, turn: Turn) -> (Result<TurnReport, DeviceError>, usize) {
+fn counting_losses<L: Link>(
+    conversation: &mut Conversation<'_, L>,
+    turn: Turn,
+) -> (Result<TurnReport, DeviceError>, usize) {
     let mut losses = 0;
     let ended = conversation.turn(turn, &mut |event| {
         losses += usize::from(event == Event::Reconnecting);

@@ -1,4 +1,5 @@
-//! The text is the model's, whatever way it takes: here or through a cloud, with drafts or without, in chunks or whole.
+//! The text is the model's, whatever way it takes: here or through a cloud, with drafts or without,
+//! in chunks or whole.
 #![allow(clippy::unwrap_used, clippy::expect_used)]
 
 mod support;
@@ -13,17 +14,20 @@ use std::{
 
 use serde_json::Value;
 use support::{
-    Cloud, Device, FAMILIES, LIMIT, TempDir, ask, demo, fair_drafter, fixture, greedy, on_token, poor_drafter, run, stories_prompts,
+    Cloud, Device, FAMILIES, LIMIT, TempDir, ask, demo, fair_drafter, fixture, greedy, on_token,
+    poor_drafter, run, stories_prompts,
 };
 use tricorn_core::{ChunkPolicy, DraftPolicy, FinishReason, HiddenCodec, SamplingParams};
 use tricorn_device::{Turn, TurnReport};
 
 const SPLITS: [&str; 2] = ["1:0", "2:1"];
-const CHUNKS: [ChunkPolicy; 4] = [ChunkPolicy::Fixed(1), ChunkPolicy::Fixed(7), ChunkPolicy::Fixed(64), ChunkPolicy::Whole];
+const CHUNKS: [ChunkPolicy; 4] =
+    [ChunkPolicy::Fixed(1), ChunkPolicy::Fixed(7), ChunkPolicy::Fixed(64), ChunkPolicy::Whole];
 /// One of fewer tokens than the smallest chunk but one, and one that fills several of the largest.
 const PROMPTS: [&str; 2] = [
     "Hat!",
-    "The hat told the cloud a story: crabs 🦀 in a café drew the three corners of the wall. Nobody listened, and so it told it again.",
+    "The hat told the cloud a story: crabs 🦀 in a café drew the three corners of the wall. \
+     Nobody listened, and so it told it again.",
 ];
 
 fn sampled(temperature: f32, seed: u64) -> SamplingParams {
@@ -50,24 +54,35 @@ impl Sums {
         assert_eq!(report.finish, reference.finish, "{what}");
         let (stats, tokens) = (&report.stats, report.token_ids.len());
         assert_eq!((stats.generated, stats.lost_connections), (tokens, 0), "{what}");
-        assert!(stats.accepted <= stats.drafted && stats.drafted <= turn.draft.max_len * stats.rounds, "{what} {stats:?}");
-        // The prompt's answer gives one token, each round its accepted drafts and the target's own; the last may end in a draft.
+        assert!(
+            stats.accepted <= stats.drafted && stats.drafted <= turn.draft.max_len * stats.rounds,
+            "{what} {stats:?}"
+        );
+        // The prompt's answer gives one token, each round its accepted drafts and the target's own;
+        // the last may end in a draft.
         assert_eq!(stats.verified + 1, tokens, "{what} {stats:?}");
-        assert!((0..=1).contains(&(stats.accepted + stats.rounds - stats.verified)), "{what} {stats:?}");
+        assert!(
+            (0..=1).contains(&(stats.accepted + stats.rounds - stats.verified)),
+            "{what} {stats:?}"
+        );
         self.drafted += stats.drafted;
         self.accepted += stats.accepted;
     }
 }
 
-/// Every draft length with the prompt whole, every chunk size with and without drafts, and a round that doubt ends.
+/// Every draft length with the prompt whole, every chunk size with and without drafts, and a round
+/// that doubt ends.
 fn modes(turn: &Turn) -> Vec<Turn> {
     let with = |draft, chunk| Turn { draft, chunk, ..turn.clone() };
     let lengths = (1..=8).map(|length| with(drafts(length), ChunkPolicy::Whole));
-    let chunks = CHUNKS.into_iter().flat_map(|chunk| [with(DraftPolicy::OFF, chunk), with(drafts(4), chunk)]);
+    let chunks = CHUNKS
+        .into_iter()
+        .flat_map(|chunk| [with(DraftPolicy::OFF, chunk), with(drafts(4), chunk)]);
     lengths.chain(chunks).chain([with(DraftPolicy::up_to(8, 0.6), ChunkPolicy::Fixed(7))]).collect()
 }
 
-/// Runs every mode on a model with a drafter, here and through a cloud, and gives the sums of the drafts.
+/// Runs every mode on a model with a drafter, here and through a cloud, and gives the sums of the
+/// drafts.
 fn all_modes(model: &Path, cut: &str) -> Sums {
     let cloud = Cloud::start(model, cut);
     let mut sums = Sums::default();
@@ -84,10 +99,15 @@ fn all_modes(model: &Path, cut: &str) -> Sums {
                     sums.check(&turn, &reference, &remote);
                     // What is drafted and accepted has nothing to do with where the middle is.
                     assert_eq!(local.stats, remote.stats);
-                    let rows = remote.stats.uploaded_rows * device.ends.hidden * codec.bytes_per_value();
+                    let rows =
+                        remote.stats.uploaded_rows * device.ends.hidden * codec.bytes_per_value();
                     // An exponent's code saves four of a value's bits at most.
                     let least = if codec == HiddenCodec::F16z { rows * 3 / 4 } else { rows };
-                    assert!(remote.bytes_up > least as u64, "{} bytes for {rows} of rows", remote.bytes_up);
+                    assert!(
+                        remote.bytes_up > least as u64,
+                        "{} bytes for {rows} of rows",
+                        remote.bytes_up
+                    );
                 }
             }
         }
@@ -150,7 +170,10 @@ fn the_binary_agrees_with_itself_and_with_the_library() {
             let device = Device::load(model.path(), cut, HiddenCodec::F16);
             let tokens = device.prompt(PROMPTS[1]);
             let reference = device.reference(&greedy(tokens.clone(), 24));
-            let expected = (Value::from(reference.token_ids.clone()), Value::from(device.text(&tokens, &reference.token_ids)));
+            let expected = (
+                Value::from(reference.token_ids.clone()),
+                Value::from(device.text(&tokens, &reference.token_ids)),
+            );
             let common = ["--split", cut, "--max-tokens", "24", PROMPTS[1]];
             for mode in [
                 &["--local"][..],
@@ -158,7 +181,11 @@ fn the_binary_agrees_with_itself_and_with_the_library() {
                 &["--cloud", &url, "--no-draft"],
                 &["--cloud", &url, "--chunk", "7", "--max-draft", "3"],
             ] {
-                assert_eq!(cli(model.path(), &[mode, &common].concat()), expected, "{name} {cut} {mode:?}");
+                assert_eq!(
+                    cli(model.path(), &[mode, &common].concat()),
+                    expected,
+                    "{name} {cut} {mode:?}"
+                );
             }
         }
     }
@@ -170,7 +197,8 @@ fn greedy_text_is_that_of_transformers() {
         let model = fixture(name);
         let device = Device::load(&model, "2:1", HiddenCodec::F32);
         let cloud = Cloud::start(&model, "2:1");
-        let expected: Value = serde_json::from_slice(&fs::read(model.join("expected.json")).unwrap()).unwrap();
+        let expected: Value =
+            serde_json::from_slice(&fs::read(model.join("expected.json")).unwrap()).unwrap();
         let mut compared = 0;
         for sequence in expected["sequences"].as_array().unwrap() {
             let text = sequence["text"].as_str().unwrap();
@@ -197,7 +225,8 @@ fn a_schema_holds_the_answer_in_every_mode() {
         "required": ["kind", "age"], "additionalProperties": false}"#;
     fs::write(&schema, text).unwrap();
     let cloud = Cloud::start(&demo(), "2:0");
-    let common = ["--json-schema", schema.to_str().unwrap(), "--max-tokens", "200", "Once upon a time"];
+    let common =
+        ["--json-schema", schema.to_str().unwrap(), "--max-tokens", "200", "Once upon a time"];
     let modes = [
         &["--local"][..],
         &["--local", "--no-draft"],
@@ -206,14 +235,20 @@ fn a_schema_holds_the_answer_in_every_mode() {
     ];
     let answers = modes.map(|mode| cli(&demo(), &[mode, &common].concat()));
     for (mode, (_, text)) in modes.iter().zip(&answers) {
-        let answer: Value = serde_json::from_str(text.as_str().unwrap()).unwrap_or_else(|error| panic!("{mode:?}: {error}: {text}"));
-        assert!(["cat", "dog"].contains(&answer["kind"].as_str().unwrap()) && (3..=9).contains(&answer["age"].as_u64().unwrap()), "{text}");
+        let answer: Value = serde_json::from_str(text.as_str().unwrap())
+            .unwrap_or_else(|error| panic!("{mode:?}: {error}: {text}"));
+        assert!(
+            ["cat", "dog"].contains(&answer["kind"].as_str().unwrap())
+                && (3..=9).contains(&answer["age"].as_u64().unwrap()),
+            "{text}"
+        );
         assert_eq!(answer.as_object().unwrap().len(), 2, "{text}");
     }
     assert_eq!([&answers[0], &answers[0]], [&answers[1], &answers[2]]);
 }
 
-/// The demo model with a drafter that hands on the shallow row, which its head sometimes reads right.
+/// The demo model with a drafter that hands on the shallow row, which its head sometimes reads
+/// right.
 fn demo_with_a_drafter() -> TempDir {
     support::copy_dir(&demo())
 }
@@ -237,12 +272,16 @@ fn stories(codec: HiddenCodec, chosen: impl Fn(&Turn) -> bool) {
 #[test]
 fn stories_in_all_modes() {
     // Chunks without drafts are left to the families.
-    stories(HiddenCodec::F16, |turn| turn.draft != DraftPolicy::OFF || turn.chunk == ChunkPolicy::Whole);
+    stories(HiddenCodec::F16, |turn| {
+        turn.draft != DraftPolicy::OFF || turn.chunk == ChunkPolicy::Whole
+    });
 }
 
 #[test]
 fn stories_as_f32() {
-    stories(HiddenCodec::F32, |turn| turn.chunk == ChunkPolicy::Fixed(7) || turn.draft == drafts(8));
+    stories(HiddenCodec::F32, |turn| {
+        turn.chunk == ChunkPolicy::Fixed(7) || turn.draft == drafts(8)
+    });
 }
 
 #[test]
@@ -255,10 +294,16 @@ fn a_seed_is_a_text() {
     for seed in 0..8 {
         let turn = Turn { sampling: sampled(0.8, seed), ..greedy(tokens.clone(), 32) };
         let reference = device.reference(&turn);
-        for turn in
-            [turn.clone(), Turn { draft: drafts(1), ..turn.clone() }, Turn { draft: drafts(8), chunk: ChunkPolicy::Fixed(7), ..turn }]
-        {
-            Sums::default().check(&turn, &reference, &ask(&mut device.remote(&cloud.url()), turn.clone()));
+        for turn in [
+            turn.clone(),
+            Turn { draft: drafts(1), ..turn.clone() },
+            Turn { draft: drafts(8), chunk: ChunkPolicy::Fixed(7), ..turn },
+        ] {
+            Sums::default().check(
+                &turn,
+                &reference,
+                &ask(&mut device.remote(&cloud.url()), turn.clone()),
+            );
         }
         texts.insert(device.text(&tokens, &reference.token_ids));
     }
@@ -322,7 +367,9 @@ fn sixteen_sessions_at_once_write_what_each_writes_alone() {
         for (turn, alone) in turns.iter().zip(&alone) {
             scope.spawn(|| {
                 let mut conversation = device.remote(&url);
-                let report = conversation.turn(turn.clone(), &mut on_token(2, || rendezvous.meet())).unwrap();
+                let report = conversation
+                    .turn(turn.clone(), &mut on_token(2, || rendezvous.meet()))
+                    .unwrap();
                 Sums::default().check(turn, alone, &report);
             });
         }

@@ -6,7 +6,10 @@ mod support;
 
 use std::{cell::RefCell, path::Path, thread, time::Duration};
 
-use support::{Cloud, Device, TempDir, ask, copy_dir, demo, fair_drafter, fixture, greedy, on_token, run, stories_prompts};
+use support::{
+    Cloud, Device, TempDir, ask, copy_dir, demo, fair_drafter, fixture, greedy, on_token, run,
+    stories_prompts,
+};
 use tricorn_core::{ChunkPolicy, DraftPolicy, HiddenCodec, SamplingParams};
 use tricorn_device::{DeviceError, Event, LinkError, Turn};
 
@@ -29,21 +32,32 @@ struct Pipeline {
 impl Pipeline {
     fn start(model: &Path, cut: Cut, more: &[&str]) -> Self {
         let second = Cloud::start_with(model, cut.split, 0, &["--layers", cut.second]);
-        let first = Cloud::start_with(model, cut.split, 0, &[&["--layers", cut.first, "--next", &second.url()], more].concat());
+        let first = Cloud::start_with(
+            model,
+            cut.split,
+            0,
+            &[&["--layers", cut.first, "--next", &second.url()], more].concat(),
+        );
         Self { cut, first, second }
     }
 
     /// Kills the second stage and starts another in its place.
     fn replace_second(&mut self, model: &Path) {
         self.second.kill();
-        self.second = Cloud::start_at_with(model, self.cut.split, self.second.port, &["--layers", self.cut.second]);
+        self.second = Cloud::start_at_with(
+            model,
+            self.cut.split,
+            self.second.port,
+            &["--layers", self.cut.second],
+        );
     }
 }
 
 /// Turns that differ in all that stages could get wrong.
 fn turns(tokens: Vec<u32>, count: usize) -> [Turn; 3] {
     let plain = greedy(tokens, count);
-    let drafted = Turn { draft: DraftPolicy::up_to(5, 0.0), chunk: ChunkPolicy::Fixed(7), ..plain.clone() };
+    let drafted =
+        Turn { draft: DraftPolicy::up_to(5, 0.0), chunk: ChunkPolicy::Fixed(7), ..plain.clone() };
     let sampled = Turn { sampling: SamplingParams::new(0.8, 11).unwrap(), ..drafted.clone() };
     [plain, drafted, sampled]
 }
@@ -51,7 +65,8 @@ fn turns(tokens: Vec<u32>, count: usize) -> [Turn; 3] {
 #[test]
 fn two_stages_write_what_one_process_does() {
     let model = copy_dir(&demo());
-    let pipeline = Pipeline::start(model.path(), Cut { split: "2:0", first: "2..7", second: "7..12" }, &[]);
+    let pipeline =
+        Pipeline::start(model.path(), Cut { split: "2:0", first: "2..7", second: "7..12" }, &[]);
     let url = pipeline.first.url();
     let device = Device::load(model.path(), "2:0", HiddenCodec::F16);
     let prompts = stories_prompts();
@@ -84,7 +99,11 @@ fn three_stages_write_what_one_process_does() {
     for codec in HiddenCodec::ALL {
         let device = Device::load(model.path(), "1:1", codec);
         for turn in turns(device.prompt("The hat told the cloud a story."), 40) {
-            assert_eq!(ask(&mut device.remote(&first.url()), turn.clone()).token_ids, device.reference(&turn).token_ids, "{turn:?}");
+            assert_eq!(
+                ask(&mut device.remote(&first.url()), turn.clone()).token_ids,
+                device.reference(&turn).token_ids,
+                "{turn:?}"
+            );
         }
     }
 }
@@ -93,11 +112,24 @@ fn three_stages_write_what_one_process_does() {
 fn a_cloud_bundle_serves_every_stage() {
     let folder = TempDir::new();
     let packed = folder.file("packed");
-    run(["pack", "--model", fixture("qwen3").to_str().unwrap(), "--split", QWEN.split, "--json", "--out", packed.to_str().unwrap()]).json();
+    run([
+        "pack",
+        "--model",
+        fixture("qwen3").to_str().unwrap(),
+        "--split",
+        QWEN.split,
+        "--json",
+        "--out",
+        packed.to_str().unwrap(),
+    ])
+    .json();
     let pipeline = Pipeline::start(&packed.join("cloud"), QWEN, &[]);
     let device = Device::load(&fixture("qwen3"), QWEN.split, HiddenCodec::F16);
     let turn = greedy(device.prompt("The hat told the cloud a story."), 24);
-    assert_eq!(ask(&mut device.remote(&pipeline.first.url()), turn.clone()).token_ids, device.reference(&turn).token_ids);
+    assert_eq!(
+        ask(&mut device.remote(&pipeline.first.url()), turn.clone()).token_ids,
+        device.reference(&turn).token_ids
+    );
 }
 
 #[test]
@@ -111,7 +143,9 @@ fn a_killed_stage_is_replaced() {
         for token in [1, 17] {
             // The first stage takes its time to find the second again.
             let mut conversation = device.remote_after(&url, Duration::from_secs(30), 500);
-            let report = conversation.turn(turn.clone(), &mut on_token(token, || pipeline.replace_second(model.path()))).unwrap();
+            let report = conversation
+                .turn(turn.clone(), &mut on_token(token, || pipeline.replace_second(model.path())))
+                .unwrap();
             assert_eq!(report.token_ids, reference.token_ids, "at token {token} of {turn:?}");
             assert!(report.stats.lost_connections >= 1, "{:?}", report.stats);
         }
@@ -148,7 +182,9 @@ fn a_stage_that_stays_away_is_a_typed_error() {
     let mut conversation = device.remote(&pipeline.first.url());
     let error = conversation.turn(turn, &mut on_token(6, || pipeline.second.kill())).unwrap_err();
     match &error {
-        DeviceError::Link(LinkError::Unreachable { reason, .. }) => assert!(reason.contains("a later stage"), "{reason}"),
+        DeviceError::Link(LinkError::Unreachable { reason, .. }) => {
+            assert!(reason.contains("a later stage"), "{reason}")
+        }
         other => panic!("{other:?}"),
     }
 }
@@ -158,7 +194,16 @@ fn a_device_at_the_wrong_stage_is_refused() {
     let model = fixture("qwen3");
     let pipeline = Pipeline::start(&model, QWEN, &[]);
     let url = pipeline.second.url();
-    let finished = run(["run", "--model", model.to_str().unwrap(), "--split", QWEN.split, "--cloud", &url, "hello"]);
+    let finished = run([
+        "run",
+        "--model",
+        model.to_str().unwrap(),
+        "--split",
+        QWEN.split,
+        "--cloud",
+        &url,
+        "hello",
+    ]);
     assert!(finished.error(3).contains("connect to the cloud that holds layer 1"), "{finished:?}");
 }
 
@@ -166,7 +211,15 @@ fn a_device_at_the_wrong_stage_is_refused() {
 fn what_is_wrong_with_a_stage_is_one_line_at_its_start() {
     let model = fixture("qwen3");
     let cloud = |more: &[&str]| {
-        let common = ["cloud", "--model", model.to_str().unwrap(), "--split", "1:1", "--listen", "127.0.0.1:0"];
+        let common = [
+            "cloud",
+            "--model",
+            model.to_str().unwrap(),
+            "--split",
+            "1:1",
+            "--listen",
+            "127.0.0.1:0",
+        ];
         run([&common[..], more].concat())
     };
     for (arguments, part) in [
@@ -181,10 +234,26 @@ fn what_is_wrong_with_a_stage_is_one_line_at_its_start() {
     // A port that is reserved for a service of the 1980s (tcpmux).
     let alone = cloud(&["--layers", "1..2", "--next", "127.0.0.1:1"]);
     let lines: Vec<&str> = alone.stderr.lines().collect();
-    assert_eq!((alone.code, lines.len(), lines[0]), (Some(3), 2, "waiting for the next stage at 127.0.0.1:1"), "{alone:?}");
+    assert_eq!(
+        (alone.code, lines.len(), lines[0]),
+        (Some(3), 2, "waiting for the next stage at 127.0.0.1:1"),
+        "{alone:?}"
+    );
     assert!(lines[1].starts_with("error: ") && lines[1].contains("--layers 2..B"), "{alone:?}");
     let own = std::net::TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().to_string();
-    let itself = run(["cloud", "--model", model.to_str().unwrap(), "--split", "1:1", "--layers", "1..2", "--listen", &own, "--next", &own]);
+    let itself = run([
+        "cloud",
+        "--model",
+        model.to_str().unwrap(),
+        "--split",
+        "1:1",
+        "--layers",
+        "1..2",
+        "--listen",
+        &own,
+        "--next",
+        &own,
+    ]);
     assert!(itself.error(2).contains("is this cloud itself"), "{itself:?}");
     let last = Cloud::start_with(&model, "1:1", 0, &["--layers", "3..4"]);
     assert!(cloud(&["--layers", "1..2", "--next", &last.url()]).error(3).contains("--layers 2..B"));

@@ -1,4 +1,5 @@
-//! At a temperature above 0 the split system draws from the model's own distribution, whatever is drafted.
+//! At a temperature above 0 the split system draws from the model's own distribution, whatever is
+//! drafted.
 #![allow(clippy::unwrap_used, clippy::expect_used)]
 
 mod support;
@@ -13,7 +14,8 @@ use tricorn_model::{InputPart, KvPool, OutputPart, SeqRows};
 const SPLIT: &str = "2:1";
 const TEMPERATURE: f32 = 0.8;
 const SEEDS: u64 = 4000;
-/// Cells with a smaller expectation share one: the statistic's distribution is only near chi-square above it.
+/// Cells with a smaller expectation share one: the statistic's distribution is only near chi-square
+/// above it.
 const LEAST_EXPECTED: f64 = 5.0;
 
 /// The first two tokens of a text.
@@ -22,16 +24,23 @@ type Pair = (u32, u32);
 /// The model's exact distribution of the token after `tokens`, from all its layers at once.
 fn distribution(device: &Device, tokens: &[u32], temperature: f64) -> Vec<f64> {
     let (ends, pool) = (&device.ends, KvPool::new(usize::MAX));
-    let (input, output) = (InputPart::load(&device.source, ends.split).unwrap(), OutputPart::load(&device.source, ends.split).unwrap());
+    let (input, output) = (
+        InputPart::load(&device.source, ends.split).unwrap(),
+        OutputPart::load(&device.source, ends.split).unwrap(),
+    );
     let mut x = input.forward_at(&mut input.new_kv(&pool, ends.context), 0, tokens).unwrap();
     ends.codec.round(&mut x);
     let mut kv = device.middle.new_kv(&pool, ends.context);
-    device.middle.forward(&mut [SeqRows { kv: &mut kv, pos: 0, rows: tokens.len() }], &mut x).unwrap();
+    device
+        .middle
+        .forward(&mut [SeqRows { kv: &mut kv, pos: 0, rows: tokens.len() }], &mut x)
+        .unwrap();
     ends.codec.round(&mut x);
     output.forward_at(&mut output.new_kv(&pool, ends.context), 0, &mut x).unwrap();
     let logits = output.logits(&x[(tokens.len() - 1) * ends.hidden..]).unwrap();
     let greatest = logits.iter().copied().fold(f32::NEG_INFINITY, f32::max);
-    let weights: Vec<f64> = logits.iter().map(|&logit| (f64::from(logit - greatest) / temperature).exp()).collect();
+    let weights: Vec<f64> =
+        logits.iter().map(|&logit| (f64::from(logit - greatest) / temperature).exp()).collect();
     let sum: f64 = weights.iter().sum();
     weights.iter().map(|weight| weight / sum).collect()
 }
@@ -43,12 +52,18 @@ fn pairs(device: &Device, tokens: &[u32]) -> BTreeMap<Pair, f64> {
     let first = distribution(device, tokens, f64::from(TEMPERATURE));
     for (first, p) in (0..).zip(first).filter(|&(_, p)| p >= least) {
         let second = distribution(device, &[tokens, &[first]].concat(), f64::from(TEMPERATURE));
-        cells.extend((0..).zip(second).map(|(second, q)| ((first, second), p * q)).filter(|&(_, p)| p >= least));
+        cells.extend(
+            (0..)
+                .zip(second)
+                .map(|(second, q)| ((first, second), p * q))
+                .filter(|&(_, p)| p >= least),
+        );
     }
     cells
 }
 
-/// Pearson's statistic of what was drawn against the cells and the rest, and the degrees of freedom.
+/// Pearson's statistic of what was drawn against the cells and the rest, and the degrees of
+/// freedom.
 fn chi_square(drawn: &[Pair], cells: &BTreeMap<Pair, f64>) -> (f64, f64) {
     let term = |count: usize, p: f64| {
         let expected = p * drawn.len() as f64;
@@ -59,12 +74,16 @@ fn chi_square(drawn: &[Pair], cells: &BTreeMap<Pair, f64>) -> (f64, f64) {
     let counted = |pair: &Pair| counts.get(pair).copied().unwrap_or(0);
     let inside: usize = cells.keys().map(counted).sum();
     let rest = 1.0 - cells.values().sum::<f64>();
-    assert!(rest * drawn.len() as f64 >= LEAST_EXPECTED, "the rest is too small for a cell: {rest}");
+    assert!(
+        rest * drawn.len() as f64 >= LEAST_EXPECTED,
+        "the rest is too small for a cell: {rest}"
+    );
     let sum: f64 = cells.iter().map(|(pair, &p)| term(counted(pair), p)).sum();
     (sum + term(drawn.len() - inside, rest), cells.len() as f64)
 }
 
-/// The value that a chi-square variable exceeds with a probability of one in a million (Wilson and Hilferty 1931).
+/// The value that a chi-square variable exceeds with a probability of one in a million (Wilson and
+/// Hilferty 1931).
 fn one_in_a_million(degrees: f64) -> f64 {
     let (z, share) = (4.7534, 2.0 / (9.0 * degrees));
     degrees * (1.0 - share + z * share.sqrt()).powi(3)
@@ -72,7 +91,11 @@ fn one_in_a_million(degrees: f64) -> f64 {
 
 fn turn(tokens: &[u32], temperature: f32, seed: u64, draft: DraftPolicy) -> Turn {
     // Two more than are looked at, so that there is room to draft the second.
-    Turn { sampling: SamplingParams::new(temperature, seed).unwrap(), draft, ..greedy(tokens.to_vec(), 4) }
+    Turn {
+        sampling: SamplingParams::new(temperature, seed).unwrap(),
+        draft,
+        ..greedy(tokens.to_vec(), 4)
+    }
 }
 
 /// One text a seed, and the drafts that were proposed and accepted.
@@ -84,7 +107,9 @@ fn draw<L: Link>(
 ) -> (Vec<Vec<u32>>, [usize; 2]) {
     let mut drafts = [0; 2];
     let texts = (0..SEEDS).map(|seed| {
-        let report = conversation.turn(turn(tokens, temperature, seed, draft), &mut |_| ControlFlow::Continue(())).unwrap();
+        let report = conversation
+            .turn(turn(tokens, temperature, seed, draft), &mut |_| ControlFlow::Continue(()))
+            .unwrap();
         drafts[0] += report.stats.drafted;
         drafts[1] += report.stats.accepted;
         report.token_ids
@@ -105,9 +130,13 @@ fn drafts_do_not_change_the_distribution() {
     let tokens = device.prompt("Once upon the cloud");
 
     let (local, _) = draw(&mut device.local(), &tokens, TEMPERATURE, DraftPolicy::OFF);
-    let (split, [drafted, accepted]) = draw(&mut device.remote(&cloud.url()), &tokens, TEMPERATURE, DraftPolicy::up_to(3, 0.0));
+    let (split, [drafted, accepted]) =
+        draw(&mut device.remote(&cloud.url()), &tokens, TEMPERATURE, DraftPolicy::up_to(3, 0.0));
     assert!(split == local, "a seed gave different texts");
-    assert!(accepted * 4 > drafted && accepted < drafted, "{accepted} of {drafted} drafts accepted");
+    assert!(
+        accepted * 4 > drafted && accepted < drafted,
+        "{accepted} of {drafted} drafts accepted"
+    );
 
     let cells = pairs(&device, &tokens);
     assert!(cells.len() >= 10, "too few cells to see anything: {cells:?}");
@@ -118,7 +147,10 @@ fn drafts_do_not_change_the_distribution() {
     // The test would see a temperature that is a little off.
     let (warmer, _) = draw(&mut device.local(), &tokens, 1.1, DraftPolicy::OFF);
     let (statistic, degrees) = chi_square(&first_two(&warmer), &cells);
-    assert!(statistic > limit, "blind: {statistic} is below {limit} with {degrees} degrees of freedom");
+    assert!(
+        statistic > limit,
+        "blind: {statistic} is below {limit} with {degrees} degrees of freedom"
+    );
 }
 
 #[test]
@@ -126,7 +158,10 @@ fn chi_square_of_known_counts() {
     let cells = BTreeMap::from([((0, 0), 0.5), ((0, 1), 0.25)]);
     let drawn = [vec![(0, 0); 60], vec![(0, 1); 20], vec![(9, 9); 20]].concat();
     let (statistic, degrees) = chi_square(&drawn, &cells);
-    assert!((statistic - (2.0 + 1.0 + 1.0)).abs() < 1e-9 && degrees == 2.0, "{statistic} {degrees}");
+    assert!(
+        (statistic - (2.0 + 1.0 + 1.0)).abs() < 1e-9 && degrees == 2.0,
+        "{statistic} {degrees}"
+    );
     // The exact value, from the Poisson sum that is the tail for an even number of degrees.
     assert!((one_in_a_million(40.0) - 97.65).abs() < 1.0, "{}", one_in_a_million(40.0));
 }

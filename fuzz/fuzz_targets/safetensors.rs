@@ -1,4 +1,5 @@
-//! A safetensors file of any bytes beside a good configuration. Good seeds: `tests/fixtures/*/model.safetensors`.
+//! A safetensors file of any bytes beside a good configuration. Good seeds:
+//! `tests/fixtures/*/model.safetensors`.
 #![no_main]
 
 use std::{fs, path::PathBuf, sync::LazyLock};

@@ -49,7 +49,11 @@ impl Oracle {
             let confirmed = [&turn.tokens, &text[..done]].concat();
             let most = turn.draft.max_len.min(turn.max_new_tokens - done - 1);
             let drafts = self.drafts(&confirmed, turn.tokens.len(), most);
-            let right = drafts.iter().zip(&text[done..]).take_while(|(draft, token)| draft == token).count();
+            let right = drafts
+                .iter()
+                .zip(&text[done..])
+                .take_while(|(draft, token)| draft == token)
+                .count();
             rounds += 1;
             drafted += drafts.len();
             accepted += right;
@@ -60,7 +64,8 @@ impl Oracle {
 
     fn drafts(&self, confirmed: &[u32], prompt: usize, most: usize) -> Vec<u32> {
         let hidden = self.device.hidden;
-        // Rows in the prompt have no deep row before them; the first generated token's row has the one of the prompt's last.
+        // Rows in the prompt have no deep row before them; the first generated token's row has the
+        // one of the prompt's last.
         let known = self.last_layer(&confirmed[..confirmed.len() - 1]);
         let mut previous = vec![0.0; prompt * hidden];
         previous.extend_from_slice(&known[(prompt - 1) * hidden..]);
@@ -83,7 +88,10 @@ impl Oracle {
     }
 
     fn shallow(&self, tokens: &[u32]) -> Vec<f32> {
-        let mut x = self.input.forward_at(&mut self.input.new_kv(&self.device.pool, tokens.len()), 0, tokens).unwrap();
+        let mut x = self
+            .input
+            .forward_at(&mut self.input.new_kv(&self.device.pool, tokens.len()), 0, tokens)
+            .unwrap();
         self.device.codec.round(&mut x);
         x
     }
@@ -92,9 +100,13 @@ impl Oracle {
     fn last_layer(&self, tokens: &[u32]) -> Vec<f32> {
         let mut x = self.shallow(tokens);
         let mut kv = self.middle.new_kv(&self.device.pool, tokens.len());
-        self.middle.forward(&mut [SeqRows { kv: &mut kv, pos: 0, rows: tokens.len() }], &mut x).unwrap();
+        self.middle
+            .forward(&mut [SeqRows { kv: &mut kv, pos: 0, rows: tokens.len() }], &mut x)
+            .unwrap();
         self.device.codec.round(&mut x);
-        self.output.forward_at(&mut self.output.new_kv(&self.device.pool, tokens.len()), 0, &mut x).unwrap();
+        self.output
+            .forward_at(&mut self.output.new_kv(&self.device.pool, tokens.len()), 0, &mut x)
+            .unwrap();
         x
     }
 }

@@ -19,11 +19,19 @@ fn without_a_cloud_a_request_fails_and_says_when_to_try_again() {
     let model = model();
     let served = remote(model.path(), &nowhere(), config(Offline::Refuse));
     let first = served.ask(rendered(&user("hi"), 4));
-    assert!(matches!(first.failed(), DeviceError::Link(LinkError::Unreachable { attempts: 2, .. })), "{:?}", first.failed());
+    assert!(
+        matches!(first.failed(), DeviceError::Link(LinkError::Unreachable { attempts: 2, .. })),
+        "{:?}",
+        first.failed()
+    );
     assert!(first.failed().retry_after().is_some());
     // What the first found out the second knows.
     let second = served.ask(rendered(&user("hi"), 4));
-    assert!(matches!(second.failed(), DeviceError::Link(LinkError::Resting { .. })), "{:?}", second.failed());
+    assert!(
+        matches!(second.failed(), DeviceError::Link(LinkError::Resting { .. })),
+        "{:?}",
+        second.failed()
+    );
     assert!(second.failed().retry_after() > Some(Duration::from_secs(3000)));
     served.settled(2);
 }
@@ -32,7 +40,10 @@ fn without_a_cloud_a_request_fails_and_says_when_to_try_again() {
 fn the_drafter_answers_alone_and_is_marked() {
     let model = model();
     let served = remote(model.path(), &nowhere(), config(Offline::Draft));
-    let sampled = GenerationRequest { sampling: SamplingParams::new(0.9, 5).unwrap(), ..rendered(&user("The hat told a story."), 12) };
+    let sampled = GenerationRequest {
+        sampling: SamplingParams::new(0.9, 5).unwrap(),
+        ..rendered(&user("The hat told a story."), 12)
+    };
     let answers: Vec<Answer> = (0..2).map(|_| served.ask(sampled.clone())).collect();
     for answer in &answers {
         assert!(answer.offline && answer.done().offline);
@@ -48,10 +59,17 @@ fn the_drafter_answers_alone_and_is_marked() {
 fn the_drafter_refuses_what_the_model_would() {
     let model = model();
     let served = remote(model.path(), &nowhere(), config(Offline::Draft));
-    let options = SamplingOptions { logit_bias: vec![(1_000_000, 1.0)], ..SamplingOptions::default() };
-    let answer = served.ask(GenerationRequest { sampling: SamplingParams::checked(options).unwrap(), ..rendered(&user("hi"), 4) });
+    let options =
+        SamplingOptions { logit_bias: vec![(1_000_000, 1.0)], ..SamplingOptions::default() };
+    let answer = served.ask(GenerationRequest {
+        sampling: SamplingParams::checked(options).unwrap(),
+        ..rendered(&user("hi"), 4)
+    });
     assert!(
-        matches!(answer.failed(), DeviceError::Sampling(SamplingError::UnknownToken { token: 1_000_000, .. })),
+        matches!(
+            answer.failed(),
+            DeviceError::Sampling(SamplingError::UnknownToken { token: 1_000_000, .. })
+        ),
         "{:?}",
         answer.failed()
     );
@@ -62,7 +80,11 @@ fn a_text_that_the_cloud_leaves_is_ended_by_the_drafter() {
     let model = model();
     let mut cloud = Cloud::start(model.path(), CUT);
     let served = remote(model.path(), &cloud.url(), config(Offline::Draft));
-    let asked = GenerationRequest { draft: DraftPolicy::OFF, trace: true, ..rendered(&user("The hat told a story."), 150) };
+    let asked = GenerationRequest {
+        draft: DraftPolicy::OFF,
+        trace: true,
+        ..rendered(&user("The hat told a story."), 150)
+    };
     let whole = served.ask(asked.clone());
     assert!(!whole.offline);
     let mut generation = served.submit(asked);
@@ -79,7 +101,12 @@ fn a_text_that_the_cloud_leaves_is_ended_by_the_drafter() {
         Answer { text: text + &rest.text, ..rest }
     });
     assert!(answer.done().offline && answer.offline);
-    let common = whole.text.bytes().zip(answer.text.bytes()).take_while(|(whole, part)| whole == part).count();
+    let common = whole
+        .text
+        .bytes()
+        .zip(answer.text.bytes())
+        .take_while(|(whole, part)| whole == part)
+        .count();
     assert!(common > 0, "it goes on from what was there");
     let Finished { report, completion_tokens, .. } = answer.done();
     assert_eq!(*completion_tokens, report.token_ids.len());
@@ -97,7 +124,8 @@ fn the_next_request_goes_to_the_cloud_again() {
     let model = model();
     let url = nowhere();
     let port = url.rsplit_once(':').unwrap().1.parse().unwrap();
-    let served = remote(model.path(), &url, EngineConfig { rest: Duration::ZERO, ..config(Offline::Draft) });
+    let served =
+        remote(model.path(), &url, EngineConfig { rest: Duration::ZERO, ..config(Offline::Draft) });
     assert!(served.ask(rendered(&user("hi"), 4)).offline);
     let _cloud = Cloud::start_at(model.path(), CUT, port);
     assert!(!served.ask(rendered(&user("hi"), 4)).offline);

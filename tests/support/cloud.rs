@@ -20,7 +20,8 @@ impl Cloud {
 
     pub fn start_with(model: &Path, split: &str, port: u16, more: &[&str]) -> Self {
         let listen = format!("127.0.0.1:{port}");
-        let mut arguments: Vec<OsString> = vec!["cloud".into(), "--model".into(), model.into(), "--json".into()];
+        let mut arguments: Vec<OsString> =
+            vec!["cloud".into(), "--model".into(), model.into(), "--json".into()];
         arguments.extend(["--split", split, "--listen", &listen].map(OsString::from));
         arguments.extend(more.iter().map(OsString::from));
         let mut running = Running::spawn(&mut tricorn(arguments));

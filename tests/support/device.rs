@@ -10,7 +10,8 @@ use std::{
 use tokio::runtime::Runtime;
 use tricorn_core::{ChunkPolicy, DraftPolicy, HiddenCodec, SamplingParams};
 use tricorn_device::{
-    Conversation, Drafting, Ends, Event, Link, LocalLink, Options, Prompter, RemoteConfig, RemoteLink, Turn, TurnReport, link::Backoff,
+    Conversation, Drafting, Ends, Event, Link, LocalLink, Options, Prompter, RemoteConfig,
+    RemoteLink, Turn, TurnReport, link::Backoff,
 };
 use tricorn_model::{MiddlePart, ModelSource, template::Message};
 
@@ -22,7 +23,9 @@ pub type Remote<'e> = Conversation<'e, RemoteLink>;
 /// Carries the connections of all tests of a binary.
 pub fn runtime() -> &'static Runtime {
     static RUNTIME: OnceLock<Runtime> = OnceLock::new();
-    RUNTIME.get_or_init(|| tokio::runtime::Builder::new_multi_thread().worker_threads(1).enable_all().build().unwrap())
+    RUNTIME.get_or_init(|| {
+        tokio::runtime::Builder::new_multi_thread().worker_threads(1).enable_all().build().unwrap()
+    })
 }
 
 /// A model's ends, and its middle for the reference.
@@ -54,7 +57,8 @@ impl Device {
         LocalLink::new(Arc::clone(&self.middle), self.ends.context, self.ends.codec)
     }
 
-    /// A new conversation with a cloud. The deadline is long: no test but the one about it may depend on it.
+    /// A new conversation with a cloud. The deadline is long: no test but the one about it may
+    /// depend on it.
     pub fn remote(&self, url: &str) -> Remote<'_> {
         self.remote_with(url, Duration::from_secs(30))
     }
@@ -69,11 +73,13 @@ impl Device {
     }
 
     pub fn remote_opened(&self, url: &str, options: Options) -> Remote<'_> {
-        Conversation::open_with(&self.ends, self.link(url, Duration::from_secs(30), 4), options).unwrap()
+        Conversation::open_with(&self.ends, self.link(url, Duration::from_secs(30), 4), options)
+            .unwrap()
     }
 
     fn link(&self, url: &str, deadline: Duration, retries: usize) -> RemoteLink {
-        let backoff = Backoff { first: Duration::from_millis(5), most: Duration::from_millis(20), retries };
+        let backoff =
+            Backoff { first: Duration::from_millis(5), most: Duration::from_millis(20), retries };
         let config = RemoteConfig { deadline, backoff, ..RemoteConfig::new(url) };
         RemoteLink::new(config, &self.ends, runtime().handle().clone())
     }
@@ -90,9 +96,13 @@ impl Device {
         text.finish().unwrap().1
     }
 
-    /// What the model writes, by the plainest way there is: here, without drafts, the prompt as a whole.
+    /// What the model writes, by the plainest way there is: here, without drafts, the prompt as a
+    /// whole.
     pub fn reference(&self, turn: &Turn) -> TurnReport {
-        ask(&mut self.local(), Turn { draft: DraftPolicy::OFF, chunk: ChunkPolicy::Whole, ..turn.clone() })
+        ask(
+            &mut self.local(),
+            Turn { draft: DraftPolicy::OFF, chunk: ChunkPolicy::Whole, ..turn.clone() },
+        )
     }
 }
 

@@ -1,4 +1,5 @@
-//! What the end-to-end tests share. They run the real binary, and every wait in them ends: in the answer, or in a panic after [`LIMIT`].
+//! What the end-to-end tests share. They run the real binary, and every wait in them ends: in the
+//! answer, or in a panic after [`LIMIT`].
 #![allow(dead_code, unused_imports, unreachable_pub, clippy::unwrap_used, clippy::expect_used)]
 
 mod cloud;
@@ -11,6 +12,7 @@ pub use cloud::Cloud;
 pub use device::{Device, Local, Remote, ask, greedy, on_token, runtime};
 pub use files::{TempDir, copy_dir};
 pub use models::{
-    FAMILIES, calm_model, demo, fair_drafter, fixture, poor_drafter, split, stories_prompts, write_drafter, write_drafter_of,
+    FAMILIES, calm_model, demo, fair_drafter, fixture, poor_drafter, split, stories_prompts,
+    write_drafter, write_drafter_of,
 };
 pub use process::{Finished, LIMIT, Running, run, run_with_input, tricorn, until};

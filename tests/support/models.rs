@@ -38,7 +38,12 @@ pub fn split(text: &str) -> Split {
 
 pub fn stories_prompts() -> Vec<String> {
     let lines = fs::read_to_string(fixture("stories_prompts.jsonl")).unwrap();
-    lines.lines().map(|line| serde_json::from_str::<Value>(line).unwrap()["prompt"].as_str().unwrap().to_owned()).collect()
+    lines
+        .lines()
+        .map(|line| {
+            serde_json::from_str::<Value>(line).unwrap()["prompt"].as_str().unwrap().to_owned()
+        })
+        .collect()
 }
 
 /// A copy of a model with a drafter for `cut` that is random, and right as often as chance has it.
@@ -48,15 +53,16 @@ pub fn poor_drafter(model: &Path, cut: &str) -> TempDir {
     copy
 }
 
-/// A copy of a model whose layers after the first cut change little, with a drafter for `cut`: one that hands on the shallow row with a
-/// little noise, and so is often right and sometimes wrong.
+/// A copy of a model whose layers after the first cut change little, with a drafter for `cut`: one
+/// that hands on the shallow row with a little noise, and so is often right and sometimes wrong.
 pub fn fair_drafter(model: &Path, cut: &str) -> TempDir {
     let copy = calm_model(model, cut);
     write_drafter(copy.path(), cut, 0.05);
     copy
 }
 
-/// Writes a drafter with random weights; `loudness` is the scale of what it adds to the shallow row, 0 for nothing.
+/// Writes a drafter with random weights; `loudness` is the scale of what it adds to the shallow
+/// row, 0 for nothing.
 pub fn write_drafter(dir: &Path, cut: &str, loudness: f32) {
     write_drafter_of(DrafterKind::Hat, dir, cut, loudness);
 }
@@ -70,7 +76,9 @@ pub fn write_drafter_of(kind: DrafterKind, dir: &Path, cut: &str, loudness: f32)
         let count = shape.iter().product();
         let values = match name {
             _ if name.ends_with("norm.weight") => vec![1.0; count],
-            "o_proj.weight" | "fuse.weight" | "down_proj.weight" => random.uniform(count, scale * loudness),
+            "o_proj.weight" | "fuse.weight" | "down_proj.weight" => {
+                random.uniform(count, scale * loudness)
+            }
             _ => random.uniform(count, scale),
         };
         (name, shape, values)
@@ -94,7 +102,8 @@ pub fn calm_model(model: &Path, cut: &str) -> TempDir {
     copy
 }
 
-/// Rewrites a model so that what its layers from `first` on add to a row is `factor` of what it was.
+/// Rewrites a model so that what its layers from `first` on add to a row is `factor` of what it
+/// was.
 fn calm(dir: &Path, first: usize, factor: f32) {
     let source = ModelSource::open(dir).unwrap();
     let tensors: Vec<_> = source
@@ -102,7 +111,9 @@ fn calm(dir: &Path, first: usize, factor: f32) {
         .iter()
         .map(|(name, info)| {
             let mut values = source.weights().f32(name, &info.shape).unwrap();
-            let layer = name.strip_prefix("model.layers.").and_then(|rest| rest.split('.').next()?.parse::<usize>().ok());
+            let layer = name
+                .strip_prefix("model.layers.")
+                .and_then(|rest| rest.split('.').next()?.parse::<usize>().ok());
             let adds = name.contains(".o_proj.") || name.contains(".down_proj.");
             if adds && layer.is_some_and(|layer| layer >= first) {
                 values.iter_mut().for_each(|value| *value *= factor);
@@ -113,19 +124,32 @@ fn calm(dir: &Path, first: usize, factor: f32) {
     drop(source);
     for entry in fs::read_dir(dir).unwrap() {
         let path = entry.unwrap().path();
-        if path.extension().is_some_and(|extension| extension == "safetensors") || path.ends_with(INDEX_FILE) {
+        if path.extension().is_some_and(|extension| extension == "safetensors")
+            || path.ends_with(INDEX_FILE)
+        {
             fs::remove_file(path).unwrap();
         }
     }
     write_tensors(&dir.join(SINGLE_FILE), tensors);
 }
 
-fn write_tensors<N: AsRef<str>>(path: &Path, tensors: impl IntoIterator<Item = (N, Vec<usize>, Vec<f32>)>) {
+fn write_tensors<N: AsRef<str>>(
+    path: &Path,
+    tensors: impl IntoIterator<Item = (N, Vec<usize>, Vec<f32>)>,
+) {
     let tensors: Vec<(String, Vec<usize>, Vec<u8>)> = tensors
         .into_iter()
-        .map(|(name, shape, values)| (name.as_ref().to_owned(), shape, values.iter().flat_map(|value| value.to_le_bytes()).collect()))
+        .map(|(name, shape, values)| {
+            (
+                name.as_ref().to_owned(),
+                shape,
+                values.iter().flat_map(|value| value.to_le_bytes()).collect(),
+            )
+        })
         .collect();
-    let views = tensors.iter().map(|(name, shape, bytes)| (name, TensorView::new(Dtype::F32, shape.clone(), bytes).unwrap()));
+    let views = tensors.iter().map(|(name, shape, bytes)| {
+        (name, TensorView::new(Dtype::F32, shape.clone(), bytes).unwrap())
+    });
     fs::write(path, safetensors::serialize(views, None).unwrap()).unwrap();
 }
 

@@ -66,9 +66,15 @@ pub struct Finished {
 
 impl Running {
     pub fn spawn(command: &mut Command) -> Self {
-        let mut child = command.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap();
+        let mut child = command
+            .stdin(Stdio::piped())
+            .stdout(Stdio::piped())
+            .stderr(Stdio::piped())
+            .spawn()
+            .unwrap();
         let stdin = child.stdin.take();
-        let (stdout, stderr) = (lines(child.stdout.take().unwrap()), lines(child.stderr.take().unwrap()));
+        let (stdout, stderr) =
+            (lines(child.stdout.take().unwrap()), lines(child.stderr.take().unwrap()));
         Self { child, stdin, stdout, stderr }
     }
 
@@ -89,7 +95,10 @@ impl Running {
             Ok(line) => line,
             Err(error) => {
                 let status = self.child.try_wait();
-                panic!("no line on standard output: {error}; process {status:?}, standard error: {}", rest(&self.stderr))
+                panic!(
+                    "no line on standard output: {error}; process {status:?}, standard error: {}",
+                    rest(&self.stderr)
+                )
             }
         }
     }
@@ -111,10 +120,13 @@ impl Running {
     /// Stops it where it stands, and returns when none of its threads runs on.
     pub fn freeze(&self) {
         self.signal("STOP");
-        // One thread takes the signal and stops the others; on a busy machine it may wait for its turn while they go on.
+        // One thread takes the signal and stops the others; on a busy machine it may wait for its
+        // turn while they go on.
         let tasks = format!("/proc/{}/task", self.id());
         let deadline = Instant::now() + LIMIT;
-        while fs::read_dir(&tasks).is_ok_and(|mut tasks| tasks.any(|task| task.is_ok_and(|task| !is_stopped(&task.path())))) {
+        while fs::read_dir(&tasks).is_ok_and(|mut tasks| {
+            tasks.any(|task| task.is_ok_and(|task| !is_stopped(&task.path())))
+        }) {
             assert!(Instant::now() < deadline, "the process does not stop");
             thread::sleep(Duration::from_millis(1));
         }
@@ -166,15 +178,22 @@ impl Finished {
     #[track_caller]
     pub fn error(&self, code: i32) -> &str {
         assert_eq!((self.code, self.stdout.as_str()), (Some(code), ""), "{self:?}");
-        assert!(self.stderr.starts_with("error: ") && self.stderr.lines().count() == 1, "not one line of error: {self:?}");
+        assert!(
+            self.stderr.starts_with("error: ") && self.stderr.lines().count() == 1,
+            "not one line of error: {self:?}"
+        );
         self.stderr.trim_end()
     }
 }
 
-/// Sends a signal to a process, or with a minus sign to a group, with the shell's own command: not every machine has a separate one.
+/// Sends a signal to a process, or with a minus sign to a group, with the shell's own command: not
+/// every machine has a separate one.
 fn send(signal: &str, id: &str) -> bool {
     let mut shell = Command::new("sh");
-    shell.args(["-c", "kill -s \"$0\" -- \"$1\"", signal, id]).stdin(Stdio::null()).stderr(Stdio::null());
+    shell
+        .args(["-c", "kill -s \"$0\" -- \"$1\"", signal, id])
+        .stdin(Stdio::null())
+        .stderr(Stdio::null());
     shell.status().unwrap().success()
 }
 

@@ -1,7 +1,7 @@
 //! What HTTP, templating and JSON cost over the bare engine, per request and per token.
 //!
-//! `cargo run -p tricorn-api --example overhead [MODEL]`: the same texts are asked for in turns from an engine and over HTTP, both with the
-//! middle in this process; medians of the differences.
+//! `cargo run -p tricorn-api --example overhead [MODEL]`: the same texts are asked for in turns
+//! from an engine and over HTTP, both with the middle in this process; medians of the differences.
 
 use bytes::Bytes;
 use http_body_util::{BodyExt, Full};
@@ -48,7 +48,8 @@ impl Parts {
     }
 
     fn engine(&self) -> std::io::Result<Engine> {
-        let (middle, context, codec) = (Arc::clone(&self.middle), self.ends.context, self.ends.codec);
+        let (middle, context, codec) =
+            (Arc::clone(&self.middle), self.ends.context, self.ends.codec);
         let config = EngineConfig { slots: 1, ..EngineConfig::default() };
         Engine::start(
             Arc::clone(&self.ends),
@@ -60,7 +61,8 @@ impl Parts {
 }
 
 fn messages() -> Value {
-    let story = "There was a letter that nobody had opened. It lay under the stairs for a year. ".repeat(4);
+    let story =
+        "There was a letter that nobody had opened. It lay under the stairs for a year. ".repeat(4);
     json!([
         { "role": "user", "content": "A story about a lost letter." },
         { "role": "assistant", "content": story },
@@ -95,15 +97,21 @@ async fn bare(engine: &Engine, prompt: &[u32], tokens: usize) -> Result<Duration
     Err("the engine ended".into())
 }
 
-async fn http(sender: &mut http1::SendRequest<Full<Bytes>>, tokens: usize) -> Result<Duration, Failure> {
+async fn http(
+    sender: &mut http1::SendRequest<Full<Bytes>>,
+    tokens: usize,
+) -> Result<Duration, Failure> {
     let body = json!({ "model": "demo", "messages": messages(), "max_tokens": tokens, "temperature": 0, "stream": true }).to_string();
     let begun = Instant::now();
-    let request = Request::post("/v1/chat/completions").header("host", "localhost").header("content-type", "application/json");
+    let request = Request::post("/v1/chat/completions")
+        .header("host", "localhost")
+        .header("content-type", "application/json");
     sender.ready().await?;
     let mut body = sender.send_request(request.body(Full::new(body.into()))?).await?.into_body();
     let mut done = false;
     while let Some(frame) = body.frame().await {
-        done |= frame?.data_ref().is_some_and(|data| data.windows(6).any(|bytes| bytes == b"[DONE]"));
+        done |=
+            frame?.data_ref().is_some_and(|data| data.windows(6).any(|bytes| bytes == b"[DONE]"));
     }
     if done { Ok(begun.elapsed()) } else { Err("the stream was cut off".into()) }
 }
@@ -117,7 +125,10 @@ fn median(mut values: Vec<f64>) -> f64 {
 async fn main() -> Result<(), Failure> {
     let default = || PathBuf::from(concat!(env!("CARGO_MANIFEST_DIR"), "/../../models/demo"));
     let parts = Parts::load(&std::env::args_os().nth(1).map_or_else(default, PathBuf::from))?;
-    let input = ChatInput { messages: messages().as_array().cloned().unwrap_or_default(), ..ChatInput::default() };
+    let input = ChatInput {
+        messages: messages().as_array().cloned().unwrap_or_default(),
+        ..ChatInput::default()
+    };
     let prompt = parts.prompter.tokenizer().encode(&parts.prompter.render(&input)?, false)?;
     let engine = parts.engine()?;
     let listener = TcpListener::bind("127.0.0.1:0").await?;
@@ -151,6 +162,9 @@ async fn main() -> Result<(), Failure> {
     let tokens = (LENGTHS[1] - LENGTHS[0]) as f64;
     println!("prompt of {} tokens, {TURNS} turns", prompt.len());
     println!("a request: {:.3} ms over the bare engine (wanted: at most 1)", short * 1e3);
-    println!("a token:   {:.1} us over the bare engine (wanted: at most 50)", (long - short) / tokens * 1e6);
+    println!(
+        "a token:   {:.1} us over the bare engine (wanted: at most 50)",
+        (long - short) / tokens * 1e6
+    );
     Ok(())
 }

@@ -50,13 +50,25 @@ pub(crate) struct Choice {
 }
 
 impl Choices {
-    /// Hands the engine one request for every choice: those of the first prompt, those of the second. Seeds count up from the request's.
+    /// Hands the engine one request for every choice: those of the first prompt, those of the
+    /// second. Seeds count up from the request's.
     ///
     /// # Errors
     /// When the engine takes no more; then none of them is generated.
-    pub(crate) fn submit(service: &Service, common: &Common, plan: Plan, clock: Clock) -> Result<Self, ApiError> {
+    pub(crate) fn submit(
+        service: &Service,
+        common: &Common,
+        plan: Plan,
+        clock: Clock,
+    ) -> Result<Self, ApiError> {
         let max_new_tokens = common.max_tokens.unwrap_or(service.engine.ends().context);
-        let mut choices = Self { updates: SelectAll::new(), count: plan.prompts.len() * common.n, running: 0, param: plan.param, clock };
+        let mut choices = Self {
+            updates: SelectAll::new(),
+            count: plan.prompts.len() * common.n,
+            running: 0,
+            param: plan.param,
+            clock,
+        };
         let group = Some(Group::unique());
         for prompt in plan.prompts {
             for _ in 0..common.n {
@@ -94,7 +106,9 @@ impl Choices {
     /// When a choice fails, and with it the request.
     pub(crate) async fn next(&mut self) -> Result<Option<(usize, Update)>, ApiError> {
         match self.updates.next().await {
-            Some((_, Update::Failed(error))) => Err(ApiError::generation(error, self.param, &self.clock)),
+            Some((_, Update::Failed(error))) => {
+                Err(ApiError::generation(error, self.param, &self.clock))
+            }
             Some((index, update)) => {
                 self.running -= usize::from(matches!(update, Update::Done(_)));
                 Ok(Some((index, update)))
@@ -110,7 +124,8 @@ impl Choices {
     /// As [`next`](Self::next).
     pub(crate) async fn collect(mut self) -> Result<Vec<Choice>, ApiError> {
         let mut texts: Vec<(String, Vec<TextToken>)> = vec![Default::default(); self.count];
-        let mut ended: Vec<Option<Box<Finished>>> = std::iter::repeat_with(|| None).take(self.count).collect();
+        let mut ended: Vec<Option<Box<Finished>>> =
+            std::iter::repeat_with(|| None).take(self.count).collect();
         while let Some((index, update)) = self.next().await? {
             match update {
                 Update::Delta { text, tokens } => {
@@ -127,11 +142,15 @@ impl Choices {
                 _ => {}
             }
         }
-        let choice = |((text, tokens), finished): (_, Option<_>)| Some(Choice { text, tokens, finished: finished? });
+        let choice = |((text, tokens), finished): (_, Option<_>)| {
+            Some(Choice { text, tokens, finished: finished? })
+        };
         texts.into_iter().zip(ended).map(choice).collect::<Option<_>>().ok_or(ApiError::Closed)
     }
 }
 
 fn numbered(index: usize, generation: Generation) -> impl Stream<Item = (usize, Update)> {
-    unfold(generation, move |mut generation| async move { generation.next().await.map(|update| ((index, update), generation)) })
+    unfold(generation, move |mut generation| async move {
+        generation.next().await.map(|update| ((index, update), generation))
+    })
 }

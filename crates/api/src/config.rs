@@ -13,7 +13,8 @@ pub struct ServiceConfig {
     pub draft: DraftPolicy,
     /// Origins whose web pages may read answers, such as `http://localhost:5173`; none by default.
     pub allowed_origins: Vec<String>,
-    /// Names by which the endpoint may be called while it listens on loopback, beside `localhost` and addresses.
+    /// Names by which the endpoint may be called while it listens on loopback, beside `localhost`
+    /// and addresses.
     pub allowed_hosts: Vec<String>,
     /// The cloud that requests need; none where the middle is in this process.
     pub cloud: Option<CloudBehind>,
@@ -34,7 +35,14 @@ impl ServiceConfig {
     /// An endpoint for a model of this name, with the default bounds and no other origins.
     #[must_use]
     pub fn new(model: impl Into<String>, draft: DraftPolicy) -> Self {
-        Self { model: model.into(), draft, allowed_origins: Vec::new(), allowed_hosts: Vec::new(), cloud: None, limits: Limits::default() }
+        Self {
+            model: model.into(),
+            draft,
+            allowed_origins: Vec::new(),
+            allowed_hosts: Vec::new(),
+            cloud: None,
+            limits: Limits::default(),
+        }
     }
 }
 
@@ -47,11 +55,13 @@ pub struct Limits {
     pub body: usize,
     /// Bodies above [`Limits::SMALL_BODY`] that are read at a time.
     pub large_bodies: usize,
-    /// Requests with small bodies that are prepared at a time: read, rendered, tokenised. Others wait.
+    /// Requests with small bodies that are prepared at a time: read, rendered, tokenised. Others
+    /// wait.
     pub preparing: usize,
     /// Requests with bodies above [`Limits::SMALL_BODY`] that are prepared at a time, beside them.
     pub preparing_large: usize,
-    /// Time for a request's head, counted from when the connection is idle: so idle connections are closed after it, too.
+    /// Time for a request's head, counted from when the connection is idle: so idle connections are
+    /// closed after it, too.
     pub head_deadline: Duration,
     /// Time for a request's body, and as long again for its turn to be prepared.
     pub body_deadline: Duration,
@@ -61,7 +71,8 @@ pub struct Limits {
     pub keep_alive: Duration,
     /// Time that requests under way are given to end when the endpoint stops.
     pub drain: Duration,
-    /// The longest that a request may take, its wait for a slot included; `None` for as long as it takes.
+    /// The longest that a request may take, its wait for a slot included; `None` for as long as it
+    /// takes.
     pub request_deadline: Option<Duration>,
 }
 

@@ -18,7 +18,8 @@ use axum::{
 };
 use std::sync::Arc;
 
-/// Reads a request's body, has `prepare` make of it what is generated, and counts its time from when the body was there.
+/// Reads a request's body, has `prepare` make of it what is generated, and counts its time from
+/// when the body was there.
 async fn prepared<T: Send + 'static>(
     service: &Arc<Service>,
     request: Request,

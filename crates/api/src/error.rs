@@ -35,7 +35,10 @@ pub enum ApiError {
     #[error("Invalid URL ({0})")]
     UnknownPath(String),
     /// The path is served by another method.
-    #[error("Not allowed to {method} on {path}. (HINT: Perhaps you meant to use a different HTTP method?)")]
+    #[error(
+        "Not allowed to {method} on {path}. (HINT: Perhaps you meant to use a different HTTP \
+         method?)"
+    )]
     Method {
         /// The method used.
         method: String,
@@ -80,7 +83,10 @@ pub enum ApiError {
     #[error("The request's body could not be read: {0}")]
     BrokenBody(String),
     /// The endpoint was called by a name that is not its own.
-    #[error("Requests for the host '{0}' are not answered; use localhost or an address, or allow the name.")]
+    #[error(
+        "Requests for the host '{0}' are not answered; use localhost or an address, or allow the \
+         name."
+    )]
     Host(String),
     /// The engine takes no more requests.
     #[error(transparent)]
@@ -100,14 +106,20 @@ impl ApiError {
     }
 
     /// A fault in one field, with the code that OpenAI gives it.
-    pub(crate) fn coded(code: &'static str, param: impl Into<String>, message: impl Into<String>) -> Self {
+    pub(crate) fn coded(
+        code: &'static str,
+        param: impl Into<String>,
+        message: impl Into<String>,
+    ) -> Self {
         Self::Invalid { message: message.into(), param: Some(param.into()), code: Some(code) }
     }
 
     /// A generation's failure, of a prompt that came in field `param`.
     pub(crate) fn generation(error: DeviceError, param: &'static str, clock: &Clock) -> Self {
         match error {
-            DeviceError::Turn(TurnError::TooLong { tokens, context }) => Self::TooLong { tokens, counted: true, context, param },
+            DeviceError::Turn(TurnError::TooLong { tokens, context }) => {
+                Self::TooLong { tokens, counted: true, context, param }
+            }
             // The engine knows what was left of the request's time when it was submitted.
             DeviceError::Deadline(_) => clock.over(),
             error => Self::Device(error),
@@ -123,14 +135,18 @@ impl ApiError {
     #[must_use]
     pub fn status(&self) -> StatusCode {
         match self {
-            Self::Invalid { .. } | Self::BrokenBody(_) | Self::TooLong { .. } => StatusCode::BAD_REQUEST,
+            Self::Invalid { .. } | Self::BrokenBody(_) | Self::TooLong { .. } => {
+                StatusCode::BAD_REQUEST
+            }
             Self::UnknownModel(_) | Self::UnknownPath(_) => StatusCode::NOT_FOUND,
             Self::Method { .. } => StatusCode::METHOD_NOT_ALLOWED,
             Self::MediaType => StatusCode::UNSUPPORTED_MEDIA_TYPE,
             Self::TooLarge { .. } => StatusCode::PAYLOAD_TOO_LARGE,
             Self::SlowBody(_) => StatusCode::REQUEST_TIMEOUT,
             Self::Host(_) => StatusCode::FORBIDDEN,
-            Self::ManyBodies | Self::Crowded | Self::Refused(Refused::Busy { .. }) => StatusCode::TOO_MANY_REQUESTS,
+            Self::ManyBodies | Self::Crowded | Self::Refused(Refused::Busy { .. }) => {
+                StatusCode::TOO_MANY_REQUESTS
+            }
             Self::Refused(Refused::Closing) | Self::Closed => StatusCode::SERVICE_UNAVAILABLE,
             Self::Device(error) => device_status(error),
         }
@@ -157,13 +173,21 @@ impl ApiError {
             Self::SlowBody(_) => Some("request_timeout"),
             Self::BrokenBody(_) => Some("invalid_body"),
             Self::Host(_) => Some("host_not_allowed"),
-            Self::ManyBodies | Self::Crowded | Self::Refused(Refused::Busy { .. }) => Some("rate_limit_exceeded"),
-            Self::Refused(Refused::Closing) | Self::Closed | Self::Device(DeviceError::Closing) => Some("shutting_down"),
+            Self::ManyBodies | Self::Crowded | Self::Refused(Refused::Busy { .. }) => {
+                Some("rate_limit_exceeded")
+            }
+            Self::Refused(Refused::Closing) | Self::Closed | Self::Device(DeviceError::Closing) => {
+                Some("shutting_down")
+            }
             Self::TooLong { .. } => Some("context_length_exceeded"),
             Self::Device(DeviceError::Link(LinkError::Refused(_))) => Some("cloud_refused"),
-            Self::Device(DeviceError::Link(LinkError::NoRoom(_) | LinkError::Evicted(_))) => Some("cloud_full"),
+            Self::Device(DeviceError::Link(LinkError::NoRoom(_) | LinkError::Evicted(_))) => {
+                Some("cloud_full")
+            }
             Self::Device(DeviceError::Link(_)) => Some("cloud_unreachable"),
-            Self::Device(DeviceError::NoTemplate | DeviceError::Model(ModelError::Template { .. })) => Some("chat_template_failed"),
+            Self::Device(
+                DeviceError::NoTemplate | DeviceError::Model(ModelError::Template { .. }),
+            ) => Some("chat_template_failed"),
             Self::Device(DeviceError::Deadline(_)) => Some("deadline_exceeded"),
             Self::Device(DeviceError::Sampling(_)) => Some("invalid_value"),
             Self::Device(DeviceError::Constraint(_)) => Some("invalid_schema"),
@@ -183,7 +207,9 @@ impl ApiError {
             Self::Invalid { message, param, .. } => (message.clone(), param.clone()),
             Self::UnknownModel(_) => (self.to_string(), Some("model".to_owned())),
             Self::TooLong { param, .. } => (self.to_string(), Some((*param).to_owned())),
-            Self::Device(DeviceError::Sampling(error)) => (error.to_string(), Some(error.field().to_owned())),
+            Self::Device(DeviceError::Sampling(error)) => {
+                (error.to_string(), Some(error.field().to_owned()))
+            }
             _ => (self.to_string(), None),
         };
         ErrorBody { error: ErrorObject { message, kind, param, code: self.code() } }

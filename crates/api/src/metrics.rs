@@ -51,19 +51,30 @@ impl Metrics {
     pub(crate) fn new() -> Self {
         let mut registry = Registry::with_prefix("tricorn_http");
         let (requests, running) = (Family::default(), Gauge::default());
-        let seconds = Family::new_with_constructor((|| Histogram::new(SECONDS)) as fn() -> Histogram);
+        let seconds =
+            Family::new_with_constructor((|| Histogram::new(SECONDS)) as fn() -> Histogram);
         registry.register("requests", "Requests answered, by route and status", requests.clone());
-        registry.register("request_seconds", "Time from a request's head to the end of its answer", seconds.clone());
+        registry.register(
+            "request_seconds",
+            "Time from a request's head to the end of its answer",
+            seconds.clone(),
+        );
         registry.register("running", "Requests under way", running.clone());
         Self { registry, requests, seconds, running }
     }
 }
 
 /// Counts a request; its time ends with its answer's last byte, or when the client is gone.
-pub(crate) async fn count(State(service): State<Arc<Service>>, path: Option<MatchedPath>, request: Request, next: Next) -> Response {
+pub(crate) async fn count(
+    State(service): State<Arc<Service>>,
+    path: Option<MatchedPath>,
+    request: Request,
+    next: Next,
+) -> Response {
     let route = path.map_or_else(|| "other".to_owned(), |path| path.as_str().to_owned());
     service.metrics.running.inc();
-    let mut running = Running { service: Arc::clone(&service), route, status: None, started: Instant::now() };
+    let mut running =
+        Running { service: Arc::clone(&service), route, status: None, started: Instant::now() };
     let response = next.run(request).await;
     running.status = Some(response.status());
     response.map(|body| {
@@ -89,7 +100,10 @@ impl Drop for Running {
         let metrics = &self.service.metrics;
         let route = std::mem::take(&mut self.route);
         metrics.running.dec();
-        metrics.seconds.get_or_create(&Route { route: route.clone() }).observe(self.started.elapsed().as_secs_f64());
+        metrics
+            .seconds
+            .get_or_create(&Route { route: route.clone() })
+            .observe(self.started.elapsed().as_secs_f64());
         // nginx' status for a client that has gone.
         let status = self.status.map_or(499, |status| status.as_u16());
         metrics.requests.get_or_create(&Answered { route, status }).inc();

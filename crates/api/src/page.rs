@@ -1,7 +1,7 @@
 //! The web page at `/`.
 //!
-//! Its sources lie in `crates/api/page/`, and what its `build.sh` makes of them is committed and embedded: building this crate needs no Node,
-//! and the page needs no network but its own device.
+//! Its sources lie in `crates/api/page/`, and what its `build.sh` makes of them is committed and
+//! embedded: building this crate needs no Node, and the page needs no network but its own device.
 
 use axum::{
     Router,
@@ -19,16 +19,33 @@ struct Asset {
 }
 
 const ASSETS: [Asset; 4] = [
-    Asset { path: "/", content_type: "text/html; charset=utf-8", body: include_bytes!("../page/dist/index.html") },
-    Asset { path: "/page.js", content_type: "text/javascript; charset=utf-8", body: include_bytes!("../page/dist/page.js") },
-    Asset { path: "/page.css", content_type: "text/css; charset=utf-8", body: include_bytes!("../page/dist/page.css") },
-    Asset { path: "/icon.svg", content_type: "image/svg+xml", body: include_bytes!("../page/dist/icon.svg") },
+    Asset {
+        path: "/",
+        content_type: "text/html; charset=utf-8",
+        body: include_bytes!("../page/dist/index.html"),
+    },
+    Asset {
+        path: "/page.js",
+        content_type: "text/javascript; charset=utf-8",
+        body: include_bytes!("../page/dist/page.js"),
+    },
+    Asset {
+        path: "/page.css",
+        content_type: "text/css; charset=utf-8",
+        body: include_bytes!("../page/dist/page.css"),
+    },
+    Asset {
+        path: "/icon.svg",
+        content_type: "image/svg+xml",
+        body: include_bytes!("../page/dist/icon.svg"),
+    },
 ];
 
-/// The page may load and call its own origin, and nothing may run that is not one of its files: an answer's text can never become code.
+/// The page may load and call its own origin, and nothing may run that is not one of its files: an
+/// answer's text can never become code.
 const POLICY: HeaderValue = HeaderValue::from_static(
-    "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self'; connect-src 'self'; base-uri 'none'; form-action 'none'; \
-     frame-ancestors 'none'",
+    "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self'; connect-src 'self'; \
+     base-uri 'none'; form-action 'none'; frame-ancestors 'none'",
 );
 
 /// The page's paths.
@@ -66,7 +83,8 @@ fn is_known(tag: &str, headers: &HeaderMap) -> bool {
 }
 
 fn entity_tag(body: &[u8]) -> String {
-    let digest: String = Sha256::digest(body).iter().take(16).map(|byte| format!("{byte:02x}")).collect();
+    let digest: String =
+        Sha256::digest(body).iter().take(16).map(|byte| format!("{byte:02x}")).collect();
     format!("\"{digest}\"")
 }
 
@@ -85,7 +103,9 @@ mod tests {
 
     async fn fetch(path: &str, known: Option<&str>) -> Response {
         let request = Request::get(path);
-        let request = known.into_iter().fold(request, |request, tag| request.header(header::IF_NONE_MATCH, tag));
+        let request = known
+            .into_iter()
+            .fold(request, |request, tag| request.header(header::IF_NONE_MATCH, tag));
         routes::<()>().oneshot(request.body(Body::empty()).unwrap()).await.unwrap()
     }
 
@@ -103,8 +123,10 @@ mod tests {
 
     #[tokio::test]
     async fn a_file_that_the_client_has_is_not_sent_again() {
-        let tag = fetch("/page.js", None).await.headers()[header::ETAG].to_str().unwrap().to_owned();
-        for known in [tag.clone(), format!("W/{tag}"), format!("\"other\", {tag}"), "*".to_owned()] {
+        let tag =
+            fetch("/page.js", None).await.headers()[header::ETAG].to_str().unwrap().to_owned();
+        for known in [tag.clone(), format!("W/{tag}"), format!("\"other\", {tag}"), "*".to_owned()]
+        {
             let response = fetch("/page.js", Some(&known)).await;
             assert_eq!(response.status(), StatusCode::NOT_MODIFIED, "{known}");
             assert!(to_bytes(response.into_body(), BUDGET).await.unwrap().is_empty());
@@ -115,7 +137,10 @@ mod tests {
     #[test]
     fn the_page_names_only_files_that_are_served() {
         let html = std::str::from_utf8(ASSETS[0].body).unwrap();
-        let named: Vec<&str> = html.split(['"', '\'']).filter(|part| part.starts_with('/') || part.contains("://")).collect();
+        let named: Vec<&str> = html
+            .split(['"', '\''])
+            .filter(|part| part.starts_with('/') || part.contains("://"))
+            .collect();
         assert!(named.len() >= 3, "{named:?}");
         for path in named {
             assert!(ASSETS.iter().any(|asset| asset.path == path), "{path}");

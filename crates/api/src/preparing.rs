@@ -1,5 +1,6 @@
-//! Requests are prepared on threads of their own: JSON read, templates rendered, texts tokenised, grammars compiled. A large one takes a second of
-//! computing, and the runtime's threads - of which a device has one - carry all connections, those to the cloud as well.
+//! Requests are prepared on threads of their own: JSON read, templates rendered, texts tokenised,
+//! grammars compiled. A large one takes a second of computing, and the runtime's threads - of which
+//! a device has one - carry all connections, those to the cloud as well.
 
 use crate::{ApiError, Limits};
 use std::{
@@ -145,12 +146,20 @@ mod tests {
     #[test]
     fn the_wait_for_a_place_is_part_of_the_requests_time() {
         on_one_thread(async {
-            let none = Preparing::new(&Limits { preparing: 0, body_deadline: LIMIT, ..Limits::default() });
+            let none =
+                Preparing::new(&Limits { preparing: 0, body_deadline: LIMIT, ..Limits::default() });
             let clock = Clock::start(Some(Duration::from_millis(20)));
             let late = none.run(1, clock, || Ok(())).await.unwrap_err();
-            assert!(matches!(late, ApiError::Device(DeviceError::Deadline(limit)) if limit == Duration::from_millis(20)), "{late:?}");
+            assert!(
+                matches!(late, ApiError::Device(DeviceError::Deadline(limit)) if limit == Duration::from_millis(20)),
+                "{late:?}"
+            );
             assert_eq!(clock.left(), Some(Duration::ZERO));
-            let impatient = Preparing::new(&Limits { preparing: 0, body_deadline: Duration::from_millis(1), ..Limits::default() });
+            let impatient = Preparing::new(&Limits {
+                preparing: 0,
+                body_deadline: Duration::from_millis(1),
+                ..Limits::default()
+            });
             let crowded = impatient.run(1, Clock::start(None), || Ok(())).await.unwrap_err();
             assert!(matches!(crowded, ApiError::Crowded), "{crowded:?}");
         });
@@ -161,7 +170,10 @@ mod tests {
         on_one_thread(async {
             let preparing = Preparing::new(&Limits { preparing: 1, ..Limits::default() });
             let clock = Clock::start(None);
-            let fault = preparing.run(1, clock, || -> Result<(), ApiError> { panic!("a fault") }).await.unwrap_err();
+            let fault = preparing
+                .run(1, clock, || -> Result<(), ApiError> { panic!("a fault") })
+                .await
+                .unwrap_err();
             assert!(matches!(fault, ApiError::Device(DeviceError::Fault)), "{fault:?}");
             preparing.run(1, clock, || Ok(())).await.unwrap();
         });

@@ -1,4 +1,5 @@
-//! Requests, read strictly: a field is served, has no effect and is said so, or is refused by its name.
+//! Requests, read strictly: a field is served, has no effect and is said so, or is refused by its
+//! name.
 
 mod body;
 pub(crate) mod chat;

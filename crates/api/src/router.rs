@@ -12,7 +12,8 @@ use axum::{
 use std::{sync::Arc, time::Duration};
 use tower_http::cors::CorsLayer;
 
-/// Everything that is served. `loopback`: the listener is reached from this machine alone, and only by its own names.
+/// Everything that is served. `loopback`: the listener is reached from this machine alone, and only
+/// by its own names.
 pub(crate) fn router(service: &Arc<Service>, loopback: bool) -> Router {
     let mut router = Router::new()
         .route("/v1/chat/completions", post(endpoints::chat::create))
@@ -31,14 +32,16 @@ pub(crate) fn router(service: &Arc<Service>, loopback: bool) -> Router {
         router = router.layer(cors);
     }
     if loopback {
-        router = router.layer(middleware::from_fn_with_state(Arc::clone(service), guard::check_host));
+        router =
+            router.layer(middleware::from_fn_with_state(Arc::clone(service), guard::check_host));
     }
     router.with_state(Arc::clone(service))
 }
 
 /// Lets the pages of these origins read answers.
 fn cors(origins: &[String]) -> Option<CorsLayer> {
-    let origins: Vec<HeaderValue> = origins.iter().filter_map(|origin| HeaderValue::from_str(origin).ok()).collect();
+    let origins: Vec<HeaderValue> =
+        origins.iter().filter_map(|origin| HeaderValue::from_str(origin).ok()).collect();
     (!origins.is_empty()).then(|| {
         CorsLayer::new()
             .allow_origin(origins)

@@ -18,14 +18,20 @@ const ACCEPT_PAUSE: Duration = Duration::from_millis(50);
 /// Time to write the engine's last words once it has spoken them.
 const LAST_WRITE: Duration = Duration::from_secs(2);
 
-/// Answers requests on `listener` until `stop` is done; then takes no more, and gives those under way [`Limits::drain`] to end. Those that do not
-/// are ended with an error that says so, after the step that they are in.
+/// Answers requests on `listener` until `stop` is done; then takes no more, and gives those under
+/// way [`Limits::drain`] to end. Those that do not are ended with an error that says so, after the
+/// step that they are in.
 ///
-/// Where the listener is on loopback, requests must name a host that is allowed (see [`ServiceConfig`](crate::ServiceConfig)).
+/// Where the listener is on loopback, requests must name a host that is allowed (see
+/// [`ServiceConfig`](crate::ServiceConfig)).
 ///
 /// # Errors
 /// When the listener's address cannot be told.
-pub async fn serve(listener: TcpListener, service: Service, stop: impl Future<Output = ()> + Send) -> std::io::Result<()> {
+pub async fn serve(
+    listener: TcpListener,
+    service: Service,
+    stop: impl Future<Output = ()> + Send,
+) -> std::io::Result<()> {
     let loopback = listener.local_addr()?.ip().is_loopback();
     let limits = service.config.limits;
     let service = Arc::new(service);
@@ -48,7 +54,8 @@ pub async fn serve(listener: TcpListener, service: Service, stop: impl Future<Ou
             tokio::time::sleep(ACCEPT_PAUSE).await;
             continue;
         };
-        // Tokens are small packets that somebody waits for; where that cannot be said, they come a little later.
+        // Tokens are small packets that somebody waits for; where that cannot be said, they come a
+        // little later.
         let _ = stream.set_nodelay(true);
         let stream = TokioIo::new(StallGuard::new(stream, limits.write_deadline));
         let connection = graceful.watch(http.serve_connection(stream, router.clone()));

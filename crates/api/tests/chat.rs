@@ -25,7 +25,10 @@ fn content(answer: &Value) -> &str {
 
 fn streamed(chunks: &[Value], index: usize) -> String {
     let choices = chunks.iter().flat_map(|chunk| chunk["choices"].as_array().unwrap());
-    choices.filter(|choice| choice["index"] == index).filter_map(|choice| choice["delta"]["content"].as_str()).collect()
+    choices
+        .filter(|choice| choice["index"] == index)
+        .filter_map(|choice| choice["delta"]["content"].as_str())
+        .collect()
 }
 
 #[test]
@@ -39,12 +42,21 @@ fn an_answer_has_openais_fields() {
         assert!(answer["created"].as_u64().unwrap() > 1_700_000_000);
         assert!(answer["system_fingerprint"].as_str().unwrap().starts_with("fp_"));
         let choice = &answer["choices"][0];
-        assert_eq!((&choice["index"], &choice["message"]["role"]), (&json!(0), &json!("assistant")));
-        assert_eq!((&choice["finish_reason"], &choice["logprobs"]), (&json!("length"), &Value::Null));
+        assert_eq!(
+            (&choice["index"], &choice["message"]["role"]),
+            (&json!(0), &json!("assistant"))
+        );
+        assert_eq!(
+            (&choice["finish_reason"], &choice["logprobs"]),
+            (&json!("length"), &Value::Null)
+        );
         assert!(!content(&answer).is_empty());
         let usage = &answer["usage"];
         assert_eq!(usage["completion_tokens"], 24);
-        assert_eq!(usage["total_tokens"].as_u64().unwrap(), usage["prompt_tokens"].as_u64().unwrap() + 24);
+        assert_eq!(
+            usage["total_tokens"].as_u64().unwrap(),
+            usage["prompt_tokens"].as_u64().unwrap() + 24
+        );
         assert!(usage["prompt_tokens_details"]["cached_tokens"].is_u64());
         assert!(usage["completion_tokens_details"]["accepted_prediction_tokens"].is_u64());
         assert!(answer.get("tricorn").is_none());
@@ -55,16 +67,22 @@ fn an_answer_has_openais_fields() {
 fn a_stream_says_what_a_whole_answer_says() {
     within(async {
         let endpoint = Endpoint::start().await;
-        for more in [json!({}), json!({ "temperature": 1.2, "seed": 5 }), json!({ "stop": [" a", " the"] })] {
+        for more in
+            [json!({}), json!({ "temperature": 1.2, "seed": 5 }), json!({ "stop": [" a", " the"] })]
+        {
             let whole = post(endpoint.address, CHAT, &story(more.clone())).await.json();
             let mut request = story(more);
             request["stream"] = json!(true);
             let chunks = events(endpoint.address, CHAT, &request).await.chunks().await;
             assert_eq!(streamed(&chunks, 0), content(&whole));
-            assert_eq!(chunks[0]["choices"][0]["delta"], json!({ "role": "assistant", "content": "", "refusal": null }));
+            assert_eq!(
+                chunks[0]["choices"][0]["delta"],
+                json!({ "role": "assistant", "content": "", "refusal": null })
+            );
             let last = chunks.last().unwrap();
             assert_eq!(last["choices"][0]["finish_reason"], whole["choices"][0]["finish_reason"]);
-            assert!(chunks.iter().all(|chunk| chunk["id"] == chunks[0]["id"] && chunk["object"] == "chat.completion.chunk"));
+            assert!(chunks.iter().all(|chunk| chunk["id"] == chunks[0]["id"]
+                && chunk["object"] == "chat.completion.chunk"));
             assert!(chunks.iter().all(|chunk| chunk.get("usage").is_none()));
         }
     });
@@ -79,7 +97,9 @@ fn usage_is_in_a_last_chunk_when_asked_for() {
         let (last, before) = chunks.split_last().unwrap();
         assert_eq!(last["choices"], json!([]));
         assert_eq!(last["usage"]["completion_tokens"], 24);
-        assert!(before.iter().all(|chunk| chunk["usage"].is_null() && chunk.get("usage").is_some()));
+        assert!(
+            before.iter().all(|chunk| chunk["usage"].is_null() && chunk.get("usage").is_some())
+        );
     });
 }
 
@@ -105,9 +125,18 @@ fn choices_differ_by_their_seeds_and_count_their_prompt_once() {
         let answer = post(endpoint.address, CHAT, &several).await.json();
         let mut prompt = Value::Null;
         for index in 0..3 {
-            let one = post(endpoint.address, CHAT, &story(json!({ "temperature": 1.0, "seed": 40 + index }))).await.json();
+            let one = post(
+                endpoint.address,
+                CHAT,
+                &story(json!({ "temperature": 1.0, "seed": 40 + index })),
+            )
+            .await
+            .json();
             assert_eq!(answer["choices"][index]["index"], index);
-            assert_eq!(answer["choices"][index]["message"]["content"].as_str().unwrap(), content(&one));
+            assert_eq!(
+                answer["choices"][index]["message"]["content"].as_str().unwrap(),
+                content(&one)
+            );
             prompt = one["usage"]["prompt_tokens"].clone();
         }
         assert_eq!(answer["usage"]["prompt_tokens"], prompt);
@@ -115,7 +144,10 @@ fn choices_differ_by_their_seeds_and_count_their_prompt_once() {
         stream["stream"] = json!(true);
         let chunks = events(endpoint.address, CHAT, &stream).await.chunks().await;
         for index in 0..3 {
-            assert_eq!(streamed(&chunks, index), answer["choices"][index]["message"]["content"].as_str().unwrap());
+            assert_eq!(
+                streamed(&chunks, index),
+                answer["choices"][index]["message"]["content"].as_str().unwrap()
+            );
         }
     });
 }
@@ -150,13 +182,17 @@ fn log_probabilities_go_with_every_token() {
             assert_eq!(top[0]["logprob"], token["logprob"]);
             assert!(token["logprob"].as_f64().unwrap() <= 0.0);
         }
-        let bytes = tokens.iter().flat_map(|token| token["bytes"].as_array().unwrap()).map(|byte| byte.as_u64().unwrap() as u8);
+        let bytes = tokens
+            .iter()
+            .flat_map(|token| token["bytes"].as_array().unwrap())
+            .map(|byte| byte.as_u64().unwrap() as u8);
         let text = String::from_utf8(bytes.collect()).unwrap();
         assert_eq!(text.trim_start(), content(&answer).trim_start());
         let mut stream = request;
         stream["stream"] = json!(true);
         let chunks = events(endpoint.address, CHAT, &stream).await.chunks().await;
-        let parts = chunks.iter().filter_map(|chunk| chunk["choices"][0]["logprobs"]["content"].as_array());
+        let parts =
+            chunks.iter().filter_map(|chunk| chunk["choices"][0]["logprobs"]["content"].as_array());
         assert_eq!(&parts.flatten().cloned().collect::<Vec<_>>(), tokens);
     });
 }
@@ -172,7 +208,9 @@ fn an_answer_is_held_to_a_schema() {
             "additionalProperties": false,
         });
         let format = json!({ "type": "json_schema", "json_schema": { "name": "thing", "schema": schema, "strict": true } });
-        let request = story(json!({ "response_format": format, "max_tokens": 100, "temperature": 1.0, "seed": 3 }));
+        let request = story(
+            json!({ "response_format": format, "max_tokens": 100, "temperature": 1.0, "seed": 3 }),
+        );
         let answer = post(endpoint.address, CHAT, &request).await.json();
         let thing: Value = serde_json::from_str(content(&answer)).unwrap();
         assert!(thing["colour"] == "red" || thing["colour"] == "green", "{thing}");
@@ -191,7 +229,8 @@ fn the_next_message_of_a_chat_finds_its_tokens() {
             first["choices"][0]["message"],
             { "role": "user", "content": "And then?" },
         ]);
-        let second = post(endpoint.address, CHAT, &story(json!({ "messages": messages }))).await.json();
+        let second =
+            post(endpoint.address, CHAT, &story(json!({ "messages": messages }))).await.json();
         let cached = second["usage"]["prompt_tokens_details"]["cached_tokens"].as_u64().unwrap();
         assert!(cached >= first["usage"]["prompt_tokens"].as_u64().unwrap(), "{second}");
     });
@@ -204,7 +243,16 @@ fn the_trace_tells_tokens_times_and_the_wire() {
         let asked = json!({ "tricorn": { "trace": true } });
         let answer = post(endpoint.address, CHAT, &story(asked.clone())).await.json();
         let told = &answer["tricorn"];
-        for field in ["ttft_ms", "tbt_ms", "rounds", "drafted", "accepted", "accepted_per_round", "bytes_up", "bytes_down"] {
+        for field in [
+            "ttft_ms",
+            "tbt_ms",
+            "rounds",
+            "drafted",
+            "accepted",
+            "accepted_per_round",
+            "bytes_up",
+            "bytes_down",
+        ] {
             assert!(told[field].is_number(), "{field}: {told}");
         }
         assert_eq!(told["prompt_tokens"], answer["usage"]["prompt_tokens"]);
@@ -218,10 +266,13 @@ fn the_trace_tells_tokens_times_and_the_wire() {
         stream["stream"] = json!(true);
         stream["stream_options"] = json!({ "include_usage": true });
         let chunks = events(endpoint.address, CHAT, &stream).await.chunks().await;
-        let tokens = chunks.iter().filter_map(|chunk| chunk["tricorn"]["tokens"].as_array()).flatten();
+        let tokens =
+            chunks.iter().filter_map(|chunk| chunk["tricorn"]["tokens"].as_array()).flatten();
         let tokens: Vec<&Value> = tokens.collect();
         assert_eq!(tokens.len(), 24);
-        assert!(tokens.iter().all(|token| token["id"].is_u64() && token["drafted"].is_boolean() && token["text"].is_string()));
+        assert!(tokens.iter().all(|token| token["id"].is_u64()
+            && token["drafted"].is_boolean()
+            && token["text"].is_string()));
         assert!(chunks.last().unwrap()["tricorn"]["waterfall"].is_array());
     });
 }
@@ -230,14 +281,17 @@ fn the_trace_tells_tokens_times_and_the_wire() {
 fn requests_at_once_get_their_own_texts() {
     within(async {
         let endpoint = Endpoint::start().await;
-        let requests: Vec<Value> = (0..6).map(|seed| story(json!({ "temperature": 1.0, "seed": seed }))).collect();
+        let requests: Vec<Value> =
+            (0..6).map(|seed| story(json!({ "temperature": 1.0, "seed": seed }))).collect();
         let mut alone = Vec::new();
         for request in &requests {
             alone.push(content(&post(endpoint.address, CHAT, request).await.json()).to_owned());
         }
         let address = endpoint.address;
-        let together: Vec<_> =
-            requests.into_iter().map(|request| tokio::spawn(async move { post(address, CHAT, &request).await })).collect();
+        let together: Vec<_> = requests
+            .into_iter()
+            .map(|request| tokio::spawn(async move { post(address, CHAT, &request).await }))
+            .collect();
         for (request, text) in together.into_iter().zip(alone) {
             assert_eq!(content(&request.await.unwrap().json()), text);
         }

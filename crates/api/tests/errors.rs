@@ -17,7 +17,10 @@ async fn refused(endpoint: &Endpoint, path: &str, cases: Vec<(Value, u16, Value,
         assert_eq!(told, (status, param, code), "{body}: {}", answer.text);
         assert_eq!(answer.error("type"), "invalid_request_error");
         let message = answer.error("message");
-        assert!(message.as_str().is_some_and(|message| !message.is_empty() && !message.contains('\n')), "{message}");
+        assert!(
+            message.as_str().is_some_and(|message| !message.is_empty() && !message.contains('\n')),
+            "{message}"
+        );
     }
 }
 
@@ -41,7 +44,12 @@ fn fields_that_are_unknown_or_unsupported_are_named() {
             CHAT,
             vec![
                 (chat(json!({ "foo": null })), 400, json!("foo"), unknown.clone()),
-                (chat(json!({ "stream": true, "stream_options": { "x": 1 } })), 400, json!("stream_options.x"), unknown.clone()),
+                (
+                    chat(json!({ "stream": true, "stream_options": { "x": 1 } })),
+                    400,
+                    json!("stream_options.x"),
+                    unknown.clone(),
+                ),
                 (
                     chat(json!({ "response_format": { "type": "json_object", "schema": {} } })),
                     400,
@@ -49,18 +57,47 @@ fn fields_that_are_unknown_or_unsupported_are_named() {
                     unknown.clone(),
                 ),
                 (chat(json!({ "tricorn": { "x": 1 } })), 400, json!("tricorn.x"), unknown.clone()),
-                (chat(json!({ "messages": [{ "role": "user", "content": "a", "x": 1 }] })), 400, json!("messages[0].x"), unknown),
+                (
+                    chat(json!({ "messages": [{ "role": "user", "content": "a", "x": 1 }] })),
+                    400,
+                    json!("messages[0].x"),
+                    unknown,
+                ),
                 (chat(json!({ "audio": {} })), 400, json!("audio"), unsupported.clone()),
-                (chat(json!({ "modalities": ["audio"] })), 400, json!("modalities"), unsupported.clone()),
-                (chat(json!({ "web_search_options": {} })), 400, json!("web_search_options"), unsupported.clone()),
-                (chat(json!({ "functions": [{ "name": "f" }] })), 400, json!("functions"), unsupported.clone()),
-                (chat(part("image_url")), 400, json!("messages[0].content[0].image_url"), unsupported.clone()),
-                (chat(part("input_audio")), 400, json!("messages[0].content[0].input_audio"), unsupported),
+                (
+                    chat(json!({ "modalities": ["audio"] })),
+                    400,
+                    json!("modalities"),
+                    unsupported.clone(),
+                ),
+                (
+                    chat(json!({ "web_search_options": {} })),
+                    400,
+                    json!("web_search_options"),
+                    unsupported.clone(),
+                ),
+                (
+                    chat(json!({ "functions": [{ "name": "f" }] })),
+                    400,
+                    json!("functions"),
+                    unsupported.clone(),
+                ),
+                (
+                    chat(part("image_url")),
+                    400,
+                    json!("messages[0].content[0].image_url"),
+                    unsupported.clone(),
+                ),
+                (
+                    chat(part("input_audio")),
+                    400,
+                    json!("messages[0].content[0].input_audio"),
+                    unsupported,
+                ),
             ],
         )
         .await;
-        let harmless =
-            json!({ "user": "u", "metadata": {}, "store": false, "service_tier": "auto", "modalities": ["text"], "audio": null });
+        let harmless = json!({ "user": "u", "metadata": {}, "store": false, "service_tier": "auto", "modalities": ["text"], "audio": null });
         assert_eq!(post(endpoint.address, CHAT, &chat(harmless)).await.status, 200);
     });
 }
@@ -86,7 +123,11 @@ fn values_of_other_types_or_out_of_range_are_named() {
             (json!({ "logit_bias": { "99999999": 1 } }), "logit_bias", value.clone()),
             (json!({ "logit_bias": { "1": 1, "01": 2 } }), "logit_bias", value.clone()),
             (json!({ "logit_bias": { "1": 1, "+1": 1 } }), "logit_bias", value.clone()),
-            (json!({ "logit_bias": (0..1025).map(|id| (id.to_string(), json!(1))).collect::<Map<_, _>>() }), "logit_bias", value.clone()),
+            (
+                json!({ "logit_bias": (0..1025).map(|id| (id.to_string(), json!(1))).collect::<Map<_, _>>() }),
+                "logit_bias",
+                value.clone(),
+            ),
             (json!({ "seed": 1.5 }), "seed", kind.clone()),
             (json!({ "n": 0 }), "n", value.clone()),
             (json!({ "n": 9 }), "n", value.clone()),
@@ -102,15 +143,34 @@ fn values_of_other_types_or_out_of_range_are_named() {
             (json!({ "stream_options": {} }), "stream_options", Value::Null),
             (json!({ "messages": [] }), "messages", json!("empty_array")),
             (json!({ "messages": "hello" }), "messages", kind.clone()),
-            (json!({ "messages": [{ "role": "king", "content": "a" }] }), "messages[0].role", value.clone()),
+            (
+                json!({ "messages": [{ "role": "king", "content": "a" }] }),
+                "messages[0].role",
+                value.clone(),
+            ),
             (json!({ "messages": [{ "role": "user" }] }), "messages[0].content", kind.clone()),
             (json!({ "messages": [{ "content": "a" }] }), "messages[0].role", missing.clone()),
-            (json!({ "messages": [{ "role": "tool", "content": "a" }] }), "messages[0].tool_call_id", missing.clone()),
-            (json!({ "response_format": { "type": "xml" } }), "response_format.type", value.clone()),
+            (
+                json!({ "messages": [{ "role": "tool", "content": "a" }] }),
+                "messages[0].tool_call_id",
+                missing.clone(),
+            ),
+            (
+                json!({ "response_format": { "type": "xml" } }),
+                "response_format.type",
+                value.clone(),
+            ),
             (json!({ "tool_choice": "required" }), "tool_choice", value.clone()),
-            (json!({ "tricorn": { "trace": true }, "n": 2 }), "tricorn.trace", json!("unsupported_parameter")),
+            (
+                json!({ "tricorn": { "trace": true }, "n": 2 }),
+                "tricorn.trace",
+                json!("unsupported_parameter"),
+            ),
         ];
-        let cases = cases.into_iter().map(|(more, param, code)| (chat(more), 400, json!(param), code)).collect();
+        let cases = cases
+            .into_iter()
+            .map(|(more, param, code)| (chat(more), 400, json!(param), code))
+            .collect();
         refused(&endpoint, CHAT, cases).await;
         let prompt = |prompt: Value| json!({ "model": "demo", "prompt": prompt });
         refused(
@@ -122,8 +182,18 @@ fn values_of_other_types_or_out_of_range_are_named() {
                 (prompt(json!("")), 400, json!("prompt"), value.clone()),
                 (prompt(json!([])), 400, json!("prompt"), value.clone()),
                 (prompt(json!([99_999_999])), 400, json!("prompt"), value.clone()),
-                (json!({ "model": "demo", "prompt": "a", "logprobs": 6 }), 400, json!("logprobs"), value),
-                (json!({ "model": "demo", "prompt": "a", "suffix": "b" }), 400, json!("suffix"), json!("unsupported_parameter")),
+                (
+                    json!({ "model": "demo", "prompt": "a", "logprobs": 6 }),
+                    400,
+                    json!("logprobs"),
+                    value,
+                ),
+                (
+                    json!({ "model": "demo", "prompt": "a", "suffix": "b" }),
+                    400,
+                    json!("suffix"),
+                    json!("unsupported_parameter"),
+                ),
             ],
         )
         .await;
@@ -136,14 +206,31 @@ fn models_paths_methods_and_types_that_are_not_served_are_told() {
         let endpoint = Endpoint::start().await;
         let other = post(endpoint.address, CHAT, &chat(json!({ "model": "gpt-4o" }))).await;
         assert_eq!((other.status.as_u16(), other.error("code")), (404, json!("model_not_found")));
-        assert_eq!(other.error("message"), "The model `gpt-4o` does not exist or you do not have access to it.");
-        let unnamed = post(endpoint.address, CHAT, &json!({ "messages": [{ "role": "user", "content": "Hello" }] })).await;
-        assert_eq!((unnamed.status.as_u16(), unnamed.error("message")), (400, json!("you must provide a model parameter")));
+        assert_eq!(
+            other.error("message"),
+            "The model `gpt-4o` does not exist or you do not have access to it."
+        );
+        let unnamed = post(
+            endpoint.address,
+            CHAT,
+            &json!({ "messages": [{ "role": "user", "content": "Hello" }] }),
+        )
+        .await;
+        assert_eq!(
+            (unnamed.status.as_u16(), unnamed.error("message")),
+            (400, json!("you must provide a model parameter"))
+        );
         let path = post(endpoint.address, "/v1/nothing", &json!({})).await;
-        assert_eq!((path.status.as_u16(), path.error("message")), (404, json!("Invalid URL (POST /v1/nothing)")));
+        assert_eq!(
+            (path.status.as_u16(), path.error("message")),
+            (404, json!("Invalid URL (POST /v1/nothing)"))
+        );
         assert_eq!(get(endpoint.address, "/v1/models/other").await.status, 404);
         let method = get(endpoint.address, CHAT).await;
-        assert_eq!((method.status.as_u16(), method.error("code")), (405, json!("method_not_supported")));
+        assert_eq!(
+            (method.status.as_u16(), method.error("code")),
+            (405, json!("method_not_supported"))
+        );
         assert!(method.headers["allow"].to_str().unwrap().contains("POST"));
     });
 }
@@ -154,7 +241,11 @@ fn bodies_that_are_no_json_objects_are_told() {
         let endpoint = Endpoint::start().await;
         for body in ["", "{", "[]", "5", "{\"model\": \"demo\",}", "nul"] {
             let answer = post(endpoint.address, CHAT, &json!(body)).await;
-            assert_eq!((answer.status.as_u16(), answer.error("code")), (400, json!("invalid_json")), "{body}");
+            assert_eq!(
+                (answer.status.as_u16(), answer.error("code")),
+                (400, json!("invalid_json")),
+                "{body}"
+            );
         }
         let deep = "[".repeat(100_000);
         let answer = post(endpoint.address, CHAT, &json!(format!("{{\"metadata\": {deep}"))).await;
@@ -169,25 +260,48 @@ fn a_prompt_over_the_context_tells_both_numbers() {
         let long = "word ".repeat(4000);
         let request = chat(json!({ "messages": [{ "role": "user", "content": long }] }));
         let answer = post(endpoint.address, CHAT, &request).await;
-        assert_eq!((answer.status.as_u16(), answer.error("code")), (400, json!("context_length_exceeded")));
+        assert_eq!(
+            (answer.status.as_u16(), answer.error("code")),
+            (400, json!("context_length_exceeded"))
+        );
         let message = answer.error("message");
-        let numbers = message.as_str().unwrap().split(' ').filter_map(|word| word.parse::<usize>().ok()).collect::<Vec<_>>();
+        let numbers = message
+            .as_str()
+            .unwrap()
+            .split(' ')
+            .filter_map(|word| word.parse::<usize>().ok())
+            .collect::<Vec<_>>();
         assert!(numbers.len() == 2 && numbers[1] > numbers[0], "{message}");
         // As well where a stream was asked for: it had not begun.
         let mut stream = request;
         stream["stream"] = json!(true);
         assert_eq!(post(endpoint.address, CHAT, &stream).await.status, 400);
-        // What no tokenizer makes short enough is refused by its length, and the field is the one that brought it.
+        // What no tokenizer makes short enough is refused by its length, and the field is the one
+        // that brought it.
         for words in [4000, 600_000] {
             let long = "word ".repeat(words);
-            let conversation = post(endpoint.address, CHAT, &chat(json!({ "messages": [{ "role": "user", "content": long }] }))).await;
-            let prompt = post(endpoint.address, COMPLETIONS, &json!({ "model": "demo", "prompt": long })).await;
+            let conversation = post(
+                endpoint.address,
+                CHAT,
+                &chat(json!({ "messages": [{ "role": "user", "content": long }] })),
+            )
+            .await;
+            let prompt =
+                post(endpoint.address, COMPLETIONS, &json!({ "model": "demo", "prompt": long }))
+                    .await;
             for (answer, param) in [(conversation, "messages"), (prompt, "prompt")] {
                 let told = (answer.status.as_u16(), answer.error("code"), answer.error("param"));
                 assert_eq!(told, (400, json!("context_length_exceeded"), json!(param)));
                 let message = answer.error("message");
-                assert_eq!(message.as_str().unwrap().contains("at least"), words > 4000, "{message}");
-                assert!(message.as_str().unwrap().contains(param.trim_end_matches('s')), "{message}");
+                assert_eq!(
+                    message.as_str().unwrap().contains("at least"),
+                    words > 4000,
+                    "{message}"
+                );
+                assert!(
+                    message.as_str().unwrap().contains(param.trim_end_matches('s')),
+                    "{message}"
+                );
             }
         }
     });
@@ -197,11 +311,16 @@ fn a_prompt_over_the_context_tells_both_numbers() {
 fn schemas_that_cannot_be_used_are_told() {
     within(async {
         let endpoint = Endpoint::start().await;
-        let schemas =
-            [json!({ "type": "nothing" }), json!({ "type": "integer", "minimum": 5, "maximum": 3 }), json!({ "$ref": "#/$defs/missing" })];
+        let schemas = [
+            json!({ "type": "nothing" }),
+            json!({ "type": "integer", "minimum": 5, "maximum": 3 }),
+            json!({ "$ref": "#/$defs/missing" }),
+        ];
         for schema in schemas {
-            let format = json!({ "type": "json_schema", "json_schema": { "name": "s", "schema": schema } });
-            let answer = post(endpoint.address, CHAT, &chat(json!({ "response_format": format }))).await;
+            let format =
+                json!({ "type": "json_schema", "json_schema": { "name": "s", "schema": schema } });
+            let answer =
+                post(endpoint.address, CHAT, &chat(json!({ "response_format": format }))).await;
             assert_eq!(answer.status, 400, "{schema}: {}", answer.text);
             assert_eq!(answer.error("param"), "response_format.json_schema.schema");
         }
@@ -211,16 +330,27 @@ fn schemas_that_cannot_be_used_are_told() {
 #[test]
 fn one_request_too_many_is_told_to_come_back() {
     within(async {
-        let engine = tricorn_device::EngineConfig { slots: 1, queue: 1, ..tricorn_device::EngineConfig::default() };
+        let engine = tricorn_device::EngineConfig {
+            slots: 1,
+            queue: 1,
+            ..tricorn_device::EngineConfig::default()
+        };
         let endpoint = Endpoint::start_with(support::demo(), engine, |_| ()).await;
-        let long = chat(json!({ "max_tokens": 2000, "stream": true, "temperature": 1, "logit_bias": { "2": -100 } }));
+        let long = chat(
+            json!({ "max_tokens": 2000, "stream": true, "temperature": 1, "logit_bias": { "2": -100 } }),
+        );
         let mut running = events(endpoint.address, CHAT, &long).await;
         running.next().await.unwrap();
         let address = endpoint.address;
         let waiting = tokio::spawn(async move { events(address, CHAT, &long).await });
         endpoint.becomes("tricorn_requests_waiting", 1.0).await;
         let answer = post(endpoint.address, CHAT, &chat(json!({}))).await;
-        assert_eq!((answer.status.as_u16(), answer.error("code")), (429, json!("rate_limit_exceeded")), "{}", answer.text);
+        assert_eq!(
+            (answer.status.as_u16(), answer.error("code")),
+            (429, json!("rate_limit_exceeded")),
+            "{}",
+            answer.text
+        );
         assert!(answer.headers["retry-after"].to_str().unwrap().parse::<u64>().unwrap() >= 1);
         drop(running);
         waiting.abort();
@@ -239,8 +369,12 @@ fn what_is_repeated_of_a_request_is_short() {
             chat(json!({ "n": long })),
             chat(json!({ "messages": [{ "role": long, "content": "a" }] })),
             chat(json!({ "messages": [{ "role": "user", "content": [{ "type": long }] }] })),
-            chat(json!({ "response_format": { "type": "json_schema", "json_schema": { "name": long } } })),
-            chat(json!({ "tools": [{ "type": "function", "function": { "name": "f" } }], "tool_choice": long })),
+            chat(
+                json!({ "response_format": { "type": "json_schema", "json_schema": { "name": long } } }),
+            ),
+            chat(
+                json!({ "tools": [{ "type": "function", "function": { "name": "f" } }], "tool_choice": long }),
+            ),
             chat(json!({
                 "tools": [{ "type": "function", "function": { "name": "f" } }],
                 "tool_choice": { "type": "function", "function": { "name": long } },

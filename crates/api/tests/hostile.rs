@@ -38,7 +38,8 @@ fn a_client_that_goes_away_frees_its_slot() {
         drop(stream);
         endpoint.becomes("tricorn_requests_running", 0.0).await;
         // The client may be so quick to read that the text ended before; it was then not cancelled.
-        let ended = endpoint.metric("tricorn_requests_cancelled_total").await + endpoint.metric("tricorn_requests_done_total").await;
+        let ended = endpoint.metric("tricorn_requests_cancelled_total").await
+            + endpoint.metric("tricorn_requests_done_total").await;
         assert_eq!(ended, 1.0);
     });
 }
@@ -53,7 +54,8 @@ fn a_client_that_goes_away_before_its_answer_is_cancelled() {
         let mut client = Raw::connect(endpoint.address).await;
         client
             .write(format!(
-                "POST {CHAT} HTTP/1.1\r\nhost: localhost\r\ncontent-type: application/json\r\ncontent-length: {}\r\n\r\n{body}",
+                "POST {CHAT} HTTP/1.1\r\nhost: localhost\r\ncontent-type: \
+                 application/json\r\ncontent-length: {}\r\n\r\n{body}",
                 body.len()
             ))
             .await;
@@ -71,11 +73,19 @@ fn a_body_over_the_limit_is_refused_even_when_it_is_sent_first() {
         for len in [5 << 20, 10 << 20] {
             let body = json!("x".repeat(len));
             let answer = post(endpoint.address, CHAT, &body).await;
-            assert_eq!((answer.status.as_u16(), answer.error("code")), (413, json!("request_too_large")));
+            assert_eq!(
+                (answer.status.as_u16(), answer.error("code")),
+                (413, json!("request_too_large"))
+            );
         }
         // Without a length, it is found out on the way.
         let mut client = Raw::connect(endpoint.address).await;
-        client.write(format!("POST {CHAT} HTTP/1.1\r\nhost: localhost\r\nconnection: close\r\ncontent-type: application/json\r\ntransfer-encoding: chunked\r\n\r\n")).await;
+        client
+            .write(format!(
+                "POST {CHAT} HTTP/1.1\r\nhost: localhost\r\nconnection: close\r\ncontent-type: \
+                 application/json\r\ntransfer-encoding: chunked\r\n\r\n"
+            ))
+            .await;
         let chunk = "x".repeat(1 << 20);
         for _ in 0..6 {
             client.write(format!("{:x}\r\n{chunk}\r\n", chunk.len())).await;
@@ -104,10 +114,16 @@ fn heads_and_bodies_that_do_not_come_are_given_up() {
         head.write("GET /health HTTP/1.1\r\nhost: local").await;
         head.rest().await;
         let mut body = Raw::connect(endpoint.address).await;
-        body.write(format!("POST {CHAT} HTTP/1.1\r\nhost: localhost\r\ncontent-type: application/json\r\ncontent-length: 100\r\n\r\n{{"))
-            .await;
+        body.write(format!(
+            "POST {CHAT} HTTP/1.1\r\nhost: localhost\r\ncontent-type: \
+             application/json\r\ncontent-length: 100\r\n\r\n{{"
+        ))
+        .await;
         let answer = body.rest().await;
-        assert!(answer.starts_with("HTTP/1.1 408") && answer.contains("request_timeout"), "{answer}");
+        assert!(
+            answer.starts_with("HTTP/1.1 408") && answer.contains("request_timeout"),
+            "{answer}"
+        );
     });
 }
 
@@ -116,7 +132,12 @@ fn heads_that_are_too_large_or_no_http_are_refused() {
     within(async {
         let endpoint = Endpoint::start().await;
         let mut large = Raw::connect(endpoint.address).await;
-        large.write(format!("GET /health HTTP/1.1\r\nhost: localhost\r\nx: {}\r\n\r\n", "x".repeat(40 << 10))).await;
+        large
+            .write(format!(
+                "GET /health HTTP/1.1\r\nhost: localhost\r\nx: {}\r\n\r\n",
+                "x".repeat(40 << 10)
+            ))
+            .await;
         assert!(large.rest().await.starts_with("HTTP/1.1 431"));
         let mut many = Raw::connect(endpoint.address).await;
         let headers: String = (0..100).map(|index| format!("x{index}: y\r\n")).collect();
@@ -157,7 +178,9 @@ fn connections_beyond_the_bound_wait_for_their_turn() {
 #[test]
 fn a_client_that_takes_nothing_is_cut_off() {
     within(async {
-        let endpoint = Endpoint::limited(|config| config.limits.write_deadline = Duration::from_millis(100)).await;
+        let endpoint =
+            Endpoint::limited(|config| config.limits.write_deadline = Duration::from_millis(100))
+                .await;
         let mut client = Raw::connect(endpoint.address).await;
         // Answers are asked for and not read until no buffer on the way takes more.
         let request = "GET /openapi.json HTTP/1.1\r\nhost: localhost\r\n\r\n".repeat(100);
@@ -177,10 +200,21 @@ fn a_client_that_takes_nothing_is_cut_off() {
 #[test]
 fn other_names_for_loopback_are_refused() {
     within(async {
-        let endpoint = Endpoint::limited(|config| config.allowed_hosts.push("box.lan".to_owned())).await;
-        for (host, status) in [("localhost", 200), ("127.0.0.1:8080", 200), ("[::1]", 200), ("box.lan", 200), ("evil.example", 403)] {
+        let endpoint =
+            Endpoint::limited(|config| config.allowed_hosts.push("box.lan".to_owned())).await;
+        for (host, status) in [
+            ("localhost", 200),
+            ("127.0.0.1:8080", 200),
+            ("[::1]", 200),
+            ("box.lan", 200),
+            ("evil.example", 403),
+        ] {
             let mut client = Raw::connect(endpoint.address).await;
-            client.write(format!("GET /v1/models HTTP/1.1\r\nhost: {host}\r\nconnection: close\r\n\r\n")).await;
+            client
+                .write(format!(
+                    "GET /v1/models HTTP/1.1\r\nhost: {host}\r\nconnection: close\r\n\r\n"
+                ))
+                .await;
             let answer = client.rest().await;
             assert!(answer.starts_with(&format!("HTTP/1.1 {status}")), "{host}: {answer}");
         }
@@ -195,14 +229,23 @@ fn pages_of_other_origins_read_nothing_unless_they_are_allowed() {
         let mut client = Raw::connect(closed.address).await;
         client.write(preflight).await;
         assert!(!client.rest().await.contains("access-control-allow-origin"));
-        let open = Endpoint::limited(|config| config.allowed_origins.push("http://page.example".to_owned())).await;
+        let open = Endpoint::limited(|config| {
+            config.allowed_origins.push("http://page.example".to_owned())
+        })
+        .await;
         let mut client = Raw::connect(open.address).await;
         client.write(preflight).await;
         assert!(client.rest().await.contains("access-control-allow-origin: http://page.example"));
         // What a form can send without asking is no request for a text.
         let mut client = Raw::connect(closed.address).await;
         let body = chat(json!({})).to_string();
-        client.write(format!("POST {CHAT} HTTP/1.1\r\nhost: localhost\r\ncontent-type: text/plain\r\nconnection: close\r\ncontent-length: {}\r\n\r\n{body}", body.len())).await;
+        client
+            .write(format!(
+                "POST {CHAT} HTTP/1.1\r\nhost: localhost\r\ncontent-type: \
+                 text/plain\r\nconnection: close\r\ncontent-length: {}\r\n\r\n{body}",
+                body.len()
+            ))
+            .await;
         assert!(client.rest().await.starts_with("HTTP/1.1 415"));
     });
 }
@@ -210,7 +253,8 @@ fn pages_of_other_origins_read_nothing_unless_they_are_allowed() {
 #[test]
 fn stopping_ends_every_stream_with_a_word() {
     within(async {
-        let endpoint = Endpoint::limited(|config| config.limits.drain = Duration::from_millis(1)).await;
+        let endpoint =
+            Endpoint::limited(|config| config.limits.drain = Duration::from_millis(1)).await;
         let mut stream = events(endpoint.address, CHAT, &endless()).await;
         stream.next().await.unwrap();
         let read = tokio::spawn(async move {
@@ -229,8 +273,15 @@ fn stopping_ends_every_stream_with_a_word() {
 #[test]
 fn silence_is_kept_alive_by_comments() {
     within(async {
-        let engine = tricorn_device::EngineConfig { slots: 1, queue: 4, ..tricorn_device::EngineConfig::default() };
-        let endpoint = Endpoint::start_with(support::demo(), engine, |config| config.limits.keep_alive = Duration::from_millis(20)).await;
+        let engine = tricorn_device::EngineConfig {
+            slots: 1,
+            queue: 4,
+            ..tricorn_device::EngineConfig::default()
+        };
+        let endpoint = Endpoint::start_with(support::demo(), engine, |config| {
+            config.limits.keep_alive = Duration::from_millis(20)
+        })
+        .await;
         let mut first = events(endpoint.address, CHAT, &endless()).await;
         first.next().await.unwrap();
         // It waits for the only slot, and hears that its request is alive.
@@ -238,7 +289,8 @@ fn silence_is_kept_alive_by_comments() {
         let mut client = Raw::connect(endpoint.address).await;
         client
             .write(format!(
-                "POST {CHAT} HTTP/1.1\r\nhost: localhost\r\ncontent-type: application/json\r\ncontent-length: {}\r\n\r\n{body}",
+                "POST {CHAT} HTTP/1.1\r\nhost: localhost\r\ncontent-type: \
+                 application/json\r\ncontent-length: {}\r\n\r\n{body}",
                 body.len()
             ))
             .await;

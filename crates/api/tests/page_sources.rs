@@ -13,7 +13,10 @@ const MEND: &str = "run crates/api/page/build.sh and commit what it writes";
 /// Digests by path, as `sha256sum` writes them.
 fn noted(page: &Path) -> BTreeMap<PathBuf, String> {
     let sums = fs::read_to_string(page.join("SHA256SUMS")).expect(MEND);
-    sums.lines().filter_map(|line| line.split_once("  ")).map(|(digest, path)| (page.join(path), digest.to_owned())).collect()
+    sums.lines()
+        .filter_map(|line| line.split_once("  "))
+        .map(|(digest, path)| (page.join(path), digest.to_owned()))
+        .collect()
 }
 
 fn present(folder: &Path, found: &mut BTreeMap<PathBuf, String>) {
@@ -25,7 +28,10 @@ fn present(folder: &Path, found: &mut BTreeMap<PathBuf, String>) {
                 present(&path, found);
             }
         } else if name != "SHA256SUMS" {
-            let digest = Sha256::digest(fs::read(&path).unwrap()).iter().map(|byte| format!("{byte:02x}")).collect();
+            let digest = Sha256::digest(fs::read(&path).unwrap())
+                .iter()
+                .map(|byte| format!("{byte:02x}"))
+                .collect();
             found.insert(path, digest);
         }
     }
@@ -38,6 +44,11 @@ fn the_built_page_matches_its_sources() {
     present(&page, &mut found);
     let noted = noted(&page);
     for path in found.keys().chain(noted.keys()) {
-        assert_eq!(found.get(path), noted.get(path), "{} has changed since the page was built: {MEND}", path.display());
+        assert_eq!(
+            found.get(path),
+            noted.get(path),
+            "{} has changed since the page was built: {MEND}",
+            path.display()
+        );
     }
 }

@@ -12,7 +12,8 @@ const COMPLETIONS: &str = "/v1/completions";
 
 /// As `tricorn device` runs it.
 fn on_one_worker<T>(test: impl Future<Output = T>) -> T {
-    let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(1).enable_all().build().unwrap();
+    let runtime =
+        tokio::runtime::Builder::new_multi_thread().worker_threads(1).enable_all().build().unwrap();
     runtime.block_on(async { tokio::time::timeout(LIMIT, test).await.unwrap() })
 }
 
@@ -20,7 +21,8 @@ fn on_one_worker<T>(test: impl Future<Output = T>) -> T {
 fn the_endpoint_goes_on_while_long_prompts_are_tokenised() {
     on_one_worker(async {
         let endpoint = Endpoint::start().await;
-        // Each prompt might just fit by its bytes, so that they are tokenised one by one; the last is refused, and with it the request.
+        // Each prompt might just fit by its bytes, so that they are tokenised one by one; the last
+        // is refused, and with it the request.
         let mut prompts = vec!["a b ".repeat(7000); 31];
         prompts.push(String::new());
         let large = json!({ "model": "demo", "prompt": prompts }).to_string();
@@ -34,7 +36,10 @@ fn the_endpoint_goes_on_while_long_prompts_are_tokenised() {
         });
         let mut stream = events(endpoint.address, CHAT, &story).await;
         let mut client = Raw::connect(endpoint.address).await;
-        let head = format!("POST {COMPLETIONS} HTTP/1.1\r\nhost: localhost\r\nconnection: close\r\ncontent-type: application/json\r\n");
+        let head = format!(
+            "POST {COMPLETIONS} HTTP/1.1\r\nhost: localhost\r\nconnection: close\r\ncontent-type: \
+             application/json\r\n"
+        );
         client.write(format!("{head}content-length: {}\r\n\r\n{large}", large.len())).await;
         let mut answer = tokio::spawn(async move { client.rest().await });
         for _ in 0..20 {
@@ -56,14 +61,24 @@ fn the_wait_to_be_prepared_is_part_of_a_requests_time() {
         .await;
         let request = json!({ "model": "demo", "prompt": "Once" });
         let answer = post(endpoint.address, COMPLETIONS, &request).await;
-        assert_eq!((answer.status.as_u16(), answer.error("code")), (504, json!("deadline_exceeded")), "{}", answer.text);
+        assert_eq!(
+            (answer.status.as_u16(), answer.error("code")),
+            (504, json!("deadline_exceeded")),
+            "{}",
+            answer.text
+        );
         let crowded = Endpoint::limited(|config| {
             config.limits.preparing = 0;
             config.limits.body_deadline = Duration::from_millis(50);
         })
         .await;
         let answer = post(crowded.address, COMPLETIONS, &request).await;
-        assert_eq!((answer.status.as_u16(), answer.error("code")), (429, json!("rate_limit_exceeded")), "{}", answer.text);
+        assert_eq!(
+            (answer.status.as_u16(), answer.error("code")),
+            (429, json!("rate_limit_exceeded")),
+            "{}",
+            answer.text
+        );
         assert!(answer.headers.contains_key("retry-after"));
     });
 }

@@ -14,7 +14,10 @@ fn the_model_is_listed_and_found() {
         assert_eq!(list["object"], "list");
         let one = get(endpoint.address, "/v1/models/demo").await.json();
         assert_eq!(list["data"], json!([one]));
-        assert_eq!((&one["id"], &one["object"], &one["owned_by"]), (&json!("demo"), &json!("model"), &json!("tricorn")));
+        assert_eq!(
+            (&one["id"], &one["object"], &one["owned_by"]),
+            (&json!("demo"), &json!("model"), &json!("tricorn"))
+        );
         assert!(one["created"].as_u64().unwrap() > 1_700_000_000);
     });
 }
@@ -26,9 +29,11 @@ fn it_is_ready_when_its_cloud_is_reachable_or_not_needed() {
         assert_eq!(get(local.address, "/health").await.status, 200);
         assert_eq!(get(local.address, "/ready").await.json()["cloud"], "local");
         let cloud = Cloud::start().await;
-        let near = Endpoint::limited(|config| config.cloud = Some(cloud.behind(demo(), false))).await;
+        let near =
+            Endpoint::limited(|config| config.cloud = Some(cloud.behind(demo(), false))).await;
         assert_eq!(get(near.address, "/ready").await.json()["cloud"], "reachable");
-        let offline = Endpoint::limited(|config| config.cloud = Some(cloud.behind(demo(), true))).await;
+        let offline =
+            Endpoint::limited(|config| config.cloud = Some(cloud.behind(demo(), true))).await;
         assert_eq!(get(offline.address, "/ready").await.json()["cloud"], "reachable");
         cloud.stop().await;
         let away = get(near.address, "/ready").await;
@@ -43,9 +48,11 @@ fn it_is_ready_when_its_cloud_is_reachable_or_not_needed() {
 #[test]
 fn it_is_not_ready_when_its_cloud_is_of_another_kind() {
     within(async {
-        // A cloud that cuts the model elsewhere answers no request, so that drafts alone do not help either.
+        // A cloud that cuts the model elsewhere answers no request, so that drafts alone do not
+        // help either.
         let cloud = Cloud::at("1:0").await;
-        let wrong = Endpoint::limited(|config| config.cloud = Some(cloud.behind(demo(), true))).await;
+        let wrong =
+            Endpoint::limited(|config| config.cloud = Some(cloud.behind(demo(), true))).await;
         let answer = get(wrong.address, "/ready").await;
         assert_eq!((answer.status.as_u16(), &answer.json()["cloud"]), (503, &json!("unsuitable")));
         assert!(answer.text.contains("use the same split"), "{}", answer.text);
@@ -61,7 +68,8 @@ fn it_is_not_ready_when_its_cloud_is_of_another_kind() {
 fn metrics_count_requests_and_tokens() {
     within(async {
         let endpoint = Endpoint::start().await;
-        let request = json!({ "model": "demo", "prompt": "Once", "max_tokens": 5, "temperature": 0 });
+        let request =
+            json!({ "model": "demo", "prompt": "Once", "max_tokens": 5, "temperature": 0 });
         post(endpoint.address, "/v1/completions", &request).await;
         post(endpoint.address, "/v1/completions", &json!({})).await;
         assert_eq!(endpoint.metric("tricorn_completion_tokens_total").await, 5.0);
@@ -70,7 +78,9 @@ fn metrics_count_requests_and_tokens() {
         assert_eq!(endpoint.metric("tricorn_tbt_seconds_count").await, 4.0);
         assert_eq!(endpoint.metric("tricorn_tbt_seconds_bucket{le=\"+Inf\"}").await, 4.0);
         for status in ["200", "400"] {
-            let name = format!("tricorn_http_requests_total{{route=\"/v1/completions\",status=\"{status}\"}}");
+            let name = format!(
+                "tricorn_http_requests_total{{route=\"/v1/completions\",status=\"{status}\"}}"
+            );
             endpoint.becomes(&name, 1.0).await;
         }
         // Paths that nobody serves share one label.

@@ -40,7 +40,11 @@ impl Gate {
     }
 
     fn reached(&self) {
-        drop(self.changed.wait_timeout_while(self.state.lock().unwrap(), LIMIT, |state| !state.reached).unwrap());
+        drop(
+            self.changed
+                .wait_timeout_while(self.state.lock().unwrap(), LIMIT, |state| !state.reached)
+                .unwrap(),
+        );
     }
 
     fn open(&self) {
@@ -49,7 +53,8 @@ impl Gate {
     }
 }
 
-/// A link whose second verification takes as long as the gate is shut, whatever else happens: a long step.
+/// A link whose second verification takes as long as the gate is shut, whatever else happens: a
+/// long step.
 #[derive(Debug)]
 struct LongStep {
     link: LocalLink,
@@ -98,7 +103,9 @@ fn the_last_word_is_written_even_where_a_step_outlasts_the_drain() {
         runtime.block_on(async {
             let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
             tell.send(listener.local_addr().unwrap()).unwrap();
-            serve(listener, Service::new(engine, config), async { drop(stopped.await) }).await.unwrap();
+            serve(listener, Service::new(engine, config), async { drop(stopped.await) })
+                .await
+                .unwrap();
         });
         // What is not written by now never is.
         drop(runtime);
@@ -106,8 +113,7 @@ fn the_last_word_is_written_even_where_a_step_outlasts_the_drain() {
     let address = told.recv().unwrap();
     within(async {
         let messages = json!([{ "role": "user", "content": "Hello" }]);
-        let body =
-            json!({ "model": "demo", "messages": messages, "max_tokens": 200, "temperature": 0, "stream": true, "stop": "\u{1F984}" });
+        let body = json!({ "model": "demo", "messages": messages, "max_tokens": 200, "temperature": 0, "stream": true, "stop": "\u{1F984}" });
         let mut stream = events(address, "/v1/chat/completions", &body).await;
         gate.reached();
         drop(stop);

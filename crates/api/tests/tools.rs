@@ -34,13 +34,15 @@ fn weather(more: Value) -> Value {
 }
 
 async fn endpoint() -> Endpoint {
-    Endpoint::start_with(with_tools(), EngineConfig { slots: 2, ..EngineConfig::default() }, |_| ()).await
+    Endpoint::start_with(with_tools(), EngineConfig { slots: 2, ..EngineConfig::default() }, |_| ())
+        .await
 }
 
 fn check(call: &Value) {
     assert_eq!(call["type"], "function");
     assert!(!call["id"].as_str().unwrap().is_empty());
-    let arguments: Value = serde_json::from_str(call["function"]["arguments"].as_str().unwrap()).unwrap();
+    let arguments: Value =
+        serde_json::from_str(call["function"]["arguments"].as_str().unwrap()).unwrap();
     assert!(arguments["place"] == "Paris" || arguments["place"] == "Rome", "{arguments}");
     assert!((1..=7).contains(&arguments["days"].as_i64().unwrap()), "{arguments}");
 }
@@ -64,7 +66,9 @@ fn the_named_tool_is_called() {
     within(async {
         let endpoint = endpoint().await;
         for name in ["get_weather", "get_climate"] {
-            let request = weather(json!({ "tool_choice": { "type": "function", "function": { "name": name } } }));
+            let request = weather(
+                json!({ "tool_choice": { "type": "function", "function": { "name": name } } }),
+            );
             let answer = post(endpoint.address, CHAT, &request).await.json();
             let call = &answer["choices"][0]["message"]["tool_calls"][0];
             assert_eq!(call["function"]["name"], name);
@@ -77,14 +81,22 @@ fn the_named_tool_is_called() {
 fn a_streamed_call_is_the_same_call() {
     within(async {
         let endpoint = endpoint().await;
-        let request = weather(json!({ "tool_choice": "required", "parallel_tool_calls": false, "stream": true }));
+        let request = weather(
+            json!({ "tool_choice": "required", "parallel_tool_calls": false, "stream": true }),
+        );
         let chunks = events(endpoint.address, CHAT, &request).await.chunks().await;
-        let calls = chunks.iter().filter_map(|chunk| chunk["choices"][0]["delta"]["tool_calls"].as_array()).flatten();
+        let calls = chunks
+            .iter()
+            .filter_map(|chunk| chunk["choices"][0]["delta"]["tool_calls"].as_array())
+            .flatten();
         let calls: Vec<&Value> = calls.collect();
         assert_eq!((calls.len(), &calls[0]["index"]), (1, &json!(0)));
         check(calls[0]);
         assert_eq!(chunks.last().unwrap()["choices"][0]["finish_reason"], "tool_calls");
-        let text: String = chunks.iter().filter_map(|chunk| chunk["choices"][0]["delta"]["content"].as_str()).collect();
+        let text: String = chunks
+            .iter()
+            .filter_map(|chunk| chunk["choices"][0]["delta"]["content"].as_str())
+            .collect();
         assert_eq!(text, "");
     });
 }
@@ -93,11 +105,23 @@ fn a_streamed_call_is_the_same_call() {
 fn a_call_and_its_result_are_part_of_the_conversation() {
     within(async {
         let endpoint = endpoint().await;
-        let first = post(endpoint.address, CHAT, &weather(json!({ "tool_choice": "required", "parallel_tool_calls": false }))).await.json();
+        let first = post(
+            endpoint.address,
+            CHAT,
+            &weather(json!({ "tool_choice": "required", "parallel_tool_calls": false })),
+        )
+        .await
+        .json();
         let message = first["choices"][0]["message"].clone();
         let result = json!({ "role": "tool", "tool_call_id": message["tool_calls"][0]["id"], "content": "Rain." });
-        let messages = json!([{ "role": "user", "content": "What will the weather be?" }, message, result]);
-        let second = post(endpoint.address, CHAT, &weather(json!({ "messages": messages, "tool_choice": "none", "max_tokens": 8 }))).await;
+        let messages =
+            json!([{ "role": "user", "content": "What will the weather be?" }, message, result]);
+        let second = post(
+            endpoint.address,
+            CHAT,
+            &weather(json!({ "messages": messages, "tool_choice": "none", "max_tokens": 8 })),
+        )
+        .await;
         assert_eq!(second.status, 200, "{}", second.text);
         assert!(second.json()["choices"][0]["message"].get("tool_calls").is_none());
     });
@@ -109,7 +133,12 @@ fn a_model_without_tools_says_so() {
         let endpoint = Endpoint::start().await;
         let answer = post(endpoint.address, CHAT, &weather(json!({}))).await;
         assert_eq!((answer.status.as_u16(), answer.error("param")), (400, json!("tools")));
-        let unused = post(endpoint.address, CHAT, &weather(json!({ "tool_choice": "none", "max_tokens": 2 }))).await;
+        let unused = post(
+            endpoint.address,
+            CHAT,
+            &weather(json!({ "tool_choice": "none", "max_tokens": 2 })),
+        )
+        .await;
         assert_eq!(unused.status, 200);
     });
 }
@@ -127,14 +156,21 @@ fn beside_a_schema_an_answer_may_be_a_call_or_json() {
         let format = json!({ "type": "json_schema", "json_schema": { "name": "weather", "schema": schema } });
         for (begin, called) in [("<", true), ("{", false)] {
             let bias = json!({ with_tools().token(begin).to_string(): 20 });
-            let request = weather(json!({ "response_format": format, "parallel_tool_calls": false, "logit_bias": bias }));
+            let request = weather(
+                json!({ "response_format": format, "parallel_tool_calls": false, "logit_bias": bias }),
+            );
             let answer = post(endpoint.address, CHAT, &request).await.json();
             let choice = &answer["choices"][0];
             if called {
-                assert_eq!((&choice["finish_reason"], &choice["message"]["content"]), (&json!("tool_calls"), &Value::Null), "{answer}");
+                assert_eq!(
+                    (&choice["finish_reason"], &choice["message"]["content"]),
+                    (&json!("tool_calls"), &Value::Null),
+                    "{answer}"
+                );
                 check(&choice["message"]["tool_calls"][0]);
             } else {
-                let said: Value = serde_json::from_str(choice["message"]["content"].as_str().unwrap()).unwrap();
+                let said: Value =
+                    serde_json::from_str(choice["message"]["content"].as_str().unwrap()).unwrap();
                 assert!(said["answer"] == "rain" || said["answer"] == "sun", "{answer}");
                 assert_eq!(choice["finish_reason"], "stop");
             }
@@ -150,8 +186,14 @@ fn what_is_at_fault_of_a_schema_and_tools_is_named() {
         let bad = json!({ "type": "nothing" });
         let tool = json!({ "type": "function", "function": { "name": "f", "parameters": { "properties": { "a": bad } } } });
         for (request, param) in [
-            (weather(json!({ "response_format": format(bad.clone()) })), "response_format.json_schema.schema"),
-            (weather(json!({ "response_format": format(json!(false)) })), "response_format.json_schema.schema"),
+            (
+                weather(json!({ "response_format": format(bad.clone()) })),
+                "response_format.json_schema.schema",
+            ),
+            (
+                weather(json!({ "response_format": format(json!(false)) })),
+                "response_format.json_schema.schema",
+            ),
             (weather(json!({ "response_format": format(json!({})), "tools": [tool] })), "tools"),
         ] {
             let answer = post(endpoint.address, CHAT, &request).await;

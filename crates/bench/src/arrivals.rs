@@ -4,7 +4,8 @@ use std::time::Duration;
 
 use crate::rng::Rng;
 
-/// The arrival times of `count` requests of a Poisson process at `rate` requests a second, from the first one's, which is at 0.
+/// The arrival times of `count` requests of a Poisson process at `rate` requests a second, from the
+/// first one's, which is at 0.
 pub(crate) fn poisson(rate: f64, count: usize, rng: &mut Rng) -> Vec<Duration> {
     let mut at = 0.0;
     (0..count)
@@ -36,7 +37,8 @@ mod tests {
     #[test]
     fn gaps_vary_as_an_exponential_distribution_does() {
         let times = poisson(1.0, 4001, &mut Rng::stream(1, 0));
-        let gaps: Vec<f64> = times.windows(2).map(|pair| (pair[1] - pair[0]).as_secs_f64()).collect();
+        let gaps: Vec<f64> =
+            times.windows(2).map(|pair| (pair[1] - pair[0]).as_secs_f64()).collect();
         let above_mean = gaps.iter().filter(|&&gap| gap > 1.0).count() as f64 / gaps.len() as f64;
         assert!((above_mean - (-1.0_f64).exp()).abs() < 0.03, "{above_mean}");
     }

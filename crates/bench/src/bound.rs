@@ -29,8 +29,9 @@ pub(crate) struct FirstToken {
 
 /// A time to first token in parts, in milliseconds.
 ///
-/// The parts and the bound are of this request in this mode. A report compares times with the least bound that the same request had in any mode
-/// of the run, since a mode's own bound depends on how it cuts the prompt.
+/// The parts and the bound are of this request in this mode. A report compares times with the least
+/// bound that the same request had in any mode of the run, since a mode's own bound depends on how
+/// it cuts the prompt.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Serialize)]
 pub struct Breakdown {
     /// The device's first chunk; later ones are computed while the link is busy.
@@ -39,15 +40,18 @@ pub struct Breakdown {
     pub upload: f64,
     /// The link's delays.
     pub rtt: f64,
-    /// The last chunk's wait in the cloud: for other devices' batches, or for its own prompt's earlier chunks where the cloud does not keep up.
+    /// The last chunk's wait in the cloud: for other devices' batches, or for its own prompt's
+    /// earlier chunks where the cloud does not keep up.
     pub wait: f64,
     /// The last chunk's computing in the cloud.
     pub compute: f64,
     /// The device's last layers and head.
     pub head: f64,
-    /// All else: the link was idle, because the device computed the next chunk or held it back, or slower than it was set to.
+    /// All else: the link was idle, because the device computed the next chunk or held it back, or
+    /// slower than it was set to.
     pub other: f64,
-    /// What this mode could not have undercut: device, upload, rtt and head as above, and the cloud's computing for its cheapest chunk.
+    /// What this mode could not have undercut: device, upload, rtt and head as above, and the
+    /// cloud's computing for its cheapest chunk.
     pub bound: f64,
 }
 
@@ -57,18 +61,24 @@ impl FirstToken {
         let until = |event: &&TraceEvent| !matches!(event, TraceEvent::Judged { tokens, .. } if *tokens > 0);
         let before = || report.trace.iter().take_while(until);
         let prompt = before().filter_map(|event| match *event {
-            TraceEvent::Sent { pos, bytes, kind: AppendKind::Prompt, at, .. } => Some((pos, bytes, at)),
+            TraceEvent::Sent { pos, bytes, kind: AppendKind::Prompt, at, .. } => {
+                Some((pos, bytes, at))
+            }
             _ => None,
         });
         let prompt: Vec<_> = prompt.collect();
         let answers = before().filter_map(|event| match *event {
-            TraceEvent::Answered { pos, timing, .. } if prompt.iter().any(|sent| sent.0 == pos) => Some(timing),
+            TraceEvent::Answered { pos, timing, .. } if prompt.iter().any(|sent| sent.0 == pos) => {
+                Some(timing)
+            }
             _ => None,
         });
         let answers: Vec<AnswerTiming> = answers.collect();
         let last = answers.last()?;
         let head = report.trace.iter().find_map(|event| match *event {
-            TraceEvent::Judged { start, end, tokens } if tokens > 0 => Some(end.saturating_sub(start)),
+            TraceEvent::Judged { start, end, tokens } if tokens > 0 => {
+                Some(end.saturating_sub(start))
+            }
             _ => None,
         })?;
         Some(Self {
@@ -95,7 +105,8 @@ impl Breakdown {
         Self { device, upload, rtt, wait, compute, head, other, bound }
     }
 
-    /// Names of the parts in the order of time, with their values; they sum to the time to first token.
+    /// Names of the parts in the order of time, with their values; they sum to the time to first
+    /// token.
     #[must_use]
     pub const fn parts(&self) -> [(&'static str, f64); 7] {
         [
@@ -118,7 +129,11 @@ mod tests {
     #[test]
     fn the_parts_sum_to_the_whole_and_the_bound_leaves_out_what_could_be_saved() {
         let millis = Duration::from_millis;
-        let shape = Shape { up: Direction::new(1e6, millis(3)), down: Direction::new(2e6, millis(3)), seed: 0 };
+        let shape = Shape {
+            up: Direction::new(1e6, millis(3)),
+            down: Direction::new(2e6, millis(3)),
+            seed: 0,
+        };
         let first = FirstToken {
             ttft: millis(400),
             first_chunk: millis(10),
@@ -129,7 +144,10 @@ mod tests {
             head: millis(2),
         };
         let parts = Breakdown::of(&first, &shape);
-        assert_eq!((parts.upload, parts.rtt, parts.bound), (300.0, 6.0, 10.0 + 300.0 + 6.0 + 20.0 + 2.0));
+        assert_eq!(
+            (parts.upload, parts.rtt, parts.bound),
+            (300.0, 6.0, 10.0 + 300.0 + 6.0 + 20.0 + 2.0)
+        );
         assert!((parts.other - 37.0).abs() < 1e-9);
         assert!((parts.parts().iter().map(|(_, value)| value).sum::<f64>() - 400.0).abs() < 1e-9);
     }
@@ -137,7 +155,11 @@ mod tests {
     #[test]
     fn an_unlimited_link_costs_no_upload() {
         let shape = Shape { up: Direction::UNLIMITED, down: Direction::UNLIMITED, seed: 0 };
-        let first = FirstToken { ttft: Duration::from_millis(5), upload_bytes: 1 << 30, ..FirstToken::default() };
+        let first = FirstToken {
+            ttft: Duration::from_millis(5),
+            upload_bytes: 1 << 30,
+            ..FirstToken::default()
+        };
         assert_eq!(Breakdown::of(&first, &shape).other, 5.0);
     }
 }

@@ -31,7 +31,8 @@ pub struct Cell {
     pub samples: Vec<Sample>,
     /// Requests that were not.
     pub failures: Vec<FailedRequest>,
-    /// Busy share of all of this machine's cores while the cell was measured; none where the system does not say.
+    /// Busy share of all of this machine's cores while the cell was measured; none where the system
+    /// does not say.
     pub cpu_share: Option<f64>,
     #[serde(skip)]
     cpu: CpuTimes,
@@ -54,7 +55,8 @@ pub struct Sample {
     pub ttft_ms: f64,
     /// Times between tokens; the tokens of one round share its time.
     pub gaps_ms: Vec<f64>,
-    /// Times between arrivals of tokens, as a reader of the text sees them: what a round confirmed arrives at once.
+    /// Times between arrivals of tokens, as a reader of the text sees them: what a round confirmed
+    /// arrives at once.
     pub pauses_ms: Vec<f64>,
     /// Verification rounds.
     pub rounds: usize,
@@ -97,13 +99,21 @@ impl Chunk {
     fn all(report: &TurnReport) -> Vec<Self> {
         let mut chunks = Vec::new();
         for event in &report.trace {
-            let TraceEvent::Sent { pos, rows, kind: AppendKind::Prompt, at: sent, .. } = *event else { continue };
+            let TraceEvent::Sent { pos, rows, kind: AppendKind::Prompt, at: sent, .. } = *event
+            else {
+                continue;
+            };
             let answer = report.trace.iter().find_map(|event| match *event {
-                TraceEvent::Answered { pos: answered, at, timing, .. } if answered == pos && at >= sent => Some((at, timing)),
+                TraceEvent::Answered { pos: answered, at, timing, .. }
+                    if answered == pos && at >= sent =>
+                {
+                    Some((at, timing))
+                }
                 _ => None,
             });
             let Some((answered, timing)) = answer else { continue };
-            let [sent_ms, answered_ms, queue_ms, compute_ms] = [sent, answered, timing.queue, timing.compute].map(ms);
+            let [sent_ms, answered_ms, queue_ms, compute_ms] =
+                [sent, answered, timing.queue, timing.compute].map(ms);
             chunks.push(Self { rows, sent_ms, answered_ms, queue_ms, compute_ms });
         }
         chunks
@@ -154,7 +164,8 @@ impl Sample {
             bytes_down: report.bytes_down,
             reconnects: stats.lost_connections,
             overruns: report.overruns,
-            breakdown: first.map(|first| Breakdown::of(&first, &scenario.shape(outcome.device, hidden))),
+            breakdown: first
+                .map(|first| Breakdown::of(&first, &scenario.shape(outcome.device, hidden))),
             chunks: Chunk::all(report),
         }
     }
@@ -162,22 +173,35 @@ impl Sample {
     /// Mean time between tokens; none for a text of one token.
     #[must_use]
     pub fn tbt_ms(&self) -> Option<f64> {
-        (!self.gaps_ms.is_empty()).then(|| self.gaps_ms.iter().sum::<f64>() / self.gaps_ms.len() as f64)
+        (!self.gaps_ms.is_empty())
+            .then(|| self.gaps_ms.iter().sum::<f64>() / self.gaps_ms.len() as f64)
     }
 }
 
 impl Cell {
     pub(crate) fn new(load: &str, rate: f64, mode: &str, codec: HiddenCodec) -> Self {
         let (samples, failures) = (Vec::new(), Vec::new());
-        Self { load: load.to_owned(), rate, mode: mode.to_owned(), codec, samples, failures, cpu_share: None, cpu: CpuTimes::zero() }
+        Self {
+            load: load.to_owned(),
+            rate,
+            mode: mode.to_owned(),
+            codec,
+            samples,
+            failures,
+            cpu_share: None,
+            cpu: CpuTimes::zero(),
+        }
     }
 
-    /// Takes in a request's outcome for a model of this hidden size; a request that was stopped leaves no trace.
+    /// Takes in a request's outcome for a model of this hidden size; a request that was stopped
+    /// leaves no trace.
     pub(crate) fn take(&mut self, outcome: &Outcome, scenario: &Scenario, hidden: usize) {
         match &outcome.result {
             Ok(report) => self.samples.push(Sample::new(outcome, report, scenario, hidden)),
             Err(Failure::Stopped) => {}
-            Err(failure) => self.failures.push(FailedRequest { request: outcome.request, reason: failure.to_string() }),
+            Err(failure) => self
+                .failures
+                .push(FailedRequest { request: outcome.request, reason: failure.to_string() }),
         }
     }
 
@@ -212,25 +236,32 @@ impl Cell {
         Summary::of(self.samples.iter().map(|sample| sample.waited_ms))
     }
 
-    /// The share of the mean time to first token that the upload and the round trip take, of requests whose time is known in parts.
+    /// The share of the mean time to first token that the upload and the round trip take, of
+    /// requests whose time is known in parts.
     #[must_use]
     pub fn transmission_share(&self) -> Option<f64> {
-        let known = || self.samples.iter().filter_map(|sample| Some((sample.ttft_ms, sample.breakdown?)));
-        ratio(Summary::of(known().map(|(_, parts)| parts.upload + parts.rtt)), Summary::of(known().map(|(ttft, _)| ttft)))
+        let known =
+            || self.samples.iter().filter_map(|sample| Some((sample.ttft_ms, sample.breakdown?)));
+        ratio(
+            Summary::of(known().map(|(_, parts)| parts.upload + parts.rtt)),
+            Summary::of(known().map(|(ttft, _)| ttft)),
+        )
     }
 
     /// Tokens gained by a verification round; none before a round.
     #[must_use]
     pub fn tokens_per_round(&self) -> Option<f64> {
-        let [rounds, verified] =
-            [|s: &Sample| s.rounds, |s: &Sample| s.verified].map(|count| self.samples.iter().map(count).sum::<usize>());
+        let [rounds, verified] = [|s: &Sample| s.rounds, |s: &Sample| s.verified]
+            .map(|count| self.samples.iter().map(count).sum::<usize>());
         (rounds > 0).then(|| verified as f64 / rounds as f64)
     }
 
     /// Bytes a request, up and down.
     #[must_use]
     pub fn bytes_per_request(&self) -> (f64, f64) {
-        let mean = |count: fn(&Sample) -> u64| self.samples.iter().map(count).sum::<u64>() as f64 / self.samples.len().max(1) as f64;
+        let mean = |count: fn(&Sample) -> u64| {
+            self.samples.iter().map(count).sum::<u64>() as f64 / self.samples.len().max(1) as f64
+        };
         (mean(|sample| sample.bytes_up), mean(|sample| sample.bytes_down))
     }
 
@@ -238,7 +269,9 @@ impl Cell {
     #[must_use]
     pub fn slo_attainment(&self, scenario: &Scenario) -> Option<f64> {
         let (ttft, tbt) = (ms(scenario.slo.ttft), ms(scenario.slo.tbt));
-        let met = |sample: &&Sample| sample.ttft_ms <= ttft && sample.tbt_ms().is_none_or(|mean| mean <= tbt);
+        let met = |sample: &&Sample| {
+            sample.ttft_ms <= ttft && sample.tbt_ms().is_none_or(|mean| mean <= tbt)
+        };
         let all = self.samples.len() + self.failures.len();
         (all > 0).then(|| self.samples.iter().filter(met).count() as f64 / all as f64)
     }
@@ -256,12 +289,18 @@ pub(crate) mod tests {
     use super::*;
     use tricorn_core::TurnStats;
 
-    /// A request with this time to first token and these gaps, in milliseconds; every round gained two tokens.
+    /// A request with this time to first token and these gaps, in milliseconds; every round gained
+    /// two tokens.
     pub(crate) fn outcome(request: usize, ttft: u64, gaps: &[u64]) -> Outcome {
         let report = TurnReport {
             token_ids: vec![0; gaps.len() + 1],
             finish: FinishReason::Length,
-            stats: TurnStats { prompt_tokens: 10, rounds: gaps.len() / 2, verified: gaps.len(), ..TurnStats::default() },
+            stats: TurnStats {
+                prompt_tokens: 10,
+                rounds: gaps.len() / 2,
+                verified: gaps.len(),
+                ..TurnStats::default()
+            },
             ttft: Duration::from_millis(ttft),
             gaps: gaps.iter().map(|&gap| Duration::from_millis(gap)).collect(),
             bytes_up: 1000,
@@ -289,7 +328,8 @@ pub(crate) mod tests {
         let mut cell = Cell::new("mid", 0.5, "hat", HiddenCodec::F16);
         cell.take(&outcome(0, 300, &[10, 10, 40, 40]), &scenario, 256);
         cell.take(&outcome(1, 1500, &[10, 10]), &scenario, 256);
-        let late = Outcome { request: 2, device: 1, waited: Duration::ZERO, result: Err(Failure::Late) };
+        let late =
+            Outcome { request: 2, device: 1, waited: Duration::ZERO, result: Err(Failure::Late) };
         cell.take(&late, &scenario, 256);
         cell.take(&Outcome { result: Err(Failure::Stopped), ..late }, &scenario, 256);
         assert_eq!((cell.samples.len(), cell.failures.len()), (2, 1));
@@ -316,16 +356,24 @@ pub(crate) mod tests {
         let mut cell = Cell::new("mid", 0.5, "hat", HiddenCodec::F16);
         cell.take(&three, &Scenario::named("quick").unwrap(), 256);
         assert_eq!(cell.samples[0].pauses_ms, [60.0, 40.0]);
-        assert_eq!(cell.pause().map(|pause| (pause.count, pause.p50, pause.p99)), Some((2, 40.0, 60.0)));
+        assert_eq!(
+            cell.pause().map(|pause| (pause.count, pause.p50, pause.p99)),
+            Some((2, 40.0, 60.0))
+        );
     }
 
     #[test]
     fn transmission_is_upload_and_round_trip() {
         let mut cell = cell("u-shape", 400, 10);
         for (sample, upload) in cell.samples.iter_mut().zip([190.0, 194.0]) {
-            sample.breakdown = Some(Breakdown { upload, rtt: 6.0, compute: 100.0, ..Breakdown::default() });
+            sample.breakdown =
+                Some(Breakdown { upload, rtt: 6.0, compute: 100.0, ..Breakdown::default() });
         }
-        assert_eq!(cell.transmission_share(), Some(198.0 / 400.5), "of the two requests whose time is known in parts");
+        assert_eq!(
+            cell.transmission_share(),
+            Some(198.0 / 400.5),
+            "of the two requests whose time is known in parts"
+        );
     }
 
     #[test]

@@ -32,10 +32,15 @@ pub(crate) struct Check {
 impl Check {
     /// A check of so many texts.
     pub(crate) fn of(planned: usize) -> Self {
-        Self { references: BTreeMap::new(), mismatches: Vec::new(), compared: Compared { planned, done: 0 } }
+        Self {
+            references: BTreeMap::new(),
+            mismatches: Vec::new(),
+            compared: Compared { planned, done: 0 },
+        }
     }
 
-    /// Has `reference` write the texts of these requests, unless they are known; it gives none when the run is stopped.
+    /// Has `reference` write the texts of these requests, unless they are known; it gives none when
+    /// the run is stopped.
     ///
     /// # Errors
     /// Those of `reference`.
@@ -45,7 +50,11 @@ impl Check {
         reference: impl Fn(&Request) -> Result<Option<Vec<u32>>, BenchError>,
     ) -> Result<(), BenchError> {
         for request in requests {
-            if self.references.get(&request.index).is_some_and(|(known, _)| *known == request.prompt) {
+            if self
+                .references
+                .get(&request.index)
+                .is_some_and(|(known, _)| *known == request.prompt)
+            {
                 continue;
             }
             let Some(text) = reference(request)? else { break };
@@ -54,13 +63,25 @@ impl Check {
         Ok(())
     }
 
-    /// Compares the text of a request that was answered; one without an answer or a reference is not counted.
+    /// Compares the text of a request that was answered; one without an answer or a reference is
+    /// not counted.
     pub(crate) fn outcome(&mut self, outcome: &Outcome, load: &str, mode: &str) {
-        let (Ok(report), Some((_, text))) = (&outcome.result, self.references.get(&outcome.request)) else { return };
+        let (Ok(report), Some((_, text))) =
+            (&outcome.result, self.references.get(&outcome.request))
+        else {
+            return;
+        };
         self.compared.done += 1;
         if let Some((at, expected, got)) = difference(text, &report.token_ids) {
             let (mode, load) = (mode.to_owned(), load.to_owned());
-            self.mismatches.push(Mismatch { mode, load, request: outcome.request, at, expected, got });
+            self.mismatches.push(Mismatch {
+                mode,
+                load,
+                request: outcome.request,
+                at,
+                expected,
+                got,
+            });
         }
     }
 
@@ -78,14 +99,22 @@ mod tests {
     use std::time::Duration;
 
     fn request(index: usize) -> Request {
-        Request { index, arrival: Duration::ZERO, device: 0, prompt: Arc::from([1, 2]), max_new_tokens: 3 }
+        Request {
+            index,
+            arrival: Duration::ZERO,
+            device: 0,
+            prompt: Arc::from([1, 2]),
+            max_new_tokens: 3,
+        }
     }
 
     #[test]
     fn a_wrong_reference_is_found_and_only_answers_are_counted() {
         // Every text is three zeros; the second request's reference is not.
         let mut check = Check::of(4);
-        let references = |request: &Request| Ok(Some(if request.index == 1 { vec![0, 7, 0] } else { vec![0; 3] }));
+        let references = |request: &Request| {
+            Ok(Some(if request.index == 1 { vec![0, 7, 0] } else { vec![0; 3] }))
+        };
         check.prepare(&[request(0), request(1), request(2)], references).unwrap();
         check.outcome(&outcome(0, 10, &[1, 1]), "mid", "hat");
         check.outcome(&outcome(1, 10, &[1, 1]), "mid", "hat");
@@ -94,8 +123,15 @@ mod tests {
         }
         check.outcome(&outcome(3, 10, &[1, 1]), "mid", "hat");
         let (compared, mismatches) = check.finish();
-        assert_eq!(compared, Compared { planned: 4, done: 2 }, "neither failures nor what has no reference");
-        let found: Vec<_> = mismatches.iter().map(|found| (found.request, found.at, found.expected, found.got)).collect();
+        assert_eq!(
+            compared,
+            Compared { planned: 4, done: 2 },
+            "neither failures nor what has no reference"
+        );
+        let found: Vec<_> = mismatches
+            .iter()
+            .map(|found| (found.request, found.at, found.expected, found.got))
+            .collect();
         assert_eq!(found, [(1, 1, Some(7), Some(0))]);
     }
 

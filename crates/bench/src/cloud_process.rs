@@ -40,7 +40,8 @@ pub struct CloudProgram {
     pub kv: KvFormat,
 }
 
-/// A cloud that serves. It ends when this value does, and also when this whole process does: it watches the pipe to its standard input.
+/// A cloud that serves. It ends when this value does, and also when this whole process does: it
+/// watches the pipe to its standard input.
 #[derive(Debug)]
 pub struct CloudProcess {
     child: Child,
@@ -71,9 +72,17 @@ impl Add for CloudEnd {
 }
 
 impl CloudProgram {
-    /// The arguments of a cloud for prompts of up to `context` rows in one append. `more` are appended as they are.
-    fn arguments(&self, schedule: Schedule, context: usize, pace: Option<Cost>, more: &[OsString]) -> Vec<OsString> {
-        let mut arguments: Vec<OsString> = vec!["cloud".into(), "--model".into(), self.model.clone()];
+    /// The arguments of a cloud for prompts of up to `context` rows in one append. `more` are
+    /// appended as they are.
+    fn arguments(
+        &self,
+        schedule: Schedule,
+        context: usize,
+        pace: Option<Cost>,
+        more: &[OsString],
+    ) -> Vec<OsString> {
+        let mut arguments: Vec<OsString> =
+            vec!["cloud".into(), "--model".into(), self.model.clone()];
         let mut flag = |name: &str, value: String| arguments.extend([name.into(), value.into()]);
         flag("--split", self.split.to_string());
         flag("--listen", "127.0.0.1:0".to_owned());
@@ -96,11 +105,20 @@ impl CloudProgram {
     ///
     /// # Errors
     /// When it cannot be started, says something else, or is not ready in time.
-    pub(crate) fn start(&self, schedule: Schedule, context: usize, pace: Option<Cost>) -> Result<CloudChain, BenchError> {
-        Ok(CloudChain { head: self.spawn(&self.arguments(schedule, context, pace, &[]))?, behind: None })
+    pub(crate) fn start(
+        &self,
+        schedule: Schedule,
+        context: usize,
+        pace: Option<Cost>,
+    ) -> Result<CloudChain, BenchError> {
+        Ok(CloudChain {
+            head: self.spawn(&self.arguments(schedule, context, pace, &[]))?,
+            behind: None,
+        })
     }
 
-    /// Starts two clouds one behind the other, with the middle's layers below `cut` and the others. Each takes half of the pace.
+    /// Starts two clouds one behind the other, with the middle's layers below `cut` and the others.
+    /// Each takes half of the pace.
     ///
     /// # Errors
     /// As [`start`](Self::start).
@@ -113,10 +131,18 @@ impl CloudProgram {
         cut: usize,
     ) -> Result<CloudChain, BenchError> {
         let half = pace.map(|pace| Cost { base: pace.base / 2, per_row: pace.per_row / 2 });
-        let layers = |range: Range<usize>| [OsString::from("--layers"), format!("{}..{}", range.start, range.end).into()];
-        let behind = self.spawn(&self.arguments(schedule, context, half, &layers(cut..middle.end)))?;
+        let layers = |range: Range<usize>| {
+            [OsString::from("--layers"), format!("{}..{}", range.start, range.end).into()]
+        };
+        let behind =
+            self.spawn(&self.arguments(schedule, context, half, &layers(cut..middle.end)))?;
         let next = [OsString::from("--next"), format!("http://{}", behind.address()).into()];
-        let head = self.spawn(&self.arguments(schedule, context, half, &[layers(middle.start..cut), next].concat()))?;
+        let head = self.spawn(&self.arguments(
+            schedule,
+            context,
+            half,
+            &[layers(middle.start..cut), next].concat(),
+        ))?;
         Ok(CloudChain { head, behind: Some(behind) })
     }
 
@@ -130,7 +156,8 @@ impl CloudProgram {
     }
 }
 
-/// A middle: the cloud that devices connect to, and the one behind it where there is one. They end in this order.
+/// A middle: the cloud that devices connect to, and the one behind it where there is one. They end
+/// in this order.
 #[derive(Debug)]
 pub(crate) struct CloudChain {
     head: CloudProcess,
@@ -143,7 +170,8 @@ impl CloudChain {
         self.head.address()
     }
 
-    /// Stops all and adds up what they have to say of themselves; none where one says nothing, since a part would look like the whole.
+    /// Stops all and adds up what they have to say of themselves; none where one says nothing,
+    /// since a part would look like the whole.
     pub(crate) fn stop(self) -> Option<CloudEnd> {
         let head = self.head.stop();
         match self.behind {
@@ -157,7 +185,8 @@ impl CloudChain {
 }
 
 impl CloudProcess {
-    /// Runs `command`, a `tricorn cloud` with `--json` and `--until-stdin-ends`, and waits until it serves.
+    /// Runs `command`, a `tricorn cloud` with `--json` and `--until-stdin-ends`, and waits until it
+    /// serves.
     ///
     /// # Errors
     /// When it cannot be started, says something else, or is not ready within a minute.
@@ -177,11 +206,15 @@ impl CloudProcess {
             });
         }
         let mut cloud = Self { child, lines, address: SocketAddr::from(([0, 0, 0, 0], 0)) };
-        let line = cloud.lines.recv_timeout(START_LIMIT).map_err(|error| match cloud.child.try_wait() {
-            Ok(Some(status)) => failed(status.to_string()),
-            _ => failed(format!("{error} after {START_LIMIT:?}")),
+        let line = cloud.lines.recv_timeout(START_LIMIT).map_err(|error| {
+            match cloud.child.try_wait() {
+                Ok(Some(status)) => failed(status.to_string()),
+                _ => failed(format!("{error} after {START_LIMIT:?}")),
+            }
         })?;
-        cloud.address = serde_json::from_str::<Ready>(&line).map_err(|_| failed(format!("it said `{line}`")))?.address;
+        cloud.address = serde_json::from_str::<Ready>(&line)
+            .map_err(|_| failed(format!("it said `{line}`")))?
+            .address;
         Ok(cloud)
     }
 
@@ -201,7 +234,9 @@ impl CloudProcess {
     pub(crate) fn stop(mut self) -> Option<CloudEnd> {
         self.end();
         // The thread that reads the pipe hangs up at its end.
-        std::iter::from_fn(|| self.lines.recv_timeout(STOP_LIMIT).ok()).filter_map(|line| serde_json::from_str(&line).ok()).last()
+        std::iter::from_fn(|| self.lines.recv_timeout(STOP_LIMIT).ok())
+            .filter_map(|line| serde_json::from_str(&line).ok())
+            .last()
     }
 
     fn end(&mut self) {
@@ -258,9 +293,18 @@ mod tests {
 
     #[test]
     fn a_chain_tells_of_all_its_stages() {
-        let stage = |end: &str| script(&format!(r#"echo '{{"address":"127.0.0.1:7"}}'; cat >/dev/null; echo '{end}'"#)).unwrap();
-        let chain = |behind: &str| CloudChain { head: stage(r#"{"batches":12,"overruns":3}"#), behind: Some(stage(behind)) };
-        assert_eq!(chain(r#"{"batches":12,"overruns":5}"#).stop(), Some(CloudEnd { batches: 24, overruns: 8 }));
+        let stage = |end: &str| {
+            script(&format!(r#"echo '{{"address":"127.0.0.1:7"}}'; cat >/dev/null; echo '{end}'"#))
+                .unwrap()
+        };
+        let chain = |behind: &str| CloudChain {
+            head: stage(r#"{"batches":12,"overruns":3}"#),
+            behind: Some(stage(behind)),
+        };
+        assert_eq!(
+            chain(r#"{"batches":12,"overruns":5}"#).stop(),
+            Some(CloudEnd { batches: 24, overruns: 8 })
+        );
         assert_eq!(chain("gone").stop(), None);
     }
 
@@ -292,9 +336,13 @@ mod tests {
         let pace = Cost { base: Duration::from_millis(20), per_row: Duration::from_micros(400) };
         let arguments = program.arguments(Schedule::Chunked, 2048, Some(pace), &[]);
         let text: Vec<_> = arguments.iter().filter_map(|argument| argument.to_str()).collect();
-        for pair in
-            [["--schedule", "chunked"], ["--max-append-rows", "2048"], ["--emulate-pace", "20000:400"], ["--threads", "1"], ["--kv", "q8"]]
-        {
+        for pair in [
+            ["--schedule", "chunked"],
+            ["--max-append-rows", "2048"],
+            ["--emulate-pace", "20000:400"],
+            ["--threads", "1"],
+            ["--kv", "q8"],
+        ] {
             assert!(text.windows(2).any(|window| window == pair), "{pair:?} in {text:?}");
         }
     }

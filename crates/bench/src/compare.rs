@@ -19,7 +19,8 @@ use crate::{
 
 /// Tokens of a warm-up's prompt and text: enough for a device to learn its link and its cloud.
 const WARM_UP: (usize, usize) = (128, 16);
-/// A block has a request for every device, or fewer where that would give fewer blocks: with one block no mode changes its place.
+/// A block has a request for every device, or fewer where that would give fewer blocks: with one
+/// block no mode changes its place.
 const LEAST_BLOCKS: usize = 3;
 /// Use of the seed for warm-ups; the workload has its own.
 const WARM_UP_STREAM: u64 = 100;
@@ -64,27 +65,53 @@ impl Plan {
     /// # Errors
     /// When there is nothing to measure or a number makes no sense.
     pub fn check(&self) -> Result<(), BenchError> {
-        let setting = |what, value: String, instead: &str| Err(BenchError::Setting { what, value, instead: instead.to_owned() });
+        let setting = |what, value: String, instead: &str| {
+            Err(BenchError::Setting { what, value, instead: instead.to_owned() })
+        };
         if self.scenario.devices == 0 || self.scenario.devices > MOST_DEVICES {
-            return setting("the number of devices", self.scenario.devices.to_string(), &format!("1 to {MOST_DEVICES}"));
+            return setting(
+                "the number of devices",
+                self.scenario.devices.to_string(),
+                &format!("1 to {MOST_DEVICES}"),
+            );
         }
         if self.requests == 0 || self.requests > MOST_REQUESTS {
-            return setting("the number of requests", self.requests.to_string(), &format!("1 to {MOST_REQUESTS}"));
+            return setting(
+                "the number of requests",
+                self.requests.to_string(),
+                &format!("1 to {MOST_REQUESTS}"),
+            );
         }
         for (_, rate) in &self.loads {
             if !rate.is_finite() || *rate < LEAST_RATE || *rate > MOST_RATE {
-                return setting("the rate", format!("{rate} requests/s"), &format!("{LEAST_RATE} to {MOST_RATE}"));
+                return setting(
+                    "the rate",
+                    format!("{rate} requests/s"),
+                    &format!("{LEAST_RATE} to {MOST_RATE}"),
+                );
             }
         }
         if self.modes.is_empty() {
-            return setting("the list of modes", "empty".to_owned(), &format!("some of {}", Mode::NAMES.join(", ")));
+            return setting(
+                "the list of modes",
+                "empty".to_owned(),
+                &format!("some of {}", Mode::NAMES.join(", ")),
+            );
         }
         // Figures are told apart by these names.
         if let Some(mode) = twice(self.modes.iter().map(|mode| mode.name.as_str())) {
-            return setting("the list of modes", format!("one in which `{mode}` stands twice"), "every mode once");
+            return setting(
+                "the list of modes",
+                format!("one in which `{mode}` stands twice"),
+                "every mode once",
+            );
         }
         if let Some(load) = twice(self.loads.iter().map(|(load, _)| load.as_str())) {
-            return setting("the list of loads", format!("one in which `{load}` stands twice"), "every load once");
+            return setting(
+                "the list of loads",
+                format!("one in which `{load}` stands twice"),
+                "every load once",
+            );
         }
         Ok(())
     }
@@ -110,18 +137,39 @@ const MOST_RATE: f64 = 1e3;
 /// Runs a plan. One warm-up for every device and mode is not counted.
 ///
 /// # Errors
-/// When the plan makes no sense, a cloud or a link does not start, or the reference cannot be computed. A request that fails is counted.
-pub fn compare(setup: &Setup, prompts: &Prompts, plan: &Plan, observer: &dyn Observer, stop: &Stop) -> Result<Comparison, BenchError> {
+/// When the plan makes no sense, a cloud or a link does not start, or the reference cannot be
+/// computed. A request that fails is counted.
+pub fn compare(
+    setup: &Setup,
+    prompts: &Prompts,
+    plan: &Plan,
+    observer: &dyn Observer,
+    stop: &Stop,
+) -> Result<Comparison, BenchError> {
     plan.check()?;
     let Plan { modes, loads, requests, .. } = plan;
     let mut check = plan.check.then(|| Check::of(loads.len() * modes.len() * requests));
-    let of_load = |(load, rate): &(String, f64)| modes.iter().map(|mode| Cell::new(load, *rate, &mode.name, mode.codec)).collect();
+    let of_load = |(load, rate): &(String, f64)| {
+        modes.iter().map(|mode| Cell::new(load, *rate, &mode.name, mode.codec)).collect()
+    };
     let mut cells: Vec<Vec<Cell>> = loads.iter().map(of_load).collect();
     // Clouds take a while to start, and nobody waits for them any more.
-    let clouds =
-        if stop.is_asked() { Vec::new() } else { measure(Run { setup, prompts, plan, observer, stop }, &mut cells, check.as_mut())? };
-    let (compared, mismatches) = check.map(Check::finish).map_or((None, Vec::new()), |(compared, found)| (Some(compared), found));
-    Ok(Comparison { cells: cells.concat(), compared, mismatches, clouds, blocks: plan.blocks(), partial: stop.is_asked() })
+    let clouds = if stop.is_asked() {
+        Vec::new()
+    } else {
+        measure(Run { setup, prompts, plan, observer, stop }, &mut cells, check.as_mut())?
+    };
+    let (compared, mismatches) = check
+        .map(Check::finish)
+        .map_or((None, Vec::new()), |(compared, found)| (Some(compared), found));
+    Ok(Comparison {
+        cells: cells.concat(),
+        compared,
+        mismatches,
+        clouds,
+        blocks: plan.blocks(),
+        partial: stop.is_asked(),
+    })
 }
 
 /// What a comparison is made of.
@@ -135,12 +183,24 @@ struct Run<'r> {
 }
 
 /// Fills the cells, which are there load by load and mode by mode.
-fn measure(run: Run<'_>, cells: &mut [Vec<Cell>], mut check: Option<&mut Check>) -> Result<Vec<CloudLoad>, BenchError> {
+fn measure(
+    run: Run<'_>,
+    cells: &mut [Vec<Cell>],
+    mut check: Option<&mut Check>,
+) -> Result<Vec<CloudLoad>, BenchError> {
     let Run { setup, prompts, plan, observer, stop } = run;
     let Plan { scenario, modes, .. } = plan;
     let traffic = |rate| {
         let Plan { requests, max_new_tokens, seed, .. } = *plan;
-        Traffic { rate, requests, devices: scenario.devices, blocks: plan.blocks(), lengths: scenario.lengths, max_new_tokens, seed }
+        Traffic {
+            rate,
+            requests,
+            devices: scenario.devices,
+            blocks: plan.blocks(),
+            lengths: scenario.lengths,
+            max_new_tokens,
+            seed,
+        }
     };
     observer.planned(modes.len() * (scenario.devices + plan.loads.len() * plan.requests));
     let fleet = Fleet::start(setup, scenario, modes)?;
@@ -153,7 +213,9 @@ fn measure(run: Run<'_>, cells: &mut [Vec<Cell>], mut check: Option<&mut Check>)
         let blocks = blocks(&traffic(*rate), prompts);
         for (turn, block) in blocks.iter().enumerate() {
             if let Some(check) = &mut check {
-                check.prepare(block, |request| reference(setup, &request.prompt, request.max_new_tokens, stop))?;
+                check.prepare(block, |request| {
+                    reference(setup, &request.prompt, request.max_new_tokens, stop)
+                })?;
             }
             for index in order(modes.len(), blocks.len(), turn) {
                 let (mode, cell) = (&modes[index], &mut of_load[index]);
@@ -176,8 +238,9 @@ fn measure(run: Run<'_>, cells: &mut [Vec<Cell>], mut check: Option<&mut Check>)
     Ok(fleet.stop())
 }
 
-/// The places of so many modes in the order in which one of so many blocks is run. Each block begins with another mode, as far from the one
-/// before as spreads the beginnings over all modes: what drifts steadily hits all much alike.
+/// The places of so many modes in the order in which one of so many blocks is run. Each block
+/// begins with another mode, as far from the one before as spreads the beginnings over all modes:
+/// what drifts steadily hits all much alike.
 fn order(modes: usize, blocks: usize, block: usize) -> impl Iterator<Item = usize> {
     let step = (modes / blocks.max(1)).max(1);
     (0..modes).map(move |place| (place + block * step) % modes)
@@ -205,12 +268,23 @@ mod tests {
     fn plan(requests: usize, devices: usize) -> Plan {
         let mut scenario = Scenario::named("paper-proportions").unwrap();
         scenario.devices = devices;
-        Plan { scenario, loads: Vec::new(), modes: Vec::new(), requests, max_new_tokens: 1, seed: 1, check: false }
+        Plan {
+            scenario,
+            loads: Vec::new(),
+            modes: Vec::new(),
+            requests,
+            max_new_tokens: 1,
+            seed: 1,
+            check: false,
+        }
     }
 
     #[test]
     fn a_block_has_one_request_a_device_or_fewer_so_that_there_are_some() {
-        assert_eq!([24, 18, 6, 7, 2, 1].map(|requests| plan(requests, 6).blocks()), [4, 3, 3, 3, 2, 1]);
+        assert_eq!(
+            [24, 18, 6, 7, 2, 1].map(|requests| plan(requests, 6).blocks()),
+            [4, 3, 3, 3, 2, 1]
+        );
         assert_eq!(plan(12, 1).blocks(), 12);
     }
 
@@ -220,21 +294,42 @@ mod tests {
         let modes = vec![mode("u-shape"), mode("hat"), mode("u-shape")];
         let error = Plan { modes, ..plan(1, 1) }.check().unwrap_err().to_string();
         assert!(error.contains("`u-shape` stands twice"), "{error}");
-        let plan = Plan { modes: vec![mode("hat")], loads: vec![("mid".to_owned(), 1.0), ("mid".to_owned(), 1.0)], ..plan(1, 1) };
+        let plan = Plan {
+            modes: vec![mode("hat")],
+            loads: vec![("mid".to_owned(), 1.0), ("mid".to_owned(), 1.0)],
+            ..plan(1, 1)
+        };
         assert!(plan.check().unwrap_err().to_string().contains("`mid` stands twice"));
-        assert!(Plan { loads: vec![("mid".to_owned(), 1.0), ("high".to_owned(), 2.0)], ..plan }.check().is_ok());
+        assert!(
+            Plan { loads: vec![("mid".to_owned(), 1.0), ("high".to_owned(), 2.0)], ..plan }
+                .check()
+                .is_ok()
+        );
     }
 
     #[test]
     fn modes_take_turns_at_every_place() {
-        assert_eq!((0..3).map(|block| order(9, 3, block).collect::<Vec<_>>()[0]).collect::<Vec<_>>(), [0, 3, 6]);
+        assert_eq!(
+            (0..3).map(|block| order(9, 3, block).collect::<Vec<_>>()[0]).collect::<Vec<_>>(),
+            [0, 3, 6]
+        );
         for (modes, blocks) in [(9, 3), (9, 4), (2, 3), (4, 3), (5, 24), (1, 3)] {
-            let places = |mode| (0..blocks).map(move |block| order(modes, blocks, block).position(|at| at == mode).unwrap());
+            let places = |mode| {
+                (0..blocks).map(move |block| {
+                    order(modes, blocks, block).position(|at| at == mode).unwrap()
+                })
+            };
             for mode in 0..modes {
                 let different = places(mode).collect::<BTreeSet<_>>().len();
-                assert!(different >= blocks.min(modes).min(2), "{modes} {blocks}: mode {mode} has {different} places");
+                assert!(
+                    different >= blocks.min(modes).min(2),
+                    "{modes} {blocks}: mode {mode} has {different} places"
+                );
                 let distance = places(mode).max().unwrap() - places(mode).min().unwrap();
-                assert!(distance * 2 >= modes - 1, "{modes} {blocks}: mode {mode} stays near its place");
+                assert!(
+                    distance * 2 >= modes - 1,
+                    "{modes} {blocks}: mode {mode} stays near its place"
+                );
             }
         }
     }

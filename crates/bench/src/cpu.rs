@@ -1,6 +1,7 @@
 //! How busy this machine was, so that a cell measured on a saturated one can be marked.
 
-/// Above this share of all cores' time a cell's figures are those of the machine, not of the method.
+/// Above this share of all cores' time a cell's figures are those of the machine, not of the
+/// method.
 pub(crate) const SATURATED: f64 = 0.8;
 
 /// Time counters of all cores, in the kernel's ticks.
@@ -16,11 +17,13 @@ impl CpuTimes {
         Self::parse(&std::fs::read_to_string("/proc/stat").ok()?)
     }
 
-    /// Reads the line `cpu user nice system idle iowait irq softirq steal ...`. Time stolen by other virtual machines is busy: it was not ours.
+    /// Reads the line `cpu user nice system idle iowait irq softirq steal ...`. Time stolen by
+    /// other virtual machines is busy: it was not ours.
     fn parse(stat: &str) -> Option<Self> {
         let line = stat.lines().find_map(|line| line.strip_prefix("cpu "))?;
         // Guest time, from the ninth field on, is part of user time already.
-        let fields: Vec<u64> = line.split_whitespace().take(8).map(str::parse).collect::<Result<_, _>>().ok()?;
+        let fields: Vec<u64> =
+            line.split_whitespace().take(8).map(str::parse).collect::<Result<_, _>>().ok()?;
         let idle = fields.get(3)? + fields.get(4).copied().unwrap_or_default();
         let total = fields.iter().sum();
         Some(Self { busy: total - idle, total })

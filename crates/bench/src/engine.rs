@@ -1,5 +1,6 @@
-//! How fast the engine is: prefill, decoding and verification-sized batches of a whole model in this process, against what the machine can
-//! do and, if wanted, against llama.cpp on the same file.
+//! How fast the engine is: prefill, decoding and verification-sized batches of a whole model in
+//! this process, against what the machine can do and, if wanted, against llama.cpp on the same
+//! file.
 
 mod limits;
 mod memory;
@@ -22,11 +23,12 @@ use report::Round;
 pub use report::{EngineReport, EngineRow, Measured};
 use whole::WholeModel;
 
-/// What the other engine's threads are given to come to rest: they look for work for a while after their last.
+/// What the other engine's threads are given to come to rest: they look for work for a while after
+/// their last.
 const REST: Duration = Duration::from_millis(20);
 
-/// Measures a model, `rounds` times over; in each round every piece of work is done by this engine and then by `peer`. `kv` is the format
-/// of this engine's cache.
+/// Measures a model, `rounds` times over; in each round every piece of work is done by this engine
+/// and then by `peer`. `kv` is the format of this engine's cache.
 ///
 /// # Errors
 /// When the plan does not fit the model, the model does not load or compute, or the peer fails.
@@ -39,7 +41,11 @@ pub fn measure(
 ) -> Result<EngineReport, BenchError> {
     let work = plan.work(source.config().context)?;
     let calibrations = if peer.is_some() { Setting::CANDIDATES.len() } else { 0 };
-    observer.planned(plan.rounds * (1 + work.len() * (1 + usize::from(peer.is_some()))) + work.len() + calibrations);
+    observer.planned(
+        plan.rounds * (1 + work.len() * (1 + usize::from(peer.is_some())))
+            + work.len()
+            + calibrations,
+    );
 
     observer.measuring("loading the model");
     let pool = KvPool::with_format(usize::MAX, kv);
@@ -72,5 +78,12 @@ pub fn measure(
         }
         rounds.push(figures);
     }
-    Ok(EngineReport::new(source.config(), &work, &rounds, whole.weights(kv), memory, peer.map(|peer| peer.info())))
+    Ok(EngineReport::new(
+        source.config(),
+        &work,
+        &rounds,
+        whole.weights(kv),
+        memory,
+        peer.map(|peer| peer.info()),
+    ))
 }

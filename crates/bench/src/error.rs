@@ -35,7 +35,8 @@ pub enum BenchError {
     },
     /// A drafter that a mode needs is not there.
     #[error(
-        "mode {mode} needs the drafter `{drafter}`, which is not beside the model; leave the mode out or train it with `tricorn distill`"
+        "mode {mode} needs the drafter `{drafter}`, which is not beside the model; leave the mode \
+         out or train it with `tricorn distill`"
     )]
     NoDrafter {
         /// The mode.
@@ -71,7 +72,8 @@ pub enum BenchError {
     },
     /// A line of a text that cannot be used.
     #[error(
-        "line {line} cannot be used ({reason}); write one JSON object with `prompt` and `response` a line, or plain text in a .txt file"
+        "line {line} cannot be used ({reason}); write one JSON object with `prompt` and \
+         `response` a line, or plain text in a .txt file"
     )]
     Text {
         /// Line of the file, from 1.
@@ -110,7 +112,10 @@ pub enum BenchError {
         command: String,
     },
     /// The engine to compare with is not there.
-    #[error("`{python}` has no llama-cpp-python ({reason}); `pip install llama-cpp-python`, or name a Python that has it with --python")]
+    #[error(
+        "`{python}` has no llama-cpp-python ({reason}); `pip install llama-cpp-python`, or name a \
+         Python that has it with --python"
+    )]
     NoPeer {
         /// The program.
         python: String,

@@ -11,7 +11,10 @@ use std::{
 use serde::Serialize;
 use tokio::runtime::Runtime;
 use tricorn_core::{DraftPolicy, DraftStop, FinishReason, SamplingParams, Schedule};
-use tricorn_device::{Conversation, DeviceError, Ends, Options, RemoteConfig, RemoteLink, SharedMonitor, Turn, TurnReport, link::Backoff};
+use tricorn_device::{
+    Conversation, DeviceError, Ends, Options, RemoteConfig, RemoteLink, SharedMonitor, Turn,
+    TurnReport, link::Backoff,
+};
 
 use crate::{
     BenchError, Observer, Stop,
@@ -28,7 +31,8 @@ const REQUEST_LIMIT: Duration = Duration::from_secs(180);
 /// An append that is not answered for so long is lost.
 const APPEND_LIMIT: Duration = Duration::from_secs(30);
 /// A cloud that has gone does not come back here.
-const BACKOFF: Backoff = Backoff { first: Duration::from_millis(100), most: Duration::from_millis(400), retries: 2 };
+const BACKOFF: Backoff =
+    Backoff { first: Duration::from_millis(100), most: Duration::from_millis(400), retries: 2 };
 
 /// What became of one request.
 #[derive(Debug)]
@@ -64,7 +68,8 @@ pub(crate) struct Fleet<'s> {
     runtime: Runtime,
     clouds: Vec<Side>,
     classes: Vec<Option<DeviceClass>>,
-    /// What devices have measured, a device and mode: another mode uses the link and the cloud in another way.
+    /// What devices have measured, a device and mode: another mode uses the link and the cloud in
+    /// another way.
     monitors: BTreeMap<String, Vec<SharedMonitor>>,
 }
 
@@ -100,7 +105,11 @@ impl<'s> Fleet<'s> {
     ///
     /// # Errors
     /// When a cloud or a link does not start.
-    pub(crate) fn start(setup: &'s Setup, scenario: &Scenario, modes: &[Mode]) -> Result<Self, BenchError> {
+    pub(crate) fn start(
+        setup: &'s Setup,
+        scenario: &Scenario,
+        modes: &[Mode],
+    ) -> Result<Self, BenchError> {
         Self::with(setup, scenario, modes, |schedule| {
             setup.cloud.start(schedule, setup.plain().context, scenario.pace.map(|pace| pace.cloud))
         })
@@ -116,7 +125,11 @@ impl<'s> Fleet<'s> {
         modes: &[Mode],
         start: impl Fn(Schedule) -> Result<CloudChain, BenchError>,
     ) -> Result<Self, BenchError> {
-        let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(1).enable_all().build().map_err(BenchError::Start)?;
+        let runtime = tokio::runtime::Builder::new_multi_thread()
+            .worker_threads(1)
+            .enable_all()
+            .build()
+            .map_err(BenchError::Start)?;
         let mut clouds: Vec<Side> = Vec::new();
         for mode in modes {
             if clouds.iter().any(|side| side.schedule == mode.schedule) {
@@ -125,11 +138,18 @@ impl<'s> Fleet<'s> {
             let cloud = start(mode.schedule)?;
             let anywhere = SocketAddr::new(IpAddr::V4(Ipv4Addr::LOCALHOST), 0);
             let shape = |device| scenario.shape(device, setup.plain().hidden);
-            let links = (0..scenario.devices).map(|device| Emulator::start(anywhere, cloud.address(), shape(device)));
-            clouds.push(Side { schedule: mode.schedule, links: links.collect::<Result<_, _>>()?, cloud });
+            let links = (0..scenario.devices)
+                .map(|device| Emulator::start(anywhere, cloud.address(), shape(device)));
+            clouds.push(Side {
+                schedule: mode.schedule,
+                links: links.collect::<Result<_, _>>()?,
+                cloud,
+            });
         }
         let devices = 0..scenario.devices;
-        let monitors = |mode: &Mode| (mode.name.clone(), devices.clone().map(|_| SharedMonitor::new()).collect());
+        let monitors = |mode: &Mode| {
+            (mode.name.clone(), devices.clone().map(|_| SharedMonitor::new()).collect())
+        };
         Ok(Self {
             setup,
             runtime,
@@ -144,9 +164,14 @@ impl<'s> Fleet<'s> {
         self.open(job, requests).run()
     }
 
-    /// Opens a session on every device that has a request, so that what is timed afterwards has no handshake in it.
+    /// Opens a session on every device that has a request, so that what is timed afterwards has no
+    /// handshake in it.
     pub(crate) fn open<'r>(&'r self, job: Job<'r>, requests: &'r [Request]) -> Ready<'r> {
-        let links = self.clouds.iter().find(|side| side.schedule == job.mode.schedule).map_or(&[][..], |side| &side.links);
+        let links = self
+            .clouds
+            .iter()
+            .find(|side| side.schedule == job.mode.schedule)
+            .map_or(&[][..], |side| &side.links);
         let devices: Vec<Device<'_>> = links
             .iter()
             .zip(&self.classes)
@@ -154,7 +179,11 @@ impl<'s> Fleet<'s> {
             .map(|(index, (link, class))| Device {
                 job,
                 options: Options {
-                    monitor: self.monitors.get(&job.mode.name).and_then(|all| all.get(index)).cloned(),
+                    monitor: self
+                        .monitors
+                        .get(&job.mode.name)
+                        .and_then(|all| all.get(index))
+                        .cloned(),
                     pace: class.map(|class| class.pace(job.mode.drafts.map(|drafts| drafts.kind))),
                     ..Options::default()
                 },
@@ -191,12 +220,21 @@ pub(crate) struct Ready<'r> {
 }
 
 impl Ready<'_> {
-    /// Starts the clock, runs the requests and waits for all of them; a device's requests run one after the other.
+    /// Starts the clock, runs the requests and waits for all of them; a device's requests run one
+    /// after the other.
     pub(crate) fn run(self) -> Vec<Outcome> {
         let Self { devices, sessions } = self;
         let started = Instant::now();
-        let outcomes = each(devices.iter().zip(sessions).map(|(device, session)| move || device.run(started, session)));
-        let all = outcomes.into_iter().zip(&devices).map(|(outcomes, device)| outcomes.unwrap_or_else(|| device.crashed()));
+        let outcomes = each(
+            devices
+                .iter()
+                .zip(sessions)
+                .map(|(device, session)| move || device.run(started, session)),
+        );
+        let all = outcomes
+            .into_iter()
+            .zip(&devices)
+            .map(|(outcomes, device)| outcomes.unwrap_or_else(|| device.crashed()));
         let mut outcomes: Vec<Outcome> = all.flatten().collect();
         outcomes.sort_by_key(|outcome| outcome.request);
         outcomes
@@ -216,9 +254,14 @@ struct Device<'d> {
 type Session<'d> = Result<Conversation<'d, RemoteLink>, DeviceError>;
 
 impl<'d> Device<'d> {
-    /// A session for one request, opened before the request may come: the handshake is no part of it.
+    /// A session for one request, opened before the request may come: the handshake is no part of
+    /// it.
     fn open(&self) -> Session<'d> {
-        let config = RemoteConfig { deadline: APPEND_LIMIT, backoff: BACKOFF, ..RemoteConfig::new(self.link.addr().to_string()) };
+        let config = RemoteConfig {
+            deadline: APPEND_LIMIT,
+            backoff: BACKOFF,
+            ..RemoteConfig::new(self.link.addr().to_string())
+        };
         let link = RemoteLink::new(config, self.ends, self.runtime.handle().clone());
         Conversation::open_with(self.ends, link, self.options.clone())
     }
@@ -228,14 +271,22 @@ impl<'d> Device<'d> {
         let mut outcomes = Vec::with_capacity(self.requests.len());
         for request in &self.requests {
             let due = started + request.arrival;
-            // After the first request the next session is opened at once, be its request there or not.
+            // After the first request the next session is opened at once, be its request there or
+            // not.
             let session = session.take().unwrap_or_else(|| self.open());
             if !self.job.stop.sleep_until(due) {
                 break;
             }
             let waited = due.elapsed();
-            let result = session.map_err(|error| Failure::Device(error.to_string())).and_then(|session| self.turn(session, request));
-            outcomes.push(Outcome { request: request.index, device: request.device, waited, result });
+            let result = session
+                .map_err(|error| Failure::Device(error.to_string()))
+                .and_then(|session| self.turn(session, request));
+            outcomes.push(Outcome {
+                request: request.index,
+                device: request.device,
+                waited,
+                result,
+            });
             self.job.observer.request_done();
         }
         outcomes
@@ -252,7 +303,11 @@ impl<'d> Device<'d> {
         self.requests.iter().map(failed).collect()
     }
 
-    fn turn(&self, mut session: Conversation<'d, RemoteLink>, request: &Request) -> Result<TurnReport, Failure> {
+    fn turn(
+        &self,
+        mut session: Conversation<'d, RemoteLink>,
+        request: &Request,
+    ) -> Result<TurnReport, Failure> {
         let turn = Turn {
             tokens: request.prompt.to_vec(),
             max_new_tokens: request.max_new_tokens,
@@ -263,7 +318,9 @@ impl<'d> Device<'d> {
             chunk: self.job.mode.chunk,
         };
         let started = Instant::now();
-        let report = session.turn(turn, &mut |_| match self.job.stop.is_asked() || started.elapsed() > REQUEST_LIMIT {
+        let report = session.turn(turn, &mut |_| match self.job.stop.is_asked()
+            || started.elapsed() > REQUEST_LIMIT
+        {
             true => ControlFlow::Break(()),
             false => ControlFlow::Continue(()),
         });
@@ -276,9 +333,12 @@ impl<'d> Device<'d> {
     }
 }
 
-/// The drafting of `tricorn run`, with the mode's settings: at most as many drafts and the threshold that was found best for the drafter.
+/// The drafting of `tricorn run`, with the mode's settings: at most as many drafts and the
+/// threshold that was found best for the drafter.
 fn draft_policy(mode: &Mode, ends: &Ends) -> DraftPolicy {
-    let (Some(drafts), Some(drafter)) = (mode.drafts, ends.drafter()) else { return DraftPolicy::OFF };
+    let (Some(drafts), Some(drafter)) = (mode.drafts, ends.drafter()) else {
+        return DraftPolicy::OFF;
+    };
     DraftPolicy {
         stop: DraftStop::Threshold(drafter.info().threshold),
         stream: drafts.streaming,

@@ -1,4 +1,5 @@
-//! What Tricorn is measured with: emulated links, split inference methods compared over them, and what quantising costs.
+//! What Tricorn is measured with: emulated links, split inference methods compared over them, and
+//! what quantising costs.
 mod arrivals;
 mod bound;
 mod cell;

@@ -1,12 +1,14 @@
-//! An emulated link: a TCP proxy in user space with a rate, a delay and mishaps, each direction on its own.
+//! An emulated link: a TCP proxy in user space with a rate, a delay and mishaps, each direction on
+//! its own.
 //!
 //! ```text
 //! device -> socket -> [queue -> rate -> delay] -> socket -> cloud
 //!                      one line per direction, shared by all connections
 //! ```
 //!
-//! `line` is the arithmetic: which piece arrives when. It neither sleeps nor reads a clock. A thread per direction (`courier`) hands over what
-//! has arrived; one thread for the whole link (`connection`) reads. `docs/links.md` explains the model and states what it measures.
+//! `line` is the arithmetic: which piece arrives when. It neither sleeps nor reads a clock. A
+//! thread per direction (`courier`) hands over what has arrived; one thread for the whole link
+//! (`connection`) reads. `docs/links.md` explains the model and states what it measures.
 
 mod check;
 mod connection;

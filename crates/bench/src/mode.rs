@@ -1,4 +1,5 @@
-//! The methods that are compared: settings of one engine, so that kernels, scheduler and wire are the same for all.
+//! The methods that are compared: settings of one engine, so that kernels, scheduler and wire are
+//! the same for all.
 
 use tricorn_core::{ChunkPolicy, HiddenCodec, Schedule, Streaming};
 use tricorn_model::DrafterKind;
@@ -35,13 +36,23 @@ pub struct Drafts {
 const BRANCHES: usize = 4;
 /// What a mode's name ends in when its rows are coded.
 const CODED: &str = "-coded";
-const HAT: Drafts = Drafts { kind: DrafterKind::Hat, parallel: BRANCHES, streaming: Streaming::Auto };
+const HAT: Drafts =
+    Drafts { kind: DrafterKind::Hat, parallel: BRANCHES, streaming: Streaming::Auto };
 
 impl Mode {
-    /// The modes of a comparison, in the order of reports. `fixed-N` (chunks of N rows, no drafts) are modes too, and any mode's name with
-    /// `-coded` after it.
-    pub const NAMES: [&str; 9] =
-        ["u-shape", "u-sarathi", "+chunks", "+chunks+drafts", "hat", "hat-no-chunks", "hat-fused", "u-shape-coded", "hat-coded"];
+    /// The modes of a comparison, in the order of reports. `fixed-N` (chunks of N rows, no drafts)
+    /// are modes too, and any mode's name with `-coded` after it.
+    pub const NAMES: [&str; 9] = [
+        "u-shape",
+        "u-sarathi",
+        "+chunks",
+        "+chunks+drafts",
+        "hat",
+        "hat-no-chunks",
+        "hat-fused",
+        "u-shape-coded",
+        "hat-coded",
+    ];
     /// What ratios are against.
     pub const BASELINE: &str = "u-shape";
 
@@ -51,7 +62,9 @@ impl Mode {
     /// When there is none; the error lists them.
     pub fn named(name: &str) -> Result<Self, BenchError> {
         use {ChunkPolicy as Chunk, Schedule as Cloud};
-        let (method, codec) = name.strip_suffix(CODED).map_or((name, HiddenCodec::F16), |method| (method, HiddenCodec::F16z));
+        let (method, codec) = name
+            .strip_suffix(CODED)
+            .map_or((name, HiddenCodec::F16), |method| (method, HiddenCodec::F16z));
         let sequential = Drafts { parallel: 0, ..HAT };
         let (schedule, chunk, drafts) = match method {
             "u-shape" => (Cloud::Whole, Chunk::Whole, None),
@@ -60,11 +73,16 @@ impl Mode {
             "+chunks+drafts" => (Cloud::Chunked, Chunk::Dynamic, Some(sequential)),
             "hat" => (Cloud::Chunked, Chunk::Dynamic, Some(HAT)),
             "hat-no-chunks" => (Cloud::Chunked, Chunk::Whole, Some(HAT)),
-            "hat-fused" => (Cloud::Chunked, Chunk::Dynamic, Some(Drafts { kind: DrafterKind::Fused, ..HAT })),
+            "hat-fused" => {
+                (Cloud::Chunked, Chunk::Dynamic, Some(Drafts { kind: DrafterKind::Fused, ..HAT }))
+            }
             _ => match method.strip_prefix("fixed-").and_then(|rows| rows.parse().ok()) {
                 Some(rows) if rows > 0 => (Cloud::Chunked, Chunk::Fixed(rows), None),
                 _ => {
-                    let known = format!("{}, fixed-N (N rows a chunk), any with {CODED} (coded rows)", Self::NAMES.join(", "));
+                    let known = format!(
+                        "{}, fixed-N (N rows a chunk), any with {CODED} (coded rows)",
+                        Self::NAMES.join(", ")
+                    );
                     return Err(BenchError::Unknown { what: "mode", name: name.to_owned(), known });
                 }
             },
@@ -90,10 +108,15 @@ mod tests {
 
     #[test]
     fn every_name_is_a_mode_of_its_own() {
-        let modes: Vec<Mode> = Mode::NAMES.iter().chain(&["fixed-64", "+chunks-coded"]).map(|name| Mode::named(name).unwrap()).collect();
+        let modes: Vec<Mode> = Mode::NAMES
+            .iter()
+            .chain(&["fixed-64", "+chunks-coded"])
+            .map(|name| Mode::named(name).unwrap())
+            .collect();
         for (index, mode) in modes.iter().enumerate() {
             let same = |other: &&Mode| {
-                (other.schedule, other.chunk, other.drafts, other.codec) == (mode.schedule, mode.chunk, mode.drafts, mode.codec)
+                (other.schedule, other.chunk, other.drafts, other.codec)
+                    == (mode.schedule, mode.chunk, mode.drafts, mode.codec)
             };
             assert_eq!(modes.iter().filter(same).count(), 1, "{index}: {mode:?}");
         }
@@ -102,7 +125,17 @@ mod tests {
 
     #[test]
     fn other_names_are_refused_with_the_list() {
-        for name in ["", "hut", "fixed-", "fixed-0", "fixed--1", "fixed-x", "-coded", "hut-coded", "hat-coded-coded"] {
+        for name in [
+            "",
+            "hut",
+            "fixed-",
+            "fixed-0",
+            "fixed--1",
+            "fixed-x",
+            "-coded",
+            "hut-coded",
+            "hat-coded-coded",
+        ] {
             let error = Mode::named(name).unwrap_err().to_string();
             assert!(error.contains(&format!("`{name}`")) && error.contains("u-sarathi"), "{error}");
         }

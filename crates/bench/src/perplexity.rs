@@ -1,8 +1,9 @@
 //! How well a model predicts a text, side by side for several formats of its weights.
 //!
-//! Perplexity is `exp(mean of -ln p(token))`, with `p` the model's probability of a token given those before it in its window, over all
-//! tokens but the first of each window. Windows do not overlap, which is what Hugging Face's documentation calls a stride of the window's
-//! length; llama.cpp leaves out the first half of each window, so its figures are lower.
+//! Perplexity is `exp(mean of -ln p(token))`, with `p` the model's probability of a token given
+//! those before it in its window, over all tokens but the first of each window. Windows do not
+//! overlap, which is what Hugging Face's documentation calls a stride of the window's length;
+//! llama.cpp leaves out the first half of each window, so its figures are lower.
 
 mod texts;
 
@@ -12,9 +13,12 @@ use crate::{BenchError, Stop, report::Table};
 use serde::Serialize;
 use std::sync::Arc;
 use tricorn_core::Split;
-use tricorn_model::{InputPart, KvFormat, KvPool, MiddlePart, ModelError, ModelSource, OutputPart, SeqRows};
+use tricorn_model::{
+    InputPart, KvFormat, KvPool, MiddlePart, ModelError, ModelSource, OutputPart, SeqRows,
+};
 
-/// Rows that are computed at a time. It bounds the memory for logits and has no influence on a figure.
+/// Rows that are computed at a time. It bounds the memory for logits and has no influence on a
+/// figure.
 const ROWS: usize = 256;
 
 /// The figures of one format.
@@ -49,7 +53,8 @@ pub struct Predictions {
     kv: KvFormat,
 }
 
-/// Computes every window with the whole model in this process; `advance` hears how many tokens were done. `None` when it was stopped.
+/// Computes every window with the whole model in this process; `advance` hears how many tokens were
+/// done. `None` when it was stopped.
 ///
 /// # Errors
 /// When the model cannot be loaded or a token is not in its vocabulary.
@@ -64,13 +69,23 @@ pub fn predict(
         return Err(BenchError::Bundle);
     }
     let split = Split { input_layers: 1, output_layers: 0 };
-    let (input, middle, output) = (InputPart::load(source, split)?, MiddlePart::load(source, split)?, OutputPart::load(source, split)?);
+    let (input, middle, output) = (
+        InputPart::load(source, split)?,
+        MiddlePart::load(source, split)?,
+        OutputPart::load(source, split)?,
+    );
     let pool = KvPool::with_format(usize::MAX, kv);
-    let mut predictions = Predictions { bytes: input.bytes() + middle.bytes() + output.bytes(), kv, ..Predictions::default() };
+    let mut predictions = Predictions {
+        bytes: input.bytes() + middle.bytes() + output.bytes(),
+        kv,
+        ..Predictions::default()
+    };
     for window in texts.windows() {
-        let (mut shallow, mut deep) = (input.new_kv(&pool, window.len()), middle.new_kv(&pool, window.len()));
+        let (mut shallow, mut deep) =
+            (input.new_kv(&pool, window.len()), middle.new_kv(&pool, window.len()));
         let (seen, expected) = (&window[..window.len() - 1], &window[1..]);
-        for (index, (tokens, expected)) in seen.chunks(ROWS).zip(expected.chunks(ROWS)).enumerate() {
+        for (index, (tokens, expected)) in seen.chunks(ROWS).zip(expected.chunks(ROWS)).enumerate()
+        {
             if stop.is_asked() {
                 return Ok(None);
             }
@@ -89,9 +104,14 @@ pub fn predict(
 impl Predictions {
     fn push(&mut self, logits: &[f32], token: u32) -> Result<(), ModelError> {
         let vocab = logits.len();
-        let own = usize::try_from(token).ok().and_then(|token| logits.get(token)).ok_or(ModelError::Token { token, vocab })?;
+        let own = usize::try_from(token)
+            .ok()
+            .and_then(|token| logits.get(token))
+            .ok_or(ModelError::Token { token, vocab })?;
         let (top, highest) =
-            (0..).zip(logits).fold((0, f32::NEG_INFINITY), |best, (id, &logit)| if logit > best.1 { (id, logit) } else { best });
+            (0..).zip(logits).fold((0, f32::NEG_INFINITY), |best, (id, &logit)| {
+                if logit > best.1 { (id, logit) } else { best }
+            });
         let sum: f64 = logits.iter().map(|logit| f64::from(logit - highest).exp()).sum();
         self.losses.push(sum.ln() - f64::from(own - highest));
         self.tops.push(top);
@@ -106,8 +126,16 @@ impl Predictions {
             let differences = || self.losses.iter().zip(&base.losses).map(|(own, base)| own - base);
             let shift = mean(differences());
             let variance = mean(differences().map(|difference| (difference - shift).powi(2)));
-            let same = self.tops.iter().zip(&base.tops).map(|(own, base)| f64::from(u8::from(own == base)));
-            (shift.exp_m1(), (variance / self.losses.len().max(1) as f64).sqrt() * shift.exp(), mean(same))
+            let same = self
+                .tops
+                .iter()
+                .zip(&base.tops)
+                .map(|(own, base)| f64::from(u8::from(own == base)));
+            (
+                shift.exp_m1(),
+                (variance / self.losses.len().max(1) as f64).sqrt() * shift.exp(),
+                mean(same),
+            )
         });
         Score {
             weights,
@@ -131,11 +159,20 @@ fn mean(values: impl Iterator<Item = f64>) -> f64 {
 /// A table for people.
 #[must_use]
 pub fn table(scores: &[Score]) -> String {
-    let mut table = Table::new(&["weights", "kv", "MiB", "perplexity", "against the first", "same likeliest token"]);
+    let mut table = Table::new(&[
+        "weights",
+        "kv",
+        "MiB",
+        "perplexity",
+        "against the first",
+        "same likeliest token",
+    ]);
     for score in scores {
         let percent = |value: f64| format!("{:.2} %", value * 100.0);
-        let change =
-            score.change.zip(score.change_error).map(|(change, error)| format!("{:+.3} % +- {:.3}", change * 100.0, error * 100.0));
+        let change = score
+            .change
+            .zip(score.change_error)
+            .map(|(change, error)| format!("{:+.3} % +- {:.3}", change * 100.0, error * 100.0));
         table.push(vec![
             score.weights.clone(),
             score.kv.clone(),
@@ -169,15 +206,23 @@ mod tests {
         assert!((score.perplexity - expected).abs() < 1e-6, "{score:?} {expected}");
         assert_eq!((score.tokens, score.change), (3, None));
         // Large logits do not overflow.
-        assert!(predictions(&[([3e38, -3e38, 0.0], 0)]).score(String::new(), None).loss.abs() < 1e-12);
-        assert!(matches!(Predictions::default().push(&[0.0; 3], 3), Err(ModelError::Token { token: 3, vocab: 3 })));
+        assert!(
+            predictions(&[([3e38, -3e38, 0.0], 0)]).score(String::new(), None).loss.abs() < 1e-12
+        );
+        assert!(matches!(
+            Predictions::default().push(&[0.0; 3], 3),
+            Err(ModelError::Token { token: 3, vocab: 3 })
+        ));
     }
 
     #[test]
     fn formats_are_compared_in_pairs() {
         let base = predictions(&[([0.0, 1.0, 2.0], 2), ([0.0, 3.0, 0.0], 0)]);
         let same = base.score("q8".to_owned(), Some(&base));
-        assert_eq!((same.change, same.change_error, same.same_top), (Some(0.0), Some(0.0), Some(1.0)));
+        assert_eq!(
+            (same.change, same.change_error, same.same_top),
+            (Some(0.0), Some(0.0), Some(1.0))
+        );
         let other = predictions(&[([0.0, 1.0, 2.0], 2), ([4.0, 3.0, 0.0], 0)]);
         let other = other.score("q4k".to_owned(), Some(&base));
         assert!(other.change < Some(-0.5) && other.same_top == Some(0.5), "{other:?}");

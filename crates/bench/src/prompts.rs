@@ -29,7 +29,8 @@ impl PromptLengths {
     /// Spec-Bench's lengths.
     pub const SPEC_BENCH: Self = Self { scale: 1.0, most: usize::MAX };
 
-    /// `count` lengths that represent the distribution: the middle quantile of each of `count` equal strata, in a random order.
+    /// `count` lengths that represent the distribution: the middle quantile of each of `count`
+    /// equal strata, in a random order.
     fn stratified(self, count: usize, rng: &mut Rng) -> Vec<usize> {
         let lengths: Vec<f64> = LENGTHS.lines().filter_map(|line| line.parse().ok()).collect();
         let mut picked: Vec<usize> = (0..count)
@@ -58,13 +59,15 @@ pub struct Prompts {
 
 #[derive(Debug)]
 enum Source {
-    /// The tokens of stories one after the other, to be cut to any length, and what to ask after them.
+    /// The tokens of stories one after the other, to be cut to any length, and what to ask after
+    /// them.
     Stories { context: Vec<u32>, questions: Vec<Question> },
     /// A user's own, as they are.
     Own(Vec<Prompt>),
 }
 
-/// The request for a story as the chat template renders it, shorter and shorter: a request may be shorter than the question.
+/// The request for a story as the chat template renders it, shorter and shorter: a request may be
+/// shorter than the question.
 #[derive(Debug)]
 struct Question {
     by_words: Vec<Vec<u32>>,
@@ -73,7 +76,8 @@ struct Question {
 impl Question {
     fn new(prompter: &Prompter, text: &str) -> Result<Self, BenchError> {
         let words: Vec<&str> = text.split(' ').collect();
-        let by_words = (1..=words.len()).map(|count| prompter.chat(&[Message::new("user", words[..count].join(" "))]));
+        let by_words = (1..=words.len())
+            .map(|count| prompter.chat(&[Message::new("user", words[..count].join(" "))]));
         Ok(Self { by_words: by_words.collect::<Result<_, _>>()? })
     }
 
@@ -85,32 +89,55 @@ impl Question {
 }
 
 impl Prompts {
-    /// The bundled stories: a request is as many tokens of earlier stories as its length asks for, then the request for another one.
+    /// The bundled stories: a request is as many tokens of earlier stories as its length asks for,
+    /// then the request for another one.
     ///
     /// # Errors
     /// When the model has no chat template or its tokenizer fails.
-    pub fn stories(prompter: &Prompter, context: usize, max_new_tokens: usize) -> Result<Self, BenchError> {
+    pub fn stories(
+        prompter: &Prompter,
+        context: usize,
+        max_new_tokens: usize,
+    ) -> Result<Self, BenchError> {
         let room = room(context, max_new_tokens)?;
-        let stories = parse(STORIES).map_err(|(line, reason)| BenchError::Prompt { line, reason })?;
+        let stories =
+            parse(STORIES).map_err(|(line, reason)| BenchError::Prompt { line, reason })?;
         // Every second story is asked for, so that no answer stands in the context.
-        let (told, asked): (Vec<_>, Vec<_>) = stories.iter().enumerate().partition(|(index, _)| index % 2 == 0);
+        let (told, asked): (Vec<_>, Vec<_>) =
+            stories.iter().enumerate().partition(|(index, _)| index % 2 == 0);
         let text: Vec<&str> = told.iter().map(|(_, story)| story.response.as_str()).collect();
-        let questions = asked.iter().map(|(_, story)| Question::new(prompter, &story.prompt)).collect::<Result<_, _>>()?;
-        Ok(Self { source: Source::Stories { context: prompter.raw(&text.join("\n\n"))?, questions }, room })
+        let questions = asked
+            .iter()
+            .map(|(_, story)| Question::new(prompter, &story.prompt))
+            .collect::<Result<_, _>>()?;
+        Ok(Self {
+            source: Source::Stories { context: prompter.raw(&text.join("\n\n"))?, questions },
+            room,
+        })
     }
 
     /// The prompts of a file: a JSON object with the field `prompt` a line.
     ///
     /// # Errors
-    /// When the file cannot be read, a line is no such object, or a prompt leaves no room for `max_new_tokens` in the context.
-    pub fn from_file(file: &Path, prompter: &Prompter, context: usize, max_new_tokens: usize) -> Result<Self, BenchError> {
+    /// When the file cannot be read, a line is no such object, or a prompt leaves no room for
+    /// `max_new_tokens` in the context.
+    pub fn from_file(
+        file: &Path,
+        prompter: &Prompter,
+        context: usize,
+        max_new_tokens: usize,
+    ) -> Result<Self, BenchError> {
         let room = room(context, max_new_tokens)?;
-        let text = std::fs::read_to_string(file).map_err(|source| BenchError::Read { file: file.to_owned(), source })?;
+        let text = std::fs::read_to_string(file)
+            .map_err(|source| BenchError::Read { file: file.to_owned(), source })?;
         let stories = parse(&text).map_err(|(line, reason)| BenchError::Prompt { line, reason })?;
         let own = stories.iter().zip(1..).map(|(story, line)| {
             let tokens = prompter.chat(&[Message::new("user", story.prompt.as_str())])?;
             if tokens.len() > room {
-                let reason = format!("it has {} tokens and {room} fit beside {max_new_tokens} new ones", tokens.len());
+                let reason = format!(
+                    "it has {} tokens and {room} fit beside {max_new_tokens} new ones",
+                    tokens.len()
+                );
                 return Err(BenchError::Prompt { line, reason });
             }
             Ok(tokens.into())
@@ -122,13 +149,18 @@ impl Prompts {
         Ok(Self { source: Source::Own(own), room })
     }
 
-    /// `count` prompts, the same ones for the same seed. Lengths are those asked for, but a user's own prompts keep theirs.
+    /// `count` prompts, the same ones for the same seed. Lengths are those asked for, but a user's
+    /// own prompts keep theirs.
     pub(crate) fn pick(&self, count: usize, lengths: PromptLengths, rng: &mut Rng) -> Vec<Prompt> {
         match &self.source {
             Source::Own(own) => own.iter().cycle().take(count).map(Arc::clone).collect(),
             Source::Stories { .. } => {
                 let lengths = lengths.stratified(count, rng);
-                lengths.into_iter().enumerate().map(|(index, length)| self.cut(index, length, rng)).collect()
+                lengths
+                    .into_iter()
+                    .enumerate()
+                    .map(|(index, length)| self.cut(index, length, rng))
+                    .collect()
             }
         }
     }
@@ -140,10 +172,14 @@ impl Prompts {
 
     fn cut(&self, index: usize, length: usize, rng: &mut Rng) -> Prompt {
         match &self.source {
-            Source::Own(own) => own.get(index % own.len().max(1)).map(Arc::clone).unwrap_or_default(),
+            Source::Own(own) => {
+                own.get(index % own.len().max(1)).map(Arc::clone).unwrap_or_default()
+            }
             Source::Stories { context, questions } => {
                 let length = length.min(self.room);
-                let question = questions.get(index % questions.len().max(1)).map_or(&[][..], |question| question.within(length));
+                let question = questions
+                    .get(index % questions.len().max(1))
+                    .map_or(&[][..], |question| question.within(length));
                 let before = length.saturating_sub(question.len()).min(context.len());
                 // From a random place, so that prompts do not begin alike.
                 let start = (rng.uniform() * (context.len() - before + 1) as f64) as usize;
@@ -163,7 +199,11 @@ fn room(context: usize, max_new_tokens: usize) -> Result<usize, BenchError> {
 /// The stories of a JSONL text; else the first faulty line's number and what is wrong with it.
 fn parse(text: &str) -> Result<Vec<Story>, (usize, String)> {
     let lines = text.lines().zip(1..).filter(|(line, _)| !line.trim().is_empty());
-    lines.map(|(line, number)| serde_json::from_str(line).map_err(|error| (number, error.to_string()))).collect()
+    lines
+        .map(|(line, number)| {
+            serde_json::from_str(line).map_err(|error| (number, error.to_string()))
+        })
+        .collect()
 }
 
 #[cfg(test)]
@@ -180,16 +220,27 @@ mod tests {
         for (count, tolerance) in [(240, 1e-3), (60, 0.02), (24, 0.05), (12, 0.08)] {
             let lengths = PromptLengths::SPEC_BENCH.stratified(count, &mut Rng::stream(1, 0));
             assert_eq!(lengths.len(), count);
-            assert!((mean(&lengths) / 351.0 - 1.0).abs() < tolerance, "{count}: {}", mean(&lengths));
+            assert!(
+                (mean(&lengths) / 351.0 - 1.0).abs() < tolerance,
+                "{count}: {}",
+                mean(&lengths)
+            );
         }
         let lengths = PromptLengths::SPEC_BENCH.stratified(20, &mut Rng::stream(1, 0));
-        assert_eq!(lengths.iter().filter(|&&length| length >= 961).count(), 2, "a tenth is as long as the longest tenth: {lengths:?}");
+        assert_eq!(
+            lengths.iter().filter(|&&length| length >= 961).count(),
+            2,
+            "a tenth is as long as the longest tenth: {lengths:?}"
+        );
     }
 
     #[test]
     fn lengths_are_scaled_and_capped() {
-        let lengths = PromptLengths { scale: 0.25, most: 100 }.stratified(48, &mut Rng::stream(2, 0));
-        assert!(lengths.iter().all(|&length| (1..=100).contains(&length)) && lengths.contains(&100));
+        let lengths =
+            PromptLengths { scale: 0.25, most: 100 }.stratified(48, &mut Rng::stream(2, 0));
+        assert!(
+            lengths.iter().all(|&length| (1..=100).contains(&length)) && lengths.contains(&100)
+        );
     }
 
     #[test]
@@ -207,7 +258,12 @@ mod tests {
     #[test]
     fn bundled_data_is_whole() {
         assert_eq!(LENGTHS.lines().filter(|line| line.parse::<usize>().is_ok()).count(), 240);
-        assert!(parse(STORIES).unwrap().iter().all(|story| story.prompt.len() > 20 && story.response.len() > 500));
+        assert!(
+            parse(STORIES)
+                .unwrap()
+                .iter()
+                .all(|story| story.prompt.len() > 20 && story.response.len() > 500)
+        );
         assert_eq!(parse("{\"prompt\":\"a\"}\n\n{}").unwrap_err().0, 3);
     }
 

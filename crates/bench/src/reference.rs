@@ -27,9 +27,15 @@ pub struct Mismatch {
 
 impl fmt::Display for Mismatch {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let token = |token: Option<u32>| token.map_or("the end".to_owned(), |token| token.to_string());
+        let token =
+            |token: Option<u32>| token.map_or("the end".to_owned(), |token| token.to_string());
         let Self { mode, load, request, at, expected, got } = self;
-        write!(f, "mode {mode}, load {load}, request {request}, token {at}: {} in place of {}", token(*got), token(*expected))
+        write!(
+            f,
+            "mode {mode}, load {load}, request {request}, token {at}: {} in place of {}",
+            token(*got),
+            token(*expected)
+        )
     }
 }
 
@@ -37,10 +43,17 @@ impl fmt::Display for Mismatch {
 ///
 /// # Errors
 /// When the model fails.
-pub(crate) fn reference(setup: &Setup, prompt: &Prompt, max_new_tokens: usize, stop: &Stop) -> Result<Option<Vec<u32>>, BenchError> {
+pub(crate) fn reference(
+    setup: &Setup,
+    prompt: &Prompt,
+    max_new_tokens: usize,
+    stop: &Stop,
+) -> Result<Option<Vec<u32>>, BenchError> {
     let ends = setup.plain();
-    let mut conversation =
-        Conversation::open(ends, LocalLink::new(Arc::clone(&setup.middle), ends.context, ends.codec).with_kv(setup.cloud.kv))?;
+    let mut conversation = Conversation::open(
+        ends,
+        LocalLink::new(Arc::clone(&setup.middle), ends.context, ends.codec).with_kv(setup.cloud.kv),
+    )?;
     let turn = Turn {
         tokens: prompt.to_vec(),
         max_new_tokens,
@@ -50,12 +63,17 @@ pub(crate) fn reference(setup: &Setup, prompt: &Prompt, max_new_tokens: usize, s
         draft: DraftPolicy::OFF,
         chunk: ChunkPolicy::Whole,
     };
-    let report = conversation.turn(turn, &mut |_| if stop.is_asked() { ControlFlow::Break(()) } else { ControlFlow::Continue(()) })?;
+    let report = conversation.turn(turn, &mut |_| {
+        if stop.is_asked() { ControlFlow::Break(()) } else { ControlFlow::Continue(()) }
+    })?;
     Ok((!stop.is_asked()).then_some(report.token_ids))
 }
 
 /// The first difference between two texts: its index and both tokens.
-pub(crate) fn difference(expected: &[u32], got: &[u32]) -> Option<(usize, Option<u32>, Option<u32>)> {
+pub(crate) fn difference(
+    expected: &[u32],
+    got: &[u32],
+) -> Option<(usize, Option<u32>, Option<u32>)> {
     let at = (0..expected.len().max(got.len())).find(|&at| expected.get(at) != got.get(at))?;
     Some((at, expected.get(at).copied(), got.get(at).copied()))
 }

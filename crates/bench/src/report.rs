@@ -118,7 +118,11 @@ impl Report {
     /// Modes in the order of the report.
     fn modes(&self) -> Vec<String> {
         let first = self.rows.first().map(|row| row.load.clone());
-        self.rows.iter().filter(|row| Some(&row.load) == first.as_ref()).map(|row| row.mode.clone()).collect()
+        self.rows
+            .iter()
+            .filter(|row| Some(&row.load) == first.as_ref())
+            .map(|row| row.mode.clone())
+            .collect()
     }
 }
 
@@ -126,7 +130,8 @@ impl Settings {
     fn new(plan: &Plan, blocks: usize) -> Self {
         let Plan { scenario, requests, max_new_tokens, seed, check, .. } = plan;
         let Scenario { devices, slo, .. } = scenario;
-        let congestion_control = std::fs::read_to_string("/proc/sys/net/ipv4/tcp_congestion_control").ok();
+        let congestion_control =
+            std::fs::read_to_string("/proc/sys/net/ipv4/tcp_congestion_control").ok();
         Self {
             requests: *requests,
             blocks,
@@ -173,9 +178,19 @@ pub(crate) mod tests {
             seed: 1,
             check: false,
         };
-        let cells = modes.iter().zip([600, 400, 390, 380]).zip([50, 40, 30, 25]).map(|((mode, ttft), gap)| cell(mode, ttft, gap));
-        let comparison =
-            Comparison { cells: cells.collect(), compared: None, mismatches: Vec::new(), clouds: Vec::new(), blocks: 3, partial: false };
+        let cells = modes
+            .iter()
+            .zip([600, 400, 390, 380])
+            .zip([50, 40, 30, 25])
+            .map(|((mode, ttft), gap)| cell(mode, ttft, gap));
+        let comparison = Comparison {
+            cells: cells.collect(),
+            compared: None,
+            mismatches: Vec::new(),
+            clouds: Vec::new(),
+            blocks: 3,
+            partial: false,
+        };
         Report::new(&plan, comparison, Vec::new())
     }
 }

@@ -26,7 +26,8 @@ impl Rng {
         (self.next() >> 11) as f64 / (1u64 << 53) as f64
     }
 
-    /// Exponentially distributed with this mean: the gap between events that know nothing of each other.
+    /// Exponentially distributed with this mean: the gap between events that know nothing of each
+    /// other.
     pub(crate) fn exponential(&mut self, mean: f64) -> f64 {
         -mean * (1.0 - self.uniform()).ln()
     }
@@ -49,7 +50,10 @@ mod tests {
         let count = 100_000;
         let uniform = (0..count).map(|_| rng.uniform()).sum::<f64>() / f64::from(count);
         let exponential = (0..count).map(|_| rng.exponential(3.0)).sum::<f64>() / f64::from(count);
-        assert!((uniform - 0.5).abs() < 0.01 && (exponential - 3.0).abs() < 0.05, "{uniform} {exponential}");
+        assert!(
+            (uniform - 0.5).abs() < 0.01 && (exponential - 3.0).abs() < 0.05,
+            "{uniform} {exponential}"
+        );
         assert_eq!(Rng::new(9).next(), Rng::new(9).next());
         assert_ne!(Rng::new(9).next(), Rng::new(10).next());
     }

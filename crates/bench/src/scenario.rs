@@ -1,4 +1,5 @@
-//! The scenarios: one table of links, devices, clouds and loads. No mode has a setting of its own in it.
+//! The scenarios: one table of links, devices, clouds and loads. No mode has a setting of its own
+//! in it.
 
 mod class;
 
@@ -28,7 +29,8 @@ pub struct Scenario {
     pub rtt: Option<Duration>,
     /// Devices; they go through all pairs of distance and class.
     pub devices: usize,
-    /// Whether devices and cloud take the time that a 7B model takes on the paper's machines, or their own on this machine.
+    /// Whether devices and cloud take the time that a 7B model takes on the paper's machines, or
+    /// their own on this machine.
     pub pace: Option<Pace>,
     /// Requests a second at the three loads.
     pub rates: [f64; 3],
@@ -42,7 +44,8 @@ pub struct Scenario {
     pub slo: Slo,
 }
 
-/// The time that computing is made to take at least. Computing is real; what is left of the time is slept.
+/// The time that computing is made to take at least. Computing is real; what is left of the time is
+/// slept.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct Pace {
     /// One batch in the cloud.
@@ -98,23 +101,37 @@ impl FromStr for Load {
     }
 }
 
-/// Distances: the middle link's rates times these. The paper's WiFi gives 5, 7.5 and 10 MB/s up and 10, 12.5 and 15 MB/s down.
-const DISTANCES: [(&str, f64, f64); 3] = [("far", 2.0 / 3.0, 0.8), ("middle", 1.0, 1.0), ("near", 4.0 / 3.0, 1.2)];
+/// Distances: the middle link's rates times these. The paper's WiFi gives 5, 7.5 and 10 MB/s up and
+/// 10, 12.5 and 15 MB/s down.
+const DISTANCES: [(&str, f64, f64); 3] =
+    [("far", 2.0 / 3.0, 0.8), ("middle", 1.0, 1.0), ("near", 4.0 / 3.0, 1.2)];
 
 const fn cost(base_us: u64, per_row_us: u64) -> Cost {
     Cost { base: Duration::from_micros(base_us), per_row: Duration::from_micros(per_row_us) }
 }
 
-/// Six devices stand for the paper's thirty, so that two cores can run them: a row costs the cloud five times what it cost theirs. A prompt of
-/// 351 tokens is then 384 ms of upload and, without chunks, about 300 ms of computing on device and cloud, as in the paper's 384 of 646 ms, the
-/// times to first token of HAT and of U-shape in its comparison; its ablation table has 656 in place of 646, and both are the paper's. U-shape's
-/// time between tokens was measured here as about 36 ms, the wait for the running batch included. A draft of HAT's takes 0.15 (Xavier) and
-/// 0.11 (Orin) of that.
+/// Six devices stand for the paper's thirty, so that two cores can run them: a row costs the cloud
+/// five times what it cost theirs. A prompt of 351 tokens is then 384 ms of upload and, without
+/// chunks, about 300 ms of computing on device and cloud, as in the paper's 384 of 646 ms, the
+/// times to first token of HAT and of U-shape in its comparison; its ablation table has 656 in
+/// place of 646, and both are the paper's. U-shape's time between tokens was measured here as about
+/// 36 ms, the wait for the running batch included. A draft of HAT's takes 0.15 (Xavier) and 0.11
+/// (Orin) of that.
 const PAPER: Pace = Pace {
     cloud: cost(16_000, 400),
     devices: [
-        DeviceClass { name: "xavier", shallow: cost(1_200, 520), draft: cost(5_400, 240), head: cost(1_200, 50) },
-        DeviceClass { name: "orin", shallow: cost(700, 320), draft: cost(4_000, 160), head: cost(700, 30) },
+        DeviceClass {
+            name: "xavier",
+            shallow: cost(1_200, 520),
+            draft: cost(5_400, 240),
+            head: cost(1_200, 50),
+        },
+        DeviceClass {
+            name: "orin",
+            shallow: cost(700, 320),
+            draft: cost(4_000, 160),
+            head: cost(700, 30),
+        },
     ],
 };
 
@@ -122,7 +139,8 @@ const PAPER_SLO: Slo = Slo { ttft: Duration::from_millis(1000), tbt: Duration::f
 
 const PAPER_PROPORTIONS: Scenario = Scenario {
     name: "paper-proportions",
-    about: "the paper's WiFi, devices and server, each in the proportion to the others that it had with a 7B model",
+    about: "the paper's WiFi, devices and server, each in the proportion to the others that it \
+            had with a 7B model",
     link: Preset::Wifi,
     rates_times: 1.0,
     rtt: None,
@@ -173,7 +191,8 @@ pub const SCENARIOS: [Scenario; 6] = [
     },
     Scenario {
         name: "quick",
-        about: "short prompts on two devices as fast as this machine computes: a few seconds, to see that all modes work",
+        about: "short prompts on two devices as fast as this machine computes: a few seconds, to \
+                see that all modes work",
         devices: 2,
         pace: None,
         rates: [2.0, 4.0, 8.0],
@@ -191,10 +210,12 @@ impl Scenario {
     /// # Errors
     /// When there is none; the error lists them.
     pub fn named(name: &str) -> Result<Self, BenchError> {
-        SCENARIOS.into_iter().find(|scenario| scenario.name == name).ok_or_else(|| BenchError::Unknown {
-            what: "scenario",
-            name: name.to_owned(),
-            known: SCENARIOS.map(|scenario| scenario.name).join(", "),
+        SCENARIOS.into_iter().find(|scenario| scenario.name == name).ok_or_else(|| {
+            BenchError::Unknown {
+                what: "scenario",
+                name: name.to_owned(),
+                known: SCENARIOS.map(|scenario| scenario.name).join(", "),
+            }
         })
     }
 
@@ -208,7 +229,11 @@ impl Scenario {
     #[must_use]
     pub fn shape(&self, device: usize, hidden: usize) -> Shape {
         let (_, up, down) = DISTANCES[device % DISTANCES.len()];
-        let mut shape = if self.link.is_scaled() { self.link.shape(hidden) } else { self.link.shape(hidden).scaled(hidden) };
+        let mut shape = if self.link.is_scaled() {
+            self.link.shape(hidden)
+        } else {
+            self.link.shape(hidden).scaled(hidden)
+        };
         shape.up.bytes_per_s *= up * self.rates_times;
         shape.down.bytes_per_s *= down * self.rates_times;
         if let Some(rtt) = self.rtt {
@@ -246,7 +271,9 @@ mod tests {
             assert_eq!(Scenario::named(scenario.name).unwrap(), scenario);
             assert!(scenario.devices > 0 && scenario.requests > 0 && scenario.max_new_tokens > 0);
             assert!(scenario.rates.is_sorted() && scenario.rates[0] > 0.0);
-            assert!((0..scenario.devices).all(|device| scenario.shape(device, 256).validate().is_ok()));
+            assert!(
+                (0..scenario.devices).all(|device| scenario.shape(device, 256).validate().is_ok())
+            );
         }
         let error = Scenario::named("wlan").unwrap_err().to_string();
         assert!(error.contains("wlan") && error.contains("paper-proportions"), "{error}");
@@ -254,7 +281,8 @@ mod tests {
 
     #[test]
     fn six_devices_are_all_pairs_of_distance_and_class() {
-        let mut names: Vec<String> = (0..6).map(|device| PAPER_PROPORTIONS.device_name(device)).collect();
+        let mut names: Vec<String> =
+            (0..6).map(|device| PAPER_PROPORTIONS.device_name(device)).collect();
         names.sort();
         names.dedup();
         assert_eq!(names.len(), 6, "{names:?}");
@@ -263,8 +291,11 @@ mod tests {
     #[test]
     fn a_token_of_any_model_takes_as_long_as_a_7b_models_on_the_papers_wifi() {
         for hidden in [256, 4096] {
-            let rates: Vec<f64> = (0..3).map(|device| PAPER_PROPORTIONS.shape(device, hidden).up.bytes_per_s).collect();
-            let ms: Vec<f64> = rates.iter().map(|rate| 351.0 * 2.0 * hidden as f64 / rate * 1e3).collect();
+            let rates: Vec<f64> = (0..3)
+                .map(|device| PAPER_PROPORTIONS.shape(device, hidden).up.bytes_per_s)
+                .collect();
+            let ms: Vec<f64> =
+                rates.iter().map(|rate| 351.0 * 2.0 * hidden as f64 / rate * 1e3).collect();
             for (ms, rate) in ms.iter().zip([5e6, 7.5e6, 10e6]) {
                 assert!((ms - 351.0 * 8192.0 / rate * 1e3).abs() < 1e-6);
             }

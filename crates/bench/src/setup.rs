@@ -35,41 +35,58 @@ impl Setup {
     ///
     /// # Errors
     /// When the model is a bundle, files are missing or broken, or a mode's drafter is not there.
-    pub fn load(source: &Arc<ModelSource>, split: Split, modes: &[Mode], cloud: CloudProgram) -> Result<Self, BenchError> {
+    pub fn load(
+        source: &Arc<ModelSource>,
+        split: Split,
+        modes: &[Mode],
+        cloud: CloudProgram,
+    ) -> Result<Self, BenchError> {
         if source.bundle().is_some() {
             return Err(BenchError::Bundle);
         }
         let kv = cloud.kv;
         let load = |(drafter, codec): Kind| {
-            Ends::load(source, split, codec, drafter.map_or(Drafting::Off, Drafting::Kind)).map(|ends| ends.with_kv(kv))
+            Ends::load(source, split, codec, drafter.map_or(Drafting::Off, Drafting::Kind))
+                .map(|ends| ends.with_kv(kv))
         };
         let mut others: Vec<(Kind, Ends)> = Vec::new();
         for mode in modes {
             let kind = kind(mode);
             if kind != PLAIN && others.iter().all(|(loaded, _)| *loaded != kind) {
                 let ends = load(kind).map_err(|error| match (error, kind) {
-                    (ModelError::NoDrafter { .. }, (Some(drafter), _)) => {
-                        BenchError::NoDrafter { mode: mode.name.clone(), drafter: drafter.to_string() }
-                    }
+                    (ModelError::NoDrafter { .. }, (Some(drafter), _)) => BenchError::NoDrafter {
+                        mode: mode.name.clone(),
+                        drafter: drafter.to_string(),
+                    },
                     (error, _) => error.into(),
                 })?;
                 others.push((kind, ends));
             }
         }
         let layers = split.ranges(source.config().layers).map_err(ModelError::from)?.middle;
-        Ok(Self { cloud, middle: Arc::new(MiddlePart::load(source, split)?), layers, plain: load(PLAIN)?, others })
+        Ok(Self {
+            cloud,
+            middle: Arc::new(MiddlePart::load(source, split)?),
+            layers,
+            plain: load(PLAIN)?,
+            others,
+        })
     }
 
     /// Modes of a comparison whose drafters are beside the model.
     #[must_use]
     pub fn available(source: &ModelSource, modes: Vec<Mode>) -> Vec<Mode> {
-        let has = |kind: DrafterKind| source.file(kind.info_file()).is_ok_and(|file| file.is_some());
+        let has =
+            |kind: DrafterKind| source.file(kind.info_file()).is_ok_and(|file| file.is_some());
         modes.into_iter().filter(|mode| mode.drafts.is_none_or(|drafts| has(drafts.kind))).collect()
     }
 
     /// The device's parts with the mode's drafter and codec.
     pub(crate) fn ends(&self, mode: &Mode) -> &Ends {
-        self.others.iter().find(|(loaded, _)| *loaded == kind(mode)).map_or(&self.plain, |(_, ends)| ends)
+        self.others
+            .iter()
+            .find(|(loaded, _)| *loaded == kind(mode))
+            .map_or(&self.plain, |(_, ends)| ends)
     }
 
     /// The device's parts without a drafter.

@@ -1,4 +1,5 @@
-//! Two modes over the requests that both answered: requests that only one answered would make the other look slower or faster than it is.
+//! Two modes over the requests that both answered: requests that only one answered would make the
+//! other look slower or faster than it is.
 
 use std::collections::BTreeSet;
 
@@ -21,8 +22,14 @@ impl Shared {
         let [theirs, own] = [base, cell].map(requests);
         let (own, base) = (answered(cell, &theirs), answered(base, &own));
         let ttft = |samples: &[&Sample]| Summary::of(samples.iter().map(|sample| sample.ttft_ms));
-        let tbt = |samples: &[&Sample]| Summary::of(samples.iter().flat_map(|sample| sample.gaps_ms.iter().copied()));
-        Self { requests: own.len(), ttft: ratio(ttft(&own), ttft(&base)), tbt: ratio(tbt(&own), tbt(&base)) }
+        let tbt = |samples: &[&Sample]| {
+            Summary::of(samples.iter().flat_map(|sample| sample.gaps_ms.iter().copied()))
+        };
+        Self {
+            requests: own.len(),
+            ttft: ratio(ttft(&own), ttft(&base)),
+            tbt: ratio(tbt(&own), tbt(&base)),
+        }
     }
 }
 

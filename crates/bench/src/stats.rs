@@ -39,7 +39,8 @@ pub(crate) fn sorted(values: impl IntoIterator<Item = f64>) -> Vec<f64> {
     sorted
 }
 
-/// The smallest value that at least `share` (0 to 1) of the sample do not exceed (nearest rank); none of an empty sample.
+/// The smallest value that at least `share` (0 to 1) of the sample do not exceed (nearest rank);
+/// none of an empty sample.
 pub(crate) fn quantile(sorted: &[f64], share: f64) -> Option<f64> {
     let rank = (share.clamp(0.0, 1.0) * sorted.len() as f64).ceil() as usize;
     sorted.get(rank.saturating_sub(1)).copied()
@@ -65,7 +66,10 @@ mod tests {
     fn quantiles_are_nearest_ranks() {
         let summary = Summary::of((1..=100).rev().map(f64::from)).unwrap();
         assert_eq!(summary, Summary { count: 100, mean: 50.5, p50: 50.0, p90: 90.0, p99: 99.0 });
-        assert_eq!(Summary::of([7.0]).unwrap(), Summary { count: 1, mean: 7.0, p50: 7.0, p90: 7.0, p99: 7.0 });
+        assert_eq!(
+            Summary::of([7.0]).unwrap(),
+            Summary { count: 1, mean: 7.0, p50: 7.0, p90: 7.0, p99: 7.0 }
+        );
         assert_eq!(quantile(&[1.0, 2.0], 0.0), Some(1.0));
     }
 

@@ -9,7 +9,8 @@ use std::{
     time::{Duration, Instant},
 };
 
-/// Asked for from outside, for example by Ctrl-C; turns end at their next token, and what was measured is reported.
+/// Asked for from outside, for example by Ctrl-C; turns end at their next token, and what was
+/// measured is reported.
 #[derive(Clone, Debug, Default)]
 pub struct Stop(Arc<AtomicBool>);
 
@@ -52,7 +53,8 @@ mod tests {
         let stop = Stop::default();
         assert!(stop.sleep_until(Instant::now()));
         let other = stop.clone();
-        let sleeper = thread::spawn(move || other.sleep_until(Instant::now() + Duration::from_secs(3600)));
+        let sleeper =
+            thread::spawn(move || other.sleep_until(Instant::now() + Duration::from_secs(3600)));
         stop.ask();
         assert!(!sleeper.join().unwrap_or(true));
     }

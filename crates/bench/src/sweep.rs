@@ -16,7 +16,8 @@ use crate::{BenchError, Mode, Observer, Plan, Prompts, Report, Setup, Stop};
 /// A question with a measurement of its own.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Sweep {
-    /// Chunks of a fixed size against the dynamic one, over three bandwidths and while the bandwidth changes.
+    /// Chunks of a fixed size against the dynamic one, over three bandwidths and while the
+    /// bandwidth changes.
     Chunks,
     /// What a long prompt does to the texts that others are writing.
     Interference,
@@ -34,7 +35,14 @@ impl Sweep {
     /// Requests a cell, unless asked otherwise: sweeps have many cells.
     pub const REQUESTS: usize = 12;
     /// All of them.
-    pub const ALL: [Self; 6] = [Self::Chunks, Self::Interference, Self::Parallel, Self::Drafters, Self::Streaming, Self::Stages];
+    pub const ALL: [Self; 6] = [
+        Self::Chunks,
+        Self::Interference,
+        Self::Parallel,
+        Self::Drafters,
+        Self::Streaming,
+        Self::Stages,
+    ];
 
     /// Its name on the command line.
     #[must_use]
@@ -69,10 +77,12 @@ impl FromStr for Sweep {
     type Err = BenchError;
 
     fn from_str(name: &str) -> Result<Self, BenchError> {
-        Self::ALL.into_iter().find(|sweep| sweep.name() == name).ok_or_else(|| BenchError::Unknown {
-            what: "sweep",
-            name: name.to_owned(),
-            known: Self::ALL.map(Self::name).join(", "),
+        Self::ALL.into_iter().find(|sweep| sweep.name() == name).ok_or_else(|| {
+            BenchError::Unknown {
+                what: "sweep",
+                name: name.to_owned(),
+                known: Self::ALL.map(Self::name).join(", "),
+            }
         })
     }
 }
@@ -126,7 +136,10 @@ mod tests {
         for sweep in Sweep::ALL {
             assert_eq!(sweep.name().parse::<Sweep>().unwrap(), sweep);
             let modes = sweep.modes().unwrap();
-            assert!(!modes.is_empty() && modes.windows(2).all(|pair| pair[0].name != pair[1].name), "{modes:?}");
+            assert!(
+                !modes.is_empty() && modes.windows(2).all(|pair| pair[0].name != pair[1].name),
+                "{modes:?}"
+            );
         }
         assert!("bandwidth".parse::<Sweep>().unwrap_err().to_string().contains("interference"));
     }

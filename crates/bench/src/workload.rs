@@ -49,12 +49,17 @@ pub(crate) struct Traffic {
     pub(crate) seed: u64,
 }
 
-/// The requests, cut into blocks. Every block is run in every mode before the next begins, so that drift of the machine hits all alike.
+/// The requests, cut into blocks. Every block is run in every mode before the next begins, so that
+/// drift of the machine hits all alike.
 ///
-/// A request belongs to one device, which every device is in turn, in a random order. There it waits while an earlier one runs.
+/// A request belongs to one device, which every device is in turn, in a random order. There it
+/// waits while an earlier one runs.
 pub(crate) fn blocks(traffic: &Traffic, prompts: &Prompts) -> Vec<Vec<Request>> {
     let Traffic { rate, requests, devices, blocks, lengths, max_new_tokens, seed } = *traffic;
-    let mut prompts = prompts.pick(requests, lengths, &mut Rng::stream(seed, stream::PROMPTS)).into_iter().enumerate();
+    let mut prompts = prompts
+        .pick(requests, lengths, &mut Rng::stream(seed, stream::PROMPTS))
+        .into_iter()
+        .enumerate();
     let mut arrivals = Rng::stream(seed, stream::ARRIVALS);
     let mut order = Rng::stream(seed, stream::DEVICES);
     let mut turns = std::iter::repeat_with(move || {
@@ -66,10 +71,19 @@ pub(crate) fn blocks(traffic: &Traffic, prompts: &Prompts) -> Vec<Vec<Request>> 
     let (least, longer) = (requests / blocks.max(1), requests % blocks.max(1));
     (0..blocks)
         .map(|block| {
-            let members: Vec<_> = prompts.by_ref().take(least + usize::from(block < longer)).collect();
+            let members: Vec<_> =
+                prompts.by_ref().take(least + usize::from(block < longer)).collect();
             let times = poisson(rate, members.len(), &mut arrivals);
             let requests = members.into_iter().zip(times).zip(&mut turns);
-            requests.map(|(((index, prompt), arrival), device)| Request { index, arrival, device, prompt, max_new_tokens }).collect()
+            requests
+                .map(|(((index, prompt), arrival), device)| Request {
+                    index,
+                    arrival,
+                    device,
+                    prompt,
+                    max_new_tokens,
+                })
+                .collect()
         })
         .collect()
 }
@@ -89,8 +103,15 @@ pub(crate) mod tests {
 
     #[test]
     fn every_request_has_its_length_and_devices_share_them() {
-        let traffic =
-            Traffic { rate: 2.0, requests: 26, devices: 4, blocks: 4, lengths: PromptLengths::SPEC_BENCH, max_new_tokens: 8, seed: 3 };
+        let traffic = Traffic {
+            rate: 2.0,
+            requests: 26,
+            devices: 4,
+            blocks: 4,
+            lengths: PromptLengths::SPEC_BENCH,
+            max_new_tokens: 8,
+            seed: 3,
+        };
         let prompts = demo_prompts();
         let blocks = blocks(&traffic, &prompts);
         assert_eq!(blocks.iter().map(Vec::len).collect::<Vec<_>>(), [7, 7, 6, 6]);
@@ -99,14 +120,20 @@ pub(crate) mod tests {
         let mean = all.iter().map(|request| request.prompt.len()).sum::<usize>() as f64 / 26.0;
         assert!((mean / 351.0 - 1.0).abs() < 0.06, "{mean}");
         for device in 0..4 {
-            assert!((6..=7).contains(&all.iter().filter(|request| request.device == device).count()));
+            assert!(
+                (6..=7).contains(&all.iter().filter(|request| request.device == device).count())
+            );
         }
         for block in &blocks {
-            assert!(block[0].arrival.is_zero() && block.is_sorted_by_key(|request| request.arrival));
+            assert!(
+                block[0].arrival.is_zero() && block.is_sorted_by_key(|request| request.arrival)
+            );
         }
         let again = super::blocks(&traffic, &prompts);
         assert!(
-            all.iter().zip(again.iter().flatten()).all(|(a, b)| a.prompt == b.prompt && a.arrival == b.arrival && a.device == b.device)
+            all.iter().zip(again.iter().flatten()).all(|(a, b)| a.prompt == b.prompt
+                && a.arrival == b.arrival
+                && a.device == b.device)
         );
     }
 

@@ -1,5 +1,5 @@
-//! What goes in comes out: the same bytes, in order, whatever the link does in between. Timing decides nothing here; `tricorn link --check`
-//! measures it.
+//! What goes in comes out: the same bytes, in order, whatever the link does in between. Timing
+//! decides nothing here; `tricorn link --check` measures it.
 #![allow(clippy::unwrap_used, clippy::expect_used, missing_docs)]
 
 use std::{
@@ -98,7 +98,10 @@ fn exchange(device: &TcpStream, cloud: &TcpStream, up: &[u8], down: &[u8]) {
 fn bytes_are_unchanged_both_ways_on_many_connections_at_once() {
     let rough = Direction {
         jitter: Duration::from_millis(1),
-        stalls: Some(Stalls { rate: StallRate::PerMegabyte(4.0), duration: Duration::from_millis(5) }),
+        stalls: Some(Stalls {
+            rate: StallRate::PerMegabyte(4.0),
+            duration: Duration::from_millis(5),
+        }),
         queue_bytes: Some(20_000),
         ..Direction::new(20e6, Duration::from_millis(1))
     };
@@ -107,12 +110,17 @@ fn bytes_are_unchanged_both_ways_on_many_connections_at_once() {
         thread::scope(|scope| {
             for index in 0..8 {
                 let (device, cloud) = bench.connect();
-                scope.spawn(move || exchange(&device, &cloud, &text(index, 300_000), &text(100 + index, 200_001)));
+                scope.spawn(move || {
+                    exchange(&device, &cloud, &text(index, 300_000), &text(100 + index, 200_001))
+                });
             }
         });
         bench.wait_until("closed", |counters| counters.open == 0);
         let counters = bench.link.counters();
-        assert_eq!((counters.up.bytes, counters.down.bytes, counters.connections), (8 * 300_000, 8 * 200_001, 8));
+        assert_eq!(
+            (counters.up.bytes, counters.down.bytes, counters.connections),
+            (8 * 300_000, 8 * 200_001, 8)
+        );
         assert_eq!((counters.up.held, counters.down.held), (0, 0));
     }
 }
@@ -144,7 +152,9 @@ fn in_an_outage_nothing_passes_and_nothing_is_lost() {
     bench.link.outage(true);
     thread::scope(|scope| {
         scope.spawn(|| exchange(&device, &cloud, &up, &down));
-        bench.wait_until("full", |counters| counters.up.held > 500_000 && counters.down.held > 500_000);
+        bench.wait_until("full", |counters| {
+            counters.up.held > 500_000 && counters.down.held > 500_000
+        });
         let counters = bench.link.counters();
         assert_eq!((counters.up.bytes, counters.down.bytes), (0, 0));
         // And again in the middle of the stream, wherever that is.
@@ -173,7 +183,8 @@ fn a_new_shape_counts_at_once() {
     });
 }
 
-/// Writes until nothing more is taken and the link holds at least `least` bytes; returns how many were written.
+/// Writes until nothing more is taken and the link holds at least `least` bytes; returns how many
+/// were written.
 fn fill(link: &Emulator, to: &mut TcpStream, least: usize) -> usize {
     let deadline = Instant::now() + LIMIT;
     to.set_write_timeout(Some(Duration::from_millis(300))).unwrap();
@@ -211,7 +222,8 @@ fn what_the_link_holds_is_bounded() {
         device.shutdown(Shutdown::Write).unwrap();
         assert_eq!(read_all(&cloud).len(), written);
 
-        // The receiver does not read: as much again may lag there, and two reads on their way between the two.
+        // The receiver does not read: as much again may lag there, and two reads on their way
+        // between the two.
         let (mut device, cloud) = bench.connect();
         let written = fill(&bench.link, &mut device, queue);
         let held = bench.link.counters().up.held;
@@ -222,7 +234,10 @@ fn what_the_link_holds_is_bounded() {
 }
 
 fn is_reset(result: io::Result<usize>) -> bool {
-    result.is_err_and(|error| [ErrorKind::ConnectionReset, ErrorKind::ConnectionAborted, ErrorKind::BrokenPipe].contains(&error.kind()))
+    result.is_err_and(|error| {
+        [ErrorKind::ConnectionReset, ErrorKind::ConnectionAborted, ErrorKind::BrokenPipe]
+            .contains(&error.kind())
+    })
 }
 
 #[test]
@@ -289,6 +304,9 @@ fn what_cannot_be_started_is_told_in_one_line() {
         start(SocketAddr::from(([192, 0, 2, 1], 0)), fast()),
         start(LOOPBACK, both(Direction::new(-1.0, Duration::ZERO))),
     ];
-    assert!(matches!(errors, [LinkError::InUse(_), LinkError::Listen { .. }, LinkError::Config(_)]), "{errors:?}");
+    assert!(
+        matches!(errors, [LinkError::InUse(_), LinkError::Listen { .. }, LinkError::Config(_)]),
+        "{errors:?}"
+    );
     assert!(errors.iter().all(|error| !error.to_string().contains('\n')));
 }

@@ -33,12 +33,13 @@ use tricorn_cloud::Pace;
 use tricorn_core::{Schedule, Split};
 use tricorn_model::{ComputeDevice, KvFormat, quant::Quant};
 
-const EXIT_CODES: &str = "Exit codes: 0 done, 1 failed, 2 asked wrongly, 3 no cloud or refused by it.";
+const EXIT_CODES: &str =
+    "Exit codes: 0 done, 1 failed, 2 asked wrongly, 3 no cloud or refused by it.";
 
 /// Run a language model split in three: its ends here, its middle in a cloud.
 ///
-/// The text stays on this device; hidden states travel. The device drafts, the cloud verifies, and the text is exactly what the whole
-/// model would have written.
+/// The text stays on this device; hidden states travel. The device drafts, the cloud verifies, and
+/// the text is exactly what the whole model would have written.
 ///
 /// Begin with `tricorn demo`.
 #[derive(Debug, Parser)]
@@ -83,24 +84,27 @@ pub(crate) enum Command {
 /// Which model, and where it is cut.
 #[derive(Debug, ClapArgs)]
 pub(crate) struct ModelArgs {
-    /// Model directory in the Hugging Face layout, a bundle made by `tricorn pack`, a .gguf file, hf:ORG/NAME as `tricorn pull` fetched it, or
-    /// `demo` for the built-in model
+    /// Model directory in the Hugging Face layout, a bundle made by `tricorn pack`, a .gguf file,
+    /// hf:ORG/NAME as `tricorn pull` fetched it, or `demo` for the built-in model
     #[arg(long, value_name = "PATH")]
     pub(crate) model: PathBuf,
-    /// First M and last K decoder layers on the device; device and cloud must agree [default: the bundle's or the drafter's, else 2:0]
+    /// First M and last K decoder layers on the device; device and cloud must agree [default: the
+    /// bundle's or the drafter's, else 2:0]
     #[arg(long, value_name = "M:K")]
     pub(crate) split: Option<Split>,
-    /// Hold the weights as q4k, q8, f16 or f32, quantised at load [default: as stored]. The text is that of the model so quantised; a
-    /// device and a cloud that differ refuse each other
+    /// Hold the weights as q4k, q8, f16 or f32, quantised at load [default: as stored]. The text is
+    /// that of the model so quantised; a device and a cloud that differ refuse each other
     #[arg(long, value_name = "FORMAT", value_parser = named::quant(), hide_possible_values = true)]
     pub(crate) quant: Option<Quant>,
     /// Threads for computing, 1 to 1024 [default: one a core]
     #[arg(long, value_name = "N", value_parser = clap::value_parser!(u16).range(1..=1024))]
     pub(crate) threads: Option<u16>,
-    /// What computes the layers and the head: cpu, cuda:N or metal:N; the latter two only where the program was built with them
+    /// What computes the layers and the head: cpu, cuda:N or metal:N; the latter two only where the
+    /// program was built with them
     #[arg(long, value_name = "DEVICE", default_value_t = ComputeDevice::Cpu)]
     pub(crate) device: ComputeDevice,
-    /// Format of the KV cache: f16, q8 for half the memory, or f32; for one text everywhere, device and cloud take the same
+    /// Format of the KV cache: f16, q8 for half the memory, or f32; for one text everywhere, device
+    /// and cloud take the same
     #[arg(long, value_name = "FORMAT", default_value_t = KvFormat::F16, value_parser = named::kv(), hide_possible_values = true)]
     pub(crate) kv: KvFormat,
 }
@@ -120,7 +124,11 @@ pub(crate) struct MiddleArgs {
 #[derive(Debug, ClapArgs)]
 pub(crate) struct DemoArgs {
     /// What the story is about
-    #[arg(long, value_name = "TEXT", default_value = "A curious girl finds a hidden door in her grandmother's garden.")]
+    #[arg(
+        long,
+        value_name = "TEXT",
+        default_value = "A curious girl finds a hidden door in her grandmother's garden."
+    )]
     pub(crate) prompt: OsString,
     /// Most tokens to generate
     #[arg(long, value_name = "N", default_value_t = 200)]
@@ -149,7 +157,8 @@ pub(crate) struct RunArgs {
     /// Take the prompt as it is, without the model's chat template
     #[arg(long)]
     pub(crate) raw: bool,
-    /// Print one JSON object: text, token_ids, finish_reason, ttft_ms, tbt_ms, rounds, drafted, accepted_per_round, bytes_up, bytes_down
+    /// Print one JSON object: text, token_ids, finish_reason, ttft_ms, tbt_ms, rounds, drafted,
+    /// accepted_per_round, bytes_up, bytes_down
     #[arg(long)]
     pub(crate) json: bool,
     /// What to ask; `-` reads it from standard input
@@ -183,7 +192,8 @@ pub(crate) struct CloudArgs {
     /// Sessions at a time
     #[arg(long, value_name = "N", default_value_t = 64)]
     pub(crate) max_sessions: usize,
-    /// Layers A up to but without B of the whole model: one stage of a middle in several clouds [default: the whole middle]
+    /// Layers A up to but without B of the whole model: one stage of a middle in several clouds
+    /// [default: the whole middle]
     #[arg(long, value_name = "A..B", value_parser = parse_layers)]
     pub(crate) layers: Option<Range<usize>>,
     /// The cloud that holds the layers after these, started before this one
@@ -201,19 +211,22 @@ pub(crate) struct CloudArgs {
     /// Most rows in one batch
     #[arg(long, value_name = "N", default_value_t = 512, value_parser = parse_rows)]
     pub(crate) batch_rows: usize,
-    /// How prompts share batches with verifications: `chunked` cuts them to keep to --tbt-target, `whole` never cuts them
+    /// How prompts share batches with verifications: `chunked` cuts them to keep to --tbt-target,
+    /// `whole` never cuts them
     #[arg(long, value_name = "SCHEDULE", default_value = "chunked", value_parser = named(["chunked", "whole"], parse_schedule), hide_possible_values = true)]
     pub(crate) schedule: Schedule,
     /// Milliseconds between two verifications of a device to allow for when prompts are cut
     #[arg(long, value_name = "MS", default_value_t = 100.0, value_parser = parse_milliseconds)]
     pub(crate) tbt_target: f64,
-    /// Make every batch take at least BASE + ROW x rows, in microseconds, as on a slower server: for benchmarks
+    /// Make every batch take at least BASE + ROW x rows, in microseconds, as on a slower server:
+    /// for benchmarks
     #[arg(long, value_name = "BASE:ROW", value_parser = parse_pace)]
     pub(crate) emulate_pace: Option<Pace>,
     /// Stop when standard input ends: for programs that start a cloud of their own
     #[arg(long, hide = true)]
     pub(crate) until_stdin_ends: bool,
-    /// Print the ready line as JSON, and at the end what was computed: batches, rows, and overruns of the emulated pace
+    /// Print the ready line as JSON, and at the end what was computed: batches, rows, and overruns
+    /// of the emulated pace
     #[arg(long)]
     pub(crate) json: bool,
 }
@@ -272,12 +285,16 @@ fn parse_listen(text: &str) -> Result<SocketAddr, String> {
 }
 
 fn parse_layers(text: &str) -> Result<Range<usize>, String> {
-    let range = text.split_once("..").and_then(|(start, end)| Some(start.parse().ok()?..end.parse().ok()?));
+    let range =
+        text.split_once("..").and_then(|(start, end)| Some(start.parse().ok()?..end.parse().ok()?));
     range.ok_or_else(|| "write A..B, for example 4..8 for the layers 4, 5, 6 and 7".to_owned())
 }
 
 fn parse_rows(text: &str) -> Result<usize, String> {
-    text.parse().ok().filter(|&rows| rows > 0).ok_or_else(|| "give a number of rows of at least 1".to_owned())
+    text.parse()
+        .ok()
+        .filter(|&rows| rows > 0)
+        .ok_or_else(|| "give a number of rows of at least 1".to_owned())
 }
 
 fn parse_mib(text: &str) -> Result<usize, String> {
@@ -300,7 +317,8 @@ fn parse_milliseconds(text: &str) -> Result<f64, String> {
 }
 
 fn parse_pace(text: &str) -> Result<Pace, String> {
-    let micros = |text: &str| text.parse::<u32>().ok().map(|micros| Duration::from_micros(micros.into()));
+    let micros =
+        |text: &str| text.parse::<u32>().ok().map(|micros| Duration::from_micros(micros.into()));
     text.split_once(':')
         .and_then(|(base, row)| Some(Pace { base: micros(base)?, per_row: micros(row)? }))
         .ok_or_else(|| "write BASE:ROW in whole microseconds, for example 20000:100".to_owned())

@@ -32,7 +32,10 @@ pub(crate) fn open(model: &Path) -> Result<Arc<ModelSource>, CliError> {
 }
 
 /// As [`open`], the weights to be held as `quant` says.
-pub(crate) fn open_quantised(model: &Path, quant: Option<Quant>) -> Result<Arc<ModelSource>, CliError> {
+pub(crate) fn open_quantised(
+    model: &Path,
+    quant: Option<Quant>,
+) -> Result<Arc<ModelSource>, CliError> {
     Ok(Arc::new(load(model)?.quantised(quant)?))
 }
 
@@ -49,7 +52,9 @@ pub(crate) fn load(model: &Path) -> Result<ModelSource, CliError> {
     }
     ModelSource::open(model).map_err(|error| match error {
         // Without this file there is no model at all; without another the model is damaged.
-        ModelError::MissingFile { file, .. } if file == "config.json" => CliError::NoModel(model.to_owned()),
+        ModelError::MissingFile { file, .. } if file == "config.json" => {
+            CliError::NoModel(model.to_owned())
+        }
         ModelError::NotAModel(_) => CliError::NoModel(model.to_owned()),
         error => error.into(),
     })

@@ -22,10 +22,13 @@ use crate::{
 };
 use std::{ffi::OsStr, num::NonZero, sync::Arc};
 use tricorn_core::Split;
-use tricorn_model::{ComputeDevice, KvError, KvFormat, MiddlePart, ModelError, ModelSource, inspect::default_split, threads};
+use tricorn_model::{
+    ComputeDevice, KvError, KvFormat, MiddlePart, ModelError, ModelSource, inspect::default_split,
+    threads,
+};
 
-/// Each connection of a server takes a file descriptor, and the limit that shells start with is made for old programs. Where it cannot be
-/// raised, it is reached sooner.
+/// Each connection of a server takes a file descriptor, and the limit that shells start with is
+/// made for old programs. Where it cannot be raised, it is reached sooner.
 fn allow_many_connections() {
     let _ = rlimit::increase_nofile_limit(u64::MAX);
 }
@@ -70,7 +73,9 @@ fn resolve(source: &ModelSource, split: Option<Split>) -> Result<Split, CliError
 }
 
 fn use_threads(threads: Option<u16>) -> Result<(), CliError> {
-    let Some(threads) = threads.and_then(|threads| NonZero::new(usize::from(threads))) else { return Ok(()) };
+    let Some(threads) = threads.and_then(|threads| NonZero::new(usize::from(threads))) else {
+        return Ok(());
+    };
     threads::configure(threads)?;
     // The trainer spreads its lessons with rayon.
     Ok(rayon::ThreadPoolBuilder::new().num_threads(threads.get()).build_global()?)

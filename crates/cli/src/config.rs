@@ -1,7 +1,8 @@
 //! What a command runs with: a file, then the environment, then flags; each wins over those before.
 //!
-//! All three are the command's flags: `--kv-memory` is `kv-memory` in the file and `TRICORN_KV_MEMORY` in the environment. clap reads flags
-//! and the environment; the file's values become the flags' defaults, except where something stronger excludes them.
+//! All three are the command's flags: `--kv-memory` is `kv-memory` in the file and
+//! `TRICORN_KV_MEMORY` in the environment. clap reads flags and the environment; the file's values
+//! become the flags' defaults, except where something stronger excludes them.
 
 mod environment;
 mod error;
@@ -20,7 +21,8 @@ use std::{
     path::PathBuf,
 };
 
-/// Commands whose flags the file and the environment set: those that run for long, and those that generate text.
+/// Commands whose flags the file and the environment set: those that run for long, and those that
+/// generate text.
 pub(crate) const COMMANDS: [&str; 4] = ["device", "cloud", "run", "chat"];
 
 /// The arguments that flags, environment and file come to.
@@ -32,7 +34,9 @@ pub(crate) fn parse(given: Vec<OsString>) -> Result<Args, Refusal> {
 /// The program's commands with the environment, without the file.
 pub(crate) fn command() -> Command {
     COMMANDS.iter().fold(flags_alone(), |command, name| {
-        command.mut_subcommand(name, |command| command.mut_args(|arg| if is_setting(&arg) { environment::read_by(arg) } else { arg }))
+        command.mut_subcommand(name, |command| {
+            command.mut_args(|arg| if is_setting(&arg) { environment::read_by(arg) } else { arg })
+        })
     })
 }
 
@@ -43,11 +47,17 @@ fn flags_alone() -> Command {
         .value_name("FILE")
         .value_hint(ValueHint::FilePath)
         .value_parser(value_parser!(PathBuf))
-        .help("Configuration file [default: TRICORN_CONFIG, else the user's; `tricorn config` shows what it comes to]");
-    COMMANDS.iter().fold(Args::command(), |command, name| command.mut_subcommand(name, |command| command.arg(config.clone())))
+        .help(
+            "Configuration file [default: TRICORN_CONFIG, else the user's; `tricorn config` shows \
+             what it comes to]",
+        );
+    COMMANDS.iter().fold(Args::command(), |command, name| {
+        command.mut_subcommand(name, |command| command.arg(config.clone()))
+    })
 }
 
-/// Whether a flag is set by file and environment too: one with a value or a switch, that is not about one call's output.
+/// Whether a flag is set by file and environment too: one with a value or a switch, that is not
+/// about one call's output.
 fn is_setting(arg: &Arg) -> bool {
     let once = ["help", "version", "json", "config", "raw", "until-stdin-ends"];
     arg.get_long().is_some_and(|long| !once.contains(&long))
@@ -73,13 +83,19 @@ pub(crate) fn one_line(error: &clap::Error) -> String {
     first.trim_start_matches("error: ").split_whitespace().collect::<Vec<_>>().join(" ")
 }
 
-/// The flags that cannot be given together with `arg`: by their own word, or as members of a group of which one is chosen.
+/// The flags that cannot be given together with `arg`: by their own word, or as members of a group
+/// of which one is chosen.
 fn rivals<'a>(command: &'a Command, arg: &Arg) -> Vec<&'a Arg> {
     let exclusive = command.get_groups().filter(|group| !(*group).clone().is_multiple());
-    let shared = exclusive.filter(|group| group.get_args().any(|member| member == arg.get_id())).flat_map(|group| group.get_args());
+    let shared = exclusive
+        .filter(|group| group.get_args().any(|member| member == arg.get_id()))
+        .flat_map(|group| group.get_args());
     let members: Vec<&Id> = shared.filter(|member| *member != arg.get_id()).collect();
     let conflicts = command.get_arg_conflicts_with(arg);
-    let is_rival = |other: &&Arg| members.contains(&other.get_id()) || conflicts.iter().any(|conflict| conflict.get_id() == other.get_id());
+    let is_rival = |other: &&Arg| {
+        members.contains(&other.get_id())
+            || conflicts.iter().any(|conflict| conflict.get_id() == other.get_id())
+    };
     command.get_arguments().filter(is_rival).collect()
 }
 
@@ -87,9 +103,12 @@ fn rivals<'a>(command: &'a Command, arg: &Arg) -> Vec<&'a Arg> {
 fn optional(command: Command) -> Command {
     COMMANDS.iter().fold(command, |command, name| {
         command.mut_subcommand(name, |command| {
-            let groups: Vec<String> = command.get_groups().map(|group| group.get_id().to_string()).collect();
+            let groups: Vec<String> =
+                command.get_groups().map(|group| group.get_id().to_string()).collect();
             let command = command.mut_args(|arg| arg.required(false));
-            groups.into_iter().fold(command, |command, group| command.mut_group(group, |group| group.required(false)))
+            groups.into_iter().fold(command, |command, group| {
+                command.mut_group(group, |group| group.required(false))
+            })
         })
     })
 }

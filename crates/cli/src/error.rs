@@ -41,12 +41,16 @@ pub(crate) enum CliError {
     #[error("nothing is known of {0}; write HOST:PORT, for example 127.0.0.1:7070")]
     NoAddress(String),
     #[error(
-        "the link is not what was asked for: a rate is off by more than 3 % or the round trip by more than 1 ms; see above, and ask for less or stop other programs"
+        "the link is not what was asked for: a rate is off by more than 3 % or the round trip by \
+         more than 1 ms; see above, and ask for less or stop other programs"
     )]
     LinkOff,
     #[error("a text is not the whole model's: {0}; this is a bug, report it with the command")]
     OtherText(String),
-    #[error("{0} texts were not compared with the whole model's; this is a bug, report it with the command")]
+    #[error(
+        "{0} texts were not compared with the whole model's; this is a bug, report it with the \
+         command"
+    )]
     NotCompared(usize),
     #[error("{0} requests failed; the report says why")]
     RequestsFailed(usize),
@@ -56,15 +60,24 @@ pub(crate) enum CliError {
     Window { window: usize, context: usize },
     #[error("the prompt is not UTF-8 text; convert it first, for example with iconv")]
     NotUtf8,
-    #[error("the chat has {tokens} tokens, the context holds {context} and one must be left to generate; /clear begins a new chat")]
+    #[error(
+        "the chat has {tokens} tokens, the context holds {context} and one must be left to \
+         generate; /clear begins a new chat"
+    )]
     ChatFull { tokens: usize, context: usize },
     #[error("there is no drafter beside the model; train one with `tricorn distill`")]
     NoDrafter,
-    #[error("--offline-fallback draft needs a drafter, and none is in use; leave --no-draft out, or train one with `tricorn distill`")]
+    #[error(
+        "--offline-fallback draft needs a drafter, and none is in use; leave --no-draft out, or \
+         train one with `tricorn distill`"
+    )]
     NoFallback,
     #[error("{0} is in use by another program; stop that program or listen on another port")]
     InUse(SocketAddr),
-    #[error("cannot listen on {0}: {1}; choose an address of this machine and a port that this user may open")]
+    #[error(
+        "cannot listen on {0}: {1}; choose an address of this machine and a port that this user \
+         may open"
+    )]
     Listen(SocketAddr, io::Error),
     #[error(transparent)]
     Hub(#[from] HubError),
@@ -82,7 +95,9 @@ pub(crate) enum CliError {
     Signal(#[from] ctrlc::Error),
     #[error("{} exists already and is not empty; choose another --out", .0.display())]
     NotEmpty(PathBuf),
-    #[error("a device bundle has no middle layers; use --cloud URL, or --local with the whole model")]
+    #[error(
+        "a device bundle has no middle layers; use --cloud URL, or --local with the whole model"
+    )]
     BundleWithoutMiddle,
     #[error("{0} with --threads")]
     Threads(#[from] ThreadsError),
@@ -93,7 +108,11 @@ pub(crate) enum CliError {
 impl CliError {
     /// Why nothing can listen at an address.
     pub(crate) fn listen(address: SocketAddr, error: io::Error) -> Self {
-        if error.kind() == io::ErrorKind::AddrInUse { Self::InUse(address) } else { Self::Listen(address, error) }
+        if error.kind() == io::ErrorKind::AddrInUse {
+            Self::InUse(address)
+        } else {
+            Self::Listen(address, error)
+        }
     }
 
     /// Whether the reader of standard output has gone, as `head` does: nothing to complain about.
@@ -101,13 +120,19 @@ impl CliError {
         matches!(self, Self::Terminal(error) if error.kind() == io::ErrorKind::BrokenPipe)
     }
 
-    /// 130 after Ctrl-C, as shells have it; 1 for what went wrong, 2 for what was asked wrongly, 3 when there is no cloud to be reached or it refuses.
+    /// 130 after Ctrl-C, as shells have it; 1 for what went wrong, 2 for what was asked wrongly, 3
+    /// when there is no cloud to be reached or it refuses.
     pub(crate) fn exit_code(&self) -> ExitCode {
         match self {
             Self::Device(DeviceError::Link(
-                LinkError::Unreachable { .. } | LinkError::Refused(_) | LinkError::KeepsFailing { .. } | LinkError::NoRoom(_),
+                LinkError::Unreachable { .. }
+                | LinkError::Refused(_)
+                | LinkError::KeepsFailing { .. }
+                | LinkError::NoRoom(_),
             ))
-            | Self::Cloud(CloudError::NextUnreachable { .. } | CloudError::NextRefused { .. }) => ExitCode::from(3),
+            | Self::Cloud(CloudError::NextUnreachable { .. } | CloudError::NextRefused { .. }) => {
+                ExitCode::from(3)
+            }
             Self::Interrupted | Self::Train(TrainError::Stopped) => ExitCode::from(130),
             _ if self.is_asked_wrongly() => ExitCode::from(2),
             _ => ExitCode::FAILURE,
@@ -121,7 +146,12 @@ impl CliError {
             Self::Cloud(error) => wrong_cloud(error),
             Self::Bench(error) => wrong_bench(error),
             Self::Emulation(error) => {
-                matches!(error, link::LinkError::Config(_) | link::LinkError::InUse(_) | link::LinkError::Listen { .. })
+                matches!(
+                    error,
+                    link::LinkError::Config(_)
+                        | link::LinkError::InUse(_)
+                        | link::LinkError::Listen { .. }
+                )
             }
             Self::Train(error) => wrong_training(error),
             Self::Folder(_, error) => wrong_path(error),
@@ -141,7 +171,9 @@ impl CliError {
             | Self::Listen(..)
             | Self::HubName(_)
             | Self::Config(_)
-            | Self::Hub(HubError::NotCached { .. } | HubError::Several { .. } | HubError::NoFile { .. })
+            | Self::Hub(
+                HubError::NotCached { .. } | HubError::Several { .. } | HubError::NoFile { .. },
+            )
             | Self::NotEmpty(_)
             | Self::BundleWithoutMiddle => true,
             _ => false,
@@ -151,8 +183,20 @@ impl CliError {
 
 /// Whether a path is not what its flag wants, rather than a disk or a network at fault.
 fn wrong_path(error: &io::Error) -> bool {
-    use io::ErrorKind::{AlreadyExists, InvalidData, IsADirectory, NotADirectory, NotFound, PermissionDenied, ReadOnlyFilesystem};
-    matches!(error.kind(), NotFound | PermissionDenied | IsADirectory | NotADirectory | AlreadyExists | ReadOnlyFilesystem | InvalidData)
+    use io::ErrorKind::{
+        AlreadyExists, InvalidData, IsADirectory, NotADirectory, NotFound, PermissionDenied,
+        ReadOnlyFilesystem,
+    };
+    matches!(
+        error.kind(),
+        NotFound
+            | PermissionDenied
+            | IsADirectory
+            | NotADirectory
+            | AlreadyExists
+            | ReadOnlyFilesystem
+            | InvalidData
+    )
 }
 
 fn wrong_model(error: &ModelError) -> bool {

@@ -14,7 +14,8 @@ use std::{
 use tokio::runtime::Runtime;
 use tricorn_core::{DraftPolicy, DraftStop, FinishReason, Streaming};
 use tricorn_device::{
-    Conversation, Ends, Event, Link, LocalLink, Prompter, RemoteConfig, RemoteLink, Turn, TurnReport,
+    Conversation, Ends, Event, Link, LocalLink, Prompter, RemoteConfig, RemoteLink, Turn,
+    TurnReport,
     constraint::{Grammar, Grammars},
 };
 use tricorn_model::{KvFormat, MiddlePart};
@@ -38,10 +39,13 @@ pub(crate) struct Generated {
     pub(crate) report: TurnReport,
 }
 
-/// How a device drafts that is told nothing: by the threshold that was found best for its drafter, on the link and beside it.
+/// How a device drafts that is told nothing: by the threshold that was found best for its drafter,
+/// on the link and beside it.
 pub(crate) fn draft_policy(ends: &Ends) -> DraftPolicy {
     let defaults = DraftPolicy::default();
-    let stop = ends.drafter().map_or(defaults.stop, |drafter| DraftStop::Threshold(drafter.info().threshold));
+    let stop = ends
+        .drafter()
+        .map_or(defaults.stop, |drafter| DraftStop::Threshold(drafter.info().threshold));
     DraftPolicy { stop, stream: Streaming::Auto, parallel: PARALLEL, ..defaults }
 }
 
@@ -56,11 +60,22 @@ fn asked_policy(args: &GenerateArgs, ends: &Ends) -> DraftPolicy {
         Some(Threshold::Auto) => DraftStop::Expected { until_known: policy.stop.threshold() },
         None => policy.stop,
     };
-    DraftPolicy { max_len: args.max_draft, stop, stream: args.stream, parallel: args.parallel, ..policy }
+    DraftPolicy {
+        max_len: args.max_draft,
+        stop,
+        stream: args.stream,
+        parallel: args.parallel,
+        ..policy
+    }
 }
 
 /// The sampling and drafting that the flags ask for.
-pub(crate) fn turn(args: &GenerateArgs, ends: &Ends, grammar: Option<&Grammar>, tokens: Vec<u32>) -> Result<Turn, CliError> {
+pub(crate) fn turn(
+    args: &GenerateArgs,
+    ends: &Ends,
+    grammar: Option<&Grammar>,
+    tokens: Vec<u32>,
+) -> Result<Turn, CliError> {
     Ok(Turn {
         tokens,
         max_new_tokens: args.max_tokens,
@@ -73,17 +88,26 @@ pub(crate) fn turn(args: &GenerateArgs, ends: &Ends, grammar: Option<&Grammar>, 
 }
 
 /// What the flags say of the text's form.
-pub(crate) fn grammar(args: &GenerateArgs, ends: &Ends, prompter: &Prompter) -> Result<Option<Grammar>, CliError> {
+pub(crate) fn grammar(
+    args: &GenerateArgs,
+    ends: &Ends,
+    prompter: &Prompter,
+) -> Result<Option<Grammar>, CliError> {
     let Some(path) = &args.sampling.json_schema else { return Ok(None) };
-    let refused = |problem: &dyn std::fmt::Display| CliError::SchemaFile { path: path.clone(), problem: problem.to_string() };
-    let text = std::fs::read_to_string(path).map_err(|error| CliError::SchemaRead { path: path.clone(), error })?;
+    let refused = |problem: &dyn std::fmt::Display| CliError::SchemaFile {
+        path: path.clone(),
+        problem: problem.to_string(),
+    };
+    let text = std::fs::read_to_string(path)
+        .map_err(|error| CliError::SchemaRead { path: path.clone(), error })?;
     let schema = serde_json::from_str(&text).map_err(|error| refused(&error))?;
     Ok(Some(Grammars::new(prompter, &ends.stop_tokens)?.json_schema(&schema)?))
 }
 
 /// A link to the cloud at `url`, with the flags' deadline.
 pub(crate) fn remote(url: &str, deadline: f64, ends: &Ends, runtime: &Runtime) -> RemoteLink {
-    let config = RemoteConfig { deadline: Duration::from_secs_f64(deadline), ..RemoteConfig::new(url) };
+    let config =
+        RemoteConfig { deadline: Duration::from_secs_f64(deadline), ..RemoteConfig::new(url) };
     RemoteLink::new(config, ends, runtime.handle().clone())
 }
 
@@ -94,7 +118,11 @@ pub(crate) fn local(middle: MiddlePart, ends: &Ends, kv: KvFormat) -> LocalLink 
 
 /// The runtime that carries the connection; one thread is enough for it.
 pub(crate) fn runtime() -> Result<Runtime, CliError> {
-    tokio::runtime::Builder::new_multi_thread().worker_threads(1).enable_all().build().map_err(CliError::Start)
+    tokio::runtime::Builder::new_multi_thread()
+        .worker_threads(1)
+        .enable_all()
+        .build()
+        .map_err(CliError::Start)
 }
 
 /// Runs one turn and shows its text.
@@ -111,13 +139,15 @@ pub(crate) fn run<L: Link>(
     let colour = ui::shows_colour(&stdout);
     let report = conversation.turn(turn, &mut |event| {
         let written = match event {
-            Event::Token { id, drafted, .. } => reply.push(id).map_err(CliError::from).and_then(|piece| match show {
-                Show::Stream if !piece.is_empty() => {
-                    let piece = if drafted { ui::drafted(&piece, colour) } else { piece };
-                    Ok(stdout.write_all(piece.as_bytes()).and_then(|()| stdout.flush())?)
-                }
-                _ => Ok(()),
-            }),
+            Event::Token { id, drafted, .. } => {
+                reply.push(id).map_err(CliError::from).and_then(|piece| match show {
+                    Show::Stream if !piece.is_empty() => {
+                        let piece = if drafted { ui::drafted(&piece, colour) } else { piece };
+                        Ok(stdout.write_all(piece.as_bytes()).and_then(|()| stdout.flush())?)
+                    }
+                    _ => Ok(()),
+                })
+            }
             Event::Round(_) => Ok(()),
             Event::Reconnecting => {
                 ui::note("the cloud went away; reconnecting and replaying\n");
@@ -142,7 +172,8 @@ pub(crate) fn run<L: Link>(
     }
     if report.drafts_in_vain() {
         ui::note(format!(
-            "warning: drafting gains almost nothing ({:.2} tokens a round); train a drafter with `tricorn distill`, or use --no-draft\n",
+            "warning: drafting gains almost nothing ({:.2} tokens a round); train a drafter with \
+             `tricorn distill`, or use --no-draft\n",
             report.stats.accepted_per_round()
         ));
     }
@@ -189,7 +220,11 @@ impl Generated {
             },
             prompt_tokens: report.stats.prompt_tokens,
             ttft_ms: ms(report.ttft),
-            tbt_ms: TbtMs { mean: ms(report.tbt_mean()), p50: ms(report.tbt_quantile(0.5)), p99: ms(report.tbt_quantile(0.99)) },
+            tbt_ms: TbtMs {
+                mean: ms(report.tbt_mean()),
+                p50: ms(report.tbt_quantile(0.5)),
+                p99: ms(report.tbt_quantile(0.99)),
+            },
             rounds: report.stats.rounds,
             drafted: report.stats.drafted,
             accepted: report.stats.accepted,
@@ -206,7 +241,8 @@ impl Generated {
     pub(crate) fn summary(&self) -> String {
         let report = &self.report;
         format!(
-            "{} tokens | first after {:.1} ms, then {:.2} ms each | {:.2} tokens a round | {} up, {} down",
+            "{} tokens | first after {:.1} ms, then {:.2} ms each | {:.2} tokens a round | {} up, \
+             {} down",
             report.token_ids.len(),
             ms(report.ttft),
             ms(report.tbt_mean()),

@@ -13,7 +13,8 @@ use config::Refusal;
 use error::CliError;
 use std::process::ExitCode;
 
-/// Stock malloc returns large buffers to the system at once; the page faults that follow halve the speed of training.
+/// Stock malloc returns large buffers to the system at once; the page faults that follow halve the
+/// speed of training.
 #[global_allocator]
 static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
 
@@ -39,7 +40,10 @@ fn misunderstood(error: &clap::Error) -> ExitCode {
         // A closed pipe is all that can be wrong here, and then nobody is left to tell.
         let _ = error.print();
     } else {
-        ui::note(ui::error_line(&format!("{}; `--help` explains every flag", config::one_line(error))) + "\n");
+        ui::note(
+            ui::error_line(&format!("{}; `--help` explains every flag", config::one_line(error)))
+                + "\n",
+        );
     }
     ExitCode::from(u8::try_from(error.exit_code()).unwrap_or(2))
 }

@@ -33,10 +33,15 @@ pub(crate) fn faint(text: &str, colour: bool) -> String {
 /// An error as one line for standard error; what a cloud put into it must not move the cursor.
 pub(crate) fn error_line(error: &impl Display) -> String {
     let colour = shows_colour(&std::io::stderr());
-    format!("{} {}", paint(ERROR, "error:", colour), error.to_string().replace(char::is_control, " "))
+    format!(
+        "{} {}",
+        paint(ERROR, "error:", colour),
+        error.to_string().replace(char::is_control, " ")
+    )
 }
 
-/// Writes to standard error what a person may like to know; that nobody listens there is no reason to stop.
+/// Writes to standard error what a person may like to know; that nobody listens there is no reason
+/// to stop.
 pub(crate) fn note(text: impl Display) {
     let _ = write!(io::stderr().lock(), "{text}");
 }

@@ -11,28 +11,47 @@ use crate::{
     middle::{BatchEntry, MiddleModel},
 };
 
-/// Sizes of the batches, and how often each is measured: once more than the first needs, since it warms up.
+/// Sizes of the batches, and how often each is measured: once more than the first needs, since it
+/// warms up.
 const SIZES: [(usize, usize); 5] = [(1, 3), (8, 2), (32, 2), (128, 2), (256, 2)];
 
-/// The time of batches of growing size, each the quickest of a few, on memory that is given back; as many as fit into about `limit` and into
-/// `context`. A model that fails here will say so to the session that it fails for.
-pub(crate) fn calibrate<M: MiddleModel>(model: &M, context: usize, limit: Duration, pace: Option<Pace>) -> Vec<(usize, Duration)> {
+/// The time of batches of growing size, each the quickest of a few, on memory that is given back;
+/// as many as fit into about `limit` and into `context`. A model that fails here will say so to the
+/// session that it fails for.
+pub(crate) fn calibrate<M: MiddleModel>(
+    model: &M,
+    context: usize,
+    limit: Duration,
+    pace: Option<Pace>,
+) -> Vec<(usize, Duration)> {
     let measured = catch_unwind(AssertUnwindSafe(|| {
         let most = SIZES.into_iter().map(|(rows, _)| rows).max().unwrap_or_default();
         let mut kv = model.new_kv(context.min(most));
         measure(context, limit, |rows, expected| {
             model.prepare(&mut kv, 0, rows).ok()?;
             // Ordinary numbers: zeros may be quicker.
-            let mut x: Vec<f32> = (0..rows * model.hidden()).map(|i| (i % 17) as f32 / 8.0 - 1.0).collect();
-            let computed = compute(model, &mut [BatchEntry { kv: &mut kv, pos: 0, rows }], &mut x, expected.max(QUICK * 2), pace);
+            let mut x: Vec<f32> =
+                (0..rows * model.hidden()).map(|i| (i % 17) as f32 / 8.0 - 1.0).collect();
+            let computed = compute(
+                model,
+                &mut [BatchEntry { kv: &mut kv, pos: 0, rows }],
+                &mut x,
+                expected.max(QUICK * 2),
+                pace,
+            );
             computed.outcome.ok().map(|()| computed.time)
         })
     }));
     measured.unwrap_or_default()
 }
 
-/// The quickest time of each size by `run`, which is given the rows and what they should take, until it fails.
-fn measure(context: usize, limit: Duration, mut run: impl FnMut(usize, Duration) -> Option<Duration>) -> Vec<(usize, Duration)> {
+/// The quickest time of each size by `run`, which is given the rows and what they should take,
+/// until it fails.
+fn measure(
+    context: usize,
+    limit: Duration,
+    mut run: impl FnMut(usize, Duration) -> Option<Duration>,
+) -> Vec<(usize, Duration)> {
     let mut measured: Vec<(usize, Duration)> = Vec::new();
     let mut spent = Duration::ZERO;
     for (rows, times) in SIZES.into_iter().filter(|(rows, _)| *rows <= context) {
@@ -106,7 +125,13 @@ mod tests {
         let expected: Vec<_> = SIZES.into_iter().map(|(rows, _)| (rows, sound(rows))).collect();
         for stalled in 0..SIZES.into_iter().map(|(_, times)| times).sum() {
             let mut batches = 0..;
-            let run = |rows, _| Some(if batches.next() == Some(stalled) { Duration::from_secs(60) } else { sound(rows) });
+            let run = |rows, _| {
+                Some(if batches.next() == Some(stalled) {
+                    Duration::from_secs(60)
+                } else {
+                    sound(rows)
+                })
+            };
             assert_eq!(measure(1024, AMPLE, run), expected, "{stalled}");
         }
     }

@@ -9,7 +9,8 @@ use tokio::{
 
 use crate::middle::{BatchEntry, MiddleModel};
 
-/// Emulates a slower server: a batch takes at least `base + per_row x rows`. It is computed for real, the rest of the time is slept.
+/// Emulates a slower server: a batch takes at least `base + per_row x rows`. It is computed for
+/// real, the rest of the time is slept.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Pace {
     /// Of every batch.
@@ -34,11 +35,13 @@ pub(crate) struct Computed<E> {
     pub(crate) overran: bool,
 }
 
-/// A batch that is expected to take no longer than this runs where it is: another thread would be woken for less than it costs to wake it.
+/// A batch that is expected to take no longer than this runs where it is: another thread would be
+/// woken for less than it costs to wake it.
 pub(crate) const QUICK: Duration = Duration::from_millis(5);
 
-/// Runs a batch on this thread of the runtime. A thread of the scheduler's own would cost two wake-ups a round trip, together about as long
-/// as a layer of a small model takes. While a batch runs that is not quick, another thread serves the streams.
+/// Runs a batch on this thread of the runtime. A thread of the scheduler's own would cost two
+/// wake-ups a round trip, together about as long as a layer of a small model takes. While a batch
+/// runs that is not quick, another thread serves the streams.
 pub(crate) fn compute<M: MiddleModel>(
     model: &M,
     entries: &mut [BatchEntry<'_, M::Kv>],
@@ -58,7 +61,11 @@ pub(crate) fn compute<M: MiddleModel>(
         Computed { outcome, time: start.elapsed(), overran: pace.is_some() && spent > least }
     };
     let slow = pace.is_some() || expected > QUICK;
-    if slow && Handle::current().runtime_flavor() == RuntimeFlavor::MultiThread { block_in_place(run) } else { run() }
+    if slow && Handle::current().runtime_flavor() == RuntimeFlavor::MultiThread {
+        block_in_place(run)
+    } else {
+        run()
+    }
 }
 
 #[cfg(test)]
@@ -68,7 +75,10 @@ mod tests {
     #[test]
     fn a_pace_grows_with_the_rows() {
         let pace = Pace { base: Duration::from_millis(20), per_row: Duration::from_micros(100) };
-        assert_eq!([0, 1, 512].map(|rows| pace.of(rows)), [20_000, 20_100, 71_200].map(Duration::from_micros));
+        assert_eq!(
+            [0, 1, 512].map(|rows| pace.of(rows)),
+            [20_000, 20_100, 71_200].map(Duration::from_micros)
+        );
         assert_eq!(Pace { per_row: Duration::MAX, ..pace }.of(2), Duration::MAX);
     }
 }

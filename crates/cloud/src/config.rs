@@ -13,19 +13,23 @@ pub struct CloudConfig {
     pub listen: SocketAddr,
     /// Sessions at a time.
     pub max_sessions: usize,
-    /// Connections at a time; a device has one for each session, and one to ask what is served. More are closed at once.
+    /// Connections at a time; a device has one for each session, and one to ask what is served.
+    /// More are closed at once.
     pub max_connections: usize,
     /// What each session is held to.
     pub limits: SessionLimits,
-    /// Most rows in one forward pass; see [`BatchLimits::max_rows`](tricorn_core::BatchLimits::max_rows).
+    /// Most rows in one forward pass; see
+    /// [`BatchLimits::max_rows`](tricorn_core::BatchLimits::max_rows).
     pub batch_rows: usize,
     /// How prompts share a batch with verifications.
     pub schedule: Schedule,
-    /// The time between two verifications that the cloud should allow for: prompts are cut so that a batch takes no longer than half of
-    /// it, since a verification waits for the batch that runs and then for its own.
+    /// The time between two verifications that the cloud should allow for: prompts are cut so that
+    /// a batch takes no longer than half of it, since a verification waits for the batch that runs
+    /// and then for its own.
     pub tbt_target: Duration,
-    /// About how long [`Cloud::calibrate`](crate::Cloud::calibrate) may measure batches before the first device comes, so that it learns what
-    /// a batch takes: no batch is begun that should end later. Zero for not at all.
+    /// About how long [`Cloud::calibrate`](crate::Cloud::calibrate) may measure batches before the
+    /// first device comes, so that it learns what a batch takes: no batch is begun that should end
+    /// later. Zero for not at all.
     pub calibration: Duration,
     /// Makes every batch take as long as on a slower server, for benchmarks.
     pub pace: Option<Pace>,
@@ -33,13 +37,16 @@ pub struct CloudConfig {
     pub outbox_rows: usize,
     /// A session from which nothing was heard for this long is ended.
     pub idle_timeout: Duration,
-    /// How long a new connection may take to say that it speaks HTTP/2, and a new stream to say `Open`.
+    /// How long a new connection may take to say that it speaks HTTP/2, and a new stream to say
+    /// `Open`.
     pub open_timeout: Duration,
-    /// How long [`Cloud::serve`](crate::Cloud::serve) waits for answers and devices once it is told to stop.
+    /// How long [`Cloud::serve`](crate::Cloud::serve) waits for answers and devices once it is told
+    /// to stop.
     pub drain_timeout: Duration,
     /// The layers that run here, counted in the whole model; `None` for the whole middle.
     pub held: Option<Range<usize>>,
-    /// The cloud that holds the layers after these, `http://HOST:PORT`; `None` when these are the middle's last.
+    /// The cloud that holds the layers after these, `http://HOST:PORT`; `None` when these are the
+    /// middle's last.
     pub next: Option<String>,
     /// A next stage that leaves a batch unanswered for this long is taken for dead.
     pub next_deadline: Duration,
@@ -69,8 +76,8 @@ impl CloudConfig {
         }
     }
 
-    /// Rows in the largest batch there can be: over `batch_rows`, the oldest verification and the oldest prompt run all the same, and what
-    /// a session runs at once was queued.
+    /// Rows in the largest batch there can be: over `batch_rows`, the oldest verification and the
+    /// oldest prompt run all the same, and what a session runs at once was queued.
     pub(crate) fn max_batch_rows(&self) -> usize {
         self.batch_rows.saturating_add(self.limits.max_queued_rows.saturating_mul(2))
     }

@@ -1,4 +1,5 @@
-//! The connections that a cloud takes: no more than it may hold, none that stays silent, and each with its [`Meter`].
+//! The connections that a cloud takes: no more than it may hold, none that stays silent, and each
+//! with its [`Meter`].
 
 use std::{
     io::{self, ErrorKind, IoSlice},
@@ -19,10 +20,11 @@ use tonic::transport::server::Connected;
 
 use crate::{CloudConfig, meter::Meter};
 
-/// Bytes that every HTTP/2 connection begins with (RFC 9113, section 3.4); who has sent them is asked for signs of life from then on.
+/// Bytes that every HTTP/2 connection begins with (RFC 9113, section 3.4); who has sent them is
+/// asked for signs of life from then on.
 const PREFACE: usize = 24;
-/// How long nothing is accepted after the system has refused a connection, for want of file descriptors as a rule: to ask at once would
-/// only keep a core busy.
+/// How long nothing is accepted after the system has refused a connection, for want of file
+/// descriptors as a rule: to ask at once would only keep a core busy.
 const PAUSE: Duration = Duration::from_millis(200);
 /// The least time between two warnings.
 const SELDOM: Duration = Duration::from_secs(60);
@@ -60,7 +62,15 @@ impl Connections {
     pub(crate) fn new(listener: TcpListener, config: &CloudConfig, warn: fn(&str)) -> Self {
         let most = config.max_connections.min(Semaphore::MAX_PERMITS);
         let places = Arc::new(Semaphore::new(most));
-        Self { listener, places, most, first_bytes: config.open_timeout, pause: None, warn, warned: None }
+        Self {
+            listener,
+            places,
+            most,
+            first_bytes: config.open_timeout,
+            pause: None,
+            warn,
+            warned: None,
+        }
     }
 
     fn warn(&mut self, line: impl FnOnce() -> String) {
@@ -75,7 +85,10 @@ impl Connections {
         let Ok(place) = Arc::clone(&self.places).try_acquire_owned() else {
             let most = self.most;
             self.warn(|| {
-                format!("all {most} connections are taken, others are closed; raise --max-sessions or stop whoever opens so many")
+                format!(
+                    "all {most} connections are taken, others are closed; raise --max-sessions or \
+                     stop whoever opens so many"
+                )
             });
             return None;
         };
@@ -103,7 +116,12 @@ impl Stream for Connections {
                 }
                 Err(error) if is_of_one(&error) => {}
                 Err(error) => {
-                    self.warn(|| format!("no connection can be taken ({error}); raise the limit of open files (`ulimit -n`)"));
+                    self.warn(|| {
+                        format!(
+                            "no connection can be taken ({error}); raise the limit of open files \
+                             (`ulimit -n`)"
+                        )
+                    });
                     self.pause = Some(Box::pin(sleep(PAUSE)));
                 }
             }
@@ -115,7 +133,10 @@ impl Stream for Connections {
 fn is_of_one(error: &io::Error) -> bool {
     matches!(
         error.kind(),
-        ErrorKind::ConnectionAborted | ErrorKind::ConnectionReset | ErrorKind::ConnectionRefused | ErrorKind::Interrupted
+        ErrorKind::ConnectionAborted
+            | ErrorKind::ConnectionReset
+            | ErrorKind::ConnectionRefused
+            | ErrorKind::Interrupted
     )
 }
 
@@ -128,11 +149,19 @@ impl Connected for Connection {
 }
 
 impl AsyncRead for Connection {
-    fn poll_read(mut self: Pin<&mut Self>, context: &mut Context<'_>, buffer: &mut ReadBuf<'_>) -> Poll<io::Result<()>> {
+    fn poll_read(
+        mut self: Pin<&mut Self>,
+        context: &mut Context<'_>,
+        buffer: &mut ReadBuf<'_>,
+    ) -> Poll<io::Result<()>> {
         let before = buffer.filled().len();
         if Pin::new(&mut self.stream).poll_read(context, buffer)?.is_pending() {
             let Some(opening) = &mut self.opening else { return Poll::Pending };
-            return opening.deadline.as_mut().poll(context).map(|()| Err(ErrorKind::TimedOut.into()));
+            return opening
+                .deadline
+                .as_mut()
+                .poll(context)
+                .map(|()| Err(ErrorKind::TimedOut.into()));
         }
         let count = buffer.filled().len() - before;
         self.meter.read(count);
@@ -147,11 +176,19 @@ impl AsyncRead for Connection {
 }
 
 impl AsyncWrite for Connection {
-    fn poll_write(mut self: Pin<&mut Self>, context: &mut Context<'_>, bytes: &[u8]) -> Poll<io::Result<usize>> {
+    fn poll_write(
+        mut self: Pin<&mut Self>,
+        context: &mut Context<'_>,
+        bytes: &[u8],
+    ) -> Poll<io::Result<usize>> {
         Pin::new(&mut self.stream).poll_write(context, bytes)
     }
 
-    fn poll_write_vectored(mut self: Pin<&mut Self>, context: &mut Context<'_>, slices: &[IoSlice<'_>]) -> Poll<io::Result<usize>> {
+    fn poll_write_vectored(
+        mut self: Pin<&mut Self>,
+        context: &mut Context<'_>,
+        slices: &[IoSlice<'_>],
+    ) -> Poll<io::Result<usize>> {
         Pin::new(&mut self.stream).poll_write_vectored(context, slices)
     }
 

@@ -1,8 +1,9 @@
 //! The stage behind this one, when the middle runs in several.
 //!
-//! A [`Downstream`] is one connection to it. Whoever keeps the connection tells in [`NextEvent`]s of every batch that comes back, of the
-//! connection's loss and of the new one. All go through the one queue of the model's owner, so a batch never meets another connection than
-//! the one that holds its sessions' rows.
+//! A [`Downstream`] is one connection to it. Whoever keeps the connection tells in [`NextEvent`]s
+//! of every batch that comes back, of the connection's loss and of the new one. All go through the
+//! one queue of the model's owner, so a batch never meets another connection than the one that
+//! holds its sessions' rows.
 
 use std::{fmt::Debug, time::Duration};
 
@@ -12,10 +13,12 @@ pub(crate) use tricorn_wire::StageEntry;
 
 /// A connection to the next stage. Dropped when it is lost.
 pub(crate) trait Downstream: Send + Debug {
-    /// Hands over a batch; never blocks. At most [`window`](Self::window) batches are out at a time.
+    /// Hands over a batch; never blocks. At most [`window`](Self::window) batches are out at a
+    /// time.
     ///
     /// # Errors
-    /// When the connection is gone. The scheduler then ends every session and drops this connection.
+    /// When the connection is gone. The scheduler then ends every session and drops this
+    /// connection.
     fn start(&mut self, batch: StageBatch) -> Result<(), StageLost>;
 
     /// Batches that may be out at a time: about as many as there are stages.
@@ -32,7 +35,8 @@ pub(crate) struct StageBatch {
     pub(crate) id: u64,
     /// Who shares it; each session at most once. Empty when there is only something to forget.
     pub(crate) entries: Vec<StageEntry>,
-    /// The entries' rows one after the other, row-major, `hidden` values each: the exact output of this stage's layers.
+    /// The entries' rows one after the other, row-major, `hidden` values each: the exact output of
+    /// this stage's layers.
     pub(crate) x: Vec<f32>,
     /// Sessions that ended since the batch before: their rows can be forgotten.
     pub(crate) closed: Vec<u64>,

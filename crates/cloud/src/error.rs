@@ -23,7 +23,10 @@ pub enum CloudError {
     #[error("{0} is in use by another program; stop that program or listen on another port")]
     InUse(SocketAddr),
     /// The address cannot be listened on.
-    #[error("cannot listen on {listen}: {source}; choose an address of this machine and a port that this user may open")]
+    #[error(
+        "cannot listen on {listen}: {source}; choose an address of this machine and a port that \
+         this user may open"
+    )]
     Listen {
         /// The address.
         listen: SocketAddr,
@@ -37,7 +40,10 @@ pub enum CloudError {
     #[error(transparent)]
     Split(#[from] SplitError),
     /// Layers of the middle are left to nobody.
-    #[error("layers {end}..{last} of the middle are left to nobody; name the cloud that holds them with --next URL")]
+    #[error(
+        "layers {end}..{last} of the middle are left to nobody; name the cloud that holds them \
+         with --next URL"
+    )]
     NoNext {
         /// Where this cloud's layers end.
         end: usize,
@@ -45,7 +51,10 @@ pub enum CloudError {
         last: usize,
     },
     /// A next stage is named, and nothing is left for it to do.
-    #[error("the layers given end at {end}, where the middle ends; leave out --next, or give fewer --layers")]
+    #[error(
+        "the layers given end at {end}, where the middle ends; leave out --next, or give fewer \
+         --layers"
+    )]
     NothingLeft {
         /// Where both end.
         end: usize,
@@ -62,7 +71,10 @@ pub enum CloudError {
         end: usize,
     },
     /// The next stage does not answer.
-    #[error("the next stage at {url} cannot be reached ({reason}); start it first, with `tricorn cloud --layers {end}..B`")]
+    #[error(
+        "the next stage at {url} cannot be reached ({reason}); start it first, with `tricorn \
+         cloud --layers {end}..B`"
+    )]
     NextUnreachable {
         /// Its address.
         url: String,

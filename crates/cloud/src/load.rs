@@ -37,7 +37,9 @@ impl LoadGauge {
     /// A place for one more session; `None` when all are taken.
     pub(crate) fn enter(self: &Arc<Self>) -> Option<Slot> {
         self.sessions
-            .fetch_update(Ordering::AcqRel, Ordering::Acquire, |taken| (taken < self.max_sessions).then_some(taken + 1))
+            .fetch_update(Ordering::AcqRel, Ordering::Acquire, |taken| {
+                (taken < self.max_sessions).then_some(taken + 1)
+            })
             .ok()
             .map(|_| Slot(Arc::clone(self)))
     }

@@ -1,4 +1,5 @@
-//! How fast a device's bytes come in, seen where they arrive: its own socket takes them long before the link does.
+//! How fast a device's bytes come in, seen where they arrive: its own socket takes them long before
+//! the link does.
 
 use std::{
     collections::VecDeque,
@@ -8,7 +9,8 @@ use std::{
 
 use tricorn_core::Received;
 
-/// Reads remembered. At 1.4 KiB a read, the least that a packet brings, a third of a megabyte: enough to tell a link's speed by.
+/// Reads remembered. At 1.4 KiB a read, the least that a packet brings, a third of a megabyte:
+/// enough to tell a link's speed by.
 const MOST_READS: usize = 256;
 
 /// The last reads of one connection.
@@ -16,7 +18,8 @@ const MOST_READS: usize = 256;
 pub(crate) struct Meter(Mutex<Reads>);
 
 impl Meter {
-    /// How the last `length` bytes came in; `None` when they came in one read. To be asked as soon as a message of that length is there.
+    /// How the last `length` bytes came in; `None` when they came in one read. To be asked as soon
+    /// as a message of that length is there.
     ///
     /// Bytes of other streams that came in between count as well: the link carried them too.
     pub(crate) fn received(&self, length: usize) -> Option<Received> {
@@ -46,13 +49,15 @@ impl Reads {
         self.reads.push_back((at, before + u64::try_from(bytes).unwrap_or(u64::MAX)));
     }
 
-    /// From the read with the first of the last `length` bytes, or the oldest remembered, to the last read. What came before that first
-    /// read may be any time ago: its own bytes do not count, since nobody knows how long they took.
+    /// From the read with the first of the last `length` bytes, or the oldest remembered, to the
+    /// last read. What came before that first read may be any time ago: its own bytes do not count,
+    /// since nobody knows how long they took.
     fn received(&self, length: usize) -> Option<Received> {
         let &(end, total) = self.reads.back()?;
         let begin = total.saturating_sub(u64::try_from(length).unwrap_or(u64::MAX));
         let &(start, by_then) = self.reads.iter().find(|&&(_, by_then)| by_then > begin)?;
-        let received = Received { bytes: total - by_then, time: end.saturating_duration_since(start) };
+        let received =
+            Received { bytes: total - by_then, time: end.saturating_duration_since(start) };
         (received.bytes > 0 && !received.time.is_zero()).then_some(received)
     }
 }

@@ -23,14 +23,19 @@ pub trait MiddleModel: Send + 'static {
     /// When there is no memory for them. It ends this session only.
     fn prepare(&self, kv: &mut Self::Kv, pos: usize, rows: usize) -> Result<(), Self::Error>;
 
-    /// Runs the rows of several sessions in place. `x` holds each entry's rows one after the other, row-major, [`hidden`](Self::hidden)
-    /// values each; every entry has been [prepared](Self::prepare).
+    /// Runs the rows of several sessions in place. `x` holds each entry's rows one after the other,
+    /// row-major, [`hidden`](Self::hidden) values each; every entry has been
+    /// [prepared](Self::prepare).
     ///
     /// A row's result must not depend on what shares the call.
     ///
     /// # Errors
     /// When the batch cannot be computed. It ends the sessions in the batch.
-    fn forward(&self, batch: &mut [BatchEntry<'_, Self::Kv>], x: &mut [f32]) -> Result<(), Self::Error>;
+    fn forward(
+        &self,
+        batch: &mut [BatchEntry<'_, Self::Kv>],
+        x: &mut [f32],
+    ) -> Result<(), Self::Error>;
 }
 
 /// One session's share of a batch.
@@ -75,9 +80,15 @@ impl MiddleModel for PooledMiddle {
         Ok(kv.prepare(pos, rows)?)
     }
 
-    fn forward(&self, batch: &mut [BatchEntry<'_, KvCache>], x: &mut [f32]) -> Result<(), ModelError> {
-        let mut sequences: Vec<SeqRows<'_>> =
-            batch.iter_mut().map(|entry| SeqRows { kv: entry.kv, pos: entry.pos, rows: entry.rows }).collect();
+    fn forward(
+        &self,
+        batch: &mut [BatchEntry<'_, KvCache>],
+        x: &mut [f32],
+    ) -> Result<(), ModelError> {
+        let mut sequences: Vec<SeqRows<'_>> = batch
+            .iter_mut()
+            .map(|entry| SeqRows { kv: entry.kv, pos: entry.pos, rows: entry.rows })
+            .collect();
         self.part.forward(&mut sequences, x)
     }
 }

@@ -4,9 +4,11 @@ use std::time::{Duration, Instant};
 
 use tricorn_core::{AppendKind, Average, CloudPace, DelayModel};
 
-/// One in so many batches with rows of prompts may take up to twice the budget. A prime, so that no pattern of whole prompts keeps step.
+/// One in so many batches with rows of prompts may take up to twice the budget. A prime, so that no
+/// pattern of whole prompts keeps step.
 const LARGER: u64 = 61;
-/// A cloud that has computed nothing for so long says nothing of what waited, and with what, before.
+/// A cloud that has computed nothing for so long says nothing of what waited, and with what,
+/// before.
 const RESTED: Duration = Duration::from_secs(1);
 
 /// Figures of the batches that ran, and what is expected of the next.
@@ -36,7 +38,8 @@ pub struct Figures {
     pub batches: u64,
     /// Rows in them.
     pub rows: u64,
-    /// Batches that took longer than the emulated [`Pace`](crate::Pace): with any, its benchmark says less.
+    /// Batches that took longer than the emulated [`Pace`](crate::Pace): with any, its benchmark
+    /// says less.
     pub overruns: u64,
 }
 
@@ -98,7 +101,8 @@ impl Monitor {
         (self.stages, self.through) = (stages, Average::new());
     }
 
-    /// An append was ready to run for `waited`, then ran in a batch with `others` rows of other sessions.
+    /// An append was ready to run for `waited`, then ran in a batch with `others` rows of other
+    /// sessions.
     pub(crate) fn joined(&mut self, kind: AppendKind, waited: Duration, others: usize) {
         let wait = match kind {
             AppendKind::Prompt => &mut self.prompt_wait,
@@ -108,25 +112,33 @@ impl Monitor {
         self.others.add(others as f64);
     }
 
-    /// Rows that prompts may fill a batch up to, so that verifications come `target` apart; `None` before anything was measured.
+    /// Rows that prompts may fill a batch up to, so that verifications come `target` apart; `None`
+    /// before anything was measured.
     ///
-    /// A verification waits for the batch that runs in this stage, `g / P`, and then for its own through all `P`, `g`: so
-    /// `g = target x P / (P + 1)`. While nobody is `decoding` a batch may take all of `target`: only who begins to meanwhile waits longer,
-    /// once. Where even a single row takes long, batches twice as long are allowed all the same: smaller ones would mean many more of
-    /// them, and little gained for each.
+    /// A verification waits for the batch that runs in this stage, `g / P`, and then for its own
+    /// through all `P`, `g`: so `g = target x P / (P + 1)`. While nobody is `decoding` a batch may
+    /// take all of `target`: only who begins to meanwhile waits longer, once. Where even a single
+    /// row takes long, batches twice as long are allowed all the same: smaller ones would mean many
+    /// more of them, and little gained for each.
     pub(crate) fn budget(&self, target: Duration, decoding: bool) -> Option<usize> {
         let share = if decoding { self.stages as f64 / (self.stages as f64 + 1.0) } else { 1.0 };
         let here = scaled(target, share / self.through_all());
         self.delay.rows_within(here.max(self.delay.at(1)?.saturating_mul(2)))
     }
 
-    /// What the next batch makes of a `budget` that gives prompts `quantum` rows anyway: now and then twice as much. Otherwise a budget that one
-    /// stalled batch made too small would never be measured against again.
+    /// What the next batch makes of a `budget` that gives prompts `quantum` rows anyway: now and
+    /// then twice as much. Otherwise a budget that one stalled batch made too small would never be
+    /// measured against again.
     pub(crate) fn next_budget(&self, budget: usize, quantum: usize) -> usize {
-        if self.prompting % LARGER == LARGER - 1 { budget.max(quantum).saturating_mul(2) } else { budget }
+        if self.prompting % LARGER == LARGER - 1 {
+            budget.max(quantum).saturating_mul(2)
+        } else {
+            budget
+        }
     }
 
-    /// Prompts may fill batches up to `budget` rows, and get `quantum` of them whatever others take.
+    /// Prompts may fill batches up to `budget` rows, and get `quantum` of them whatever others
+    /// take.
     pub(crate) fn cuts(&mut self, budget: usize, quantum: usize) {
         let others = self.others.get().unwrap_or_default().round() as usize;
         self.prompt_rows = Some(budget.saturating_sub(others).max(quantum));
@@ -136,7 +148,8 @@ impl Monitor {
     pub(crate) fn pace(&self, with_delay: bool, now: Instant) -> CloudPace {
         let busy = self.ran.is_some_and(|at| now.saturating_duration_since(at) < RESTED);
         let recent = |average: &Average| average.get().filter(|_| busy).unwrap_or_default();
-        let seconds = |average: &Average| Duration::try_from_secs_f64(recent(average)).unwrap_or_default();
+        let seconds =
+            |average: &Average| Duration::try_from_secs_f64(recent(average)).unwrap_or_default();
         let mut delay = if with_delay { self.delay.points() } else { Vec::new() };
         let through = self.through_all();
         delay.iter_mut().for_each(|point| point.delay = scaled(point.delay, through));
@@ -214,13 +227,18 @@ mod tests {
         // Either on the way up to the budget or beyond it.
         for stalled in [8, 64, 128] {
             let mut monitor = Monitor::default();
-            [1, 8, 64, 128]
-                .into_iter()
-                .for_each(|rows| monitor.calibrated(rows, ms(if rows == stalled { 5000 } else { 10 + rows as u64 })));
+            [1, 8, 64, 128].into_iter().for_each(|rows| {
+                monitor.calibrated(rows, ms(if rows == stalled { 5000 } else { 10 + rows as u64 }))
+            });
             let target = ms(300);
-            assert!(monitor.budget(target, true).unwrap() < 70, "{stalled}: {:?}", monitor.budget(target, true));
+            assert!(
+                monitor.budget(target, true).unwrap() < 70,
+                "{stalled}: {:?}",
+                monitor.budget(target, true)
+            );
             for _ in 0..2000 {
-                let rows = monitor.next_budget(monitor.budget(target, true).unwrap(), 16).clamp(16, 512);
+                let rows =
+                    monitor.next_budget(monitor.budget(target, true).unwrap(), 16).clamp(16, 512);
                 monitor.batch(rows, true, ms(10 + rows as u64), false);
             }
             let budget = monitor.budget(target, true).unwrap();
@@ -247,10 +265,16 @@ mod tests {
         monitor.joined(AppendKind::Verify, ms(5), 8);
         monitor.batch(12, false, ms(20), false);
         let pace = monitor.pace(false, Instant::now());
-        assert_eq!((pace.prompt_wait, pace.verify_wait, pace.batch_rows, pace.stages), (ms(30), ms(5), 8, 1));
+        assert_eq!(
+            (pace.prompt_wait, pace.verify_wait, pace.batch_rows, pace.stages),
+            (ms(30), ms(5), 8, 1)
+        );
         assert!(pace.delay.is_empty());
         let later = monitor.pace(false, Instant::now() + RESTED);
-        assert_eq!((later.prompt_wait, later.verify_wait, later.batch_rows, later.prompt_rows), (ms(0), ms(0), 0, None));
+        assert_eq!(
+            (later.prompt_wait, later.verify_wait, later.batch_rows, later.prompt_rows),
+            (ms(0), ms(0), 0, None)
+        );
     }
 
     #[test]

@@ -12,7 +12,8 @@ use tokio_stream::Stream;
 use tonic::Status;
 use tricorn_wire::{Downlink, Failure, proto};
 
-/// What a session sends. Ends once, by whoever comes first: the scheduler, the session's task, or the device going away.
+/// What a session sends. Ends once, by whoever comes first: the scheduler, the session's task, or
+/// the device going away.
 #[derive(Debug)]
 pub(crate) struct Outbox {
     limit_rows: usize,
@@ -166,7 +167,12 @@ mod tests {
 
     fn deep(rows: usize) -> Downlink {
         let header = DeepHeader { epoch: 0, pos: 0, rows, first_row_pos: 0 };
-        Downlink::Deep(Deep { header, rows: Default::default(), timing: AnswerTiming::default(), load: Load::default() })
+        Downlink::Deep(Deep {
+            header,
+            rows: Default::default(),
+            timing: AnswerTiming::default(),
+            load: Load::default(),
+        })
     }
 
     fn failure() -> Failure {

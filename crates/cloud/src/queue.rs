@@ -9,7 +9,8 @@ use tokio::sync::Notify;
 
 use crate::load::LoadGauge;
 
-/// Rows of one session on their way to the scheduler or waiting there. One task waits for room at a time.
+/// Rows of one session on their way to the scheduler or waiting there. One task waits for room at a
+/// time.
 #[derive(Debug)]
 pub(crate) struct RowQueue {
     limit: usize,
@@ -35,8 +36,9 @@ impl RowQueue {
         self.room_within(self.limit, rows).await;
     }
 
-    /// Waits only when twice the limit is on its way: the scheduler will forget what is queued as soon as it sees these rows, but a device
-    /// that abandons one append after the other must not fill the memory before that.
+    /// Waits only when twice the limit is on its way: the scheduler will forget what is queued as
+    /// soon as it sees these rows, but a device that abandons one append after the other must not
+    /// fill the memory before that.
     pub(crate) async fn room_for_newer_epoch(&self, rows: usize) {
         self.room_within(self.limit.saturating_mul(2), rows).await;
     }

@@ -32,12 +32,15 @@ use stages::{Flight, Next};
 pub(crate) use failures::{append_failure, panic_message, shutting_down, stage_failure};
 pub(crate) use seat::{Arrival, NewSession, Rows};
 
-/// Rows that prompts get in a batch where they wait at all, so that verifications cannot keep them out.
+/// Rows that prompts get in a batch where they wait at all, so that verifications cannot keep them
+/// out.
 const QUANTUM: usize = 16;
-/// A session whose last verification came so many times the target between two ago is not decoding any more.
+/// A session whose last verification came so many times the target between two ago is not decoding
+/// any more.
 const DECODING: u32 = 10;
 
-/// What the scheduler is told: by sessions' tasks, and by whoever keeps the connection to the next stage.
+/// What the scheduler is told: by sessions' tasks, and by whoever keeps the connection to the next
+/// stage.
 #[derive(Debug)]
 pub(crate) enum Command {
     Open(NewSession),
@@ -115,8 +118,12 @@ impl<M: MiddleModel> Scheduler<M> {
         let failure = |code, text: &str| Some(Failure { code, message: text.to_owned() });
         for seat in self.seats.into_values() {
             seat.outbox.end(match &outcome {
-                Ok(()) => failure(ErrorCode::Shutdown, "the cloud has shut down; reconnect elsewhere"),
-                Err(_) => failure(ErrorCode::Internal, "the cloud's model failed; reconnect elsewhere"),
+                Ok(()) => {
+                    failure(ErrorCode::Shutdown, "the cloud has shut down; reconnect elsewhere")
+                }
+                Err(_) => {
+                    failure(ErrorCode::Internal, "the cloud's model failed; reconnect elsewhere")
+                }
             });
         }
         outcome
@@ -131,7 +138,8 @@ impl<M: MiddleModel> Scheduler<M> {
                     None => return Ok(()),
                 },
             };
-            // The model may panic wherever it is called: for a new session's cache as well as for a batch.
+            // The model may panic wherever it is called: for a new session's cache as well as for a
+            // batch.
             let round = AssertUnwindSafe(|| {
                 command.into_iter().for_each(|command| self.handle(command));
                 self.handle_arrived();
@@ -153,7 +161,9 @@ impl<M: MiddleModel> Scheduler<M> {
 
     fn has_work(&self) -> bool {
         let out = self.flights.len();
-        self.next.takes(out) && (self.next.has_news(out) || self.seats.values().any(|seat| seat.state.head().is_some()))
+        self.next.takes(out)
+            && (self.next.has_news(out)
+                || self.seats.values().any(|seat| seat.state.head().is_some()))
     }
 
     fn handle_arrived(&mut self) {
@@ -239,19 +249,24 @@ impl<M: MiddleModel> Scheduler<M> {
     fn step(&mut self) {
         let start = Instant::now();
         let limits = self.limits(start);
-        let Formed { members, mut entries, refused } = form(&self.model, &mut self.seats, &limits, &mut self.x, start);
+        let Formed { members, mut entries, refused } =
+            form(&self.model, &mut self.seats, &limits, &mut self.x, start);
         let rows = entries.iter().map(|entry| entry.rows).sum::<usize>();
         let mut outcome = Ok(());
         if rows > 0 {
             // Nobody knows how slow the first one is.
             let expected = self.load.monitor().expected(rows).unwrap_or(Duration::MAX);
-            let computed = compute(&self.model, &mut entries, &mut self.x, expected, self.config.pace);
+            let computed =
+                compute(&self.model, &mut entries, &mut self.x, expected, self.config.pace);
             outcome = computed.outcome.map_err(|error| error.to_string());
-            let prompting = members.iter().any(|member| member.run.kind() == Some(AppendKind::Prompt));
+            let prompting =
+                members.iter().any(|member| member.run.kind() == Some(AppendKind::Prompt));
             let mut monitor = self.load.monitor();
             monitor.batch(rows, prompting, computed.time, computed.overran);
             for member in &members {
-                member.begins.into_iter().for_each(|(kind, waited)| monitor.joined(kind, waited, rows - member.run.rows));
+                member.begins.into_iter().for_each(|(kind, waited)| {
+                    monitor.joined(kind, waited, rows - member.run.rows)
+                });
             }
         }
         refused.into_iter().for_each(|(id, failure)| self.fail(id, failure));
@@ -259,7 +274,8 @@ impl<M: MiddleModel> Scheduler<M> {
         match outcome {
             Ok(()) if self.next.is_some() => self.hand_over(flight),
             Ok(()) => {
-                // What the devices said meanwhile comes first: it may make an answer stale, and spare it the way.
+                // What the devices said meanwhile comes first: it may make an answer stale, and
+                // spare it the way.
                 self.handle_arrived();
                 self.answer_here(&flight);
             }
@@ -273,7 +289,8 @@ impl<M: MiddleModel> Scheduler<M> {
     fn limits(&self, now: Instant) -> BatchLimits {
         let CloudConfig { schedule, batch_rows, tbt_target, .. } = self.config;
         let quantum = QUANTUM.min(batch_rows);
-        let lately = |at: Instant| now.saturating_duration_since(at) < tbt_target.saturating_mul(DECODING);
+        let lately =
+            |at: Instant| now.saturating_duration_since(at) < tbt_target.saturating_mul(DECODING);
         let decoding = self.seats.values().any(|seat| seat.verified.is_some_and(lately));
         let mut monitor = self.load.monitor();
         let budget = match (schedule, monitor.budget(tbt_target, decoding)) {
@@ -294,7 +311,9 @@ impl<M: MiddleModel> Scheduler<M> {
                 if error == PushError::Full {
                     seat.outbox.abort(Failure {
                         code: ErrorCode::SlowReader,
-                        message: "answers were not read in time; reconnect and read faster or ask for fewer rows".to_owned(),
+                        message: "answers were not read in time; reconnect and read faster or ask \
+                                  for fewer rows"
+                            .to_owned(),
                     });
                 }
                 self.remove(id);

@@ -29,7 +29,8 @@ use crate::{
     stage::{self, DialError, Joined, NextConfig, Place},
 };
 
-/// Commands on their way to the scheduler. Each session's rows are bounded on their own; this bounds the rest.
+/// Commands on their way to the scheduler. Each session's rows are bounded on their own; this
+/// bounds the rest.
 pub(crate) const COMMANDS: usize = 1024;
 /// How long devices get to read why the scheduler failed.
 pub(crate) const FAREWELL: Duration = Duration::from_secs(1);
@@ -62,10 +63,12 @@ pub struct Cloud {
 }
 
 impl Cloud {
-    /// Listens on `config.listen`. Devices that connect from now on wait until [`serve`](Self::serve) runs.
+    /// Listens on `config.listen`. Devices that connect from now on wait until
+    /// [`serve`](Self::serve) runs.
     ///
     /// # Errors
-    /// When a setting makes no sense, layers of the middle are left to nobody, or the address cannot be listened on.
+    /// When a setting makes no sense, layers of the middle are left to nobody, or the address
+    /// cannot be listened on.
     pub fn bind(config: CloudConfig, served: Served) -> Result<Self, CloudError> {
         config.check()?;
         let place = Place::new(&config, served)?;
@@ -77,7 +80,16 @@ impl Cloud {
         let listener = TcpListener::bind(listen).map_err(refused)?;
         listener.set_nonblocking(true).map_err(CloudError::Start)?;
         let local_addr = listener.local_addr().map_err(CloudError::Start)?;
-        Ok(Self { config, served, place, next: None, calibrated: None, warn: |_| (), listener, local_addr })
+        Ok(Self {
+            config,
+            served,
+            place,
+            next: None,
+            calibrated: None,
+            warn: |_| (),
+            listener,
+            local_addr,
+        })
     }
 
     /// Where it listens: `config.listen` with the port that was taken.
@@ -92,17 +104,18 @@ impl Cloud {
         self.place.held.clone()
     }
 
-    /// Has `warn` told, seldom and in one line, what an operator should know and no device can be told: that no connection can be taken.
+    /// Has `warn` told, seldom and in one line, what an operator should know and no device can be
+    /// told: that no connection can be taken.
     pub fn warn_by(&mut self, warn: fn(&str)) {
         self.warn = warn;
     }
 
-    /// Connects to the next stage, if there is one, and agrees with it on hidden rows of `hidden` values. Gives the number of stages from
-    /// this one to the last.
+    /// Connects to the next stage, if there is one, and agrees with it on hidden rows of `hidden`
+    /// values. Gives the number of stages from this one to the last.
     ///
     /// # Errors
-    /// When the next stage is this cloud itself, does not answer within some seconds, or does not fit: another model, split or format, or
-    /// layers that do not follow.
+    /// When the next stage is this cloud itself, does not answer within some seconds, or does not
+    /// fit: another model, split or format, or layers that do not follow.
     pub async fn connect_next(&mut self, hidden: usize) -> Result<usize, CloudError> {
         let Self { config, served, place, local_addr, .. } = self;
         let Some(url) = &config.next else { return Ok(1) };
@@ -119,32 +132,49 @@ impl Cloud {
             max_batch_rows: config.max_batch_rows(),
             formats: served.formats,
         };
-        let next = NextConfig { url: url.clone(), open, end_layer: place.middle.end, deadline: config.next_deadline };
+        let next = NextConfig {
+            url: url.clone(),
+            open,
+            end_layer: place.middle.end,
+            deadline: config.next_deadline,
+        };
         let joined = stage::join(next).await.map_err(|error| match error {
-            DialError::Unreachable(reason) => CloudError::NextUnreachable { url: url.clone(), reason, end: place.held.end },
+            DialError::Unreachable(reason) => {
+                CloudError::NextUnreachable { url: url.clone(), reason, end: place.held.end }
+            }
             DialError::Refused(reason) => CloudError::NextRefused { url: url.clone(), reason },
             DialError::Address(error) => CloudError::Address(error),
         })?;
         Ok(self.next.insert(joined).stages() + 1)
     }
 
-    /// Measures what batches of `model` take, for about [`CloudConfig::calibration`], so that the first device is told. To be called
-    /// within a runtime, whose thread it blocks. A stage that is not the first tells no device, and measures nothing.
+    /// Measures what batches of `model` take, for about [`CloudConfig::calibration`], so that the
+    /// first device is told. To be called within a runtime, whose thread it blocks. A stage that is
+    /// not the first tells no device, and measures nothing.
     pub fn calibrate<M: MiddleModel>(&mut self, model: &M) {
         let CloudConfig { limits, calibration, pace, .. } = self.config;
-        let measured = if self.place.is_first() { calibrate(model, limits.context, calibration, pace) } else { Vec::new() };
+        let measured = if self.place.is_first() {
+            calibrate(model, limits.context, calibration, pace)
+        } else {
+            Vec::new()
+        };
         self.calibrated = Some(measured);
     }
 
-    /// Serves `model`, which runs the layers [`held`](Self::held), until `shutdown` completes; then tells every device, answers what was
-    /// accepted and returns what was computed. A stage that is not the first serves the one before instead of devices.
+    /// Serves `model`, which runs the layers [`held`](Self::held), until `shutdown` completes; then
+    /// tells every device, answers what was accepted and returns what was computed. A stage that is
+    /// not the first serves the one before instead of devices.
     ///
-    /// Before that it [connects](Self::connect_next) to the next stage and [measures](Self::calibrate) what batches take, where that has not
-    /// been done.
+    /// Before that it [connects](Self::connect_next) to the next stage and
+    /// [measures](Self::calibrate) what batches take, where that has not been done.
     ///
     /// # Errors
     /// When the next stage is not there, or the scheduler fails; every session is told first.
-    pub async fn serve<M: MiddleModel>(mut self, model: M, shutdown: impl Future<Output = ()>) -> Result<Figures, CloudError> {
+    pub async fn serve<M: MiddleModel>(
+        mut self,
+        model: M,
+        shutdown: impl Future<Output = ()>,
+    ) -> Result<Figures, CloudError> {
         if self.next.is_none() {
             self.connect_next(model.hidden()).await?;
         }
@@ -216,7 +246,9 @@ impl Cloud {
 }
 
 /// What the owner of the model left.
-pub(crate) fn scheduler_outcome<T>(ended: Result<Result<T, String>, JoinError>) -> Result<T, CloudError> {
+pub(crate) fn scheduler_outcome<T>(
+    ended: Result<Result<T, String>, JoinError>,
+) -> Result<T, CloudError> {
     match ended {
         Ok(Ok(left)) => Ok(left),
         Ok(Err(message)) => Err(CloudError::Scheduler(message)),

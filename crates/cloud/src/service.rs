@@ -42,7 +42,10 @@ pub(crate) struct Service(pub(crate) Arc<Shared>);
 impl proto::middle_server::Middle for Service {
     type SessionStream = OutboxStream;
 
-    async fn describe(&self, _: Request<proto::DescribeRequest>) -> Result<Response<proto::DescribeResponse>, Status> {
+    async fn describe(
+        &self,
+        _: Request<proto::DescribeRequest>,
+    ) -> Result<Response<proto::DescribeResponse>, Status> {
         let shared = &self.0;
         let description = Description {
             fingerprint: shared.served.fingerprint,
@@ -57,7 +60,10 @@ impl proto::middle_server::Middle for Service {
         Ok(Response::new(description.into()))
     }
 
-    async fn session(&self, request: Request<Streaming<proto::Uplink>>) -> Result<Response<OutboxStream>, Status> {
+    async fn session(
+        &self,
+        request: Request<Streaming<proto::Uplink>>,
+    ) -> Result<Response<OutboxStream>, Status> {
         let (outbox, stream) = Outbox::new(self.0.outbox_rows);
         let id = self.0.last_session.fetch_add(1, Ordering::Relaxed) + 1;
         tokio::spawn(SessionTask::new(Arc::clone(&self.0), id, request, outbox).run());

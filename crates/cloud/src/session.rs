@@ -38,7 +38,12 @@ enum Ending {
 }
 
 impl SessionTask {
-    pub(crate) fn new(shared: Arc<Shared>, id: u64, request: Request<Streaming<proto::Uplink>>, outbox: Arc<Outbox>) -> Self {
+    pub(crate) fn new(
+        shared: Arc<Shared>,
+        id: u64,
+        request: Request<Streaming<proto::Uplink>>,
+        outbox: Arc<Outbox>,
+    ) -> Self {
         let meter = request.extensions().get::<Arc<Meter>>().cloned();
         Self { shared, id, uplink: request.into_inner(), meter, outbox }
     }
@@ -62,7 +67,9 @@ impl SessionTask {
         let open = match timeout(self.shared.open_timeout, self.next()).await {
             Ok(message) => match message? {
                 Uplink::Open(open) => open,
-                Uplink::Append(_) | Uplink::Close => return Err(out_of_turn("the first message of a session must be Open")),
+                Uplink::Append(_) | Uplink::Close => {
+                    return Err(out_of_turn("the first message of a session must be Open"));
+                }
             },
             Err(_) => return Err(silent("no Open arrived in time; send it first")),
         };
@@ -73,11 +80,14 @@ impl SessionTask {
             let message = match timeout(self.shared.idle_timeout, self.next()).await {
                 Ok(message) => message?,
                 Err(_) if !queue.is_empty() => continue,
-                Err(_) => return Err(silent("nothing was heard for too long; reconnect and replay")),
+                Err(_) => {
+                    return Err(silent("nothing was heard for too long; reconnect and replay"));
+                }
             };
             match message {
                 Uplink::Append(append) => {
-                    let received = self.meter.as_ref().and_then(|meter| meter.received(append.rows.len()));
+                    let received =
+                        self.meter.as_ref().and_then(|meter| meter.received(append.rows.len()));
                     let arrival = Arrival { at: Instant::now(), received };
                     let values = self.decode(&append, codec, limits)?;
                     let AppendHeader { epoch: newest, rows: count, .. } = append.header;
@@ -88,10 +98,15 @@ impl SessionTask {
                         self.until_ended(queue.room_for(count)).await?;
                     }
                     let rows = Rows { values, arrival, _queued: queue.push(count) };
-                    self.tell(Command::Append { session: self.id, header: append.header, rows }).await?;
+                    self.tell(Command::Append { session: self.id, header: append.header, rows })
+                        .await?;
                 }
                 Uplink::Close => return Err(Ending::Quiet),
-                Uplink::Open(_) => return Err(out_of_turn("Open came twice; open another stream for another session")),
+                Uplink::Open(_) => {
+                    return Err(out_of_turn(
+                        "Open came twice; open another stream for another session",
+                    ));
+                }
             }
         }
     }
@@ -125,7 +140,10 @@ impl SessionTask {
         if self.shared.draining.load(Ordering::Acquire) {
             Ending::Failed(shutting_down())
         } else {
-            fail(ErrorCode::Internal, "the cloud's scheduler has stopped; reconnect elsewhere".to_owned())
+            fail(
+                ErrorCode::Internal,
+                "the cloud's scheduler has stopped; reconnect elsewhere".to_owned(),
+            )
         }
     }
 
@@ -139,41 +157,73 @@ impl SessionTask {
             return Err(Ending::Failed(stage_failure(&lost)));
         }
         let Some(slot) = shared.load.enter() else {
-            let message = format!("all {} sessions are taken; try again later or elsewhere", shared.load.max_sessions());
+            let message = format!(
+                "all {} sessions are taken; try again later or elsewhere",
+                shared.load.max_sessions()
+            );
             return Err(fail(ErrorCode::Busy, message));
         };
-        let context = open.context.map_or(shared.limits.context, |wanted| wanted.min(shared.limits.context));
+        let context =
+            open.context.map_or(shared.limits.context, |wanted| wanted.min(shared.limits.context));
         let limits = SessionLimits { context, ..shared.limits };
-        // An empty outbox takes it; only a device that has gone does not, and then the next read says so.
-        let _ = self.outbox.push(Downlink::Opened(Opened { codec, limits, session_id: self.id, load: shared.load.snapshot(true) }));
-        self.tell(Command::Open(NewSession { id: self.id, limits, codec, outbox: Arc::clone(&self.outbox), slot })).await?;
+        // An empty outbox takes it; only a device that has gone does not, and then the next read
+        // says so.
+        let _ = self.outbox.push(Downlink::Opened(Opened {
+            codec,
+            limits,
+            session_id: self.id,
+            load: shared.load.snapshot(true),
+        }));
+        self.tell(Command::Open(NewSession {
+            id: self.id,
+            limits,
+            codec,
+            outbox: Arc::clone(&self.outbox),
+            slot,
+        }))
+        .await?;
         Ok((codec, limits))
     }
 
     fn agree(&self, open: &Open) -> Result<HiddenCodec, Ending> {
         let served = &self.shared.served;
         if open.fingerprint != served.fingerprint {
-            let message =
-                format!("the device holds model {}, this cloud serves {}; use the same model", open.fingerprint, served.fingerprint);
+            let message = format!(
+                "the device holds model {}, this cloud serves {}; use the same model",
+                open.fingerprint, served.fingerprint
+            );
             return Err(fail(ErrorCode::WrongModel, message));
         }
         if open.split != served.split {
-            let message = format!("the device splits the model at {}, this cloud at {}; use the same split", open.split, served.split);
+            let message = format!(
+                "the device splits the model at {}, this cloud at {}; use the same split",
+                open.split, served.split
+            );
             return Err(fail(ErrorCode::WrongSplit, message));
         }
         if open.hidden != self.shared.hidden {
-            let message = format!("the device's hidden rows have {} values, this cloud's {}", open.hidden, self.shared.hidden);
+            let message = format!(
+                "the device's hidden rows have {} values, this cloud's {}",
+                open.hidden, self.shared.hidden
+            );
             return Err(fail(ErrorCode::WrongHidden, message));
         }
         if let Some(message) = served.formats.mismatch("this cloud", open.formats, "the device") {
             return Err(fail(ErrorCode::WrongModel, message));
         }
         let common = open.codecs.iter().copied().find(|codec| HiddenCodec::ALL.contains(codec));
-        common.ok_or_else(|| fail(ErrorCode::NoCodec, "no codec in common; offer f16z, f16 or f32".to_owned()))
+        common.ok_or_else(|| {
+            fail(ErrorCode::NoCodec, "no codec in common; offer f16z, f16 or f32".to_owned())
+        })
     }
 
     /// The rows, once what is cheap to check has been.
-    fn decode(&self, append: &Append, codec: HiddenCodec, limits: SessionLimits) -> Result<Vec<f32>, Ending> {
+    fn decode(
+        &self,
+        append: &Append,
+        codec: HiddenCodec,
+        limits: SessionLimits,
+    ) -> Result<Vec<f32>, Ending> {
         let (rows, limit) = (append.header.rows, limits.max_append_rows);
         if rows > limit {
             return Err(Ending::Failed(append_failure(&AppendError::TooManyRows { rows, limit })));

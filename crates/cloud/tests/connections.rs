@@ -37,7 +37,10 @@ async fn until_closed(mut stream: TcpStream) {
 #[tokio::test(flavor = "multi_thread")]
 async fn connections_that_never_begin_are_closed_and_quiet_devices_are_not() {
     let first_bytes = Duration::from_millis(300);
-    for config in [CloudConfig { open_timeout: first_bytes, ..config() }, CloudConfig { open_timeout: first_bytes, ..stage(4..5, None) }] {
+    for config in [
+        CloudConfig { open_timeout: first_bytes, ..config() },
+        CloudConfig { open_timeout: first_bytes, ..stage(4..5, None) },
+    ] {
         let is_first = config.held.is_none();
         let cloud = start(config, toy());
         let mut device = None;
@@ -69,11 +72,14 @@ async fn one_connection_too_many_is_closed_and_there_is_room_when_another_ends()
     rejoined.await.expect("the place is never given back");
 }
 
-/// Whether a connection stays open long enough to be greeted: a server's first frame follows the preface and settings of its client.
+/// Whether a connection stays open long enough to be greeted: a server's first frame follows the
+/// preface and settings of its client.
 async fn answers(addr: SocketAddr) -> bool {
     let mut stream = TcpStream::connect(addr).await.unwrap();
-    let greeting = [&b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n"[..], &[0, 0, 0, 4, 0, 0, 0, 0, 0]].concat();
-    stream.write_all(&greeting).await.is_ok() && matches!(stream.read(&mut [0; 9]).await, Ok(count) if count > 0)
+    let greeting =
+        [&b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n"[..], &[0, 0, 0, 4, 0, 0, 0, 0, 0]].concat();
+    stream.write_all(&greeting).await.is_ok()
+        && matches!(stream.read(&mut [0; 9]).await, Ok(count) if count > 0)
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -82,8 +88,12 @@ async fn a_next_stage_that_accepts_and_says_nothing_is_given_up_soon() {
     let next = Some(silent.local_addr().unwrap());
     let mut cloud = Cloud::bind(stage(2..4, next), common::SERVED).unwrap();
     // Far below the deadline of a batch.
-    let joined = timeout(Duration::from_secs(20), cloud.connect_next(HIDDEN)).await.expect("it waits on");
-    assert!(matches!(&joined, Err(CloudError::NextUnreachable { reason, .. }) if reason.contains("no answer within")), "{joined:?}");
+    let joined =
+        timeout(Duration::from_secs(20), cloud.connect_next(HIDDEN)).await.expect("it waits on");
+    assert!(
+        matches!(&joined, Err(CloudError::NextUnreachable { reason, .. }) if reason.contains("no answer within")),
+        "{joined:?}"
+    );
 }
 
 #[tokio::test]

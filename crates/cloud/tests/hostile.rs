@@ -6,8 +6,8 @@ mod common;
 use std::{net::SocketAddr, time::Duration};
 
 use common::{
-    Device, Gate, HIDDEN, LIMITS, POISON, POISON_CONTEXT, Running, SERVED, Toy, append, config, connect, formats, good_open, start,
-    start_serving,
+    Device, Gate, HIDDEN, LIMITS, POISON, POISON_CONTEXT, Running, SERVED, Toy, append, config,
+    connect, formats, good_open, start, start_serving,
 };
 use tonic::transport::Endpoint;
 use tricorn_cloud::{Cloud, CloudError, Served};
@@ -44,12 +44,18 @@ async fn another_model_is_refused_with_both_fingerprints() {
     let theirs = Fingerprint([8; 32]);
     let failure = refused_open(Open { fingerprint: theirs, ..good_open() }).await;
     assert_eq!(failure.code, ErrorCode::WrongModel);
-    assert!(failure.message.contains(&theirs.to_string()) && failure.message.contains(&SERVED.fingerprint.to_string()), "{failure}");
+    assert!(
+        failure.message.contains(&theirs.to_string())
+            && failure.message.contains(&SERVED.fingerprint.to_string()),
+        "{failure}"
+    );
 }
 
 #[tokio::test(flavor = "multi_thread")]
 async fn another_split_is_refused_with_both_splits() {
-    let failure = refused_open(Open { split: Split { input_layers: 3, output_layers: 0 }, ..good_open() }).await;
+    let failure =
+        refused_open(Open { split: Split { input_layers: 3, output_layers: 0 }, ..good_open() })
+            .await;
     assert_eq!(failure.code, ErrorCode::WrongSplit);
     assert!(failure.message.contains("3:0") && failure.message.contains("2:1"), "{failure}");
 }
@@ -59,7 +65,10 @@ async fn other_formats_of_weights_and_kv_caches_are_refused_and_unknown_ones_are
     let served = Served { formats: formats("q4k", "f16"), ..SERVED };
     let cloud = start_serving(served, config(), Toy::new(HIDDEN));
     for (theirs, parts) in [
-        (formats("stored", "f16"), ["the device holds weights as stored", "this cloud as q4k", "--quant"]),
+        (
+            formats("stored", "f16"),
+            ["the device holds weights as stored", "this cloud as q4k", "--quant"],
+        ),
         (formats("q4k", "f32"), ["the device has KV caches in f32", "this cloud in f16", "--kv"]),
     ] {
         let mut device = Device::dial(cloud.addr).await;
@@ -75,7 +84,10 @@ async fn other_formats_of_weights_and_kv_caches_are_refused_and_unknown_ones_are
 
 #[tokio::test(flavor = "multi_thread")]
 async fn another_hidden_size_and_unknown_codecs_are_refused() {
-    assert_eq!(refused_open(Open { hidden: HIDDEN + 1, ..good_open() }).await.code, ErrorCode::WrongHidden);
+    assert_eq!(
+        refused_open(Open { hidden: HIDDEN + 1, ..good_open() }).await.code,
+        ErrorCode::WrongHidden
+    );
     assert_eq!(refused_open(Open { codecs: vec![], ..good_open() }).await.code, ErrorCode::NoCodec);
 }
 
@@ -112,7 +124,10 @@ async fn appends_that_do_not_fit() {
     assert_eq!(gap.code, ErrorCode::BadAppend);
     assert!(gap.message.contains("gap"), "{gap}");
     assert_eq!(refused(append(0, 0, 0), zeros(0)).await.code, ErrorCode::BadAppend);
-    assert_eq!(refused(append(0, LIMITS.context - 1, 2), zeros(2)).await.code, ErrorCode::BadAppend);
+    assert_eq!(
+        refused(append(0, LIMITS.context - 1, 2), zeros(2)).await.code,
+        ErrorCode::BadAppend
+    );
     assert_eq!(refused(append(0, usize::MAX - 4, 2), zeros(2)).await.code, ErrorCode::BadAppend);
 }
 
@@ -122,7 +137,8 @@ async fn oversized_appends() {
     let failure = refused(append(0, 0, rows), zeros(rows)).await;
     assert_eq!(failure.code, ErrorCode::TooLarge);
     assert!(failure.message.contains("17") && failure.message.contains("16"), "{failure}");
-    // A header that claims more than any message holds, and a message over the transport's own limit.
+    // A header that claims more than any message holds, and a message over the transport's own
+    // limit.
     assert_eq!(refused(append(0, 0, usize::MAX / 2), zeros(1)).await.code, ErrorCode::TooLarge);
     assert_eq!(refused(append(0, 0, 1), vec![0; 1 << 20]).await.code, ErrorCode::TooLarge);
 }
@@ -150,16 +166,26 @@ async fn appends_with_nan_or_infinity() {
 #[tokio::test(flavor = "multi_thread")]
 async fn a_message_that_is_no_protobuf() {
     let (cloud, mut bystander, _device) = scene().await;
-    let channel = Endpoint::from_shared(format!("http://{}", cloud.addr)).unwrap().connect().await.unwrap();
+    let channel =
+        Endpoint::from_shared(format!("http://{}", cloud.addr)).unwrap().connect().await.unwrap();
     let mut grpc = tonic::client::Grpc::new(channel);
     grpc.ready().await.unwrap();
     let path = "/tricorn.v1.Middle/Session".parse().unwrap();
-    // DescribeResponse's first field is a byte string where Uplink's is a message: 32 bytes of 0xff are none.
-    let garbage = proto::DescribeResponse { model_fingerprint: vec![0xff; 32].into(), ..Default::default() };
+    // DescribeResponse's first field is a byte string where Uplink's is a message: 32 bytes of 0xff
+    // are none.
+    let garbage =
+        proto::DescribeResponse { model_fingerprint: vec![0xff; 32].into(), ..Default::default() };
     let codec = tonic_prost::ProstCodec::<proto::DescribeResponse, proto::Downlink>::default();
-    let mut down = grpc.streaming(tonic::Request::new(tokio_stream::once(garbage)), path, codec).await.unwrap().into_inner();
+    let mut down = grpc
+        .streaming(tonic::Request::new(tokio_stream::once(garbage)), path, codec)
+        .await
+        .unwrap()
+        .into_inner();
     let Ok(Some(message)) = down.message().await else { panic!("no answer") };
-    assert!(matches!(Downlink::try_from(message), Ok(Downlink::Failed(Failure { code: ErrorCode::BadMessage, .. }))));
+    assert!(matches!(
+        Downlink::try_from(message),
+        Ok(Downlink::Failed(Failure { code: ErrorCode::BadMessage, .. }))
+    ));
     unharmed(&mut bystander).await;
 }
 
@@ -216,10 +242,14 @@ async fn a_session_without_memory_left() {
     unharmed(&mut small).await;
 }
 
-/// A device whose windows hold next to nothing, so that the cloud is stuck with its answers at once.
+/// A device whose windows hold next to nothing, so that the cloud is stuck with its answers at
+/// once.
 async fn slow_reader(addr: SocketAddr, hidden: usize) -> Device {
-    let endpoint = Endpoint::from_shared(format!("http://{addr}")).unwrap().initial_stream_window_size(1 << 10);
-    let mut device = Device::over(transport::client(endpoint.connect().await.unwrap(), 64 << 20)).await;
+    let endpoint = Endpoint::from_shared(format!("http://{addr}"))
+        .unwrap()
+        .initial_stream_window_size(1 << 10);
+    let mut device =
+        Device::over(transport::client(endpoint.connect().await.unwrap(), 64 << 20)).await;
     device.open(Open { hidden, codecs: vec![HiddenCodec::F32], ..good_open() }).await.unwrap();
     device
 }
@@ -234,14 +264,24 @@ async fn a_slow_reader_is_dropped_and_the_others_go_on() {
     let mut bystander = Device::dial(cloud.addr).await;
     bystander.open(Open { hidden: WIDE, ..good_open() }).await.unwrap();
     let rows = vec![1.0; LIMITS.max_append_rows * WIDE];
-    // Each answer is 512 KiB, far more than the transport takes beyond the outbox for all of them together.
+    // Each answer is 512 KiB, far more than the transport takes beyond the outbox for all of them
+    // together.
     for _ in 0..8 {
         slow.append(append(0, 0, LIMITS.max_append_rows), &rows).await;
     }
     bystander.converse(&rows, 4).await;
     // The cloud has dropped the session when its place is given up; only then is it read.
     let mut client = common::dial(cloud.addr).await;
-    while client.describe(proto::DescribeRequest {}).await.unwrap().into_inner().load.unwrap().sessions > 1 {
+    while client
+        .describe(proto::DescribeRequest {})
+        .await
+        .unwrap()
+        .into_inner()
+        .load
+        .unwrap()
+        .sessions
+        > 1
+    {
         tokio::task::yield_now().await;
     }
     let failure = loop {
@@ -258,7 +298,8 @@ async fn a_slow_reader_is_dropped_and_the_others_go_on() {
 #[tokio::test(flavor = "multi_thread")]
 async fn a_device_that_says_nothing() {
     let mut config = config();
-    (config.open_timeout, config.idle_timeout) = (Duration::from_millis(20), Duration::from_millis(20));
+    (config.open_timeout, config.idle_timeout) =
+        (Duration::from_millis(20), Duration::from_millis(20));
     let cloud = start(config, Toy::new(HIDDEN));
     let mut mute = Device::dial(cloud.addr).await;
     assert_eq!(mute.failure().await.code, ErrorCode::Deadline);

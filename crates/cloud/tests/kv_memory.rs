@@ -5,7 +5,9 @@ mod common;
 
 use std::{path::Path, sync::Arc};
 
-use common::{Device, Running, Upstream, append, config, entry, good_open, stage, stage_open, start_serving};
+use common::{
+    Device, Running, Upstream, append, config, entry, good_open, stage, stage_open, start_serving,
+};
 use tricorn_cloud::{CloudConfig, PooledMiddle, Served};
 use tricorn_core::Split;
 use tricorn_model::{KvPool, MiddlePart, ModelSource};
@@ -21,15 +23,24 @@ fn poor(config: CloudConfig) -> Running {
     let source = Arc::new(ModelSource::open(&path).unwrap());
     assert_eq!(source.config().hidden, HIDDEN);
     let layers = config.held.clone().unwrap_or(1..3);
-    let middle = PooledMiddle::new(MiddlePart::load_layers(&source, SPLIT, layers).unwrap(), KvPool::new(64));
-    let served = Served { fingerprint: good_open().fingerprint, split: SPLIT, layers: source.config().layers, formats: Formats::UNKNOWN };
+    let middle = PooledMiddle::new(
+        MiddlePart::load_layers(&source, SPLIT, layers).unwrap(),
+        KvPool::new(64),
+    );
+    let served = Served {
+        fingerprint: good_open().fingerprint,
+        split: SPLIT,
+        layers: source.config().layers,
+        formats: Formats::UNKNOWN,
+    };
     start_serving(served, config, middle)
 }
 
 #[track_caller]
 fn names_the_mend(failure: &Failure) {
     assert_eq!(failure.code, ErrorCode::Busy, "{failure}");
-    let whole = "all 64 bytes of KV memory are used up; try shorter texts, or give the cloud more --kv-memory";
+    let whole = "all 64 bytes of KV memory are used up; try shorter texts, or give the cloud more \
+                 --kv-memory";
     assert_eq!(failure.message, whole);
 }
 

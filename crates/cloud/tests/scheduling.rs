@@ -13,8 +13,15 @@ const CONTEXT: usize = 2048;
 
 /// Long prompts, in batches of at most 64 rows however long these take.
 fn long(schedule: Schedule) -> CloudConfig {
-    let limits = SessionLimits { context: CONTEXT, max_append_rows: CONTEXT, max_queued_rows: CONTEXT };
-    CloudConfig { limits, schedule, batch_rows: 64, tbt_target: Duration::from_secs(86_400), ..config() }
+    let limits =
+        SessionLimits { context: CONTEXT, max_append_rows: CONTEXT, max_queued_rows: CONTEXT };
+    CloudConfig {
+        limits,
+        schedule,
+        batch_rows: 64,
+        tbt_target: Duration::from_secs(86_400),
+        ..config()
+    }
 }
 
 fn rows(count: usize) -> Vec<f32> {
@@ -43,7 +50,16 @@ async fn visited(gate: &Arc<Gate>, times: usize) {
 /// Waits until `rows` rows are known to wait in the cloud.
 async fn queued(cloud: &Running, rows: u64) {
     let mut client = common::dial(cloud.addr).await;
-    while client.describe(tricorn_wire::proto::DescribeRequest {}).await.unwrap().into_inner().load.unwrap().queued_rows < rows {
+    while client
+        .describe(tricorn_wire::proto::DescribeRequest {})
+        .await
+        .unwrap()
+        .into_inner()
+        .load
+        .unwrap()
+        .queued_rows
+        < rows
+    {
         tokio::task::yield_now().await;
     }
 }
@@ -117,8 +133,13 @@ async fn appends_that_follow_each_other_run_together() {
     let mut device = connect(cloud.addr).await;
     let input = rows(12);
     // A prompt in two chunks, then a round whose rows came one by one.
-    let headers = [(0, 4, AppendKind::Prompt), (4, 4, AppendKind::Prompt), (8, 1, AppendKind::Verify), (9, 3, AppendKind::Verify)]
-        .map(|(pos, rows, kind)| AppendHeader { kind, ..append(0, pos, rows) });
+    let headers = [
+        (0, 4, AppendKind::Prompt),
+        (4, 4, AppendKind::Prompt),
+        (8, 1, AppendKind::Verify),
+        (9, 3, AppendKind::Verify),
+    ]
+    .map(|(pos, rows, kind)| AppendHeader { kind, ..append(0, pos, rows) });
     for header in headers {
         device.append(header, &input[header.pos * HIDDEN..header.end() * HIDDEN]).await;
     }
@@ -138,7 +159,8 @@ async fn appends_that_follow_each_other_run_together() {
 #[tokio::test(flavor = "multi_thread")]
 async fn a_prompt_abandoned_between_its_pieces_leaves_no_trace() {
     let gate = Gate::closed();
-    let cloud = start(long(Schedule::Chunked), Toy { gate: Some(gate.clone()), ..Toy::new(HIDDEN) });
+    let cloud =
+        start(long(Schedule::Chunked), Toy { gate: Some(gate.clone()), ..Toy::new(HIDDEN) });
     let mut device = connect(cloud.addr).await;
     let input = rows(200);
     device.append(append(0, 0, 200), &input).await;
@@ -157,7 +179,14 @@ async fn a_prompt_abandoned_between_its_pieces_leaves_no_trace() {
 #[tokio::test(flavor = "multi_thread")]
 async fn a_cloud_tells_its_pace() {
     let pace = Pace { base: Duration::from_millis(2), per_row: Duration::from_micros(10) };
-    let cloud = start(CloudConfig { calibration: Duration::from_secs(60), pace: Some(pace), ..long(Schedule::Chunked) }, Toy::new(HIDDEN));
+    let cloud = start(
+        CloudConfig {
+            calibration: Duration::from_secs(60),
+            pace: Some(pace),
+            ..long(Schedule::Chunked)
+        },
+        Toy::new(HIDDEN),
+    );
     let mut device = Device::dial(cloud.addr).await;
     let opened = device.open(common::good_open()).await.unwrap();
     // Measured before the first device came.
@@ -167,7 +196,11 @@ async fn a_cloud_tells_its_pace() {
     assert_eq!((told.stages, told.batch_rows), (1, 0));
     device.append(append(0, 0, 4), &rows(4)).await;
     let told = device.deep().await.0.load.pace;
-    assert_eq!((told.delay.len(), told.prompt_rows), (6, Some(64)), "and that a batch takes 64 rows of a prompt");
+    assert_eq!(
+        (told.delay.len(), told.prompt_rows),
+        (6, Some(64)),
+        "and that a batch takes 64 rows of a prompt"
+    );
     // Verifications are many: their answers stay small.
     device.append(verify(4, 1), &rows(1)).await;
     assert!(device.deep().await.0.load.pace.delay.is_empty());

@@ -3,7 +3,10 @@
 
 mod common;
 
-use common::{Device, Gate, HIDDEN, LIMITS, SERVED, Toy, append, config, connect, dial, good_open, session_rows, start};
+use common::{
+    Device, Gate, HIDDEN, LIMITS, SERVED, Toy, append, config, connect, dial, good_open,
+    session_rows, start,
+};
 use tricorn_core::{AppendKind, HiddenCodec, Want};
 use tricorn_wire::{Description, Downlink, Open, Uplink, proto};
 
@@ -11,9 +14,13 @@ use tricorn_wire::{Description, Downlink, Open, Uplink, proto};
 async fn describes_itself() {
     let cloud = start(config(), Toy::new(HIDDEN));
     let _device = connect(cloud.addr).await;
-    let response = dial(cloud.addr).await.describe(proto::DescribeRequest {}).await.unwrap().into_inner();
+    let response =
+        dial(cloud.addr).await.describe(proto::DescribeRequest {}).await.unwrap().into_inner();
     let description = Description::try_from(response).unwrap();
-    assert_eq!((description.fingerprint, description.split, description.layers), (SERVED.fingerprint, SERVED.split, SERVED.layers));
+    assert_eq!(
+        (description.fingerprint, description.split, description.layers),
+        (SERVED.fingerprint, SERVED.split, SERVED.layers)
+    );
     assert_eq!((description.hidden, description.limits), (HIDDEN, LIMITS));
     assert_eq!(description.load.max_sessions, 64);
     assert_eq!(description.codecs, HiddenCodec::ALL);
@@ -41,7 +48,8 @@ async fn many_sessions_over_one_connection() {
     let cloud = start(config(), Toy::new(HIDDEN));
     let client = dial(cloud.addr).await;
     let (mut first, mut second) = (Device::over(client.clone()).await, Device::over(client).await);
-    let (one, two) = (first.open(good_open()).await.unwrap(), second.open(good_open()).await.unwrap());
+    let (one, two) =
+        (first.open(good_open()).await.unwrap(), second.open(good_open()).await.unwrap());
     assert_ne!(one.session_id, two.session_id);
     first.converse(&session_rows(1, 20), 3).await;
     second.converse(&session_rows(2, 20), 4).await;
@@ -51,7 +59,14 @@ async fn many_sessions_over_one_connection() {
 async fn takes_the_first_codec_it_knows_and_the_context_asked_for() {
     let cloud = start(config(), Toy::new(HIDDEN));
     let mut device = Device::dial(cloud.addr).await;
-    let opened = device.open(Open { codecs: vec![HiddenCodec::F32, HiddenCodec::F16], context: Some(24), ..good_open() }).await.unwrap();
+    let opened = device
+        .open(Open {
+            codecs: vec![HiddenCodec::F32, HiddenCodec::F16],
+            context: Some(24),
+            ..good_open()
+        })
+        .await
+        .unwrap();
     assert_eq!((opened.codec, opened.limits.context), (HiddenCodec::F32, 24));
     device.converse(&session_rows(0, 24), 8).await;
     let mut greedy = Device::dial(cloud.addr).await;
@@ -66,11 +81,18 @@ async fn answers_what_is_wanted() {
     let input = session_rows(0, 12);
     let expected = Toy::answer(HIDDEN, &input);
     for (index, want) in [Want::None, Want::Last, Want::All].into_iter().enumerate() {
-        let header = tricorn_core::AppendHeader { want, kind: AppendKind::Verify, ..append(0, index * 4, 4) };
+        let header = tricorn_core::AppendHeader {
+            want,
+            kind: AppendKind::Verify,
+            ..append(0, index * 4, 4)
+        };
         device.append(header, &input[header.pos * HIDDEN..header.end() * HIDDEN]).await;
         let (deep, answer) = device.deep().await;
         assert_eq!(deep.header, header.answer());
-        assert_eq!(answer, expected[(header.end() - header.answer_rows()) * HIDDEN..header.end() * HIDDEN]);
+        assert_eq!(
+            answer,
+            expected[(header.end() - header.answer_rows()) * HIDDEN..header.end() * HIDDEN]
+        );
         assert_eq!((deep.timing.batch_rows, deep.timing.batch_appends), (4, 1));
     }
 }
@@ -81,7 +103,10 @@ async fn tells_how_an_append_came_in() {
     const WIDE: usize = 8192;
     let cloud = start(config(), Toy::new(WIDE));
     let mut device = Device::dial(cloud.addr).await;
-    device.open(Open { hidden: WIDE, codecs: vec![HiddenCodec::F32], ..good_open() }).await.unwrap();
+    device
+        .open(Open { hidden: WIDE, codecs: vec![HiddenCodec::F32], ..good_open() })
+        .await
+        .unwrap();
     device.append(append(0, 0, 16), &vec![1.0; 16 * WIDE]).await;
     let received = device.deep().await.0.timing.received.unwrap();
     assert!((1..16 * WIDE as u64 * 4).contains(&received.bytes), "{received:?}");
@@ -122,7 +147,8 @@ async fn a_newer_epoch_silences_the_older() {
     device.append(append(1, 2, 2), &input[2 * HIDDEN..4 * HIDDEN]).await;
     device.append(append(0, 12, 1), &input[..HIDDEN]).await;
     device.append(append(1, 4, 1), &input[4 * HIDDEN..5 * HIDDEN]).await;
-    // The order of messages on one stream is kept: once the queue is seen to hold epoch 1, what is answered no longer depends on time.
+    // The order of messages on one stream is kept: once the queue is seen to hold epoch 1, what is
+    // answered no longer depends on time.
     let mut client = dial(cloud.addr).await;
     gate.open();
     let expected = Toy::answer(HIDDEN, &input);
@@ -132,11 +158,21 @@ async fn a_newer_epoch_silences_the_older() {
         assert_eq!(answer, expected[deep.header.first_row_pos * HIDDEN..][..answer.len()]);
         answered.push((deep.header.epoch, deep.header.pos));
     }
-    // Whatever was answered of epoch 0 before epoch 1 arrived, nothing of it comes after, and what came late to it never does.
+    // Whatever was answered of epoch 0 before epoch 1 arrived, nothing of it comes after, and what
+    // came late to it never does.
     let newer = answered.iter().position(|&(epoch, _)| epoch == 1).unwrap();
     assert_eq!(answered[newer..], [(1, 2), (1, 4)]);
-    assert!(answered[..newer].iter().zip([(0, 0), (0, 4), (0, 8)]).all(|(found, expected)| *found == expected));
-    let load = Description::try_from(client.describe(proto::DescribeRequest {}).await.unwrap().into_inner()).unwrap().load;
+    assert!(
+        answered[..newer]
+            .iter()
+            .zip([(0, 0), (0, 4), (0, 8)])
+            .all(|(found, expected)| *found == expected)
+    );
+    let load = Description::try_from(
+        client.describe(proto::DescribeRequest {}).await.unwrap().into_inner(),
+    )
+    .unwrap()
+    .load;
     assert_eq!((load.sessions, load.queued_rows), (1, 0));
 }
 

@@ -6,8 +6,8 @@ mod common;
 use std::{net::SocketAddr, ops::Range, time::Duration};
 
 use common::{
-    Counted, Device, Gate, HIDDEN, LIMITS, POISON, Running, Stack, Toy, append, config, connect, gated, good_open, session_rows, stage,
-    start, through, toy, visitor,
+    Counted, Device, Gate, HIDDEN, LIMITS, POISON, Running, Stack, Toy, append, config, connect,
+    gated, good_open, session_rows, stage, start, through, toy, visitor,
 };
 use tricorn_cloud::{CloudConfig, CloudError, MiddleModel};
 use tricorn_core::{AppendHeader, AppendKind, Want};
@@ -27,7 +27,11 @@ impl Pair {
         Self::start_with(first, last, config().next_deadline)
     }
 
-    fn start_with(first: impl MiddleModel, last: impl MiddleModel, next_deadline: Duration) -> Self {
+    fn start_with(
+        first: impl MiddleModel,
+        last: impl MiddleModel,
+        next_deadline: Duration,
+    ) -> Self {
         let last = start(stage(LAST, None), last);
         let first = start(CloudConfig { next_deadline, ..stage(FIRST, Some(last.addr)) }, first);
         Self { first, last }
@@ -77,7 +81,8 @@ async fn one_two_and_three_stages_give_the_same_answers() {
     let three = start(stage(2..3, Some(middle.addr)), stack(1));
     let mut answers = Vec::new();
     for addr in [whole.addr, two.addr(), three.addr] {
-        let sessions: Vec<_> = (0..8).map(|session| tokio::spawn(conversation(addr, session))).collect();
+        let sessions: Vec<_> =
+            (0..8).map(|session| tokio::spawn(conversation(addr, session))).collect();
         let mut heard = Vec::new();
         for session in sessions {
             heard.push(session.await.unwrap());
@@ -201,7 +206,10 @@ async fn an_abandoned_append_is_never_answered() {
     let mut heard = Vec::new();
     while heard.last() != Some(&append(1, 2, 6).answer()) {
         let (deep, answer) = device.deep().await;
-        assert_eq!(answer, through(2, &sequence)[deep.header.first_row_pos * HIDDEN..][..answer.len()]);
+        assert_eq!(
+            answer,
+            through(2, &sequence)[deep.header.first_row_pos * HIDDEN..][..answer.len()]
+        );
         heard.push(deep.header);
     }
     assert!(heard.len() <= 2, "{heard:?}");
@@ -220,7 +228,11 @@ async fn drains_what_is_under_way() {
     while let Some(message) = device.hear().await {
         heard.push(message);
     }
-    assert!(heard.contains(&Downlink::Drain) && heard.iter().any(|message| matches!(message, Downlink::Deep(_))), "{heard:?}");
+    assert!(
+        heard.contains(&Downlink::Drain)
+            && heard.iter().any(|message| matches!(message, Downlink::Deep(_))),
+        "{heard:?}"
+    );
     assert_eq!(heard.len(), 2);
     stopping.await.unwrap().unwrap();
 }

@@ -1,4 +1,5 @@
-//! The headers of the two messages that carry hidden states. All positions and counts are in tokens (rows).
+//! The headers of the two messages that carry hidden states. All positions and counts are in tokens
+//! (rows).
 
 /// Which deep rows the device wants back for an append.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
@@ -57,11 +58,17 @@ impl AppendHeader {
     /// The answer's header.
     #[must_use]
     pub fn answer(&self) -> DeepHeader {
-        DeepHeader { epoch: self.epoch, pos: self.pos, rows: self.answer_rows(), first_row_pos: self.end() - self.answer_rows() }
+        DeepHeader {
+            epoch: self.epoch,
+            pos: self.pos,
+            rows: self.answer_rows(),
+            first_row_pos: self.end() - self.answer_rows(),
+        }
     }
 }
 
-/// Cloud to device: the answer to one append, carrying the deep rows at `first_row_pos .. first_row_pos + rows`.
+/// Cloud to device: the answer to one append, carrying the deep rows at `first_row_pos ..
+/// first_row_pos + rows`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct DeepHeader {
     /// The append's epoch.

@@ -6,10 +6,12 @@ use half::{f16, slice::HalfFloatSliceExt};
 
 /// How one hidden-state value is written on the wire, little endian.
 ///
-/// Both ends round with it before they send, and so does a run without any cloud, so that the text never depends on where the middle ran.
+/// Both ends round with it before they send, and so does a run without any cloud, so that the text
+/// never depends on where the middle ran.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
 pub enum HiddenCodec {
-    /// The values of [`F16`](Self::F16), their exponents in a prefix code: the same values in fewer bytes.
+    /// The values of [`F16`](Self::F16), their exponents in a prefix code: the same values in fewer
+    /// bytes.
     #[default]
     F16z,
     /// IEEE 754 binary16.
@@ -37,7 +39,8 @@ impl HiddenCodec {
         }
     }
 
-    /// The codecs to offer a cloud by one who wants this one, in order of preference: those that round alike, down to the plain one.
+    /// The codecs to offer a cloud by one who wants this one, in order of preference: those that
+    /// round alike, down to the plain one.
     #[must_use]
     pub fn offers(self) -> &'static [Self] {
         match self {
@@ -58,8 +61,8 @@ impl HiddenCodec {
 
     /// Replaces each value by the one that arrives when it is sent with this codec.
     ///
-    /// F16 and F16z round to nearest, ties to even, and saturate: what is beyond the largest finite f16 (65504), infinities included, becomes
-    /// that. NaN stays NaN.
+    /// F16 and F16z round to nearest, ties to even, and saturate: what is beyond the largest finite
+    /// f16 (65504), infinities included, becomes that. NaN stays NaN.
     pub fn round(self, values: &mut [f32]) {
         if self != Self::F32 {
             let mut halves = [f16::ZERO; BLOCK];
@@ -80,7 +83,9 @@ pub fn to_f16(values: &[f32], halves: &mut [f16]) {
     let mut saturated = [0.0_f32; BLOCK];
     for (values, halves) in values.chunks(BLOCK).zip(halves.chunks_mut(BLOCK)) {
         let saturated = &mut saturated[..values.len()];
-        saturated.iter_mut().zip(values).for_each(|(to, from)| *to = from.clamp(f16::MIN.to_f32_const(), f16::MAX.to_f32_const()));
+        saturated.iter_mut().zip(values).for_each(|(to, from)| {
+            *to = from.clamp(f16::MIN.to_f32_const(), f16::MAX.to_f32_const())
+        });
         halves.convert_from_f32_slice(saturated);
     }
 }
@@ -95,7 +100,10 @@ impl FromStr for HiddenCodec {
     type Err = UnknownCodec;
 
     fn from_str(text: &str) -> Result<Self, UnknownCodec> {
-        Self::ALL.into_iter().find(|codec| codec.name() == text).ok_or_else(|| UnknownCodec(text.to_owned()))
+        Self::ALL
+            .into_iter()
+            .find(|codec| codec.name() == text)
+            .ok_or_else(|| UnknownCodec(text.to_owned()))
     }
 }
 
@@ -123,7 +131,9 @@ mod tests {
 
     #[test]
     fn f16_saturates_and_keeps_nan() {
-        for (value, expected) in [(65504.0, 65504.0), (65520.0, 65504.0), (-1e30, -65504.0), (f32::INFINITY, 65504.0)] {
+        for (value, expected) in
+            [(65504.0, 65504.0), (65520.0, 65504.0), (-1e30, -65504.0), (f32::INFINITY, 65504.0)]
+        {
             assert_eq!(rounded(value), expected);
         }
         assert!(rounded(f32::NAN).is_nan());
@@ -164,6 +174,8 @@ mod tests {
         for codec in HiddenCodec::ALL {
             assert_eq!(codec.to_string().parse(), Ok(codec));
         }
-        assert!("int8".parse::<HiddenCodec>().unwrap_err().to_string().contains("f16z, f16 or f32"));
+        assert!(
+            "int8".parse::<HiddenCodec>().unwrap_err().to_string().contains("f16z, f16 or f32")
+        );
     }
 }

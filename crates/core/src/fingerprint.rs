@@ -2,8 +2,8 @@
 
 use std::fmt;
 
-/// A 256-bit digest of a model's architecture and of a sample of its weights: equal on device and cloud when both hold parts of one model,
-/// different with near certainty otherwise.
+/// A 256-bit digest of a model's architecture and of a sample of its weights: equal on device and
+/// cloud when both hold parts of one model, different with near certainty otherwise.
 ///
 /// Displays as its first 16 hexadecimal digits.
 #[derive(Clone, Copy, PartialEq, Eq, Hash)]

@@ -1,23 +1,26 @@
 //! Tricorn's protocol core: sessions, policies and sampling, without I/O, clock or tensors.
 //!
-//! A language model runs in three parts: its first layers on a device, its middle in a cloud, its last layers and head on the device again
-//! ([`Split`]). Two state machines keep the halves in step, and these are the types to know:
+//! A language model runs in three parts: its first layers on a device, its middle in a cloud, its
+//! last layers and head on the device again ([`Split`]). Two state machines keep the halves in
+//! step, and these are the types to know:
 //!
-//! - [`DeviceSession`], one conversation on the device. Its driver obeys [`DeviceSession::poll`] (draft a token, upload rows, wait) and
-//!   reports what happened; it rolls back refused drafts and replays everything after a lost connection.
-//! - [`CloudSession`], the same conversation in the cloud: checks and orders what the device appends. [`choose_batch`] picks the rows
-//!   of many sessions that run together.
+//! - [`DeviceSession`], one conversation on the device. Its driver obeys [`DeviceSession::poll`]
+//!   (draft a token, upload rows, wait) and reports what happened; it rolls back refused drafts and
+//!   replays everything after a lost connection.
+//! - [`CloudSession`], the same conversation in the cloud: checks and orders what the device
+//!   appends. [`choose_batch`] picks the rows of many sessions that run together.
 //!
-//! Both steer by what was measured: [`Average`], and [`DelayModel`], the delay of a batch by its rows, which a cloud tells as its
-//! [`CloudPace`].
+//! Both steer by what was measured: [`Average`], and [`DelayModel`], the delay of a batch by its
+//! rows, which a cloud tells as its [`CloudPace`].
 //!
-//! They speak in [`AppendHeader`]s and [`DeepHeader`]s; the hidden states themselves stay with the drivers. Everything is addressed by
-//! *position*, the index of a token in the sequence: the shallow row at a position belongs to the token there, the deep row computed from
-//! it gives the logits of the token after it, and an append at a position truncates what came after. So a rollback needs no message, and a
-//! replay is appends from 0.
+//! They speak in [`AppendHeader`]s and [`DeepHeader`]s; the hidden states themselves stay with the
+//! drivers. Everything is addressed by *position*, the index of a token in the sequence: the
+//! shallow row at a position belongs to the token there, the deep row computed from it gives the
+//! logits of the token after it, and an append at a position truncates what came after. So a
+//! rollback needs no message, and a replay is appends from 0.
 //!
-//! A [`Sampler`] turns logits into tokens so that the text depends on prompt, parameters, seed and [`Constraint`] alone: not on drafts, chunks,
-//! the network or other sessions.
+//! A [`Sampler`] turns logits into tokens so that the text depends on prompt, parameters, seed and
+//! [`Constraint`] alone: not on drafts, chunks, the network or other sessions.
 
 mod append;
 mod cloud;
@@ -31,18 +34,25 @@ mod split;
 mod stats;
 
 pub use append::{AppendHeader, AppendKind, DeepHeader, Want};
-pub use cloud::{Admission, AppendError, BatchLimits, Candidate, CloudSession, Head, Piece, Run, Schedule, Share, choose_batch};
+pub use cloud::{
+    Admission, AppendError, BatchLimits, Candidate, CloudSession, Head, Piece, Run, Schedule,
+    Share, choose_batch,
+};
 pub use codec::{HiddenCodec, UnknownCodec, to_f16};
 pub use device::{
-    Action, Branch, BranchAt, ChunkPolicy, DeepUse, DeviceSession, Draft, DraftPolicy, DraftStop, FinishReason, Guess, Judgement,
-    ProtocolError, SessionConfig, Streaming, TurnError, TurnOptions, overlap, pipeline,
+    Action, Branch, BranchAt, ChunkPolicy, DeepUse, DeviceSession, Draft, DraftPolicy, DraftStop,
+    FinishReason, Guess, Judgement, ProtocolError, SessionConfig, Streaming, TurnError,
+    TurnOptions, overlap, pipeline,
 };
 pub use fingerprint::Fingerprint;
 pub use limits::SessionLimits;
-pub use monitor::{AnswerTiming, Answered, Average, CloudPace, Conditions, Cost, DelayModel, DelayPoint, DeviceMonitor, Received};
+pub use monitor::{
+    AnswerTiming, Answered, Average, CloudPace, Conditions, Cost, DelayModel, DelayPoint,
+    DeviceMonitor, Received,
+};
 pub use sampling::{
-    Choice, Constraint, ConstraintFailed, Logprobs, Sampler, SamplingError, SamplingOptions, SamplingParams, TokenLogprob, TokenMask,
-    argmax, choose, confidence, guesses,
+    Choice, Constraint, ConstraintFailed, Logprobs, Sampler, SamplingError, SamplingOptions,
+    SamplingParams, TokenLogprob, TokenMask, argmax, choose, confidence, guesses,
 };
 pub use split::{LayerRanges, Split, SplitError};
 pub use stats::TurnStats;

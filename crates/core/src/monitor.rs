@@ -1,4 +1,5 @@
-//! What is learnt from measurements: moving averages, the delay of a batch by its rows, and what a cloud says about its speed.
+//! What is learnt from measurements: moving averages, the delay of a batch by its rows, and what a
+//! cloud says about its speed.
 
 mod average;
 mod conditions;

@@ -4,8 +4,9 @@ use std::{fmt, ops::Range, str::FromStr};
 
 /// The two cuts of a model of `N` decoder layers, written `M:K`.
 ///
-/// The device runs the embedding and layers `[0, M)`, the cloud `[M, N-K)`, the device again `[N-K, N)`, the final norm and the head.
-/// `K = 0` is the HAT paper's split (arXiv 2503.18989, section 3).
+/// The device runs the embedding and layers `[0, M)`, the cloud `[M, N-K)`, the device again `[N-K,
+/// N)`, the final norm and the head. `K = 0` is the HAT paper's split (arXiv 2503.18989, section
+/// 3).
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub struct Split {
     /// `M`: decoder layers on the device before the cloud.
@@ -29,13 +30,23 @@ pub struct LayerRanges {
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum SplitError {
     /// The text is not `M:K`.
-    #[error("`{0}` is not a split; write M:K, for example 2:0 (M first layers and K last layers on the device)")]
+    #[error(
+        "`{0}` is not a split; write M:K, for example 2:0 (M first layers and K last layers on \
+         the device)"
+    )]
     Syntax(String),
-    /// `M = 0` would put bare embeddings on the wire, from which the text can be read by table lookup.
-    #[error("split {0} keeps no decoder layer in front of the cloud, so the text could be read off the wire; use M of at least 1")]
+    /// `M = 0` would put bare embeddings on the wire, from which the text can be read by table
+    /// lookup.
+    #[error(
+        "split {0} keeps no decoder layer in front of the cloud, so the text could be read off \
+         the wire; use M of at least 1"
+    )]
     NoInputLayer(Split),
     /// Nothing is left for the cloud.
-    #[error("split {split} leaves the cloud no layer of a model that has {layers}; M + K must be below {layers}")]
+    #[error(
+        "split {split} leaves the cloud no layer of a model that has {layers}; M + K must be \
+         below {layers}"
+    )]
     NoMiddleLayer {
         /// The refused split.
         split: Split,
@@ -66,17 +77,26 @@ impl Split {
         match self.input_layers.checked_add(self.output_layers) {
             Some(on_device) if on_device < layers => {
                 let last = layers - self.output_layers;
-                Ok(LayerRanges { input: 0..self.input_layers, middle: self.input_layers..last, output: last..layers })
+                Ok(LayerRanges {
+                    input: 0..self.input_layers,
+                    middle: self.input_layers..last,
+                    output: last..layers,
+                })
             }
             _ => Err(SplitError::NoMiddleLayer { split: self, layers }),
         }
     }
 
-    /// The layers of the middle of a model of `layers` decoder layers, once it is sure that `held` is a part of them.
+    /// The layers of the middle of a model of `layers` decoder layers, once it is sure that `held`
+    /// is a part of them.
     ///
     /// # Errors
     /// As [`ranges`](Self::ranges), and when `held` is empty or reaches beyond the middle.
-    pub fn middle_around(self, layers: usize, held: &Range<usize>) -> Result<Range<usize>, SplitError> {
+    pub fn middle_around(
+        self,
+        layers: usize,
+        held: &Range<usize>,
+    ) -> Result<Range<usize>, SplitError> {
         let middle = self.ranges(layers)?.middle;
         if held.is_empty() || held.start < middle.start || held.end > middle.end {
             return Err(SplitError::OutsideMiddle { split: self, held: held.clone(), middle });
@@ -97,7 +117,10 @@ impl FromStr for Split {
     fn from_str(text: &str) -> Result<Self, SplitError> {
         let syntax = || SplitError::Syntax(text.to_owned());
         let (m, k) = text.split_once(':').unwrap_or((text, "0"));
-        Ok(Self { input_layers: m.trim().parse().map_err(|_| syntax())?, output_layers: k.trim().parse().map_err(|_| syntax())? })
+        Ok(Self {
+            input_layers: m.trim().parse().map_err(|_| syntax())?,
+            output_layers: k.trim().parse().map_err(|_| syntax())?,
+        })
     }
 }
 
@@ -119,7 +142,10 @@ mod tests {
             assert_eq!(split.middle_around(12, &held), Ok(3..10));
         }
         for held in [2..5, 9..11, 5..5, 12..14] {
-            assert_eq!(split.middle_around(12, &held), Err(SplitError::OutsideMiddle { split, held, middle: 3..10 }));
+            assert_eq!(
+                split.middle_around(12, &held),
+                Err(SplitError::OutsideMiddle { split, held, middle: 3..10 })
+            );
         }
     }
 

@@ -11,7 +11,8 @@ pub struct TurnStats {
     pub generated: usize,
     /// Verification rounds answered.
     pub rounds: usize,
-    /// Tokens generated in verification rounds: the accepted drafts, and the target's own token of each round.
+    /// Tokens generated in verification rounds: the accepted drafts, and the target's own token of
+    /// each round.
     pub verified: usize,
     /// Draft tokens proposed.
     pub drafted: usize,
@@ -19,9 +20,11 @@ pub struct TurnStats {
     pub accepted: usize,
     /// Rounds beside which continuations were drafted while they were verified.
     pub branch_rounds: usize,
-    /// Rounds after which such a continuation was what the target went on with, so that the next round began with its drafts.
+    /// Rounds after which such a continuation was what the target went on with, so that the next
+    /// round began with its drafts.
     pub branch_hits: usize,
-    /// Tokens drafted in continuations, used or not. Those that a round took over count as [`drafted`](Self::drafted) too.
+    /// Tokens drafted in continuations, used or not. Those that a round took over count as
+    /// [`drafted`](Self::drafted) too.
     pub branch_tokens: usize,
     /// Rows uploaded, those repeated after a lost connection included.
     pub uploaded_rows: usize,
@@ -30,7 +33,8 @@ pub struct TurnStats {
 }
 
 impl TurnStats {
-    /// Tokens gained by a verification round on average: its accepted drafts and the target's own. 1 without drafts, 0 before a round.
+    /// Tokens gained by a verification round on average: its accepted drafts and the target's own.
+    /// 1 without drafts, 0 before a round.
     #[must_use]
     pub fn accepted_per_round(&self) -> f64 {
         if self.rounds == 0 { 0.0 } else { self.verified as f64 / self.rounds as f64 }
@@ -51,7 +55,8 @@ mod tests {
     fn ratios() {
         assert_eq!(TurnStats::default().accepted_per_round(), 0.0);
         assert_eq!(TurnStats::default().acceptance(), 0.0);
-        let stats = TurnStats { rounds: 4, verified: 10, drafted: 8, accepted: 6, ..TurnStats::default() };
+        let stats =
+            TurnStats { rounds: 4, verified: 10, drafted: 8, accepted: 6, ..TurnStats::default() };
         assert_eq!((stats.accepted_per_round(), stats.acceptance()), (2.5, 0.75));
     }
 }

@@ -2,7 +2,9 @@
 #![allow(clippy::unwrap_used, clippy::expect_used)]
 
 use proptest::{collection::vec, prelude::*};
-use tricorn_core::{Constraint, ConstraintFailed, Sampler, SamplingOptions, SamplingParams, TokenMask, choose};
+use tricorn_core::{
+    Constraint, ConstraintFailed, Sampler, SamplingOptions, SamplingParams, TokenMask, choose,
+};
 
 const VOCAB: u32 = 24;
 
@@ -51,46 +53,75 @@ impl Constraint for Lost {
 }
 
 /// The logits with all that depends on the tokens before, one token at a time.
-fn adjusted(logits: &[f32], options: &SamplingOptions, prompt: &[u32], path: &[u32], allowed: Option<&[u32]>) -> Vec<f32> {
+fn adjusted(
+    logits: &[f32],
+    options: &SamplingOptions,
+    prompt: &[u32],
+    path: &[u32],
+    allowed: Option<&[u32]>,
+) -> Vec<f32> {
     let adjust = |(token, &logit): (u32, &f32)| {
         if allowed.is_some_and(|allowed| !allowed.contains(&token)) {
             return f32::NAN;
         }
-        let mut logit = logit + options.logit_bias.iter().rfind(|(biased, _)| *biased == token).map_or(0.0, |&(_, bias)| bias);
+        let mut logit = logit
+            + options
+                .logit_bias
+                .iter()
+                .rfind(|(biased, _)| *biased == token)
+                .map_or(0.0, |&(_, bias)| bias);
         let count = path.iter().filter(|&&other| other == token).count();
         if count > 0 || prompt.contains(&token) {
-            logit = if logit < 0.0 { logit * options.repetition_penalty } else { logit / options.repetition_penalty };
+            logit = if logit < 0.0 {
+                logit * options.repetition_penalty
+            } else {
+                logit / options.repetition_penalty
+            };
         }
-        logit - count as f32 * options.frequency_penalty - if count > 0 { options.presence_penalty } else { 0.0 }
+        logit
+            - count as f32 * options.frequency_penalty
+            - if count > 0 { options.presence_penalty } else { 0.0 }
     };
     (0..).zip(logits).map(adjust).collect()
 }
 
-/// Those that top-k, top-p and min-p leave, by a sort and in double precision; the others are NaN. `None` where rounding decides.
+/// Those that top-k, top-p and min-p leave, by a sort and in double precision; the others are NaN.
+/// `None` where rounding decides.
 fn filtered(logits: &[f32], options: &SamplingOptions) -> Option<Vec<f32>> {
-    let mut order: Vec<usize> = (0..logits.len()).filter(|&token| !logits[token].is_nan()).collect();
+    let mut order: Vec<usize> =
+        (0..logits.len()).filter(|&token| !logits[token].is_nan()).collect();
     order.sort_by(|&a, &b| logits[b].total_cmp(&logits[a]).then(a.cmp(&b)));
     if options.top_k > 0 && options.top_k < order.len() {
         let bar = logits[order[options.top_k - 1]];
         order.retain(|&token| logits[token] >= bar);
     }
     let greatest = f64::from(logits[order[0]]);
-    let weight = |token: usize| ((f64::from(logits[token]) - greatest) / f64::from(options.temperature)).exp();
+    let weight = |token: usize| {
+        ((f64::from(logits[token]) - greatest) / f64::from(options.temperature)).exp()
+    };
     let sum: f64 = order.iter().map(|&token| weight(token)).sum();
     let mut before = 0.0;
     let mut kept = Vec::new();
     for &token in &order {
-        let edge_of_p = options.top_p < 1.0 && (before / sum - f64::from(options.top_p)).abs() < 1e-5;
-        let edge_of_min = options.min_p > 0.0 && (weight(token) - f64::from(options.min_p)).abs() < 1e-5;
+        let edge_of_p =
+            options.top_p < 1.0 && (before / sum - f64::from(options.top_p)).abs() < 1e-5;
+        let edge_of_min =
+            options.min_p > 0.0 && (weight(token) - f64::from(options.min_p)).abs() < 1e-5;
         if edge_of_p || edge_of_min {
             return None;
         }
-        if (options.top_p == 1.0 || before / sum < f64::from(options.top_p)) && weight(token) >= f64::from(options.min_p) {
+        if (options.top_p == 1.0 || before / sum < f64::from(options.top_p))
+            && weight(token) >= f64::from(options.min_p)
+        {
             kept.push(token);
         }
         before += weight(token);
     }
-    Some((0..logits.len()).map(|token| if kept.contains(&token) { logits[token] } else { f32::NAN }).collect())
+    Some(
+        (0..logits.len())
+            .map(|token| if kept.contains(&token) { logits[token] } else { f32::NAN })
+            .collect(),
+    )
 }
 
 fn options() -> impl Strategy<Value = SamplingOptions> {
@@ -101,24 +132,38 @@ fn options() -> impl Strategy<Value = SamplingOptions> {
     let penalty = || prop_oneof![Just(0.0_f32), -2.0..=2.0_f32];
     let repetition = prop_oneof![Just(1.0_f32), 0.2..4.0_f32];
     let bias = vec((0..VOCAB, -9.0..9.0_f32), 0..4);
-    (temperature, any::<u64>(), top_p, top_k, min_p, penalty(), penalty(), repetition, bias).prop_map(
-        |(temperature, seed, top_p, top_k, min_p, presence_penalty, frequency_penalty, repetition_penalty, logit_bias)| SamplingOptions {
-            temperature,
-            seed,
-            top_p,
-            top_k,
-            min_p,
-            presence_penalty,
-            frequency_penalty,
-            repetition_penalty,
-            logit_bias,
-        },
-    )
+    (temperature, any::<u64>(), top_p, top_k, min_p, penalty(), penalty(), repetition, bias)
+        .prop_map(
+            |(
+                temperature,
+                seed,
+                top_p,
+                top_k,
+                min_p,
+                presence_penalty,
+                frequency_penalty,
+                repetition_penalty,
+                logit_bias,
+            )| SamplingOptions {
+                temperature,
+                seed,
+                top_p,
+                top_k,
+                min_p,
+                presence_penalty,
+                frequency_penalty,
+                repetition_penalty,
+                logit_bias,
+            },
+        )
 }
 
 /// Eighths, so that some are equal.
 fn logits() -> impl Strategy<Value = Vec<f32>> {
-    vec(prop_oneof![60 => (-40..40_i32).prop_map(|eighths| eighths as f32 / 8.0), 1 => Just(f32::NAN)], VOCAB as usize)
+    vec(
+        prop_oneof![60 => (-40..40_i32).prop_map(|eighths| eighths as f32 / 8.0), 1 => Just(f32::NAN)],
+        VOCAB as usize,
+    )
 }
 
 proptest! {
@@ -159,12 +204,14 @@ proptest! {
     }
 }
 
-/// Pearson's statistic over the value that a right sampler exceeds once in a million (Wilson and Hilferty 1931).
+/// Pearson's statistic over the value that a right sampler exceeds once in a million (Wilson and
+/// Hilferty 1931).
 fn excess(counts: &[usize], expected: &[f64]) -> f64 {
     let total = counts.iter().sum::<usize>() as f64;
     let cells = expected.iter().zip(counts).filter(|&(&p, _)| p > 0.0);
-    let (statistic, freedom) =
-        cells.fold((0.0, -1.0), |(sum, cells), (p, &count)| (sum + (count as f64 - total * p).powi(2) / (total * p), cells + 1.0));
+    let (statistic, freedom) = cells.fold((0.0, -1.0), |(sum, cells), (p, &count)| {
+        (sum + (count as f64 - total * p).powi(2) / (total * p), cells + 1.0)
+    });
     let variance = 2.0 / (9.0 * freedom);
     statistic / (freedom * (1.0 - variance + 4.753 * f64::sqrt(variance)).powi(3))
 }
@@ -187,17 +234,25 @@ fn draws_follow_what_the_options_make_of_the_softmax() {
     let expected = |options: &SamplingOptions| -> Vec<f64> {
         let left = filtered(&adjusted(&logits, options, &prompt, &path, None), options).unwrap();
         let weights: Vec<f64> =
-            left.iter().map(|&logit| if logit.is_nan() { 0.0 } else { f64::from(logit / options.temperature).exp() }).collect();
+            left.iter()
+                .map(|&logit| {
+                    if logit.is_nan() { 0.0 } else { f64::from(logit / options.temperature).exp() }
+                })
+                .collect();
         let sum: f64 = weights.iter().sum();
         weights.into_iter().map(|weight| weight / sum).collect()
     };
     let mut counts = vec![0; VOCAB as usize];
     for seed in 0..60_000 {
         let params = SamplingParams::checked(SamplingOptions { seed, ..options.clone() }).unwrap();
-        counts[Sampler::new(params, &prompt, None).choose(&mut logits.clone(), &path).unwrap().token as usize] += 1;
+        counts[Sampler::new(params, &prompt, None).choose(&mut logits.clone(), &path).unwrap().token
+            as usize] += 1;
     }
     let exact = expected(&options);
-    assert!(exact.iter().zip(&counts).all(|(&p, &count)| p > 0.0 || count == 0), "only what the filters leave");
+    assert!(
+        exact.iter().zip(&counts).all(|(&p, &count)| p > 0.0 || count == 0),
+        "only what the filters leave"
+    );
     assert!((5..15).contains(&exact.iter().filter(|&&p| p > 0.0).count()));
     assert!(excess(&counts, &exact) < 1.0);
     // The test can fail: it tells a repetition penalty of 1.4 from one of 1.3.
@@ -207,7 +262,11 @@ fn draws_follow_what_the_options_make_of_the_softmax() {
 
 #[test]
 fn logprobs_are_the_models_own() {
-    let options = SamplingOptions { logit_bias: vec![(0, -100.0)], repetition_penalty: 2.0, ..SamplingOptions::default() };
+    let options = SamplingOptions {
+        logit_bias: vec![(0, -100.0)],
+        repetition_penalty: 2.0,
+        ..SamplingOptions::default()
+    };
     let sampler = Sampler::new(SamplingParams::checked(options).unwrap(), &[1], None);
     let raw = [5.0_f32.ln(), 3.0_f32.ln(), 2.0_f32.ln()];
     let choice = sampler.with_logprobs(Some(2)).choose(&mut raw.to_vec(), &[]).unwrap();

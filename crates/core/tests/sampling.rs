@@ -12,13 +12,14 @@ fn params(seed: u64) -> SamplingParams {
 }
 
 fn softmax(logits: &[f32], temperature: f32) -> Vec<f64> {
-    let weights: Vec<f64> = logits.iter().map(|&logit| f64::from(logit / temperature).exp()).collect();
+    let weights: Vec<f64> =
+        logits.iter().map(|&logit| f64::from(logit / temperature).exp()).collect();
     let sum: f64 = weights.iter().sum();
     weights.iter().map(|weight| weight / sum).collect()
 }
 
-/// Pearson's statistic of the drawn categories, as a multiple of the value that a right sampler exceeds once in a million (the
-/// Wilson-Hilferty approximation of the chi-square quantile).
+/// Pearson's statistic of the drawn categories, as a multiple of the value that a right sampler
+/// exceeds once in a million (the Wilson-Hilferty approximation of the chi-square quantile).
 fn excess(draws: impl Iterator<Item = usize>, expected: &[f64]) -> f64 {
     let mut counts = vec![0.0; expected.len()];
     let mut total = 0.0;
@@ -26,7 +27,11 @@ fn excess(draws: impl Iterator<Item = usize>, expected: &[f64]) -> f64 {
         counts[draw] += 1.0;
         total += 1.0;
     }
-    let statistic: f64 = counts.iter().zip(expected).map(|(count, p)| (count - total * p).powi(2) / (total * p)).sum();
+    let statistic: f64 = counts
+        .iter()
+        .zip(expected)
+        .map(|(count, p)| (count - total * p).powi(2) / (total * p))
+        .sum();
     let freedom = expected.len() as f64 - 1.0;
     let variance = 2.0 / (9.0 * freedom);
     let quantile = freedom * (1.0 - variance + 4.753 * variance.sqrt()).powi(3);
@@ -78,14 +83,17 @@ fn the_statistic_rejects_biased_samplers() {
 
 #[test]
 fn shared_noise_makes_drafts_right_more_often_than_luck() {
-    let drafter: Vec<f32> = LOGITS.iter().rev().zip(LOGITS).map(|(other, logit)| 0.9 * logit + 0.1 * other).collect();
+    let drafter: Vec<f32> =
+        LOGITS.iter().rev().zip(LOGITS).map(|(other, logit)| 0.9 * logit + 0.1 * other).collect();
     let agreement = |seed| {
-        let agree = |&pos: &usize| choose(&LOGITS, &params(1), pos) == choose(&drafter, &params(seed), pos);
+        let agree =
+            |&pos: &usize| choose(&LOGITS, &params(1), pos) == choose(&drafter, &params(seed), pos);
         (0..DRAWS).filter(agree).count() as f64 / DRAWS as f64
     };
     let (p, q) = (softmax(&LOGITS, TEMPERATURE), softmax(&drafter, TEMPERATURE));
     let distance = p.iter().zip(&q).map(|(p, q)| (p - q).abs()).sum::<f64>() / 2.0;
-    // The guarantee of Daliri, Musco and Suresh 2024: (1 - d) / (1 + d) at total variation distance d.
+    // The guarantee of Daliri, Musco and Suresh 2024: (1 - d) / (1 + d) at total variation distance
+    // d.
     assert!(agreement(1) > (1.0 - distance) / (1.0 + distance) - 0.01);
     assert!(agreement(2) < 0.6 * agreement(1));
 }

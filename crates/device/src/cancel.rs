@@ -6,7 +6,8 @@ use std::{
 };
 use tokio::sync::Notify;
 
-/// Ends a turn between two of its steps, and at once where it waits. Clones are handles to the same.
+/// Ends a turn between two of its steps, and at once where it waits. Clones are handles to the
+/// same.
 #[derive(Clone, Debug, Default)]
 pub struct Cancel(Arc<State>);
 
@@ -54,7 +55,10 @@ impl Cancel {
     }
 
     fn late(&self) -> Option<CancelReason> {
-        self.0.deadline.is_some_and(|deadline| Instant::now() >= deadline).then_some(CancelReason::Deadline)
+        self.0
+            .deadline
+            .is_some_and(|deadline| Instant::now() >= deadline)
+            .then_some(CancelReason::Deadline)
     }
 
     /// Waits until the turn is over. With a deadline this needs a runtime with a clock.
@@ -84,7 +88,8 @@ impl Cancel {
             if left.is_zero() {
                 return;
             }
-            reason = self.0.woken.wait_timeout(reason, left).unwrap_or_else(PoisonError::into_inner).0;
+            reason =
+                self.0.woken.wait_timeout(reason, left).unwrap_or_else(PoisonError::into_inner).0;
         }
     }
 

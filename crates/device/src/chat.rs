@@ -18,13 +18,16 @@ impl Chat {
         Self::default()
     }
 
-    /// Adds what the user says and gives the tokens of the whole conversation, ready for the model's answer.
+    /// Adds what the user says and gives the tokens of the whole conversation, ready for the
+    /// model's answer.
     ///
-    /// Where the rendered conversation goes on from the text that there was, its tokens do too: a reply's own tokens are kept, even where
-    /// the tokenizer would cut its text in another way, so that the cloud can keep their rows.
+    /// Where the rendered conversation goes on from the text that there was, its tokens do too: a
+    /// reply's own tokens are kept, even where the tokenizer would cut its text in another way, so
+    /// that the cloud can keep their rows.
     ///
     /// # Errors
-    /// When the message is empty, or the model has no chat template or one that refuses the conversation; the history is then unchanged.
+    /// When the message is empty, or the model has no chat template or one that refuses the
+    /// conversation; the history is then unchanged.
     pub fn ask(&mut self, prompter: &Prompter, text: &str) -> Result<Vec<u32>, DeviceError> {
         if text.trim().is_empty() {
             return Err(DeviceError::EmptyPrompt);

@@ -1,7 +1,9 @@
-//! What a text must look like: JSON of any kind, JSON of a schema, a regular expression, or a grammar in Lark's syntax.
+//! What a text must look like: JSON of any kind, JSON of a schema, a regular expression, or a
+//! grammar in Lark's syntax.
 //!
-//! Made with llguidance: a token is allowed when its bytes go on with a text of the grammar. [`Grammars`] are made once per model; a [`Grammar`]
-//! is compiled once per request and gives any number of turns their own [`Constraint`](tricorn_core::Constraint).
+//! Made with llguidance: a token is allowed when its bytes go on with a text of the grammar.
+//! [`Grammars`] are made once per model; a [`Grammar`] is compiled once per request and gives any
+//! number of turns their own [`Constraint`](tricorn_core::Constraint).
 
 mod bounds;
 mod error;

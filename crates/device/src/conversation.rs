@@ -17,7 +17,9 @@ use crate::{
 use branches::Side;
 use progress::Progress;
 use std::{ops::ControlFlow, time::Duration};
-use tricorn_core::{Action, DeviceSession, DraftPolicy, FinishReason, Sampler, SessionConfig, TurnOptions};
+use tricorn_core::{
+    Action, DeviceSession, DraftPolicy, FinishReason, Sampler, SessionConfig, TurnOptions,
+};
 use tricorn_model::KvCache;
 
 /// Losses without an answer in between after which a turn gives up.
@@ -44,7 +46,8 @@ pub struct Conversation<'e, L> {
     prompt_sent: usize,
     /// The continuations under way, in the session's order.
     sides: Vec<Side>,
-    /// What the first layers took for the rows sent last, as long as the drafter has not drafted from them.
+    /// What the first layers took for the rows sent last, as long as the drafter has not drafted
+    /// from them.
     row_time: Duration,
     /// What the turn that failed last had sent and received.
     crossed: Crossed,
@@ -75,7 +78,10 @@ impl<'e, L: Link> Conversation<'e, L> {
         session.connected();
         let monitor = options.monitor.unwrap_or_default();
         monitor.lock().connected(round_trip, pace);
-        let drafts = ends.drafter.as_ref().map(|drafter| Drafts::new(drafter, drafter.new_kv(&ends.pool, context), ends.hidden));
+        let drafts = ends
+            .drafter
+            .as_ref()
+            .map(|drafter| Drafts::new(drafter, drafter.new_kv(&ends.pool, context), ends.hidden));
         Ok(Self {
             input_kv: ends.input.new_kv(&ends.pool, context),
             output_kv: ends.output.new_kv(&ends.pool, context),
@@ -96,16 +102,22 @@ impl<'e, L: Link> Conversation<'e, L> {
         })
     }
 
-    /// Generates until a stop token, the limit, or `on_event` breaks (then the turn ends as cancelled).
+    /// Generates until a stop token, the limit, or `on_event` breaks (then the turn ends as
+    /// cancelled).
     ///
     /// # Errors
-    /// When the prompt is empty or too long, the cloud refuses or stays away, or the device's own files fail. The conversation stays
-    /// usable: the next turn reconnects and replays.
-    pub fn turn(&mut self, turn: Turn, on_event: &mut dyn FnMut(Event) -> ControlFlow<()>) -> Result<TurnReport, DeviceError> {
+    /// When the prompt is empty or too long, the cloud refuses or stays away, or the device's own
+    /// files fail. The conversation stays usable: the next turn reconnects and replays.
+    pub fn turn(
+        &mut self,
+        turn: Turn,
+        on_event: &mut dyn FnMut(Event) -> ControlFlow<()>,
+    ) -> Result<TurnReport, DeviceError> {
         self.turn_under(turn, &Control::default(), on_event)
     }
 
-    /// As [`turn`](Self::turn), until `control` ends it: then it ends as cancelled, within a step and at once where it waits.
+    /// As [`turn`](Self::turn), until `control` ends it: then it ends as cancelled, within a step
+    /// and at once where it waits.
     ///
     /// # Errors
     /// As those of [`turn`](Self::turn).
@@ -118,11 +130,17 @@ impl<'e, L: Link> Conversation<'e, L> {
         turn.sampling.check_vocab(self.ends.output.vocab())?;
         self.link.interrupt_by(&control.cancel);
         let draft = if self.ends.drafter.is_some() { turn.draft } else { DraftPolicy::OFF };
-        let options =
-            TurnOptions { max_new_tokens: turn.max_new_tokens, stop_tokens: self.ends.stop_tokens.clone(), draft, chunk: turn.chunk };
-        let sampler = Sampler::new(turn.sampling, &turn.tokens, turn.constraint).with_logprobs(turn.logprobs);
+        let options = TurnOptions {
+            max_new_tokens: turn.max_new_tokens,
+            stop_tokens: self.ends.stop_tokens.clone(),
+            draft,
+            chunk: turn.chunk,
+        };
+        let sampler =
+            Sampler::new(turn.sampling, &turn.tokens, turn.constraint).with_logprobs(turn.logprobs);
         let (before, overruns) = (self.link.traffic(), self.pacer.overruns());
-        let mut progress = Progress::new(sampler, turn.tokens.len(), draft, control, before, on_event);
+        let mut progress =
+            Progress::new(sampler, turn.tokens.len(), draft, control, before, on_event);
         self.measured();
         self.session.start_turn(turn.tokens, options)?;
         self.prompt_sent = 0;
@@ -132,7 +150,10 @@ impl<'e, L: Link> Conversation<'e, L> {
             Err(error) => {
                 self.session.cancel();
                 self.session.disconnected();
-                self.crossed = Crossed { traffic: self.link.traffic().since(before), wire: progress.trace.take_samples() };
+                self.crossed = Crossed {
+                    traffic: self.link.traffic().since(before),
+                    wire: progress.trace.take_samples(),
+                };
                 return Err(error);
             }
         };
@@ -159,14 +180,19 @@ impl<'e, L: Link> Conversation<'e, L> {
             match self.step(progress) {
                 Ok(ControlFlow::Continue(None)) => {}
                 Ok(ControlFlow::Continue(Some(reason))) => return Ok(reason),
-                Ok(ControlFlow::Break(())) | Err(DeviceError::Link(LinkError::Cancelled)) => self.session.cancel(),
+                Ok(ControlFlow::Break(())) | Err(DeviceError::Link(LinkError::Cancelled)) => {
+                    self.session.cancel()
+                }
                 Err(error) => self.survive(error, progress)?,
             }
         }
     }
 
     /// Takes in an answer that is there, or does what the session asks for.
-    fn step(&mut self, progress: &mut Progress<'_>) -> Result<ControlFlow<(), Option<FinishReason>>, DeviceError> {
+    fn step(
+        &mut self,
+        progress: &mut Progress<'_>,
+    ) -> Result<ControlFlow<(), Option<FinishReason>>, DeviceError> {
         // An answer may make needless what would be done next.
         if self.session.awaits_answers()
             && let Some(answer) = self.link.try_receive()?
@@ -190,13 +216,20 @@ impl<'e, L: Link> Conversation<'e, L> {
         Ok(ControlFlow::Continue(None))
     }
 
-    /// Takes a lost session for what it is, unless that happens too often; passes on every other error.
-    fn survive(&mut self, error: DeviceError, progress: &mut Progress<'_>) -> Result<(), DeviceError> {
+    /// Takes a lost session for what it is, unless that happens too often; passes on every other
+    /// error.
+    fn survive(
+        &mut self,
+        error: DeviceError,
+        progress: &mut Progress<'_>,
+    ) -> Result<(), DeviceError> {
         let reason = match error {
             DeviceError::Link(LinkError::Lost(reason)) => reason,
             // Whoever took the room may have gone; when it was this text, no replay helps.
             DeviceError::Link(LinkError::Evicted(reason)) if progress.losses == 0 => reason,
-            DeviceError::Link(LinkError::Evicted(reason)) => return Err(LinkError::NoRoom(reason).into()),
+            DeviceError::Link(LinkError::Evicted(reason)) => {
+                return Err(LinkError::NoRoom(reason).into());
+            }
             DeviceError::Protocol(error) => error.to_string(),
             error => return Err(error),
         };
@@ -205,7 +238,9 @@ impl<'e, L: Link> Conversation<'e, L> {
             return Err(LinkError::KeepsFailing { losses: progress.losses, reason }.into());
         }
         self.session.disconnected();
-        if let Some(wait) = progress.losses.checked_sub(2).and_then(|loss| Backoff::default().waits().nth(loss)) {
+        if let Some(wait) =
+            progress.losses.checked_sub(2).and_then(|loss| Backoff::default().waits().nth(loss))
+        {
             progress.control.cancel.sleep(wait);
         }
         if progress.tell(Event::Reconnecting).is_break() {

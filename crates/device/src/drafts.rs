@@ -5,8 +5,9 @@ use tricorn_model::{Drafter, KvCache, KvError, ModelError};
 
 /// What a drafter has taken in of a sequence.
 ///
-/// A drafter that reads deep rows wants, for the row at position `p`, the last layer's row at `p - 1`. While it drafts it has only its own
-/// guess of that; once the cloud has answered, the row is fed again with the true one.
+/// A drafter that reads deep rows wants, for the row at position `p`, the last layer's row at `p -
+/// 1`. While it drafts it has only its own guess of that; once the cloud has answered, the row is
+/// fed again with the true one.
 #[derive(Debug)]
 pub(crate) struct Drafts {
     kv: KvCache,
@@ -61,8 +62,14 @@ impl Drafts {
         self.fed
     }
 
-    /// Takes in a prompt's shallow rows, from the first that is not in the cache to `end - 1`. No answer will carry the rows before them.
-    pub(crate) fn prompt(&mut self, drafter: &Drafter, end: usize, shallow: &[f32]) -> Result<(), ModelError> {
+    /// Takes in a prompt's shallow rows, from the first that is not in the cache to `end - 1`. No
+    /// answer will carry the rows before them.
+    pub(crate) fn prompt(
+        &mut self,
+        drafter: &Drafter,
+        end: usize,
+        shallow: &[f32],
+    ) -> Result<(), ModelError> {
         let previous = self.rows_before(self.fed, end);
         drafter.extend(&mut self.kv, self.fed, shallow, &previous)?;
         (self.fed, self.final_below) = (end, end);
@@ -74,8 +81,14 @@ impl Drafts {
         self.fed.min(pos - 1)
     }
 
-    /// Takes in the shallow rows from [`first_row`](Self::first_row) to `pos - 1`, and gives the guess of the last layer's row at `pos - 1`.
-    pub(crate) fn guess(&mut self, drafter: &Drafter, pos: usize, shallow: &[f32]) -> Result<Vec<f32>, ModelError> {
+    /// Takes in the shallow rows from [`first_row`](Self::first_row) to `pos - 1`, and gives the
+    /// guess of the last layer's row at `pos - 1`.
+    pub(crate) fn guess(
+        &mut self,
+        drafter: &Drafter,
+        pos: usize,
+        shallow: &[f32],
+    ) -> Result<Vec<f32>, ModelError> {
         let first = self.first_row(pos);
         let previous = self.rows_before(first, pos);
         let mut guesses = drafter.forward_at(&mut self.kv, first, shallow, &previous)?;
@@ -83,7 +96,10 @@ impl Drafts {
         if !self.reads_deep {
             self.final_below = pos;
         } else {
-            while self.final_below < pos && self.final_below >= first && self.is_known(self.final_below) {
+            while self.final_below < pos
+                && self.final_below >= first
+                && self.is_known(self.final_below)
+            {
                 self.final_below += 1;
             }
             self.guessed.put(first, &guesses);
@@ -91,12 +107,15 @@ impl Drafts {
         Ok(guesses.split_off((pos - 1 - first) * self.hidden))
     }
 
-    /// What is best known of the last layer's rows before positions `from..to`, zeros where nothing is; empty where the drafter does not
-    /// read them.
+    /// What is best known of the last layer's rows before positions `from..to`, zeros where nothing
+    /// is; empty where the drafter does not read them.
     pub(crate) fn rows_before(&self, from: usize, to: usize) -> Vec<f32> {
         let mut rows = Vec::new();
         for pos in if self.reads_deep { from..to } else { 0..0 } {
-            match pos.checked_sub(1).and_then(|before| self.deep.at(before).or_else(|| self.guessed.at(before))) {
+            match pos
+                .checked_sub(1)
+                .and_then(|before| self.deep.at(before).or_else(|| self.guessed.at(before)))
+            {
                 Some(row) => rows.extend_from_slice(row),
                 None => rows.resize(rows.len() + self.hidden, 0.0),
             }
@@ -114,7 +133,8 @@ impl Drafts {
         self.kv.fork()
     }
 
-    /// Goes on with a continuation's cache, which holds the rows below `fed`; its last guess was `guess`.
+    /// Goes on with a continuation's cache, which holds the rows below `fed`; its last guess was
+    /// `guess`.
     pub(crate) fn adopt(&mut self, kv: KvCache, fed: usize, guess: &[f32]) {
         self.kv = kv;
         self.fed = fed;

@@ -2,7 +2,10 @@
 
 use std::sync::Arc;
 use tricorn_core::{Fingerprint, HiddenCodec, Split};
-use tricorn_model::{Drafter, DrafterKind, InputPart, KvFormat, KvPool, ModelError, ModelSource, OutputPart, source::BundlePart};
+use tricorn_model::{
+    Drafter, DrafterKind, InputPart, KvFormat, KvPool, ModelError, ModelSource, OutputPart,
+    source::BundlePart,
+};
 use tricorn_wire::{FormatName, Formats};
 
 /// Which drafter a device uses.
@@ -17,7 +20,8 @@ pub enum Drafting {
     Kind(DrafterKind),
 }
 
-/// First layers, last layers with the head, and the drafter where there is one; shared by all conversations of a device.
+/// First layers, last layers with the head, and the drafter where there is one; shared by all
+/// conversations of a device.
 #[derive(Debug)]
 pub struct Ends {
     pub(crate) input: InputPart,
@@ -44,8 +48,14 @@ impl Ends {
     /// Reads the device's parts of a model or of a device bundle, and the drafter asked for.
     ///
     /// # Errors
-    /// When files are missing or broken, the split does not fit, or the drafter is not there or was trained for another model or split.
-    pub fn load(source: &Arc<ModelSource>, split: Split, codec: HiddenCodec, drafting: Drafting) -> Result<Self, ModelError> {
+    /// When files are missing or broken, the split does not fit, or the drafter is not there or was
+    /// trained for another model or split.
+    pub fn load(
+        source: &Arc<ModelSource>,
+        split: Split,
+        codec: HiddenCodec,
+        drafting: Drafting,
+    ) -> Result<Self, ModelError> {
         source.expect_part(BundlePart::Device, split)?;
         let config = source.config();
         Ok(Self {

@@ -1,8 +1,10 @@
 //! Requests of many clients on one device.
 //!
-//! An [`Engine`] owns the device's parts and some slots. A slot is a thread with a [`Conversation`](crate::Conversation): KV caches on the
-//! device and a session on a middle. A request goes to the idle slot whose conversation it goes on with, so that the next message of a chat is
-//! computed and uploaded alone; where no slot is idle it waits in a bounded queue. Slots take turns on the device's processor step by step.
+//! An [`Engine`] owns the device's parts and some slots. A slot is a thread with a
+//! [`Conversation`](crate::Conversation): KV caches on the device and a session on a middle. A
+//! request goes to the idle slot whose conversation it goes on with, so that the next message of a
+//! chat is computed and uploaded alone; where no slot is idle it waits in a bounded queue. Slots
+//! take turns on the device's processor step by step.
 
 mod breaker;
 mod config;
@@ -42,33 +44,48 @@ const UPDATES: usize = 256;
 /// How long slots may take to end once they are told to: a step of the longest kind.
 const LAST_STEP: Duration = Duration::from_secs(10);
 
-/// The device's parts, with slots that generate. Dropping it ends every request, and each slot's thread after the step it is in.
+/// The device's parts, with slots that generate. Dropping it ends every request, and each slot's
+/// thread after the step it is in.
 #[derive(Debug)]
 pub struct Engine {
     shared: Arc<Shared>,
 }
 
 impl Engine {
-    /// Starts the slots' threads. `link` makes each slot's way to the middle, which is connected at its first request.
+    /// Starts the slots' threads. `link` makes each slot's way to the middle, which is connected at
+    /// its first request.
     ///
     /// # Errors
     /// When a thread cannot be started.
-    pub fn start<L, F>(ends: Arc<Ends>, prompter: Arc<Prompter>, link: F, config: EngineConfig) -> std::io::Result<Self>
+    pub fn start<L, F>(
+        ends: Arc<Ends>,
+        prompter: Arc<Prompter>,
+        link: F,
+        config: EngineConfig,
+    ) -> std::io::Result<Self>
     where
         L: Link + 'static,
         F: Fn() -> L + Send + Sync + 'static,
     {
         let slots = config.slots.max(1);
         let roster = Arc::new(Roster::new(slots, config.queue, config.idle));
-        let shared =
-            Arc::new(Shared { ends, prompter, roster, totals: Arc::default(), breaker: Arc::new(Breaker::new(config.rest)), config });
+        let shared = Arc::new(Shared {
+            ends,
+            prompter,
+            roster,
+            totals: Arc::default(),
+            breaker: Arc::new(Breaker::new(config.rest)),
+            config,
+        });
         // Slots that were started before one that cannot be are told to end by this.
         let engine = Self { shared: Arc::clone(&shared) };
         let link = Arc::new(link);
         for slot in 0..slots {
             let (shared, link) = (Arc::clone(&shared), Arc::clone(&link));
             let clock = tokio::runtime::Builder::new_current_thread().enable_time().build()?;
-            std::thread::Builder::new().name(format!("slot-{slot}")).spawn(move || slot::serve(slot, &shared, &*link, &clock))?;
+            std::thread::Builder::new()
+                .name(format!("slot-{slot}"))
+                .spawn(move || slot::serve(slot, &shared, &*link, &clock))?;
         }
         Ok(engine)
     }
@@ -94,10 +111,14 @@ impl Engine {
         let (updates, receiver) = mpsc::channel(UPDATES);
         let (last, end) = oneshot::channel();
         let submitted = Instant::now();
-        let cancel = Cancel::at(request.deadline.and_then(|deadline| submitted.checked_add(deadline)));
-        let ending = Ending::new(last, Arc::clone(totals), request.deadline, config.client_patience);
+        let cancel =
+            Cancel::at(request.deadline.and_then(|deadline| submitted.checked_add(deadline)));
+        let ending =
+            Ending::new(last, Arc::clone(totals), request.deadline, config.client_patience);
         let group = request.group.unwrap_or_else(Group::unique);
-        roster.submit(Job { request, updates, cancel: cancel.clone(), group, submitted, ending }).map_err(|(refused, job)| {
+        roster
+            .submit(Job { request, updates, cancel: cancel.clone(), group, submitted, ending })
+            .map_err(|(refused, job)| {
             job.ending.refused();
             refused
         })?;

@@ -5,10 +5,12 @@ use std::time::Duration;
 use tricorn_core::{ConstraintFailed, ProtocolError, SamplingError, TurnError};
 use tricorn_model::ModelError;
 
-/// After which time a cloud that was out of reach is worth another try, where nothing is known of it.
+/// After which time a cloud that was out of reach is worth another try, where nothing is known of
+/// it.
 const RETRY_AFTER: Duration = Duration::from_secs(5);
 
-/// A turn that ended in an error. The conversation can be used again: its next turn reconnects and replays.
+/// A turn that ended in an error. The conversation can be used again: its next turn reconnects and
+/// replays.
 #[derive(Debug, thiserror::Error)]
 pub enum DeviceError {
     /// The prompt cannot be used.
@@ -30,7 +32,10 @@ pub enum DeviceError {
     #[error(transparent)]
     Protocol(#[from] ProtocolError),
     /// Text cannot be told from a chat without a template.
-    #[error("the model has no chat template; give the whole prompt, as `tricorn run --raw` and /v1/completions take it")]
+    #[error(
+        "the model has no chat template; give the whole prompt, as `tricorn run --raw` and \
+         /v1/completions take it"
+    )]
     NoTemplate,
     /// The prompt holds nothing.
     #[error("the prompt is empty; write some text")]
@@ -63,7 +68,9 @@ impl DeviceError {
                 | LinkError::NoRoom(_),
             )
             | Self::Closing => Some(RETRY_AFTER),
-            Self::Link(LinkError::Refused(failure)) if failure.code.is_transient() => Some(RETRY_AFTER),
+            Self::Link(LinkError::Refused(failure)) if failure.code.is_transient() => {
+                Some(RETRY_AFTER)
+            }
             _ => None,
         }
     }

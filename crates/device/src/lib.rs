@@ -1,8 +1,9 @@
 //! Tricorn's ends: drafting, verifying, streaming and surviving a lost cloud.
 //!
-//! [`Ends`] are the parts of a model that a device runs. A [`Conversation`] drives the protocol core's
-//! [`DeviceSession`](tricorn_core::DeviceSession) with them over a [`Link`]: [`RemoteLink`] to a cloud, or [`LocalLink`] to the same middle
-//! in this process, which is the reference for what any cloud must answer. An [`Engine`] holds several conversations and shares them out to the
+//! [`Ends`] are the parts of a model that a device runs. A [`Conversation`] drives the protocol
+//! core's [`DeviceSession`](tricorn_core::DeviceSession) with them over a [`Link`]: [`RemoteLink`]
+//! to a cloud, or [`LocalLink`] to the same middle in this process, which is the reference for what
+//! any cloud must answer. An [`Engine`] holds several conversations and shares them out to the
 //! requests of many clients.
 
 mod cancel;

@@ -24,7 +24,8 @@ pub trait Link {
     /// Opens a fresh, empty session in place of any there was.
     ///
     /// # Errors
-    /// [`LinkError::Unreachable`] or [`LinkError::NoRoom`] after the last retry, [`LinkError::Refused`] when no retry can help.
+    /// [`LinkError::Unreachable`] or [`LinkError::NoRoom`] after the last retry,
+    /// [`LinkError::Refused`] when no retry can help.
     fn connect(&mut self) -> Result<Connected, LinkError>;
 
     /// As [`connect`](Self::connect), with one try only.
@@ -44,7 +45,8 @@ pub trait Link {
     /// Waits for the next answer, at most as long as the link's deadline.
     ///
     /// # Errors
-    /// [`LinkError::Lost`] or [`LinkError::Evicted`] when the session is gone or the deadline has passed; [`LinkError::Refused`] when the cloud found fault.
+    /// [`LinkError::Lost`] or [`LinkError::Evicted`] when the session is gone or the deadline has
+    /// passed; [`LinkError::Refused`] when the cloud found fault.
     fn receive(&mut self) -> Result<Answer, LinkError>;
 
     /// The next answer if it is there, without waiting.
@@ -53,8 +55,8 @@ pub trait Link {
     /// As [`receive`](Self::receive), but for the deadline.
     fn try_receive(&mut self) -> Result<Option<Answer>, LinkError>;
 
-    /// Waits end with [`LinkError::Cancelled`] from now on where `cancel` ends the turn; the session stays as it is. A link that never
-    /// waits need not heed it.
+    /// Waits end with [`LinkError::Cancelled`] from now on where `cancel` ends the turn; the
+    /// session stays as it is. A link that never waits need not heed it.
     fn interrupt_by(&mut self, _cancel: &Cancel) {}
 
     /// How long an answer is waited for.
@@ -110,13 +112,23 @@ impl Traffic {
 
 /// Checks what the wire checks, where no wire is.
 pub(crate) fn all_finite(rows: &[f32], part: &'static str) -> Result<(), ModelError> {
-    if rows.iter().all(|value| value.is_finite()) { Ok(()) } else { Err(ModelError::NotFinite { part }) }
+    if rows.iter().all(|value| value.is_finite()) {
+        Ok(())
+    } else {
+        Err(ModelError::NotFinite { part })
+    }
 }
 
 impl LinkError {
     /// Whether the cloud cannot be reached, or not for long enough, or takes nobody more.
     pub(crate) fn is_out_of_reach(&self) -> bool {
-        matches!(self, Self::Unreachable { .. } | Self::KeepsFailing { .. } | Self::Resting { .. } | Self::NoRoom(_))
+        matches!(
+            self,
+            Self::Unreachable { .. }
+                | Self::KeepsFailing { .. }
+                | Self::Resting { .. }
+                | Self::NoRoom(_)
+        )
     }
 }
 
@@ -130,10 +142,16 @@ pub enum LinkError {
     #[error("the cloud had no room for more of the session ({0}); try again")]
     Evicted(String),
     /// The cloud answers, and has no room.
-    #[error("the cloud has no room ({0}); try again later or with a shorter text, or give the cloud more sessions or memory")]
+    #[error(
+        "the cloud has no room ({0}); try again later or with a shorter text, or give the cloud \
+         more sessions or memory"
+    )]
     NoRoom(String),
     /// No cloud answers.
-    #[error("no cloud answers at {url} ({reason}; tried {attempts} times in {waited:.1?}); start one with `tricorn cloud` or mend --cloud")]
+    #[error(
+        "no cloud answers at {url} ({reason}; tried {attempts} times in {waited:.1?}); start one \
+         with `tricorn cloud` or mend --cloud"
+    )]
     Unreachable {
         /// Where it should be.
         url: String,
@@ -149,7 +167,8 @@ pub enum LinkError {
     Refused(#[from] Failure),
     /// The session is lost again and again without progress.
     #[error(
-        "the session with the cloud was lost {losses} times in a row ({reason}); restart the cloud or use another; for slow ones raise --deadline or lower --chunk"
+        "the session with the cloud was lost {losses} times in a row ({reason}); restart the \
+         cloud or use another; for slow ones raise --deadline or lower --chunk"
     )]
     KeepsFailing {
         /// Losses without an answer in between.
@@ -158,7 +177,10 @@ pub enum LinkError {
         reason: String,
     },
     /// The cloud was out of reach a moment ago and is left alone for a while.
-    #[error("the cloud was out of reach a moment ago ({reason}); it is tried again in {retry_after:.1?}")]
+    #[error(
+        "the cloud was out of reach a moment ago ({reason}); it is tried again in \
+         {retry_after:.1?}"
+    )]
     Resting {
         /// What the last try ended in.
         reason: String,

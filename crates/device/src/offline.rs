@@ -1,8 +1,8 @@
 //! A text that the device's drafter writes alone, while the cloud is out of reach.
 
 use crate::{
-    Control, DeviceError, Ends, Event, RoundTrace, SharedProcessor, TurnReport, drafts::Drafts, link::all_finite, report::Crossed,
-    trace::Trace,
+    Control, DeviceError, Ends, Event, RoundTrace, SharedProcessor, TurnReport, drafts::Drafts,
+    link::all_finite, report::Crossed, trace::Trace,
 };
 use std::{
     ops::ControlFlow,
@@ -28,8 +28,9 @@ pub(crate) struct OfflineTurn {
     pub(crate) crossed: Crossed,
 }
 
-/// Lets the drafter write; each token counts as drafted. Nothing is kept: the next turn begins with its prompt. What crossed the wire before is
-/// reported with it: nobody is to be told that nothing left the device where something did.
+/// Lets the drafter write; each token counts as drafted. Nothing is kept: the next turn begins with
+/// its prompt. What crossed the wire before is reported with it: nobody is to be told that nothing
+/// left the device where something did.
 ///
 /// # Errors
 /// When the prompt is too long, or the device's computing or the sampler fails.
@@ -41,7 +42,13 @@ pub(crate) fn write(
     control: &Control,
     on_event: &mut dyn FnMut(Event) -> ControlFlow<()>,
 ) -> Result<TurnReport, DeviceError> {
-    let OfflineTurn { mut tokens, prompt, max_new_tokens, mut sampler, crossed: Crossed { traffic, wire } } = turn;
+    let OfflineTurn {
+        mut tokens,
+        prompt,
+        max_new_tokens,
+        mut sampler,
+        crossed: Crossed { traffic, wire },
+    } = turn;
     let context = ends.context;
     if prompt >= context {
         return Err(TurnError::TooLong { tokens: prompt, context }.into());
@@ -69,13 +76,22 @@ pub(crate) fn write(
         }
         let turn = processor.turn();
         let mut logits = solo.logits(&tokens)?;
-        let Choice { token, ends: last, logprobs } = sampler.choose(&mut logits, &tokens[prompt..])?;
+        let Choice { token, ends: last, logprobs } =
+            sampler.choose(&mut logits, &tokens[prompt..])?;
         drop(turn);
         tokens.push(token);
         times.push(trace.now());
-        let round = RoundTrace { elapsed: trace.now(), bytes_up: traffic.up, bytes_down: traffic.down, tokens: 1, reused_tokens: 0 };
+        let round = RoundTrace {
+            elapsed: trace.now(),
+            bytes_up: traffic.up,
+            bytes_down: traffic.down,
+            tokens: 1,
+            reused_tokens: 0,
+        };
         let told = on_event(Event::Round(round));
-        if told.is_break() || on_event(Event::Token { id: token, drafted: true, logprobs }).is_break() {
+        if told.is_break()
+            || on_event(Event::Token { id: token, drafted: true, logprobs }).is_break()
+        {
             break FinishReason::Cancelled;
         }
         if last || ends.stop_tokens.contains(&token) {
@@ -84,10 +100,17 @@ pub(crate) fn write(
     };
     Ok(TurnReport {
         finish,
-        stats: TurnStats { prompt_tokens: prompt, generated: tokens.len() - prompt, ..TurnStats::default() },
+        stats: TurnStats {
+            prompt_tokens: prompt,
+            generated: tokens.len() - prompt,
+            ..TurnStats::default()
+        },
         token_ids: tokens.split_off(prompt),
         ttft: times.first().copied().unwrap_or_default(),
-        gaps: times.windows(2).filter_map(|pair| pair[1].checked_sub(pair[0])).collect::<Vec<Duration>>(),
+        gaps: times
+            .windows(2)
+            .filter_map(|pair| pair[1].checked_sub(pair[0]))
+            .collect::<Vec<Duration>>(),
         bytes_up: traffic.up,
         bytes_down: traffic.down,
         trace: trace.take(),

@@ -1,4 +1,5 @@
-//! A slower device, emulated: everything is computed for real, and what is left of its time is slept away.
+//! A slower device, emulated: everything is computed for real, and what is left of its time is
+//! slept away.
 
 use std::time::{Duration, Instant};
 use tricorn_core::Cost;
@@ -31,7 +32,8 @@ impl Pacer {
         Self { pace, overruns: 0 }
     }
 
-    /// An operation on `rows` rows began at `started` and is computed: returns when it may be over, with the time it took.
+    /// An operation on `rows` rows began at `started` and is computed: returns when it may be over,
+    /// with the time it took.
     pub(crate) fn finish(&mut self, of: Of, rows: usize, started: Instant) -> Duration {
         let rest = self.rest(of, rows, started.elapsed());
         if !rest.is_zero() {

@@ -2,10 +2,12 @@
 
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 
-/// The device's processor, which its conversations take turns on: one step at a time, in the order in which they asked.
+/// The device's processor, which its conversations take turns on: one step at a time, in the order
+/// in which they asked.
 ///
-/// A step has all of the processor's threads to itself, so what it takes is a property of the device and not of who else computes, and
-/// a conversation with a long prompt has no more turns than one that waits for its next token.
+/// A step has all of the processor's threads to itself, so what it takes is a property of the
+/// device and not of who else computes, and a conversation with a long prompt has no more turns
+/// than one that waits for its next token.
 #[derive(Clone, Debug, Default)]
 pub struct SharedProcessor(Arc<Queue>);
 

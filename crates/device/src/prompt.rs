@@ -28,11 +28,15 @@ impl Prompter {
     }
 
     fn new(tokenizer: TextTokenizer, template: Option<ChatTemplate>) -> Self {
-        let markers = template.as_ref().and_then(ChatTemplate::tool_style).map_or(&[][..], ToolStyle::markers);
+        let markers = template
+            .as_ref()
+            .and_then(ChatTemplate::tool_style)
+            .map_or(&[][..], ToolStyle::markers);
         Self { tokenizer: tokenizer.showing(markers), template }
     }
 
-    /// The tokens of a text as it is, with the special tokens that the tokenizer puts around a text.
+    /// The tokens of a text as it is, with the special tokens that the tokenizer puts around a
+    /// text.
     ///
     /// # Errors
     /// When there is no text.
@@ -46,7 +50,8 @@ impl Prompter {
     /// The tokens of a conversation that the model is to answer.
     ///
     /// # Errors
-    /// When the last message is empty, or the model has no chat template or one that refuses the conversation.
+    /// When the last message is empty, or the model has no chat template or one that refuses the
+    /// conversation.
     pub fn chat(&self, messages: &[Message]) -> Result<Vec<u32>, DeviceError> {
         if messages.last().is_none_or(|message| message.content.trim().is_empty()) {
             return Err(DeviceError::EmptyPrompt);
@@ -59,10 +64,12 @@ impl Prompter {
         Ok(self.template()?.render(messages, true)?)
     }
 
-    /// A conversation of OpenAI's API as the model's template writes it: messages of any kind, in any order that the template takes.
+    /// A conversation of OpenAI's API as the model's template writes it: messages of any kind, in
+    /// any order that the template takes.
     ///
     /// # Errors
-    /// When there is no message, or the model has no chat template or one that refuses the conversation.
+    /// When there is no message, or the model has no chat template or one that refuses the
+    /// conversation.
     pub fn render(&self, input: &ChatInput) -> Result<String, DeviceError> {
         if input.messages.is_empty() {
             return Err(DeviceError::EmptyPrompt);
@@ -72,7 +79,8 @@ impl Prompter {
         Ok(template.render_chat(&ChatInput { messages, ..input.clone() })?)
     }
 
-    /// How the model writes tool calls; `None` where it has no tools, or calls them in a way that is not known.
+    /// How the model writes tool calls; `None` where it has no tools, or calls them in a way that
+    /// is not known.
     #[must_use]
     pub fn tool_style(&self) -> Option<ToolStyle> {
         self.template.as_ref().and_then(ChatTemplate::tool_style)
@@ -84,12 +92,21 @@ impl Prompter {
         Some(ToolCallParser::new(self.tool_style()?, tools))
     }
 
-    /// A grammar in Lark of answers that call what `choice` asks for, and are nothing else; at most one call unless `several`.
+    /// A grammar in Lark of answers that call what `choice` asks for, and are nothing else; at most
+    /// one call unless `several`.
     ///
     /// # Errors
-    /// When the model cannot call tools, these are not what they should be, or the one asked for is not among them.
-    pub fn tool_grammar(&self, tools: &[Value], choice: ToolChoice<'_>, several: bool) -> Result<String, ToolError> {
-        self.tool_style().ok_or(ToolError::NoStyle)?.grammar(tools, choice, several, |marker| self.tokenizer.special_id(marker))
+    /// When the model cannot call tools, these are not what they should be, or the one asked for is
+    /// not among them.
+    pub fn tool_grammar(
+        &self,
+        tools: &[Value],
+        choice: ToolChoice<'_>,
+        several: bool,
+    ) -> Result<String, ToolError> {
+        self.tool_style()
+            .ok_or(ToolError::NoStyle)?
+            .grammar(tools, choice, several, |marker| self.tokenizer.special_id(marker))
     }
 
     fn template(&self) -> Result<&ChatTemplate, DeviceError> {
@@ -104,10 +121,15 @@ impl Prompter {
         Ok(self.tokenizer.encode(rendered, false)?)
     }
 
-    /// The text of one token, with U+FFFD for parts of characters, and its bytes; both are empty for an id without text.
+    /// The text of one token, with U+FFFD for parts of characters, and its bytes; both are empty
+    /// for an id without text.
     #[must_use]
     pub fn token_text(&self, id: u32) -> (String, Vec<u8>) {
-        let bytes = self.tokenizer.token_bytes(id).or_else(|| self.tokenizer.token_name(id).map(String::into_bytes)).unwrap_or_default();
+        let bytes = self
+            .tokenizer
+            .token_bytes(id)
+            .or_else(|| self.tokenizer.token_name(id).map(String::into_bytes))
+            .unwrap_or_default();
         (String::from_utf8_lossy(&bytes).into_owned(), bytes)
     }
 
@@ -121,7 +143,11 @@ impl Prompter {
     ///
     /// # Errors
     /// When the tokenizer cannot decode the prompt.
-    pub fn reply<'a>(&self, prompt: &[u32], stop_tokens: &'a [u32]) -> Result<Reply<'a>, ModelError> {
+    pub fn reply<'a>(
+        &self,
+        prompt: &[u32],
+        stop_tokens: &'a [u32],
+    ) -> Result<Reply<'a>, ModelError> {
         Ok(Reply { stream: self.tokenizer.stream_after(prompt)?, stop_tokens, text: String::new() })
     }
 }
@@ -135,7 +161,8 @@ pub struct Reply<'a> {
 }
 
 impl Reply<'_> {
-    /// What `token` adds to the text; often nothing until a character is whole, and never the text of a stop token.
+    /// What `token` adds to the text; often nothing until a character is whole, and never the text
+    /// of a stop token.
     ///
     /// # Errors
     /// When the tokenizer cannot decode it.

@@ -15,7 +15,8 @@ pub struct TurnReport {
     pub stats: TurnStats,
     /// Time to first token (TTFT), from the turn's start.
     pub ttft: Duration,
-    /// Time between tokens (TBT), one entry a token after the first; the tokens of one round share its time equally.
+    /// Time between tokens (TBT), one entry a token after the first; the tokens of one round share
+    /// its time equally.
     pub gaps: Vec<Duration>,
     /// Bytes of messages sent to the cloud.
     pub bytes_up: u64,
@@ -40,10 +41,12 @@ impl TurnReport {
     /// Mean time between tokens; zero for fewer than two tokens.
     #[must_use]
     pub fn tbt_mean(&self) -> Duration {
-        self.gaps.iter().sum::<Duration>() / u32::try_from(self.gaps.len().max(1)).unwrap_or(u32::MAX)
+        self.gaps.iter().sum::<Duration>()
+            / u32::try_from(self.gaps.len().max(1)).unwrap_or(u32::MAX)
     }
 
-    /// The smallest time that at least `share` (0 to 1) of the gaps do not exceed (nearest rank); zero for fewer than two tokens.
+    /// The smallest time that at least `share` (0 to 1) of the gaps do not exceed (nearest rank);
+    /// zero for fewer than two tokens.
     #[must_use]
     pub fn tbt_quantile(&self, share: f64) -> Duration {
         let mut gaps = self.gaps.clone();
@@ -52,7 +55,8 @@ impl TurnReport {
         gaps.get(rank.saturating_sub(1)).copied().unwrap_or_default()
     }
 
-    /// Whether drafting gains next to nothing, which a user should hear about: fewer than 1.15 tokens a round over at least 8 rounds.
+    /// Whether drafting gains next to nothing, which a user should hear about: fewer than 1.15
+    /// tokens a round over at least 8 rounds.
     #[must_use]
     pub fn drafts_in_vain(&self) -> bool {
         self.stats.drafted > 0 && self.stats.rounds >= 8 && self.stats.accepted_per_round() < 1.15

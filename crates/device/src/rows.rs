@@ -32,7 +32,8 @@ impl Rows {
         self.values.get(first..first + rows * self.hidden)
     }
 
-    /// Holds `rows` at `pos..` and nothing behind them. What is held before `pos` stays if it leads up to there.
+    /// Holds `rows` at `pos..` and nothing behind them. What is held before `pos` stays if it leads
+    /// up to there.
     pub(crate) fn put(&mut self, pos: usize, rows: &[f32]) {
         self.truncate(pos);
         if self.end() != pos {

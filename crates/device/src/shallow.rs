@@ -14,8 +14,8 @@ impl RowWindow {
         Self { tokens: Vec::new(), rows: Rows::new(hidden) }
     }
 
-    /// Keeps of the window what rows at `pos..` made of `tokens` can use, drops what lies before `pos`, and says how many of `tokens`
-    /// have their row already.
+    /// Keeps of the window what rows at `pos..` made of `tokens` can use, drops what lies before
+    /// `pos`, and says how many of `tokens` have their row already.
     pub(crate) fn reuse(&mut self, pos: usize, tokens: &[u32]) -> usize {
         if pos < self.rows.start() || pos > self.rows.end() {
             self.tokens.clear();
@@ -24,7 +24,8 @@ impl RowWindow {
         }
         self.tokens.drain(..pos - self.rows.start());
         self.rows.forget_before(pos);
-        let same = self.tokens.iter().zip(tokens).take_while(|(held, wanted)| held == wanted).count();
+        let same =
+            self.tokens.iter().zip(tokens).take_while(|(held, wanted)| held == wanted).count();
         if same < tokens.len() {
             self.tokens.truncate(same);
             self.rows.truncate(pos + same);
@@ -32,14 +33,16 @@ impl RowWindow {
         same
     }
 
-    /// Holds the rows of `tokens` at `pos..`, within the window or at its end, and nothing behind them.
+    /// Holds the rows of `tokens` at `pos..`, within the window or at its end, and nothing behind
+    /// them.
     pub(crate) fn put(&mut self, pos: usize, tokens: &[u32], rows: &[f32]) {
         self.tokens.truncate(pos - self.rows.start());
         self.tokens.extend_from_slice(tokens);
         self.rows.put(pos, rows);
     }
 
-    /// The `rows` rows at `pos..`; those of the last [`reuse`](Self::reuse) are there once what it missed has been put.
+    /// The `rows` rows at `pos..`; those of the last [`reuse`](Self::reuse) are there once what it
+    /// missed has been put.
     pub(crate) fn rows(&self, pos: usize, rows: usize) -> &[f32] {
         self.rows.range(pos, rows).unwrap_or_default()
     }

@@ -121,8 +121,15 @@ impl Trace {
 
     /// Rows that crossed the wire.
     pub(crate) fn crossed(&mut self, direction: Direction, pos: usize, bytes: u64, rows: &[f32]) {
-        if let Some(samples) = self.samples.as_mut().filter(|samples| samples.len() < MAX_SAMPLES && !rows.is_empty()) {
-            samples.push(WireSample { pos, direction, bytes, values: rows.iter().take(SAMPLE_VALUES).copied().collect() });
+        if let Some(samples) =
+            self.samples.as_mut().filter(|samples| samples.len() < MAX_SAMPLES && !rows.is_empty())
+        {
+            samples.push(WireSample {
+                pos,
+                direction,
+                bytes,
+                values: rows.iter().take(SAMPLE_VALUES).copied().collect(),
+            });
         }
     }
 

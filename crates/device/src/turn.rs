@@ -44,11 +44,13 @@ pub enum Event {
 /// What a conversation is opened with beside its link.
 #[derive(Clone, Debug, Default)]
 pub struct Options {
-    /// The device's measurements, where its conversations share them; a conversation without one begins with its own.
+    /// The device's measurements, where its conversations share them; a conversation without one
+    /// begins with its own.
     pub monitor: Option<SharedMonitor>,
     /// The device to emulate; none computes as fast as it can.
     pub pace: Option<DevicePace>,
-    /// The device's processor, where its conversations take turns on it; a conversation with one of its own never waits.
+    /// The device's processor, where its conversations take turns on it; a conversation with one of
+    /// its own never waits.
     pub processor: SharedProcessor,
 }
 

@@ -1,4 +1,5 @@
-//! The text does not depend on what is drafted, by whom, in how many continuations: with every sampling option, and with a schema.
+//! The text does not depend on what is drafted, by whom, in how many continuations: with every
+//! sampling option, and with a schema.
 #![allow(clippy::unwrap_used, clippy::expect_used)]
 
 use serde_json::{Value, json};
@@ -8,11 +9,12 @@ use std::{
     sync::{Arc, OnceLock},
 };
 use tricorn_core::{
-    AppendHeader, ChunkPolicy, Constraint, ConstraintFailed, DraftPolicy, FinishReason, HiddenCodec, SamplingOptions, SamplingParams,
-    Streaming, TokenMask,
+    AppendHeader, ChunkPolicy, Constraint, ConstraintFailed, DraftPolicy, FinishReason,
+    HiddenCodec, SamplingOptions, SamplingParams, Streaming, TokenMask,
 };
 use tricorn_device::{
-    Conversation, DeviceError, Drafting, Ends, Event, Link, LinkError, LocalLink, Prompter, Turn, TurnReport,
+    Conversation, DeviceError, Drafting, Ends, Event, Link, LinkError, LocalLink, Prompter, Turn,
+    TurnReport,
     constraint::{Grammar, Grammars},
     link::{Answer, Connected, Traffic},
 };
@@ -42,7 +44,8 @@ fn ends(drafting: Drafting) -> Ends {
     Ends::load(&demo().source, "2:0".parse().unwrap(), HiddenCodec::F16, drafting).unwrap()
 }
 
-/// A link that holds back each answer until nothing else can be done, so that every continuation is drafted.
+/// A link that holds back each answer until nothing else can be done, so that every continuation is
+/// drafted.
 struct Patient(LocalLink);
 
 impl Patient {
@@ -75,7 +78,10 @@ impl Link for Patient {
 
 fn turn(sampling: SamplingOptions, draft: DraftPolicy, grammar: Option<&Grammar>) -> Turn {
     Turn {
-        tokens: demo().prompter.raw("Once upon a time there was a little girl named Lily. She").unwrap(),
+        tokens: demo()
+            .prompter
+            .raw("Once upon a time there was a little girl named Lily. She")
+            .unwrap(),
         max_new_tokens: TOKENS,
         sampling: SamplingParams::checked(sampling).unwrap(),
         constraint: grammar.map(Grammar::constraint),
@@ -105,7 +111,11 @@ fn options() -> Vec<SamplingOptions> {
     };
     vec![
         SamplingOptions::default(),
-        SamplingOptions { presence_penalty: 1.0, frequency_penalty: 1.0, ..SamplingOptions::default() },
+        SamplingOptions {
+            presence_penalty: 1.0,
+            frequency_penalty: 1.0,
+            ..SamplingOptions::default()
+        },
         SamplingOptions { repetition_penalty: 1.3, ..SamplingOptions::default() },
         SamplingOptions { logit_bias: vec![(300, 4.0)], ..sampled.clone() },
         SamplingOptions { top_p: 0.8, ..sampled.clone() },
@@ -129,7 +139,11 @@ fn schema() -> Grammar {
 /// Draft lengths 0 to 8 and continuations 0 to 4, each at least once.
 fn policies() -> impl Iterator<Item = DraftPolicy> {
     let streams = [Streaming::Never, Streaming::Always];
-    (0..=8).map(move |len| DraftPolicy { parallel: len % 5, stream: streams[len % 2], ..DraftPolicy::up_to(len, 0.1) })
+    (0..=8).map(move |len| DraftPolicy {
+        parallel: len % 5,
+        stream: streams[len % 2],
+        ..DraftPolicy::up_to(len, 0.1)
+    })
 }
 
 #[test]
@@ -143,12 +157,16 @@ fn text_is_the_same_for_every_drafter_draft_length_and_number_of_continuations()
         let mut conversation = Conversation::open(&ends, Patient::new(&ends)).unwrap();
         for (index, options) in options().into_iter().enumerate() {
             for grammar in [None, Some(&grammar)] {
-                let expected = ask(&mut reference, turn(options.clone(), DraftPolicy::OFF, grammar));
+                let expected =
+                    ask(&mut reference, turn(options.clone(), DraftPolicy::OFF, grammar));
                 // All lengths with the first and the last of the options, some with the others.
                 let every = if index == 0 || index == 7 { 1 } else { 4 };
                 for draft in policies().skip(index % every).step_by(every) {
                     let report = ask(&mut conversation, turn(options.clone(), draft, grammar));
-                    assert_eq!(report.token_ids, expected.token_ids, "{kind} {draft:?} {options:?} {grammar:?}");
+                    assert_eq!(
+                        report.token_ids, expected.token_ids,
+                        "{kind} {draft:?} {options:?} {grammar:?}"
+                    );
                     assert_eq!(report.finish, expected.finish);
                     accepted += report.stats.accepted;
                     branched += report.stats.branch_hits;
@@ -166,7 +184,11 @@ fn text_of_a_schema_is_of_the_schema_and_ends_by_itself() {
     let mut conversation = Conversation::open(&ends, Patient::new(&ends)).unwrap();
     let mut names = std::collections::BTreeSet::new();
     for seed in 0..6 {
-        let options = SamplingOptions { temperature: if seed == 0 { 0.0 } else { 1.0 }, seed, ..SamplingOptions::default() };
+        let options = SamplingOptions {
+            temperature: if seed == 0 { 0.0 } else { 1.0 },
+            seed,
+            ..SamplingOptions::default()
+        };
         let draft = DraftPolicy { parallel: 4, ..DraftPolicy::default() };
         let turn = Turn { max_new_tokens: 300, ..turn(options, draft, Some(&grammar)) };
         let tokens = turn.tokens.clone();
@@ -175,9 +197,12 @@ fn text_of_a_schema_is_of_the_schema_and_ends_by_itself() {
         report.token_ids.iter().for_each(|&token| drop(reply.push(token).unwrap()));
         let text = reply.finish().unwrap().1;
         assert_eq!(report.finish, FinishReason::Stop, "{text}");
-        let value: Value = serde_json::from_str(&text).unwrap_or_else(|error| panic!("{error}: {text}"));
+        let value: Value =
+            serde_json::from_str(&text).unwrap_or_else(|error| panic!("{error}: {text}"));
         assert!(
-            value["age"].as_u64().unwrap() < 1000 && value["happy"].is_boolean() && value["name"].as_str().unwrap().chars().count() <= 12,
+            value["age"].as_u64().unwrap() < 1000
+                && value["happy"].is_boolean()
+                && value["name"].as_str().unwrap().chars().count() <= 12,
             "{text}"
         );
         assert!(report.stats.accepted > 0, "what is forced is drafted");
@@ -206,7 +231,9 @@ fn logprobs_come_with_every_token_and_change_nothing() {
         for (id, logprobs) in seen {
             assert!(logprobs.chosen <= 0.0 && logprobs.top.len() == 5);
             assert!(logprobs.top.is_sorted_by(|a, b| a.logprob >= b.logprob));
-            assert!(logprobs.top.iter().map(|token| token.logprob.exp()).sum::<f32>() <= 1.0 + 1e-5);
+            assert!(
+                logprobs.top.iter().map(|token| token.logprob.exp()).sum::<f32>() <= 1.0 + 1e-5
+            );
             let own = logprobs.top.iter().find(|token| token.id == id);
             assert!(own.is_none_or(|token| token.logprob == logprobs.chosen));
         }
@@ -219,7 +246,11 @@ struct Fails(TokenMask);
 
 impl Constraint for Fails {
     fn allowed(&mut self, path: &[u32]) -> Result<&TokenMask, ConstraintFailed> {
-        if path.len() < 5 { Ok(&self.0) } else { Err(ConstraintFailed { problem: "on purpose".to_owned() }) }
+        if path.len() < 5 {
+            Ok(&self.0)
+        } else {
+            Err(ConstraintFailed { problem: "on purpose".to_owned() })
+        }
     }
 
     fn is_complete(&mut self, _: &[u32]) -> Result<bool, ConstraintFailed> {
@@ -237,8 +268,14 @@ fn a_constraint_that_fails_ends_its_turn_and_no_other() {
     let mut conversation = Conversation::open(&ends, Patient::new(&ends)).unwrap();
     let fine = turn(SamplingOptions::default(), DraftPolicy::default(), None);
     let expected = ask(&mut conversation, fine.clone()).token_ids;
-    let fails = Turn { constraint: Some(Box::new(Fails(TokenMask::from_words(vec![u32::MAX; 100])))), ..fine.clone() };
-    assert!(matches!(conversation.turn(fails, &mut |_| ControlFlow::Continue(())), Err(DeviceError::Constraint(_))));
+    let fails = Turn {
+        constraint: Some(Box::new(Fails(TokenMask::from_words(vec![u32::MAX; 100])))),
+        ..fine.clone()
+    };
+    assert!(matches!(
+        conversation.turn(fails, &mut |_| ControlFlow::Continue(())),
+        Err(DeviceError::Constraint(_))
+    ));
     assert_eq!(ask(&mut conversation, fine).token_ids, expected);
 }
 
@@ -246,7 +283,9 @@ fn a_constraint_that_fails_ends_its_turn_and_no_other() {
 fn a_bias_for_a_token_that_is_not_there_is_refused() {
     let ends = ends(Drafting::Off);
     let mut conversation = Conversation::open(&ends, Patient::new(&ends)).unwrap();
-    let options = SamplingOptions { logit_bias: vec![(u32::MAX, 1.0)], ..SamplingOptions::default() };
-    let refused = conversation.turn(turn(options, DraftPolicy::OFF, None), &mut |_| ControlFlow::Continue(()));
+    let options =
+        SamplingOptions { logit_bias: vec![(u32::MAX, 1.0)], ..SamplingOptions::default() };
+    let refused = conversation
+        .turn(turn(options, DraftPolicy::OFF, None), &mut |_| ControlFlow::Continue(()));
     assert!(matches!(refused, Err(DeviceError::Sampling(error)) if error.field() == "logit_bias"));
 }

@@ -1,4 +1,5 @@
-//! Texts that follow what a grammar allows belong to it, whatever is chosen, and what is allowed depends on the text alone.
+//! Texts that follow what a grammar allows belong to it, whatever is chosen, and what is allowed
+//! depends on the text alone.
 #![allow(clippy::unwrap_used, clippy::expect_used)]
 
 use serde_json::{Value, json};
@@ -57,8 +58,10 @@ fn walk(prompter: &Prompter, grammar: &Grammar, seed: u64) -> Option<Vec<u32>> {
 }
 
 fn texts(prompter: &Prompter, grammar: &Grammar) -> Vec<String> {
-    let texts: Vec<String> =
-        (0..40).filter_map(|seed| walk(prompter, grammar, seed)).map(|path| prompter.tokenizer().decode(&path).unwrap()).collect();
+    let texts: Vec<String> = (0..40)
+        .filter_map(|seed| walk(prompter, grammar, seed))
+        .map(|path| prompter.tokenizer().decode(&path).unwrap())
+        .collect();
     assert!(texts.len() > 10, "only {} came to an end", texts.len());
     texts
 }
@@ -80,14 +83,25 @@ fn texts_of_a_schema_satisfy_it() {
     });
     let grammar = grammars().json_schema(&schema).unwrap();
     for text in texts(&prompter, &grammar) {
-        let value: Value = serde_json::from_str(&text).unwrap_or_else(|error| panic!("{error}: {text}"));
+        let value: Value =
+            serde_json::from_str(&text).unwrap_or_else(|error| panic!("{error}: {text}"));
         assert!(value["name"].as_str().unwrap().chars().count() <= 8, "{text}");
         assert!(value["age"].as_u64().unwrap() <= 120, "{text}");
         assert!(["cat", "dog"].contains(&value["kind"].as_str().unwrap()), "{text}");
-        assert!(value.as_object().unwrap().keys().all(|key| ["name", "age", "kind", "tags"].contains(&key.as_str())), "{text}");
+        assert!(
+            value
+                .as_object()
+                .unwrap()
+                .keys()
+                .all(|key| ["name", "age", "kind", "tags"].contains(&key.as_str())),
+            "{text}"
+        );
         for tag in value["tags"].as_array().map_or(&[][..], Vec::as_slice) {
             let tag = tag.as_str().unwrap();
-            assert!((1..=4).contains(&tag.len()) && tag.bytes().all(|byte| byte.is_ascii_lowercase()), "{text}");
+            assert!(
+                (1..=4).contains(&tag.len()) && tag.bytes().all(|byte| byte.is_ascii_lowercase()),
+                "{text}"
+            );
         }
     }
 }
@@ -98,13 +112,18 @@ fn regular_expressions_and_lark_are_followed() {
     for text in texts(&prompter, &grammars.regex("(yes|no)( please)?").unwrap()) {
         assert!(["yes", "no", "yes please", "no please"].contains(&text.trim_start()), "{text:?}");
     }
-    let lark = grammars.lark("start: \"<call>\" %json { \"type\": \"boolean\" } \"</call>\"").unwrap();
+    let lark =
+        grammars.lark("start: \"<call>\" %json { \"type\": \"boolean\" } \"</call>\"").unwrap();
     for text in texts(&prompter, &lark) {
-        assert!(["<call>true</call>", "<call>false</call>"].contains(&text.trim_start()), "{text:?}");
+        assert!(
+            ["<call>true</call>", "<call>false</call>"].contains(&text.trim_start()),
+            "{text:?}"
+        );
     }
 }
 
-/// What the grammar of tool calls allows is what the parser reads: calls of the tools alone, with arguments as their schemas say.
+/// What the grammar of tool calls allows is what the parser reads: calls of the tools alone, with
+/// arguments as their schemas say.
 #[test]
 fn texts_of_tool_grammars_are_read_as_calls() {
     let (prompter, grammars) = (prompter(), grammars());
@@ -116,7 +135,11 @@ fn texts_of_tool_grammars_are_read_as_calls() {
         json!({ "type": "function", "function": { "name": "stop" } }),
     ];
     for style in [ToolStyle::Llama, ToolStyle::Hermes, ToolStyle::Mistral] {
-        for (choice, several) in [(ToolChoice::Required, true), (ToolChoice::Required, false), (ToolChoice::Named("count"), true)] {
+        for (choice, several) in [
+            (ToolChoice::Required, true),
+            (ToolChoice::Required, false),
+            (ToolChoice::Named("count"), true),
+        ] {
             let lark = style.grammar(&tools, choice, several, |_| None).unwrap();
             let texts = texts(&prompter, &grammars.lark(&lark).unwrap());
             let calls = texts.iter().map(|text| {
@@ -127,8 +150,15 @@ fn texts_of_tool_grammars_are_read_as_calls() {
                 for call in &calls {
                     let arguments: Value = serde_json::from_str(&call.arguments).unwrap();
                     match call.name.as_str() {
-                        "count" => assert!(["hats", "\"clouds\""].contains(&arguments["of"].as_str().unwrap()), "{text}"),
-                        "stop" => assert_eq!((arguments, choice), (json!({}), ToolChoice::Required), "{text}"),
+                        "count" => assert!(
+                            ["hats", "\"clouds\""].contains(&arguments["of"].as_str().unwrap()),
+                            "{text}"
+                        ),
+                        "stop" => assert_eq!(
+                            (arguments, choice),
+                            (json!({}), ToolChoice::Required),
+                            "{text}"
+                        ),
                         other => panic!("{other} is none of the tools: {text}"),
                     }
                 }
@@ -136,26 +166,40 @@ fn texts_of_tool_grammars_are_read_as_calls() {
             });
             let counts: Vec<usize> = calls.collect();
             let more = several && choice == ToolChoice::Required && style != ToolStyle::Llama;
-            assert!(counts.iter().all(|&count| count == 1 || more && count > 1), "{style:?} {choice:?} {counts:?}");
-            assert_eq!(counts.iter().any(|&count| count > 1), more, "{style:?} {choice:?} {counts:?}");
+            assert!(
+                counts.iter().all(|&count| count == 1 || more && count > 1),
+                "{style:?} {choice:?} {counts:?}"
+            );
+            assert_eq!(
+                counts.iter().any(|&count| count > 1),
+                more,
+                "{style:?} {choice:?} {counts:?}"
+            );
         }
     }
 }
 
-/// Each of these is small, and would take the compiler minutes, gigabytes or all of a thread's stack.
+/// Each of these is small, and would take the compiler minutes, gigabytes or all of a thread's
+/// stack.
 #[test]
 fn schemas_that_are_too_much_are_refused_and_deep_ones_compile() {
     let grammars = grammars();
     let meeting: Vec<Value> =
         (0..19_u8).map(|i| json!({ "pattern": format!(".*{}.{{{i}}}{}", (b'a' + i) as char, (b'b' + i) as char) })).collect();
-    let error = grammars.json_schema(&json!({ "type": "string", "allOf": meeting })).map(|_| ()).unwrap_err();
+    let error = grammars
+        .json_schema(&json!({ "type": "string", "allOf": meeting }))
+        .map(|_| ())
+        .unwrap_err();
     assert!(matches!(error, ConstraintError::TooLarge { .. }), "{error}");
     // As many as are taken, of the same kind: whether they compile or not, that is found out soon.
     let _ = grammars.json_schema(&json!({ "type": "string", "allOf": meeting[..6] }));
-    for wrap in [|next: Value| next, |next: Value| json!({ "type": "object", "properties": { "x": next } })] {
+    for wrap in
+        [|next: Value| next, |next: Value| json!({ "type": "object", "properties": { "x": next } })]
+    {
         let links = 3000;
-        let mut definitions: serde_json::Map<String, Value> =
-            (0..links).map(|i| (format!("d{i}"), wrap(json!({ "$ref": format!("#/$defs/d{}", i + 1) })))).collect();
+        let mut definitions: serde_json::Map<String, Value> = (0..links)
+            .map(|i| (format!("d{i}"), wrap(json!({ "$ref": format!("#/$defs/d{}", i + 1) }))))
+            .collect();
         definitions.insert(format!("d{links}"), json!({ "type": "string" }));
         // Whatever it comes to, it comes to an end.
         let _ = grammars.json_schema(&json!({ "$ref": "#/$defs/d0", "$defs": definitions }));
@@ -181,7 +225,15 @@ fn any_object_is_an_object() {
     let vocab = prompter.tokenizer().vocab_size() as u32;
     let mut constraint = grammar.constraint();
     let first = allowed(&mut *constraint, &[], vocab);
-    assert!(!first.is_empty() && first.iter().all(|&token| prompter.token_text(token).0.trim_start().starts_with('{')), "{first:?}");
+    assert!(
+        !first.is_empty()
+            && first.iter().all(|&token| prompter
+                .token_text(token)
+                .0
+                .trim_start()
+                .starts_with('{')),
+        "{first:?}"
+    );
 }
 
 #[test]
@@ -197,11 +249,18 @@ fn what_is_allowed_depends_on_the_path_alone() {
         let path = &paths[(mix(1, step) % paths.len() as u64) as usize];
         let path = &path[..(mix(2, step) % path.len() as u64) as usize];
         let mut fresh = grammar.constraint();
-        assert_eq!(allowed(&mut *wandering, path, vocab), allowed(&mut *fresh, path, vocab), "{path:?}");
+        assert_eq!(
+            allowed(&mut *wandering, path, vocab),
+            allowed(&mut *fresh, path, vocab),
+            "{path:?}"
+        );
         assert_eq!(wandering.is_complete(path), fresh.is_complete(path), "{path:?}");
         // A copy goes its own way.
         let mut copy = wandering.boxed_clone();
-        assert_eq!(allowed(&mut *copy, &[], vocab), allowed(&mut *grammar.constraint(), &[], vocab));
+        assert_eq!(
+            allowed(&mut *copy, &[], vocab),
+            allowed(&mut *grammar.constraint(), &[], vocab)
+        );
     }
 }
 
@@ -212,14 +271,20 @@ fn the_end_is_allowed_where_the_text_may_end_and_nowhere_else() {
     let mut constraint = grammar.constraint();
     let digit = *prompter.tokenizer().encode("7", false).unwrap().last().unwrap();
     assert!(!constraint.allowed(&[]).unwrap().contains(STOP));
-    assert!(constraint.allowed(&[digit]).unwrap().contains(STOP) && !constraint.is_complete(&[digit]).unwrap());
+    assert!(
+        constraint.allowed(&[digit]).unwrap().contains(STOP)
+            && !constraint.is_complete(&[digit]).unwrap()
+    );
     assert!(constraint.is_complete(&[digit, digit, digit]).unwrap());
     let mask = constraint.allowed(&[digit, digit, digit]).unwrap();
     assert!((0..3000).filter(|&token| mask.contains(token)).eq([STOP]), "nothing but the end");
     assert!(constraint.is_complete(&[digit, STOP]).unwrap());
     for wrong in [&[STOP][..], &[digit, digit, digit, digit]] {
         assert!(constraint.allowed(wrong).is_err());
-        assert!(constraint.allowed(&[digit]).unwrap().contains(STOP), "one path's error is no other's");
+        assert!(
+            constraint.allowed(&[digit]).unwrap().contains(STOP),
+            "one path's error is no other's"
+        );
     }
 }
 
@@ -227,7 +292,13 @@ fn the_end_is_allowed_where_the_text_may_end_and_nowhere_else() {
 fn what_cannot_be_used_is_refused_with_its_reason() {
     let grammars = grammars();
     let schema = |schema: Value| grammars.json_schema(&schema).map(|_| schema).unwrap_err();
-    for bad in [json!("text"), json!(3), json!(null), json!({ "type": "elephant" }), json!({ "$ref": "#/nowhere" })] {
+    for bad in [
+        json!("text"),
+        json!(3),
+        json!(null),
+        json!({ "type": "elephant" }),
+        json!({ "$ref": "#/nowhere" }),
+    ] {
         let error = schema(bad.clone());
         assert!(matches!(error, ConstraintError::Schema { .. }), "{bad}: {error:?}");
     }
@@ -237,13 +308,20 @@ fn what_cannot_be_used_is_refused_with_its_reason() {
         json!({ "allOf": [{ "type": "string" }, { "type": "number" }] }),
     ] {
         let error = schema(unsatisfiable.clone());
-        assert!(matches!(error, ConstraintError::Unsatisfiable { .. }), "{unsatisfiable}: {error:?}");
+        assert!(
+            matches!(error, ConstraintError::Unsatisfiable { .. }),
+            "{unsatisfiable}: {error:?}"
+        );
     }
-    let huge = json!({ "enum": (0..60_000_u64).map(|i| format!("{:x}", mix(i, 7))).collect::<Vec<_>>() });
+    let huge =
+        json!({ "enum": (0..60_000_u64).map(|i| format!("{:x}", mix(i, 7))).collect::<Vec<_>>() });
     assert!(matches!(grammars.json_schema(&huge), Err(ConstraintError::TooLarge { .. })));
     assert!(matches!(grammars.regex("(open"), Err(ConstraintError::Grammar { .. })));
     assert!(matches!(grammars.lark("start: nowhere"), Err(ConstraintError::Grammar { .. })));
     for error in [schema(json!({ "type": "elephant" })), grammars.regex("(open").unwrap_err()] {
-        assert!(!error.to_string().contains('\n') && error.to_string().contains("correct"), "{error}");
+        assert!(
+            !error.to_string().contains('\n') && error.to_string().contains("correct"),
+            "{error}"
+        );
     }
 }

@@ -24,7 +24,11 @@ impl<'a> Checksum<'a> {
     }
 
     /// Whether the file at `path` has it; `on_read` hears of the bytes as they are read.
-    pub(crate) fn matches(self, path: &Path, on_read: &mut dyn FnMut(usize)) -> std::io::Result<bool> {
+    pub(crate) fn matches(
+        self,
+        path: &Path,
+        on_read: &mut dyn FnMut(usize),
+    ) -> std::io::Result<bool> {
         let mut file = File::open(path)?;
         let (mut context, expected) = match self {
             Self::Sha256(expected) => (Context::new(&SHA256), expected),
@@ -44,7 +48,8 @@ impl<'a> Checksum<'a> {
                 }
             }
         }
-        let hex: String = context.finish().as_ref().iter().map(|byte| format!("{byte:02x}")).collect();
+        let hex: String =
+            context.finish().as_ref().iter().map(|byte| format!("{byte:02x}")).collect();
         Ok(hex.eq_ignore_ascii_case(expected))
     }
 }
@@ -58,7 +63,9 @@ mod tests {
     fn both_kinds_agree_with_sha256sum_and_git() {
         let path = std::env::temp_dir().join(format!("tricorn-checksum-{}", std::process::id()));
         std::fs::write(&path, "hello\n").unwrap();
-        let sha256 = Checksum::parse("5891b5b522d5df086d0ff0b110fbd9d21bb4fc7163af34d08286a2e846f6be03").unwrap();
+        let sha256 =
+            Checksum::parse("5891b5b522d5df086d0ff0b110fbd9d21bb4fc7163af34d08286a2e846f6be03")
+                .unwrap();
         let git = Checksum::parse("ce013625030ba8dba906f756967f9e9ca394464a").unwrap();
         let matches = |sum: Checksum<'_>| sum.matches(&path, &mut |_| {}).unwrap();
         assert!(matches(sha256) && matches(git));

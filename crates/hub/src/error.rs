@@ -7,7 +7,10 @@ use std::{path::PathBuf, time::Duration};
 #[derive(Debug, thiserror::Error)]
 pub enum HubError {
     /// The hub does not know the model, or not for this user.
-    #[error("{url} has no {name}, or it is not open to everybody; mend the name, or set HF_TOKEN to a token that may read it")]
+    #[error(
+        "{url} has no {name}, or it is not open to everybody; mend the name, or set HF_TOKEN to a \
+         token that may read it"
+    )]
     NotFound {
         /// What was asked for.
         name: ModelName,
@@ -15,7 +18,10 @@ pub enum HubError {
         url: String,
     },
     /// The hub cannot be reached, or answers with an error.
-    #[error("{url} cannot be asked for {name} ({reason}); run the same command again to go on, or set HF_ENDPOINT to another hub")]
+    #[error(
+        "{url} cannot be asked for {name} ({reason}); run the same command again to go on, or set \
+         HF_ENDPOINT to another hub"
+    )]
     Unreachable {
         /// What was asked for.
         name: ModelName,
@@ -25,7 +31,9 @@ pub enum HubError {
         reason: String,
     },
     /// Nothing came for too long.
-    #[error("nothing of {file} has come for {waited:?}; run the same command again to go on from there")]
+    #[error(
+        "nothing of {file} has come for {waited:?}; run the same command again to go on from there"
+    )]
     Stalled {
         /// The file under way.
         file: String,
@@ -33,7 +41,10 @@ pub enum HubError {
         waited: Duration,
     },
     /// The repository holds nothing Tricorn can read.
-    #[error("{name} has neither model.safetensors nor a .gguf file; choose a repository in the safetensors or GGUF format")]
+    #[error(
+        "{name} has neither model.safetensors nor a .gguf file; choose a repository in the \
+         safetensors or GGUF format"
+    )]
     NoModel {
         /// What was asked for.
         name: ModelName,
@@ -47,7 +58,9 @@ pub enum HubError {
         files: Vec<String>,
     },
     /// A part of the model's file is not there.
-    #[error("{name} has no {file}, which is a part of the model; choose another file or repository")]
+    #[error(
+        "{name} has no {file}, which is a part of the model; choose another file or repository"
+    )]
     NoPart {
         /// What was asked for.
         name: ModelName,
@@ -63,7 +76,9 @@ pub enum HubError {
         files: Vec<String>,
     },
     /// What the hub says of a file could write outside the cache, or is no checksum.
-    #[error("the hub describes {file} in a way that cannot be trusted ({problem}); check HF_ENDPOINT")]
+    #[error(
+        "the hub describes {file} in a way that cannot be trusted ({problem}); check HF_ENDPOINT"
+    )]
     Untrusted {
         /// The file.
         file: String,

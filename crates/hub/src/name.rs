@@ -2,7 +2,8 @@
 
 use std::{fmt, str::FromStr};
 
-/// `hf:ORG/NAME`, with `@REVISION` for another branch, tag or commit than `main`, and `:FILE.gguf` for one file of several.
+/// `hf:ORG/NAME`, with `@REVISION` for another branch, tag or commit than `main`, and `:FILE.gguf`
+/// for one file of several.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct ModelName {
     repository: String,
@@ -12,7 +13,10 @@ pub struct ModelName {
 
 /// A text that is no [`ModelName`].
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
-#[error("{0:?} names no model on a hub; write hf:ORG/NAME, hf:ORG/NAME@REVISION or hf:ORG/NAME:FILE.gguf")]
+#[error(
+    "{0:?} names no model on a hub; write hf:ORG/NAME, hf:ORG/NAME@REVISION or \
+     hf:ORG/NAME:FILE.gguf"
+)]
 pub struct NameError(String);
 
 impl ModelName {
@@ -52,8 +56,13 @@ impl FromStr for ModelName {
             let (organisation, name) = repository.split_once('/')?;
             // A revision may hold slashes, as branches do.
             let parts = [organisation, name].into_iter().chain(revision.split('/')).chain(file);
-            let sound = parts.into_iter().all(is_plain) && file.is_none_or(|file| file.ends_with(".gguf"));
-            sound.then(|| Self { repository: repository.to_owned(), revision: revision.to_owned(), file: file.map(str::to_owned) })
+            let sound =
+                parts.into_iter().all(is_plain) && file.is_none_or(|file| file.ends_with(".gguf"));
+            sound.then(|| Self {
+                repository: repository.to_owned(),
+                revision: revision.to_owned(),
+                file: file.map(str::to_owned),
+            })
         };
         parse().ok_or_else(|| NameError(text.to_owned()))
     }
@@ -71,7 +80,9 @@ impl fmt::Display for ModelName {
 
 /// Whether a name can be part of a path and mean nothing but itself there.
 pub(crate) fn is_plain(name: &str) -> bool {
-    !name.is_empty() && !name.starts_with('.') && name.chars().all(|c| c.is_ascii_alphanumeric() || "-_.".contains(c))
+    !name.is_empty()
+        && !name.starts_with('.')
+        && name.chars().all(|c| c.is_ascii_alphanumeric() || "-_.".contains(c))
 }
 
 #[cfg(test)]
@@ -81,11 +92,20 @@ mod tests {
 
     #[test]
     fn a_name_has_a_repository_a_revision_and_perhaps_a_file() {
-        for text in ["hf:org/name", "hf:org/Name-1.5_x@v2", "hf:org/name@refs/pr/3", "hf:org/name:model-q4_k.gguf", "hf:a/b@c:d.gguf"] {
+        for text in [
+            "hf:org/name",
+            "hf:org/Name-1.5_x@v2",
+            "hf:org/name@refs/pr/3",
+            "hf:org/name:model-q4_k.gguf",
+            "hf:a/b@c:d.gguf",
+        ] {
             assert_eq!(text.parse::<ModelName>().unwrap().to_string(), text);
         }
         let name: ModelName = "hf:org/name@v2:a.gguf".parse().unwrap();
-        assert_eq!((name.repository(), name.revision(), name.file()), ("org/name", "v2", Some("a.gguf")));
+        assert_eq!(
+            (name.repository(), name.revision(), name.file()),
+            ("org/name", "v2", Some("a.gguf"))
+        );
         assert_eq!("hf:org/name".parse::<ModelName>().unwrap().revision(), "main");
     }
 
@@ -107,7 +127,10 @@ mod tests {
             "hf:org/name?x=1",
             "hf:org\\name/x",
         ] {
-            assert!(text.parse::<ModelName>().unwrap_err().to_string().contains("hf:ORG/NAME"), "{text}");
+            assert!(
+                text.parse::<ModelName>().unwrap_err().to_string().contains("hf:ORG/NAME"),
+                "{text}"
+            );
         }
     }
 }

@@ -74,23 +74,37 @@ pub struct Pulled {
 }
 
 impl Hub {
-    /// The hub and cache that the environment names, as other tools read it: `HF_ENDPOINT`, `HF_HUB_CACHE` or `HF_HOME`, `HF_TOKEN`,
-    /// `HF_HUB_OFFLINE`.
+    /// The hub and cache that the environment names, as other tools read it: `HF_ENDPOINT`,
+    /// `HF_HUB_CACHE` or `HF_HOME`, `HF_TOKEN`, `HF_HUB_OFFLINE`.
     #[must_use]
     pub fn from_env() -> Self {
         let variable = |name: &str| std::env::var(name).ok().filter(|value| !value.is_empty());
-        let cache = variable("HF_HUB_CACHE").map_or_else(Cache::from_env, |path| Cache::new(path.into()));
+        let cache =
+            variable("HF_HUB_CACHE").map_or_else(Cache::from_env, |path| Cache::new(path.into()));
         let token = variable("HF_TOKEN").or_else(|| cache.token());
-        let offline =
-            variable("HF_HUB_OFFLINE").is_some_and(|value| matches!(value.to_ascii_lowercase().as_str(), "1" | "true" | "yes" | "on"));
+        let offline = variable("HF_HUB_OFFLINE").is_some_and(|value| {
+            matches!(value.to_ascii_lowercase().as_str(), "1" | "true" | "yes" | "on")
+        });
         let endpoint = variable("HF_ENDPOINT").unwrap_or_else(|| DEFAULT_ENDPOINT.to_owned());
-        Self { endpoint: endpoint.trim_end_matches('/').to_owned(), cache, token, offline, stall: STALL }
+        Self {
+            endpoint: endpoint.trim_end_matches('/').to_owned(),
+            cache,
+            token,
+            offline,
+            stall: STALL,
+        }
     }
 
     /// A hub at `endpoint`, its files under `cache`.
     #[must_use]
     pub fn new(endpoint: impl Into<String>, cache: PathBuf) -> Self {
-        Self { endpoint: endpoint.into(), cache: Cache::new(cache), token: None, offline: false, stall: STALL }
+        Self {
+            endpoint: endpoint.into(),
+            cache: Cache::new(cache),
+            token: None,
+            offline: false,
+            stall: STALL,
+        }
     }
 
     /// The same, giving a download up after another silence than a minute's.
@@ -112,9 +126,14 @@ impl Hub {
     pub fn cached(&self, name: &ModelName) -> Result<Pulled, HubError> {
         let missing = || {
             let (name, cache) = (name.clone(), self.cache.path().clone());
-            if self.offline { HubError::Offline { name, cache } } else { HubError::NotCached { name, cache } }
+            if self.offline {
+                HubError::Offline { name, cache }
+            } else {
+                HubError::NotCached { name, cache }
+            }
         };
-        // The cache's own lookup goes by file; the config or the file asked for leads to the folder.
+        // The cache's own lookup goes by file; the config or the file asked for leads to the
+        // folder.
         let repository = self.cache.repo(repo(name));
         let known = name.file().unwrap_or("config.json");
         let folder = match repository.get(known) {
@@ -125,31 +144,56 @@ impl Hub {
         let folder = folder.ok_or_else(missing)?;
         let present = plain_files(&folder)?;
         let (files, single) = files::choose(name, &present).map_err(|_| missing())?;
-        let bytes = files.iter().map(|file| folder.join(file).metadata().map_or(0, |metadata| metadata.len())).sum();
-        let commit = folder.file_name().map(|name| name.to_string_lossy().into_owned()).unwrap_or_default();
+        let bytes = files
+            .iter()
+            .map(|file| folder.join(file).metadata().map_or(0, |metadata| metadata.len()))
+            .sum();
+        let commit =
+            folder.file_name().map(|name| name.to_string_lossy().into_owned()).unwrap_or_default();
         Ok(Pulled { path: single.map_or(folder.clone(), |file| folder.join(file)), commit, bytes })
     }
 
-    /// Fetches a model; what is in the cache already and has the hub's checksum is not fetched again. `on_event` hears how it goes. A hub that
-    /// never uses the network gives what is [`cached`](Self::cached).
+    /// Fetches a model; what is in the cache already and has the hub's checksum is not fetched
+    /// again. `on_event` hears how it goes. A hub that never uses the network gives what is
+    /// [`cached`](Self::cached).
     ///
     /// # Errors
-    /// When the hub does not have it or cannot be reached, a file does not have its checksum, or the disk is full. What was fetched stays.
-    pub fn pull(&self, name: &ModelName, on_event: &mut dyn FnMut(Event)) -> Result<Pulled, HubError> {
+    /// When the hub does not have it or cannot be reached, a file does not have its checksum, or
+    /// the disk is full. What was fetched stays.
+    pub fn pull(
+        &self,
+        name: &ModelName,
+        on_event: &mut dyn FnMut(Event),
+    ) -> Result<Pulled, HubError> {
         if self.offline {
             return self.cached(name);
         }
-        let builder = ApiBuilder::from_cache(self.cache.clone()).with_endpoint(self.endpoint.clone()).with_token(self.token.clone());
-        let api = builder.with_retries(RETRIES).with_progress(false).with_user_agent("tricorn", env!("CARGO_PKG_VERSION")).build();
+        let builder = ApiBuilder::from_cache(self.cache.clone())
+            .with_endpoint(self.endpoint.clone())
+            .with_token(self.token.clone());
+        let api = builder
+            .with_retries(RETRIES)
+            .with_progress(false)
+            .with_user_agent("tricorn", env!("CARGO_PKG_VERSION"))
+            .build();
         let api = api.map_err(|error| self.failed(name, name.repository(), error))?;
         let asked = api.clone();
         let repository = repo(name);
-        let info = self.watched(name, name.repository(), move |_| asked.repo(repository).info(), on_event)?;
-        let present: Vec<String> = info.siblings.into_iter().map(|sibling| sibling.rfilename).collect();
+        let info = self.watched(
+            name,
+            name.repository(),
+            move |_| asked.repo(repository).info(),
+            on_event,
+        )?;
+        let present: Vec<String> =
+            info.siblings.into_iter().map(|sibling| sibling.rfilename).collect();
         let (wanted, single) = files::choose(name, &present)?;
         let commit = info.sha;
         if !is_plain(&commit) {
-            return Err(HubError::Untrusted { file: name.repository().to_owned(), problem: "its commit is none" });
+            return Err(HubError::Untrusted {
+                file: name.repository().to_owned(),
+                problem: "its commit is none",
+            });
         }
         on_event(Event::Files(wanted.len()));
         let folder = self.cache.repo(repo(name)).pointer_path(&commit);
@@ -158,13 +202,28 @@ impl Hub {
             bytes += self.bring(name, &api, &commit, file, on_event)?;
         }
         // Where all files were present nothing has written down which commit the revision is.
-        self.cache.repo(repo(name)).create_ref(&commit).map_err(|error| HubError::Io { path: self.cache.path().clone(), error })?;
-        Ok(Pulled { path: single.map_or_else(|| folder.clone(), |file| folder.join(file)), commit, bytes })
+        self.cache
+            .repo(repo(name))
+            .create_ref(&commit)
+            .map_err(|error| HubError::Io { path: self.cache.path().clone(), error })?;
+        Ok(Pulled {
+            path: single.map_or_else(|| folder.clone(), |file| folder.join(file)),
+            commit,
+            bytes,
+        })
     }
 
-    /// Sees to it that a file is there and has the hub's checksum, and gives its size. The client puts a file in its place before anybody has
-    /// compared it, so one that is there may be what an interrupted pull has left.
-    fn bring(&self, name: &ModelName, api: &Api, commit: &str, file: &str, on_event: &mut dyn FnMut(Event)) -> Result<u64, HubError> {
+    /// Sees to it that a file is there and has the hub's checksum, and gives its size. The client
+    /// puts a file in its place before anybody has compared it, so one that is there may be what an
+    /// interrupted pull has left.
+    fn bring(
+        &self,
+        name: &ModelName,
+        api: &Api,
+        commit: &str,
+        file: &str,
+        on_event: &mut dyn FnMut(Event),
+    ) -> Result<u64, HubError> {
         let handle: ApiRepo = api.repo(repo(name));
         let (url, asked) = (handle.url(file), api.clone());
         let metadata = self.watched(name, file, move |_| asked.metadata(&url), on_event)?;
@@ -172,10 +231,13 @@ impl Hub {
             return Err(HubError::Changed { name: name.clone() });
         }
         // It becomes a file's name in the cache.
-        let checksum = Checksum::parse(metadata.etag())
-            .ok_or_else(|| HubError::Untrusted { file: file.to_owned(), problem: "its tag is no checksum" })?;
+        let checksum = Checksum::parse(metadata.etag()).ok_or_else(|| HubError::Untrusted {
+            file: file.to_owned(),
+            problem: "its tag is no checksum",
+        })?;
         let repository = self.cache.repo(repo(name));
-        let (path, blob) = (repository.pointer_path(commit).join(file), repository.blob_path(metadata.etag()));
+        let (path, blob) =
+            (repository.pointer_path(commit).join(file), repository.blob_path(metadata.etag()));
         if path.exists() {
             if let Some(bytes) = compare(checksum, file, &path, on_event)? {
                 on_event(Event::Present(file.to_owned()));
@@ -185,7 +247,12 @@ impl Hub {
         }
         remove(&path);
         let wanted = file.to_owned();
-        let fetched = self.watched(name, file, move |report| handle.download_with_progress(&wanted, report), on_event)?;
+        let fetched = self.watched(
+            name,
+            file,
+            move |report| handle.download_with_progress(&wanted, report),
+            on_event,
+        )?;
         if fetched != path {
             return Err(HubError::Changed { name: name.clone() });
         }
@@ -198,8 +265,9 @@ impl Hub {
         Err(HubError::Checksum { file: file.to_owned() })
     }
 
-    /// Runs `work` in a thread and gives it up when nothing comes for too long: the client has no deadlines of its own. The thread then ends
-    /// with its connection, or with the program. One that panics over what a server sent is an answer that makes no sense.
+    /// Runs `work` in a thread and gives it up when nothing comes for too long: the client has no
+    /// deadlines of its own. The thread then ends with its connection, or with the program. One
+    /// that panics over what a server sent is an answer that makes no sense.
     fn watched<T: Send + 'static>(
         &self,
         name: &ModelName,
@@ -217,8 +285,12 @@ impl Hub {
         loop {
             match receiver.recv_timeout(self.stall) {
                 Ok(Message::Event(event)) => on_event(event),
-                Ok(Message::Over(result)) => return result.map_err(|error| self.failed(name, file, error)),
-                Err(mpsc::RecvTimeoutError::Timeout) => return Err(HubError::Stalled { file: file.to_owned(), waited: self.stall }),
+                Ok(Message::Over(result)) => {
+                    return result.map_err(|error| self.failed(name, file, error));
+                }
+                Err(mpsc::RecvTimeoutError::Timeout) => {
+                    return Err(HubError::Stalled { file: file.to_owned(), waited: self.stall });
+                }
                 Err(mpsc::RecvTimeoutError::Disconnected) => {
                     return Err(self.unreachable(name, "its answer makes no sense".to_owned()));
                 }
@@ -229,10 +301,17 @@ impl Hub {
     fn failed(&self, name: &ModelName, file: &str, error: ApiError) -> HubError {
         match error {
             ApiError::TooManyRetries(error) => self.failed(name, file, *error),
-            ApiError::RequestError(error) if matches!(*error, ureq::Error::StatusCode(401 | 403 | 404)) => {
+            ApiError::RequestError(error)
+                if matches!(*error, ureq::Error::StatusCode(401 | 403 | 404)) =>
+            {
                 HubError::NotFound { name: name.clone(), url: self.endpoint.clone() }
             }
-            ApiError::IoError(error) if matches!(error.kind(), std::io::ErrorKind::StorageFull | std::io::ErrorKind::PermissionDenied) => {
+            ApiError::IoError(error)
+                if matches!(
+                    error.kind(),
+                    std::io::ErrorKind::StorageFull | std::io::ErrorKind::PermissionDenied
+                ) =>
+            {
                 HubError::Io { path: self.cache.path().clone(), error }
             }
             ApiError::LockAcquisition(_) => HubError::Locked { file: file.to_owned() },
@@ -241,7 +320,8 @@ impl Hub {
     }
 
     fn unreachable(&self, name: &ModelName, reason: String) -> HubError {
-        let reason = reason.chars().map(|c| if c.is_control() { ' ' } else { c }).take(200).collect();
+        let reason =
+            reason.chars().map(|c| if c.is_control() { ' ' } else { c }).take(200).collect();
         HubError::Unreachable { name: name.clone(), url: self.endpoint.clone(), reason }
     }
 
@@ -267,15 +347,22 @@ fn plain_files(folder: &Path) -> Result<Vec<String>, HubError> {
 }
 
 /// The size of a file if it has its checksum.
-fn compare(checksum: Checksum<'_>, file: &str, path: &Path, on_event: &mut dyn FnMut(Event)) -> Result<Option<u64>, HubError> {
+fn compare(
+    checksum: Checksum<'_>,
+    file: &str,
+    path: &Path,
+    on_event: &mut dyn FnMut(Event),
+) -> Result<Option<u64>, HubError> {
     let io = |error| HubError::Io { path: path.to_owned(), error };
     let bytes = path.metadata().map_err(io)?.len();
     on_event(Event::Checking { name: file.to_owned(), bytes });
-    let matches = checksum.matches(path, &mut |read| on_event(Event::Compared(read as u64))).map_err(io)?;
+    let matches =
+        checksum.matches(path, &mut |read| on_event(Event::Compared(read as u64))).map_err(io)?;
     Ok(matches.then_some(bytes))
 }
 
-/// Removes a file that is not what it should be, or a link to none; where there is nothing, nothing is to be done.
+/// Removes a file that is not what it should be, or a link to none; where there is nothing, nothing
+/// is to be done.
 fn remove(path: &Path) {
     let _ = std::fs::remove_file(path);
 }
@@ -291,7 +378,9 @@ struct Report<T>(mpsc::Sender<Message<T>>);
 
 impl<T> Progress for Report<T> {
     fn init(&mut self, size: usize, filename: &str) {
-        let _ = self.0.send(Message::Event(Event::File { name: filename.to_owned(), bytes: size as u64 }));
+        let _ = self
+            .0
+            .send(Message::Event(Event::File { name: filename.to_owned(), bytes: size as u64 }));
     }
 
     fn update(&mut self, size: usize) {

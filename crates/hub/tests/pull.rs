@@ -56,14 +56,19 @@ fn a_model_is_fetched_once_and_then_found_without_a_network() {
     assert_eq!((pulled.commit.as_str(), pulled.bytes), (COMMIT, 300_000 + 2 + 8));
     assert!(!pulled.path.join("README.md").exists());
     assert_eq!(events.iter().filter(|event| **event == Event::Checked).count(), 3);
-    let received: u64 = events.iter().map(|event| if let Event::Bytes(bytes) = event { *bytes } else { 0 }).sum();
+    let received: u64 =
+        events.iter().map(|event| if let Event::Bytes(bytes) = event { *bytes } else { 0 }).sum();
     assert_eq!(received, pulled.bytes);
 
     let mut again = Vec::new();
     assert_eq!(hub.pull(&name("hf:org/model"), &mut |event| again.push(event)).unwrap(), pulled);
-    assert!(!again.iter().any(|event| matches!(event, Event::File { .. } | Event::Bytes(_))), "nothing is fetched: {again:?}");
+    assert!(
+        !again.iter().any(|event| matches!(event, Event::File { .. } | Event::Bytes(_))),
+        "nothing is fetched: {again:?}"
+    );
     assert_eq!(again.iter().filter(|event| matches!(event, Event::Present(_))).count(), 3);
-    let compared: u64 = again.iter().map(|event| if let Event::Compared(bytes) = event { *bytes } else { 0 }).sum();
+    let compared: u64 =
+        again.iter().map(|event| if let Event::Compared(bytes) = event { *bytes } else { 0 }).sum();
     assert_eq!(compared, pulled.bytes, "what is there is read as a whole");
 
     drop(server);
@@ -71,7 +76,11 @@ fn a_model_is_fetched_once_and_then_found_without_a_network() {
     assert_eq!(offline.cached(&name("hf:org/model")).unwrap(), pulled);
     assert_eq!(offline.pull(&name("hf:org/model"), &mut |_| {}).unwrap(), pulled);
     let error = offline.pull(&name("hf:org/other"), &mut |_| {}).unwrap_err();
-    assert!(matches!(error, HubError::Offline { .. }) && error.to_string().contains("tricorn pull hf:org/other"), "{error}");
+    assert!(
+        matches!(error, HubError::Offline { .. })
+            && error.to_string().contains("tricorn pull hf:org/other"),
+        "{error}"
+    );
 }
 
 #[test]
@@ -99,7 +108,10 @@ fn a_file_with_another_checksum_is_removed() {
     let (cache, server) = (Cache::new("checksum"), model());
     server.fail("model.safetensors", Fault::Corrupt);
     let error = cache.hub(&server).pull(&name("hf:org/model"), &mut |_| {}).unwrap_err();
-    assert!(matches!(&error, HubError::Checksum { file } if file == "model.safetensors"), "{error}");
+    assert!(
+        matches!(&error, HubError::Checksum { file } if file == "model.safetensors"),
+        "{error}"
+    );
     server.fail("model.safetensors", Fault::None);
     let pulled = cache.hub(&server).pull(&name("hf:org/model"), &mut |_| {}).unwrap();
     assert_eq!(std::fs::read(pulled.path.join("model.safetensors")).unwrap(), vec![7; 300_000]);
@@ -117,9 +129,16 @@ fn a_file_that_is_there_but_not_what_it_should_be_is_fetched_again() {
     let mut events = Vec::new();
     assert_eq!(hub.pull(&name("hf:org/model"), &mut |event| events.push(event)).unwrap(), pulled);
     assert_eq!(std::fs::read(&weights).unwrap(), vec![7; 300_000]);
-    assert!(events.contains(&Event::Spoilt("model.safetensors".to_owned())) && events.contains(&Event::Checked), "{events:?}");
+    assert!(
+        events.contains(&Event::Spoilt("model.safetensors".to_owned()))
+            && events.contains(&Event::Checked),
+        "{events:?}"
+    );
     assert!(server.asked("model.safetensors").iter().any(|range| range != "bytes=0-0"));
-    assert!(server.asked("config.json").iter().all(|range| range == "bytes=0-0"), "the others are not fetched");
+    assert!(
+        server.asked("config.json").iter().all(|range| range == "bytes=0-0"),
+        "the others are not fetched"
+    );
 }
 
 #[test]
@@ -137,7 +156,10 @@ fn a_link_whose_file_is_gone_is_no_obstacle() {
 #[test]
 fn a_split_file_is_there_when_all_of_its_parts_are() {
     let cache = Cache::new("parts");
-    let server = Server::start(&[("x-00001-of-00002.gguf", vec![1; 10]), ("x-00002-of-00002.gguf", vec![2; 10])]);
+    let server = Server::start(&[
+        ("x-00001-of-00002.gguf", vec![1; 10]),
+        ("x-00002-of-00002.gguf", vec![2; 10]),
+    ]);
     let hub = cache.hub(&server);
     let pulled = hub.pull(&name("hf:org/model"), &mut |_| {}).unwrap();
     assert_eq!(hub.cached(&name("hf:org/model")).unwrap(), pulled);
@@ -155,7 +177,10 @@ fn a_server_that_falls_silent_is_given_up() {
     server.fail("model.safetensors", Fault::Silent);
     let hub = cache.hub(&server).with_stall(Duration::from_millis(300));
     let error = hub.pull(&name("hf:org/model"), &mut |_| {}).unwrap_err();
-    assert!(matches!(&error, HubError::Stalled { file, .. } if file == "model.safetensors"), "{error}");
+    assert!(
+        matches!(&error, HubError::Stalled { file, .. } if file == "model.safetensors"),
+        "{error}"
+    );
 }
 
 #[test]

@@ -1,11 +1,12 @@
-//! The same model on an accelerator, through candle: decoder layers, KV caches and the head live on a GPU; embedding, norms for trainers,
-//! drafters and everything else stay on the processor.
+//! The same model on an accelerator, through candle: decoder layers, KV caches and the head live on
+//! a GPU; embedding, norms for trainers, drafters and everything else stay on the processor.
 //!
-//! Between the parts of a model rows are in host memory, because that is where they are sent from, so each part uploads its rows and
-//! downloads the result. Matrices compute in the format they are stored in, all else in f32.
+//! Between the parts of a model rows are in host memory, because that is where they are sent from,
+//! so each part uploads its rows and downloads the result. Matrices compute in the format they are
+//! stored in, all else in f32.
 //!
-//! Row independence is not promised here: the vendor's libraries choose kernels by the shape of a call, so a row's last bits may depend on
-//! how many rows share it.
+//! Row independence is not promised here: the vendor's libraries choose kernels by the shape of a
+//! call, so a row's last bits may depend on how many rows share it.
 
 #[cfg(not(feature = "candle"))]
 mod absent;
@@ -39,7 +40,8 @@ pub enum ComputeDevice {
     Cuda(usize),
     /// The Apple GPU of this number; needs the feature `metal`.
     Metal(usize),
-    /// The processor, on candle's kernels, to test without a GPU what runs on one; needs the feature `candle`.
+    /// The processor, on candle's kernels, to test without a GPU what runs on one; needs the
+    /// feature `candle`.
     CandleCpu,
 }
 
@@ -75,11 +77,14 @@ pub struct UnknownDevice(String);
 impl FromStr for ComputeDevice {
     type Err = UnknownDevice;
 
-    /// Reads `cpu`, `cuda:N`, `metal:N` or `candle-cpu`; a kind of GPU without a number is the first.
+    /// Reads `cpu`, `cuda:N`, `metal:N` or `candle-cpu`; a kind of GPU without a number is the
+    /// first.
     fn from_str(text: &str) -> Result<Self, UnknownDevice> {
         let unknown = || UnknownDevice(text.to_owned());
         let (kind, index) = match text.split_once(':') {
-            Some((kind, index)) => (kind, Some(index.parse::<u16>().map_err(|_| unknown())?.into())),
+            Some((kind, index)) => {
+                (kind, Some(index.parse::<u16>().map_err(|_| unknown())?.into()))
+            }
             None => (text, None),
         };
         match (kind, index) {
@@ -99,13 +104,19 @@ mod tests {
 
     #[test]
     fn devices_are_read_as_they_are_written() {
-        for device in
-            [ComputeDevice::Cpu, ComputeDevice::Cuda(0), ComputeDevice::Cuda(3), ComputeDevice::Metal(0), ComputeDevice::CandleCpu]
-        {
+        for device in [
+            ComputeDevice::Cpu,
+            ComputeDevice::Cuda(0),
+            ComputeDevice::Cuda(3),
+            ComputeDevice::Metal(0),
+            ComputeDevice::CandleCpu,
+        ] {
             assert_eq!(device.to_string().parse(), Ok(device));
         }
         assert_eq!("cuda".parse(), Ok(ComputeDevice::Cuda(0)));
-        for text in ["", "gpu", "cpu:0", "cuda:", "cuda:-1", "cuda:0:1", "candle-cpu:0", "cuda:99999"] {
+        for text in
+            ["", "gpu", "cpu:0", "cuda:", "cuda:-1", "cuda:0:1", "candle-cpu:0", "cuda:99999"]
+        {
             assert_eq!(text.parse::<ComputeDevice>(), Err(UnknownDevice(text.to_owned())));
         }
     }
@@ -126,7 +137,8 @@ mod tests {
                 assert_eq!(
                     error,
                     format!(
-                        "this program was built without {feature}; build it with `cargo build --release --features {feature}`, or use --device cpu"
+                        "this program was built without {feature}; build it with `cargo build \
+                         --release --features {feature}`, or use --device cpu"
                     )
                 );
             }

@@ -19,10 +19,13 @@ pub(crate) enum Layers {
 }
 
 impl Layers {
-    /// Reads the weights of `range` and nothing else, to where the source says that the model computes.
+    /// Reads the weights of `range` and nothing else, to where the source says that the model
+    /// computes.
     pub(crate) fn load(source: &ModelSource, range: Range<usize>) -> Result<Self, ModelError> {
         Ok(match source.accelerator() {
-            Some(accelerator) => Self::Accelerator(accelerator::Layers::load(source, accelerator, range)?),
+            Some(accelerator) => {
+                Self::Accelerator(accelerator::Layers::load(source, accelerator, range)?)
+            }
             None => Self::Cpu(layer::Layers::load(source, range)?),
         })
     }
@@ -41,12 +44,17 @@ impl Layers {
         }
     }
 
-    /// Runs the layers in place on `x`, the rows of all sequences one after the other (`total rows x hidden`).
+    /// Runs the layers in place on `x`, the rows of all sequences one after the other (`total rows
+    /// x hidden`).
     ///
     /// # Errors
-    /// When a sequence's cache has no room or the accelerator fails; no cache has then lost a position that it was not asked to truncate,
-    /// and `x` is as it was.
-    pub(crate) fn forward(&self, batch: &mut [SeqRows<'_>], x: &mut [f32]) -> Result<(), ModelError> {
+    /// When a sequence's cache has no room or the accelerator fails; no cache has then lost a
+    /// position that it was not asked to truncate, and `x` is as it was.
+    pub(crate) fn forward(
+        &self,
+        batch: &mut [SeqRows<'_>],
+        x: &mut [f32],
+    ) -> Result<(), ModelError> {
         match self {
             Self::Cpu(layers) => Ok(layers.forward(batch, x)?),
             Self::Accelerator(layers) => layers.forward(batch, x),

@@ -11,7 +11,8 @@ pub use rope::{Rope, RopeScaling};
 pub(crate) const CONFIG: &str = "config.json";
 const GENERATION: &str = "generation_config.json";
 
-// Generous against every published model, and small enough that a product of any three fits 64 bits.
+// Generous against every published model, and small enough that a product of any three fits 64
+// bits.
 const MAX_WIDTH: usize = 1 << 20;
 const MAX_LAYERS: usize = 1 << 12;
 const MAX_HEADS: usize = 1 << 12;
@@ -19,7 +20,8 @@ const MAX_HEAD_DIM: usize = 1 << 12;
 const MAX_VOCAB: usize = 1 << 24;
 const MAX_CONTEXT: usize = 1 << 28;
 
-/// The decoder families, all of the Llama shape: pre-norm RMSNorm, rotary positions, grouped queries, SwiGLU.
+/// The decoder families, all of the Llama shape: pre-norm RMSNorm, rotary positions, grouped
+/// queries, SwiGLU.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum Family {
     /// `LlamaForCausalLM`.
@@ -41,7 +43,8 @@ pub struct SlidingWindow {
     pub first_layer: usize,
 }
 
-/// A validated architecture: sizes are non-zero and bounded so that their products cannot overflow, and they fit each other.
+/// A validated architecture: sizes are non-zero and bounded so that their products cannot overflow,
+/// and they fit each other.
 #[derive(Clone, Debug, PartialEq)]
 pub struct ModelConfig {
     /// Which family's layer layout.
@@ -85,13 +88,20 @@ pub struct ModelConfig {
 }
 
 impl ModelConfig {
-    /// Reads `config.json`, which errors call `origin`, and, for the tokens that end a text, `generation_config.json`.
+    /// Reads `config.json`, which errors call `origin`, and, for the tokens that end a text,
+    /// `generation_config.json`.
     ///
-    /// Absent fields take the defaults of transformers 5. Both spellings of the rotary parameters are read.
+    /// Absent fields take the defaults of transformers 5. Both spellings of the rotary parameters
+    /// are read.
     ///
     /// # Errors
-    /// When the JSON is broken, a size is absent, zero, absurd or does not fit the others, or the model is of a kind that is not supported.
-    pub(crate) fn parse(origin: &'static str, config: &[u8], generation: Option<&[u8]>) -> Result<Self, ModelError> {
+    /// When the JSON is broken, a size is absent, zero, absurd or does not fit the others, or the
+    /// model is of a kind that is not supported.
+    pub(crate) fn parse(
+        origin: &'static str,
+        config: &[u8],
+        generation: Option<&[u8]>,
+    ) -> Result<Self, ModelError> {
         let fields = &Fields::parse(origin, config)?;
         refuse_quantised(fields)?;
         let family = family(fields)?;
@@ -104,7 +114,8 @@ impl ModelConfig {
         let head_dim = head_dim(fields, family, hidden, heads)?;
         let vocab = fields.size("vocab_size", MAX_VOCAB)?;
         let context = fields.size("max_position_embeddings", MAX_CONTEXT)?;
-        let biased = matches!(family, Family::Llama | Family::Qwen3) && fields.flag("attention_bias")?.unwrap_or(false);
+        let biased = matches!(family, Family::Llama | Family::Qwen3)
+            && fields.flag("attention_bias")?.unwrap_or(false);
 
         let rope = Rope::parse(fields, context)?;
         rope.check(fields, head_dim)?;
@@ -167,7 +178,9 @@ fn refuse_quantised(fields: &Fields) -> Result<(), ModelError> {
 fn family(fields: &Fields) -> Result<Family, ModelError> {
     let name = match fields.first_text("architectures")? {
         Some(name) => name,
-        None => fields.text("model_type")?.ok_or_else(|| fields.bad("architectures", "is missing"))?,
+        None => {
+            fields.text("model_type")?.ok_or_else(|| fields.bad("architectures", "is missing"))?
+        }
     };
     match name {
         "LlamaForCausalLM" | "llama" => Ok(Family::Llama),
@@ -197,36 +210,59 @@ fn kv_heads(fields: &Fields, family: Family, heads: usize) -> Result<usize, Mode
         Family::Mistral => 8,
         Family::Qwen2 | Family::Qwen3 => 32,
     };
-    let kv_heads = match (fields.has("num_key_value_heads"), fields.optional_size("num_key_value_heads", MAX_HEADS)?) {
+    let kv_heads = match (
+        fields.has("num_key_value_heads"),
+        fields.optional_size("num_key_value_heads", MAX_HEADS)?,
+    ) {
         (_, Some(kv_heads)) => kv_heads,
         (true, None) => heads,
         (false, None) => absent,
     };
     if !heads.is_multiple_of(kv_heads) {
-        return Err(fields.bad("num_key_value_heads", &format!("is {kv_heads}, which does not divide num_attention_heads {heads}")));
+        return Err(fields.bad(
+            "num_key_value_heads",
+            &format!("is {kv_heads}, which does not divide num_attention_heads {heads}"),
+        ));
     }
     Ok(kv_heads)
 }
 
-fn head_dim(fields: &Fields, family: Family, hidden: usize, heads: usize) -> Result<usize, ModelError> {
+fn head_dim(
+    fields: &Fields,
+    family: Family,
+    hidden: usize,
+    heads: usize,
+) -> Result<usize, ModelError> {
     let head_dim = match fields.optional_size("head_dim", MAX_HEAD_DIM)? {
         Some(head_dim) => head_dim,
         None if family == Family::Qwen3 && !fields.has("head_dim") => 128,
         None if hidden.is_multiple_of(heads) => hidden / heads,
-        None => return Err(fields.bad("hidden_size", &format!("is {hidden}, which num_attention_heads {heads} does not divide"))),
+        None => {
+            return Err(fields.bad(
+                "hidden_size",
+                &format!("is {hidden}, which num_attention_heads {heads} does not divide"),
+            ));
+        }
     };
     if !head_dim.is_multiple_of(2) {
-        return Err(fields.bad("head_dim", &format!("is {head_dim}; rotary positions need an even one")));
+        return Err(
+            fields.bad("head_dim", &format!("is {head_dim}; rotary positions need an even one"))
+        );
     }
     Ok(head_dim)
 }
 
 fn norm_eps(fields: &Fields) -> Result<f32, ModelError> {
     let eps = fields.number("rms_norm_eps")?.unwrap_or(1e-6);
-    if eps > 0.0 && eps < 1.0 { Ok(eps as f32) } else { Err(fields.bad("rms_norm_eps", &format!("is {eps}; it must be between 0 and 1"))) }
+    if eps > 0.0 && eps < 1.0 {
+        Ok(eps as f32)
+    } else {
+        Err(fields.bad("rms_norm_eps", &format!("is {eps}; it must be between 0 and 1")))
+    }
 }
 
-/// All tokens that either file calls an end: chat models often name the end of a turn only in `generation_config.json`.
+/// All tokens that either file calls an end: chat models often name the end of a turn only in
+/// `generation_config.json`.
 fn eos(fields: &Fields, generation: Option<&[u8]>, vocab: usize) -> Result<Vec<u32>, ModelError> {
     let mut eos = fields.token_ids("eos_token_id", vocab)?;
     if let Some(generation) = generation {
@@ -237,14 +273,23 @@ fn eos(fields: &Fields, generation: Option<&[u8]>, vocab: usize) -> Result<Vec<u
     Ok(eos)
 }
 
-fn sliding(fields: &Fields, family: Family, layers: usize) -> Result<Option<SlidingWindow>, ModelError> {
+fn sliding(
+    fields: &Fields,
+    family: Family,
+    layers: usize,
+) -> Result<Option<SlidingWindow>, ModelError> {
     let absent = match family {
         Family::Llama => return Ok(None),
         Family::Mistral => 4096,
-        Family::Qwen2 | Family::Qwen3 if fields.flag("use_sliding_window")?.unwrap_or(false) => 4096,
+        Family::Qwen2 | Family::Qwen3 if fields.flag("use_sliding_window")?.unwrap_or(false) => {
+            4096
+        }
         Family::Qwen2 | Family::Qwen3 => return Ok(None),
     };
-    let window = match (fields.has("sliding_window"), fields.optional_size("sliding_window", MAX_CONTEXT)?) {
+    let window = match (
+        fields.has("sliding_window"),
+        fields.optional_size("sliding_window", MAX_CONTEXT)?,
+    ) {
         (_, Some(window)) => window,
         (true, None) => return Ok(None),
         (false, None) => absent,
@@ -265,7 +310,11 @@ fn first_sliding(fields: &Fields, types: &[&str], layers: usize) -> Result<usize
         return Ok(first);
     }
     Err(ModelError::Unsupported {
-        what: format!("{}: layer_types other than {layers} entries of full_attention and then sliding_attention", fields.file()),
+        what: format!(
+            "{}: layer_types other than {layers} entries of full_attention and then \
+             sliding_attention",
+            fields.file()
+        ),
         mend: "use a model whose windowed layers come last",
     })
 }

@@ -20,14 +20,16 @@ impl Packed {
         Self(Linear::from_rows(values, inner))
     }
 
-    /// The product of `x` (`rows x inner`) and the packed matrix: `rows x columns`. Each row depends on its own row of `x` alone.
+    /// The product of `x` (`rows x inner`) and the packed matrix: `rows x columns`. Each row
+    /// depends on its own row of `x` alone.
     #[must_use]
     pub fn times(&self, x: &[f32]) -> Vec<f32> {
         self.0.apply(x)
     }
 }
 
-/// `a^T b` of two matrices with the same number of rows, `a_columns` and `b_columns` wide: `a_columns x b_columns`.
+/// `a^T b` of two matrices with the same number of rows, `a_columns` and `b_columns` wide:
+/// `a_columns x b_columns`.
 #[must_use]
 pub fn transposed_product(a: &[f32], a_columns: usize, b: &[f32], b_columns: usize) -> Vec<f32> {
     Packed::new(b, b_columns).times(&transpose(a, a_columns))
@@ -56,7 +58,8 @@ mod tests {
         let b: Vec<f32> = (0..inner * columns).map(|i| value(i, 2)).collect();
         let mut expected = vec![0.0; rows * columns];
         for (i, e) in expected.iter_mut().enumerate() {
-            *e = (0..inner).map(|k| a[i / columns * inner + k] * b[k * columns + i % columns]).sum();
+            *e =
+                (0..inner).map(|k| a[i / columns * inner + k] * b[k * columns + i % columns]).sum();
         }
         assert_eq!(Packed::new(&b, columns).times(&a), expected);
         assert_eq!(Packed::transposed(&transpose(&b, columns), inner).times(&a), expected);

@@ -6,7 +6,8 @@ use tricorn_core::{Split, SplitError};
 
 use crate::{accelerator::ComputeDevice, drafter::DrafterKind, quant::Dtype, source::BundlePart};
 
-/// Why a model cannot be loaded or used. Each message is one line and ends with the mend where there is one.
+/// Why a model cannot be loaded or used. Each message is one line and ends with the mend where
+/// there is one.
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum ModelError {
@@ -47,7 +48,8 @@ pub enum ModelError {
         /// What the parser said.
         problem: String,
     },
-    /// A value in `config.json`, `generation_config.json` or the metadata of a GGUF file makes no sense.
+    /// A value in `config.json`, `generation_config.json` or the metadata of a GGUF file makes no
+    /// sense.
     #[error("{file}: {field} {problem}; download the model again, or take one that is supported")]
     Config {
         /// The file's name, or `GGUF metadata`.
@@ -66,7 +68,10 @@ pub enum ModelError {
         mend: &'static str,
     },
     /// A file of weights is shorter than its header says, or has shrunk since it was opened.
-    #[error("{file} is truncated: it has {found} bytes and its header announces {expected}; download it again")]
+    #[error(
+        "{file} is truncated: it has {found} bytes and its header announces {expected}; download \
+         it again"
+    )]
     Truncated {
         /// The file.
         file: String,
@@ -92,7 +97,10 @@ pub enum ModelError {
         problem: String,
     },
     /// The index names a shard outside the model's directory.
-    #[error("{index} names the shard `{shard}`, which is not a plain file name; get the model from a source you trust")]
+    #[error(
+        "{index} names the shard `{shard}`, which is not a plain file name; get the model from a \
+         source you trust"
+    )]
     ShardPath {
         /// The index file.
         index: String,
@@ -100,13 +108,19 @@ pub enum ModelError {
         shard: String,
     },
     /// The weights lack a tensor that the architecture calls for.
-    #[error("tensor {name} is missing; the weights do not belong to this configuration, or this is a bundle for another split")]
+    #[error(
+        "tensor {name} is missing; the weights do not belong to this configuration, or this is a \
+         bundle for another split"
+    )]
     MissingTensor {
         /// The tensor's name.
         name: String,
     },
     /// A tensor does not have the shape that the architecture calls for.
-    #[error("tensor {name} has shape {found:?} but the configuration calls for {expected:?}; the weights belong to another model")]
+    #[error(
+        "tensor {name} has shape {found:?} but the configuration calls for {expected:?}; the \
+         weights belong to another model"
+    )]
     WrongShape {
         /// The tensor's name.
         name: String,
@@ -116,7 +130,10 @@ pub enum ModelError {
         expected: Vec<usize>,
     },
     /// A tensor is stored in a number format that is no [`Dtype`].
-    #[error("tensor {name} is stored as {dtype}; use a model in F32, F16 or BF16, or a GGUF file in Q8_0, Q6_K, Q5_K, Q4_K or Q4_0")]
+    #[error(
+        "tensor {name} is stored as {dtype}; use a model in F32, F16 or BF16, or a GGUF file in \
+         Q8_0, Q6_K, Q5_K, Q4_K or Q4_0"
+    )]
     UnsupportedDtype {
         /// The tensor's name.
         name: String,
@@ -124,7 +141,10 @@ pub enum ModelError {
         dtype: String,
     },
     /// A tensor holds a number that its format in memory cannot stand for.
-    #[error("tensor {name} holds {value}, which {dtype} has no code for; use --quant f32, or download the model again if it is damaged")]
+    #[error(
+        "tensor {name} holds {value}, which {dtype} has no code for; use --quant f32, or download \
+         the model again if it is damaged"
+    )]
     Unquantisable {
         /// The tensor's name.
         name: String,
@@ -134,7 +154,10 @@ pub enum ModelError {
         dtype: Dtype,
     },
     /// The model is quantised in its files and would be quantised again.
-    #[error("the model's weights are in {dtype} already; leave --quant out, or start from the unquantised model")]
+    #[error(
+        "the model's weights are in {dtype} already; leave --quant out, or start from the \
+         unquantised model"
+    )]
     AlreadyQuantised {
         /// A format in the files.
         dtype: Dtype,
@@ -152,7 +175,10 @@ pub enum ModelError {
         what: String,
     },
     /// A bundle holds another part of the model than the one asked for.
-    #[error("this is a {part} bundle for split {split}; use the {wanted} bundle made with `tricorn pack --split {wanted_split}`")]
+    #[error(
+        "this is a {part} bundle for split {split}; use the {wanted} bundle made with `tricorn \
+         pack --split {wanted_split}`"
+    )]
     WrongBundle {
         /// The part it holds.
         part: BundlePart,
@@ -173,7 +199,10 @@ pub enum ModelError {
         problem: String,
     },
     /// The tokenizer can produce token ids that the model has no embedding for.
-    #[error("the tokenizer has token ids up to {highest} but the model's vocabulary is {vocab}; the tokenizer belongs to another model")]
+    #[error(
+        "the tokenizer has token ids up to {highest} but the model's vocabulary is {vocab}; the \
+         tokenizer belongs to another model"
+    )]
     TokenizerMismatch {
         /// The highest id of the tokenizer.
         highest: u32,
@@ -182,14 +211,18 @@ pub enum ModelError {
     },
     /// The chat template cannot be parsed, or refused the conversation.
     #[error(
-        "chat template: {problem}; change the conversation, or give the whole prompt, as `tricorn run --raw` and /v1/completions take it"
+        "chat template: {problem}; change the conversation, or give the whole prompt, as `tricorn \
+         run --raw` and /v1/completions take it"
     )]
     Template {
         /// What is wrong.
         problem: String,
     },
     /// A token id is not in the vocabulary.
-    #[error("token {token} is not in the model's vocabulary of {vocab}; the tokenizer belongs to another model")]
+    #[error(
+        "token {token} is not in the model's vocabulary of {vocab}; the tokenizer belongs to \
+         another model"
+    )]
     Token {
         /// The id.
         token: u32,
@@ -197,19 +230,28 @@ pub enum ModelError {
         vocab: usize,
     },
     /// The drafter beside the model cannot be read.
-    #[error("the drafter cannot be used ({problem}); train one again with `tricorn distill`, or delete its drafter-* files")]
+    #[error(
+        "the drafter cannot be used ({problem}); train one again with `tricorn distill`, or \
+         delete its drafter-* files"
+    )]
     BrokenDrafter {
         /// What is wrong.
         problem: String,
     },
     /// There is no drafter of the kind asked for.
-    #[error("there is no {kind} drafter beside the model; train one with `tricorn distill --kind {kind}`, or leave --drafter out")]
+    #[error(
+        "there is no {kind} drafter beside the model; train one with `tricorn distill --kind \
+         {kind}`, or leave --drafter out"
+    )]
     NoDrafter {
         /// The kind.
         kind: DrafterKind,
     },
     /// The drafter beside the model was made for something else.
-    #[error("the drafter is for {found}, not for {expected}; train one with `tricorn distill`, or add --no-draft")]
+    #[error(
+        "the drafter is for {found}, not for {expected}; train one with `tricorn distill`, or add \
+         --no-draft"
+    )]
     WrongDrafter {
         /// What it was made for.
         found: String,
@@ -217,19 +259,27 @@ pub enum ModelError {
         expected: String,
     },
     /// The model's numbers are broken.
-    #[error("the model's {part} give values that are not numbers; its weights are damaged, download it again")]
+    #[error(
+        "the model's {part} give values that are not numbers; its weights are damaged, download \
+         it again"
+    )]
     NotFinite {
         /// Which of its parts.
         part: &'static str,
     },
     /// The program was built without what the device asked for needs.
-    #[error("this program was built without {feature}; build it with `cargo build --release --features {feature}`, or use --device cpu")]
+    #[error(
+        "this program was built without {feature}; build it with `cargo build --release \
+         --features {feature}`, or use --device cpu"
+    )]
     WithoutDevice {
         /// The cargo feature.
         feature: &'static str,
     },
     /// The accelerator asked for cannot be opened.
-    #[error("{device} cannot be used: {problem}; see that its driver is installed, or use --device cpu")]
+    #[error(
+        "{device} cannot be used: {problem}; see that its driver is installed, or use --device cpu"
+    )]
     NoDevice {
         /// The accelerator.
         device: ComputeDevice,
@@ -237,7 +287,10 @@ pub enum ModelError {
         problem: String,
     },
     /// The accelerator failed, for the most part for lack of memory.
-    #[error("{device} failed: {problem}; if its memory is full, use a smaller model or --split, or --device cpu")]
+    #[error(
+        "{device} failed: {problem}; if its memory is full, use a smaller model or --split, or \
+         --device cpu"
+    )]
     DeviceFailed {
         /// The accelerator.
         device: ComputeDevice,
@@ -249,7 +302,8 @@ pub enum ModelError {
     Kv(#[from] crate::kv::KvError),
 }
 
-/// A text from a file as a part of a message: without line breaks or anything else that would move a terminal's cursor.
+/// A text from a file as a part of a message: without line breaks or anything else that would move
+/// a terminal's cursor.
 pub(crate) fn one_line(text: &str) -> String {
     text.chars().fold(String::new(), |mut line, letter| {
         if letter.is_control() {

@@ -1,9 +1,10 @@
-//! GGUF files (version 2 and 3): one file that holds a model's weights, configuration, tokenizer and chat template
-//! (<https://github.com/ggml-org/ggml/blob/master/docs/gguf.md>).
+//! GGUF files (version 2 and 3): one file that holds a model's weights, configuration, tokenizer
+//! and chat template (<https://github.com/ggml-org/ggml/blob/master/docs/gguf.md>).
 //!
-//! A GGUF file is read as if it were a directory in the Hugging Face layout: its tensors get their names there, and its metadata becomes the
-//! small JSON files ([`Gguf::file`]), so that everything behind is the same for both. The parser is our own because a header is hostile
-//! input: the libraries at hand allocate by the lengths it announces, or bring a tensor framework along.
+//! A GGUF file is read as if it were a directory in the Hugging Face layout: its tensors get their
+//! names there, and its metadata becomes the small JSON files ([`Gguf::file`]), so that everything
+//! behind is the same for both. The parser is our own because a header is hostile input: the
+//! libraries at hand allocate by the lengths it announces, or bring a tensor framework along.
 
 mod config;
 mod header;
@@ -26,7 +27,8 @@ use names::Architecture;
 pub(crate) const MAGIC: &[u8; 4] = b"GGUF";
 
 /// The files of the Hugging Face layout that the metadata becomes.
-pub(crate) const FILES: [&str; 4] = ["config.json", "generation_config.json", "tokenizer.json", "tokenizer_config.json"];
+pub(crate) const FILES: [&str; 4] =
+    ["config.json", "generation_config.json", "tokenizer.json", "tokenizer_config.json"];
 
 /// What errors call the origin of values in [`Gguf::file`].
 pub(crate) const METADATA: &str = "GGUF metadata";
@@ -46,7 +48,8 @@ pub(crate) struct Gguf {
 }
 
 impl Gguf {
-    /// Opens a file, and those with the rest of its tensors: its metadata and its tensors under the names of Hugging Face transformers.
+    /// Opens a file, and those with the rest of its tensors: its metadata and its tensors under the
+    /// names of Hugging Face transformers.
     pub(crate) fn open(path: &Path) -> Result<(Self, Weights), ModelError> {
         let storage = Storage::open(path)?;
         let Header { metadata, tensors } = header::read(&storage)?;
@@ -61,8 +64,13 @@ impl Gguf {
         Ok((Self { metadata, architecture }, weights))
     }
 
-    /// The content of a file of the Hugging Face layout; `None` for names that are not among [`FILES`].
-    pub(crate) fn file(&self, name: &str, weights: &Weights) -> Result<Option<Vec<u8>>, ModelError> {
+    /// The content of a file of the Hugging Face layout; `None` for names that are not among
+    /// [`FILES`].
+    pub(crate) fn file(
+        &self,
+        name: &str,
+        weights: &Weights,
+    ) -> Result<Option<Vec<u8>>, ModelError> {
         let json = match name {
             "config.json" => config::config(&self.metadata, self.architecture, weights)?,
             "generation_config.json" => config::generation(&self.metadata)?,

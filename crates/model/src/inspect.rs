@@ -41,7 +41,8 @@ pub struct Inspection {
     pub output_bytes: usize,
     /// What its matrices are quantised to at load.
     pub quant: Option<String>,
-    /// Bytes of memory that the first layers take once they are loaded; embedding rows stay in the file.
+    /// Bytes of memory that the first layers take once they are loaded; embedding rows stay in the
+    /// file.
     pub input_resident_bytes: usize,
     /// The same of the cloud's layers.
     pub middle_resident_bytes: usize,
@@ -51,7 +52,8 @@ pub struct Inspection {
     pub device_kv_bytes_per_token: usize,
     /// Bytes of KV cache a token takes in the cloud.
     pub cloud_kv_bytes_per_token: usize,
-    /// Bytes of hidden states a token puts on the wire each way, by codec; of those whose bytes do not depend on the values.
+    /// Bytes of hidden states a token puts on the wire each way, by codec; of those whose bytes do
+    /// not depend on the values.
     pub wire_bytes_per_token: Vec<(String, usize)>,
     /// The drafters beside the model.
     pub drafters: Vec<DrafterInfo>,
@@ -92,7 +94,8 @@ pub fn inspect(source: &ModelSource, split: Split, kv: KvFormat) -> Result<Inspe
             _ => output_bytes += bytes,
         }
     }
-    let (mut input_resident_bytes, mut middle_resident_bytes, mut output_resident_bytes) = (0, 0, 0);
+    let (mut input_resident_bytes, mut middle_resident_bytes, mut output_resident_bytes) =
+        (0, 0, 0);
     for (layer, bytes) in resident(source) {
         match layer {
             Some(layer) if ranges.input.contains(&layer) => input_resident_bytes += bytes,
@@ -128,7 +131,9 @@ pub fn inspect(source: &ModelSource, split: Split, kv: KvFormat) -> Result<Inspe
         middle_resident_bytes,
         output_resident_bytes,
         device_kv_bytes_per_token: kv_bytes(ranges.input.len() + ranges.output.len())
-            + drafters.first().map_or(0, |_| kv.bytes_per_token(1, config.hidden / drafter_dim, drafter_dim)),
+            + drafters
+                .first()
+                .map_or(0, |_| kv.bytes_per_token(1, config.hidden / drafter_dim, drafter_dim)),
         cloud_kv_bytes_per_token: kv_bytes(ranges.middle.len()),
         wire_bytes_per_token: [HiddenCodec::F16, HiddenCodec::F32]
             .map(|codec| (codec.name().to_owned(), config.hidden * codec.bytes_per_value()))
@@ -137,8 +142,8 @@ pub fn inspect(source: &ModelSource, split: Split, kv: KvFormat) -> Result<Inspe
     })
 }
 
-/// The split to use where none is asked for: the bundle's, else the one its best drafter was trained for, else the paper's two first layers
-/// (one for models of fewer than four).
+/// The split to use where none is asked for: the bundle's, else the one its best drafter was
+/// trained for, else the paper's two first layers (one for models of fewer than four).
 ///
 /// # Errors
 /// When the drafter's description is broken.

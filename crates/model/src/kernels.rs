@@ -1,8 +1,9 @@
 //! The arithmetic that everything else is built on.
 //!
-//! Every kernel here computes each output row by one fixed sequence of operations that depends on that row alone: not on how many rows
-//! share the call, nor on threads, nor on the instruction set (fused multiply-add everywhere, reductions over sixteen fixed lanes).
-//! So results are equal to the bit at every batch size and chunking, and also between machines.
+//! Every kernel here computes each output row by one fixed sequence of operations that depends on
+//! that row alone: not on how many rows share the call, nor on threads, nor on the instruction set
+//! (fused multiply-add everywhere, reductions over sixteen fixed lanes). So results are equal to
+//! the bit at every batch size and chunking, and also between machines.
 
 mod activations;
 mod attention;

@@ -16,7 +16,10 @@ use std::sync::{
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum KvError {
     /// The sequence is as long as the cache may grow.
-    #[error("a sequence of {wanted} tokens is over the context of {context}; shorten the prompt or ask for fewer tokens")]
+    #[error(
+        "a sequence of {wanted} tokens is over the context of {context}; shorten the prompt or \
+         ask for fewer tokens"
+    )]
     Context {
         /// Positions asked for.
         wanted: usize,
@@ -24,13 +27,19 @@ pub enum KvError {
         context: usize,
     },
     /// The pool that all sequences share has no memory left.
-    #[error("all {limit_bytes} bytes of KV memory are used up; try shorter texts, or give the cloud more --kv-memory")]
+    #[error(
+        "all {limit_bytes} bytes of KV memory are used up; try shorter texts, or give the cloud \
+         more --kv-memory"
+    )]
     Exhausted {
         /// The pool's size.
         limit_bytes: usize,
     },
     /// The accelerator has no memory for the positions asked for.
-    #[error("the accelerator has no room for the KV cache ({problem}); close sessions or limit their memory")]
+    #[error(
+        "the accelerator has no room for the KV cache ({problem}); close sessions or limit their \
+         memory"
+    )]
     Device {
         /// What its driver said.
         problem: String,
@@ -51,7 +60,8 @@ pub enum KvError {
     },
 }
 
-/// Memory that many caches draw blocks from, bounded, and the format in which they keep their numbers.
+/// Memory that many caches draw blocks from, bounded, and the format in which they keep their
+/// numbers.
 #[derive(Debug)]
 pub struct KvPool {
     format: KvFormat,
@@ -84,7 +94,9 @@ impl KvPool {
 
     pub(crate) fn take(&self, bytes: usize) -> Result<(), KvError> {
         self.used_bytes
-            .fetch_update(Ordering::Relaxed, Ordering::Relaxed, |used| used.checked_add(bytes).filter(|&sum| sum <= self.limit_bytes))
+            .fetch_update(Ordering::Relaxed, Ordering::Relaxed, |used| {
+                used.checked_add(bytes).filter(|&sum| sum <= self.limit_bytes)
+            })
             .map(drop)
             .map_err(|_| KvError::Exhausted { limit_bytes: self.limit_bytes })
     }
@@ -103,7 +115,9 @@ struct Block {
 
 impl Block {
     fn new(pool: &Arc<KvPool>, layout: KvLayout, layers: usize) -> Result<Self, KvError> {
-        pool.take(KV_BLOCK * pool.format.bytes_per_token(layers, layout.kv_heads, layout.head_dim))?;
+        pool.take(
+            KV_BLOCK * pool.format.bytes_per_token(layers, layout.kv_heads, layout.head_dim),
+        )?;
         Ok(Self { data: KvData::zeroed(pool.format, layout, layers), pool: Arc::clone(pool) })
     }
 
@@ -119,8 +133,9 @@ impl Drop for Block {
     }
 }
 
-/// Keys and values of positions `0..len`, in blocks of 64 positions that are taken from a [`KvPool`] as the sequence grows and given
-/// back when it is truncated. Forks share blocks until one of them writes.
+/// Keys and values of positions `0..len`, in blocks of 64 positions that are taken from a
+/// [`KvPool`] as the sequence grows and given back when it is truncated. Forks share blocks until
+/// one of them writes.
 #[derive(Debug)]
 pub struct KvCache {
     pool: Arc<KvPool>,
@@ -135,12 +150,27 @@ pub struct KvCache {
 
 impl KvCache {
     pub(crate) fn new(pool: &Arc<KvPool>, layout: KvLayout, layers: usize, context: usize) -> Self {
-        Self { pool: Arc::clone(pool), layout, layers, context, blocks: Vec::new(), accelerated: None, len: 0 }
+        Self {
+            pool: Arc::clone(pool),
+            layout,
+            layers,
+            context,
+            blocks: Vec::new(),
+            accelerated: None,
+            len: 0,
+        }
     }
 
-    /// A cache for layers on an accelerator, in its memory; the pool counts its bytes like those of any other.
+    /// A cache for layers on an accelerator, in its memory; the pool counts its bytes like those of
+    /// any other.
     #[cfg(feature = "candle")]
-    pub(crate) fn accelerated(kv: accelerator::Kv, layout: KvLayout, layers: usize, pool: &Arc<KvPool>, context: usize) -> Self {
+    pub(crate) fn accelerated(
+        kv: accelerator::Kv,
+        layout: KvLayout,
+        layers: usize,
+        pool: &Arc<KvPool>,
+        context: usize,
+    ) -> Self {
         Self { accelerated: Some(kv), ..Self::new(pool, layout, layers, context) }
     }
 
@@ -162,8 +192,9 @@ impl KvCache {
         self.len == 0
     }
 
-    /// A cache with the same positions that goes its own way: full blocks are shared until either side writes to them, a block that is
-    /// not full is copied at once, for that is where the next row goes. An accelerator's is shared as a whole.
+    /// A cache with the same positions that goes its own way: full blocks are shared until either
+    /// side writes to them, a block that is not full is copied at once, for that is where the next
+    /// row goes. An accelerator's is shared as a whole.
     ///
     /// # Errors
     /// When the pool has no room for that copy.
@@ -171,20 +202,38 @@ impl KvCache {
         let Self { layout, layers, context, len, .. } = *self;
         if self.accelerated.is_some() {
             let (blocks, accelerated) = (Vec::new(), self.accelerated.clone());
-            return Ok(Self { pool: Arc::clone(&self.pool), layout, layers, context, blocks, accelerated, len });
+            return Ok(Self {
+                pool: Arc::clone(&self.pool),
+                layout,
+                layers,
+                context,
+                blocks,
+                accelerated,
+                len,
+            });
         }
         let full = self.len / KV_BLOCK;
         let mut blocks = self.blocks[..full].to_vec();
         if self.len > full * KV_BLOCK {
             blocks.push(Arc::new(self.blocks[full].copy()?));
         }
-        Ok(Self { pool: Arc::clone(&self.pool), layout, layers, context, blocks, accelerated: None, len })
+        Ok(Self {
+            pool: Arc::clone(&self.pool),
+            layout,
+            layers,
+            context,
+            blocks,
+            accelerated: None,
+            len,
+        })
     }
 
-    /// Truncates to `pos` and makes room for `rows` more positions; blocks beyond these go back to the pool.
+    /// Truncates to `pos` and makes room for `rows` more positions; blocks beyond these go back to
+    /// the pool.
     ///
     /// # Errors
-    /// When `pos` is beyond the end, the context is exceeded or the pool is empty; the cache then holds what it held.
+    /// When `pos` is beyond the end, the context is exceeded or the pool is empty; the cache then
+    /// holds what it held.
     pub fn prepare(&mut self, pos: usize, rows: usize) -> Result<(), KvError> {
         if pos > self.len {
             return Err(KvError::Gap { pos, len: self.len });
@@ -295,17 +344,32 @@ mod tests {
         (0..2 * KV_BLOCK + 3).for_each(|pos| put(&mut origin, pos, pos as f32));
         assert_eq!(pool.used_bytes(), 3 * block);
         let mut fork = origin.fork().unwrap();
-        assert_eq!((fork.len(), pool.used_bytes()), (origin.len(), 4 * block), "full blocks are shared");
+        assert_eq!(
+            (fork.len(), pool.used_bytes()),
+            (origin.len(), 4 * block),
+            "full blocks are shared"
+        );
 
         put(&mut fork, 2 * KV_BLOCK + 1, -1.0);
         put(&mut origin, 2 * KV_BLOCK + 3, -2.0);
-        assert_eq!((at(&fork, 2 * KV_BLOCK + 1), at(&origin, 2 * KV_BLOCK + 1)), (-1.0, 2.0 * KV_BLOCK as f32 + 1.0));
-        assert_eq!((fork.len(), origin.len(), pool.used_bytes()), (2 * KV_BLOCK + 2, 2 * KV_BLOCK + 4, 4 * block));
+        assert_eq!(
+            (at(&fork, 2 * KV_BLOCK + 1), at(&origin, 2 * KV_BLOCK + 1)),
+            (-1.0, 2.0 * KV_BLOCK as f32 + 1.0)
+        );
+        assert_eq!(
+            (fork.len(), origin.len(), pool.used_bytes()),
+            (2 * KV_BLOCK + 2, 2 * KV_BLOCK + 4, 4 * block)
+        );
 
-        // The origin goes back into a shared block: it gets its own, and the fork keeps what it had.
+        // The origin goes back into a shared block: it gets its own, and the fork keeps what it
+        // had.
         put(&mut origin, 5, -3.0);
         assert_eq!((at(&origin, 5), at(&fork, 5), at(&fork, 6)), (-3.0, 5.0, 6.0));
-        assert_eq!(pool.used_bytes(), 4 * block, "the origin gave its last two blocks back, one of them shared, and took one");
+        assert_eq!(
+            pool.used_bytes(),
+            4 * block,
+            "the origin gave its last two blocks back, one of them shared, and took one"
+        );
         drop(fork);
         assert_eq!((at(&origin, 4), pool.used_bytes()), (4.0, block));
         drop(origin);

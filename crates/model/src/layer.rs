@@ -6,7 +6,10 @@ pub(crate) use tensors::{AttentionTensors, MlpTensors, Stack};
 
 use crate::{
     error::ModelError,
-    kernels::{KvLayout, Linear, Queries, Sequence, View, add, attend, rms_norm, rms_norm_in_place, spread_rows, swiglu},
+    kernels::{
+        KvLayout, Linear, Queries, Sequence, View, add, attend, rms_norm, rms_norm_in_place,
+        spread_rows, swiglu,
+    },
     kv::{KvCache, KvError, KvPool},
     rope::{RopeRows, RopeTable},
     source::ModelSource,
@@ -25,7 +28,8 @@ pub struct SeqRows<'a> {
     pub rows: usize,
 }
 
-/// The self-attention half of a decoder layer: norm, projections, optional q/k norms, rope, attention, output projection.
+/// The self-attention half of a decoder layer: norm, projections, optional q/k norms, rope,
+/// attention, output projection.
 #[derive(Debug)]
 pub(crate) struct Attention {
     pub(crate) norm: Vec<f32>,
@@ -49,7 +53,8 @@ pub(crate) struct Mlp {
     pub(crate) norm_eps: f32,
 }
 
-/// Memory that the layers of one call use one after the other; nothing in it is kept from one to the next.
+/// Memory that the layers of one call use one after the other; nothing in it is kept from one to
+/// the next.
 #[derive(Debug, Default)]
 pub(crate) struct Scratch {
     /// `rows x hidden`.
@@ -82,7 +87,11 @@ impl Attention {
             norm: tensors.norm,
             qkv: source.linear(&tensors.qkv.parts, tensors.qkv.inputs, tensors.qkv.bias)?,
             qk_norm: tensors.qk_norm,
-            output: source.linear(&tensors.output.parts, tensors.output.inputs, tensors.output.bias)?,
+            output: source.linear(
+                &tensors.output.parts,
+                tensors.output.inputs,
+                tensors.output.bias,
+            )?,
             heads: config.heads,
             layout: KvLayout { kv_heads: config.kv_heads, head_dim: config.head_dim },
             norm_eps: config.norm_eps,
@@ -90,12 +99,20 @@ impl Attention {
         })
     }
 
-    /// Projects the rows and writes their keys and values to the caches; leaves `rows x (q | k | v)` in the scratch, rope applied to q
-    /// and k.
-    pub(crate) fn project(&self, layer: usize, batch: &mut [SeqRows<'_>], rope: &RopeRows, x: &[f32], scratch: &mut Scratch) {
+    /// Projects the rows and writes their keys and values to the caches; leaves `rows x (q | k |
+    /// v)` in the scratch, rope applied to q and k.
+    pub(crate) fn project(
+        &self,
+        layer: usize,
+        batch: &mut [SeqRows<'_>],
+        rope: &RopeRows,
+        x: &[f32],
+        scratch: &mut Scratch,
+    ) {
         let Scratch { normed, wide, .. } = scratch;
         norm_rows(x, &self.norm, self.norm_eps, sized(normed, x.len()));
-        let (q, kv) = (self.heads * self.layout.head_dim, self.layout.kv_heads * self.layout.head_dim);
+        let (q, kv) =
+            (self.heads * self.layout.head_dim, self.layout.kv_heads * self.layout.head_dim);
         let stride = q + 2 * kv;
         let qkv = sized(wide, x.len() / self.norm.len() * stride);
         self.qkv.apply_into(normed, qkv);
@@ -118,13 +135,22 @@ impl Attention {
     }
 
     /// Adds the block's output to the residual stream `x` (`rows x hidden`).
-    pub(crate) fn forward(&self, layer: usize, batch: &mut [SeqRows<'_>], rope: &RopeRows, x: &mut [f32], scratch: &mut Scratch) {
+    pub(crate) fn forward(
+        &self,
+        layer: usize,
+        batch: &mut [SeqRows<'_>],
+        rope: &RopeRows,
+        x: &mut [f32],
+        scratch: &mut Scratch,
+    ) {
         self.project(layer, batch, rope, x, scratch);
         let Scratch { normed, wide, inner } = scratch;
         let width = self.heads * self.layout.head_dim;
         let stride = width + 2 * self.layout.kv_heads * self.layout.head_dim;
-        let sequences: Vec<Sequence<'_>> =
-            batch.iter().map(|seq| Sequence { blocks: seq.kv.blocks(), pos: seq.pos, rows: seq.rows }).collect();
+        let sequences: Vec<Sequence<'_>> = batch
+            .iter()
+            .map(|seq| Sequence { blocks: seq.kv.blocks(), pos: seq.pos, rows: seq.rows })
+            .collect();
         let attended = sized(inner, wide.len() / stride * width);
         let view = View { layout: self.layout, layer, window: self.window };
         attend(view, &sequences, Queries { rows: wide, stride, heads: self.heads }, attended);
@@ -133,7 +159,10 @@ impl Attention {
     }
 
     pub(crate) fn bytes(&self) -> usize {
-        self.qkv.bytes() + self.output.bytes() + self.norm.len() * 4 + self.qk_norm.as_ref().map_or(0, |(q, k)| (q.len() + k.len()) * 4)
+        self.qkv.bytes()
+            + self.output.bytes()
+            + self.norm.len() * 4
+            + self.qk_norm.as_ref().map_or(0, |(q, k)| (q.len() + k.len()) * 4)
     }
 }
 
@@ -142,7 +171,11 @@ impl Mlp {
         let (config, tensors) = (source.config(), MlpTensors::read(source, layer)?);
         Ok(Self {
             norm: tensors.norm,
-            gate_up: source.linear(&tensors.gate_up.parts, tensors.gate_up.inputs, tensors.gate_up.bias)?,
+            gate_up: source.linear(
+                &tensors.gate_up.parts,
+                tensors.gate_up.inputs,
+                tensors.gate_up.bias,
+            )?,
             down: source.linear(&tensors.down.parts, tensors.down.inputs, tensors.down.bias)?,
             intermediate: config.intermediate,
             norm_eps: config.norm_eps,
@@ -190,10 +223,12 @@ impl Layers {
         self.layers.iter().map(|(attention, mlp)| attention.bytes() + mlp.bytes()).sum()
     }
 
-    /// Runs the layers in place on `x`, the rows of all sequences one after the other (`total rows x hidden`).
+    /// Runs the layers in place on `x`, the rows of all sequences one after the other (`total rows
+    /// x hidden`).
     ///
     /// # Errors
-    /// When a sequence's cache has no room; no cache has then lost a position that it was not asked to truncate, and `x` is as it was.
+    /// When a sequence's cache has no room; no cache has then lost a position that it was not asked
+    /// to truncate, and `x` is as it was.
     pub(crate) fn forward(&self, batch: &mut [SeqRows<'_>], x: &mut [f32]) -> Result<(), KvError> {
         debug_assert_eq!(x.len(), batch.iter().map(|seq| seq.rows).sum::<usize>() * self.hidden);
         if self.layers.is_empty() {

@@ -1,7 +1,8 @@
 //! Tricorn's models: weights, tokenizer, decoder layer ranges, KV cache, drafters and CPU kernels.
 //!
-//! Start at [`ModelSource`], which opens a model's files, and the three parts that are loaded from it: [`InputPart`], [`MiddlePart`] and
-//! [`OutputPart`]. All arithmetic is row-independent: a row's result is the same to the bit whatever shares the call with it.
+//! Start at [`ModelSource`], which opens a model's files, and the three parts that are loaded from
+//! it: [`InputPart`], [`MiddlePart`] and [`OutputPart`]. All arithmetic is row-independent: a row's
+//! result is the same to the bit whatever shares the call with it.
 
 pub mod accelerator;
 mod backend;

@@ -1,5 +1,5 @@
-//! What `tricorn pack` writes: each side's share of a model, so that neither needs the other's weights, and weights packed for the kernels,
-//! which load by being mapped.
+//! What `tricorn pack` writes: each side's share of a model, so that neither needs the other's
+//! weights, and weights packed for the kernels, which load by being mapped.
 
 mod panels;
 
@@ -8,7 +8,10 @@ use crate::{
     error::ModelError,
     inspect::{layer_of, owner},
     parts::{EMBEDDING, head_name},
-    source::{Bundle, BundlePart, LAYOUT, MANIFEST_FILE, Manifest, Matrix, PANELS_FILE, Packed as PackedMatrices},
+    source::{
+        Bundle, BundlePart, LAYOUT, MANIFEST_FILE, Manifest, Matrix, PANELS_FILE,
+        Packed as PackedMatrices,
+    },
     source::{ModelSource, packed_name},
     weights::{SINGLE_FILE, Stored, TensorInfo, Weights},
 };
@@ -41,25 +44,30 @@ const SHARED: [&str; 2] = ["config.json", "generation_config.json"];
 /// Files that only the device needs.
 const DEVICE: [&str; 3] = ["tokenizer.json", "tokenizer_config.json", "chat_template.jinja"];
 
-/// Writes `out/device` and `out/cloud`, model directories that hold one side's tensors and a manifest naming the whole model.
+/// Writes `out/device` and `out/cloud`, model directories that hold one side's tensors and a
+/// manifest naming the whole model.
 ///
-/// Tensors stay as they are stored, unless the model is to be quantised or is stored quantised: then its matrices are packed for the
-/// kernels.
+/// Tensors stay as they are stored, unless the model is to be quantised or is stored quantised:
+/// then its matrices are packed for the kernels.
 ///
 /// # Errors
-/// When `source` is a bundle or packed itself, the split does not fit, or a file cannot be read or written.
+/// When `source` is a bundle or packed itself, the split does not fit, or a file cannot be read or
+/// written.
 pub fn pack(source: &ModelSource, split: Split, out: &Path) -> Result<Packed, ModelError> {
     check(source)?;
     split.ranges(source.config().layers)?;
     let in_panels = source.quant().is_some() || source.is_quantised();
     let (device, cloud) = (out.join("device"), out.join("cloud"));
-    let write = |part, dir: &Path, files: &[&str]| write(source, Some(Bundle { part, split }), in_panels, dir, files);
+    let write = |part, dir: &Path, files: &[&str]| {
+        write(source, Some(Bundle { part, split }), in_panels, dir, files)
+    };
     let device_bytes = write(BundlePart::Device, &device, &device_files())?;
     let cloud_bytes = write(BundlePart::Cloud, &cloud, &SHARED)?;
     Ok(Packed { device, device_bytes, cloud, cloud_bytes })
 }
 
-/// Writes `out`, a model directory of the whole model with its matrices packed for the kernels; returns the bytes of weights in it.
+/// Writes `out`, a model directory of the whole model with its matrices packed for the kernels;
+/// returns the bytes of weights in it.
 ///
 /// # Errors
 /// As [`pack`].
@@ -88,7 +96,13 @@ fn cannot(path: &Path) -> impl FnOnce(std::io::Error) -> ModelError {
 }
 
 /// Writes a part, or the whole model, and returns the bytes of weights.
-fn write(source: &ModelSource, bundle: Option<Bundle>, in_panels: bool, dir: &Path, files: &[&str]) -> Result<usize, ModelError> {
+fn write(
+    source: &ModelSource,
+    bundle: Option<Bundle>,
+    in_panels: bool,
+    dir: &Path,
+    files: &[&str],
+) -> Result<usize, ModelError> {
     fs::create_dir_all(dir).map_err(cannot(dir))?;
     for name in files {
         if let Some(content) = source.file(name)? {
@@ -108,7 +122,8 @@ fn write(source: &ModelSource, bundle: Option<Bundle>, in_panels: bool, dir: &Pa
         if in_panels && is_matrix {
             panels.push(Panel::new(source, name, info)?);
         }
-        // A table that is the head as well is also needed by rows; a copy of it under the head's name is not needed at all.
+        // A table that is the head as well is also needed by rows; a copy of it under the head's
+        // name is not needed at all.
         if !(in_panels && (is_matrix || name == packed_name(head))) || name == EMBEDDING {
             plain.push((name, info));
         }
@@ -122,15 +137,23 @@ fn write(source: &ModelSource, bundle: Option<Bundle>, in_panels: bool, dir: &Pa
     let mut bytes = write_tensors(weights, &plain, &mut packed.rows, &dir.join(SINGLE_FILE))?;
     if in_panels {
         bytes += panels::write(source, &panels, &dir.join(PANELS_FILE))?;
-        packed.panels = panels.into_iter().map(|panel| (packed_name(&panel.name).to_owned(), panel.matrix)).collect();
+        packed.panels = panels
+            .into_iter()
+            .map(|panel| (packed_name(&panel.name).to_owned(), panel.matrix))
+            .collect();
     }
-    let manifest = Manifest { bundle, fingerprint: source.fingerprint()?, packed: in_panels.then_some(packed) };
+    let manifest = Manifest {
+        bundle,
+        fingerprint: source.fingerprint()?,
+        packed: in_panels.then_some(packed),
+    };
     let path = dir.join(MANIFEST_FILE);
     fs::write(&path, manifest.to_json()).map_err(cannot(&path))?;
     Ok(bytes)
 }
 
-/// Writes tensors as they are stored. Quantised ones become plain bytes, and `rows` says what they are.
+/// Writes tensors as they are stored. Quantised ones become plain bytes, and `rows` says what they
+/// are.
 fn write_tensors(
     weights: &Weights,
     tensors: &[(&str, &TensorInfo)],
@@ -146,15 +169,25 @@ fn write_tensors(
                 rows.insert(name.to_owned(), Matrix { dtype, outputs, inputs });
                 (safetensors::Dtype::U8, vec![info.bytes()])
             }
-            _ => return Err(ModelError::UnsupportedDtype { name: name.to_owned(), dtype: info.stored.to_string() }),
+            _ => {
+                return Err(ModelError::UnsupportedDtype {
+                    name: name.to_owned(),
+                    dtype: info.stored.to_string(),
+                });
+            }
         };
         views.push((name, View { weights, info, dtype, shape, failed: &failed }));
     }
     let metadata = HashMap::from([("format".to_owned(), "pt".to_owned())]);
-    // The serializer renames a temporary file, which is its owner's alone; others may read a model as they may read any file.
-    let permissions = fs::File::create(path).and_then(|file| file.metadata()).map_err(cannot(path))?.permissions();
-    safetensors::serialize_to_file(views, Some(metadata), path)
-        .map_err(|error| ModelError::Write { path: path.to_owned(), source: std::io::Error::other(error) })?;
+    // The serializer renames a temporary file, which is its owner's alone; others may read a model
+    // as they may read any file.
+    let permissions = fs::File::create(path)
+        .and_then(|file| file.metadata())
+        .map_err(cannot(path))?
+        .permissions();
+    safetensors::serialize_to_file(views, Some(metadata), path).map_err(|error| {
+        ModelError::Write { path: path.to_owned(), source: std::io::Error::other(error) }
+    })?;
     fs::set_permissions(path, permissions).map_err(cannot(path))?;
     match failed.into_inner() {
         Some(error) => Err(error),

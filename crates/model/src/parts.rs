@@ -1,4 +1,5 @@
-//! The three parts of a split model. Positions and rows are in tokens; hidden rows are `hidden` f32 values each.
+//! The three parts of a split model. Positions and rows are in tokens; hidden rows are `hidden` f32
+//! values each.
 
 use crate::{
     backend::{Head, Layers},
@@ -61,8 +62,14 @@ impl InputPart {
     /// The hidden rows of `tokens` at `pos..`, truncating the cache to `pos` first.
     ///
     /// # Errors
-    /// When a token is not in the vocabulary, its embedding cannot be read or the cache has no room.
-    pub fn forward_at(&self, kv: &mut KvCache, pos: usize, tokens: &[u32]) -> Result<Vec<f32>, ModelError> {
+    /// When a token is not in the vocabulary, its embedding cannot be read or the cache has no
+    /// room.
+    pub fn forward_at(
+        &self,
+        kv: &mut KvCache,
+        pos: usize,
+        tokens: &[u32],
+    ) -> Result<Vec<f32>, ModelError> {
         self.forward_batch(&mut [SeqRows { kv, pos, rows: tokens.len() }], tokens)
     }
 
@@ -70,7 +77,11 @@ impl InputPart {
     ///
     /// # Errors
     /// When a token is not in the vocabulary, its embedding cannot be read or a cache has no room.
-    pub fn forward_batch(&self, batch: &mut [SeqRows<'_>], tokens: &[u32]) -> Result<Vec<f32>, ModelError> {
+    pub fn forward_batch(
+        &self,
+        batch: &mut [SeqRows<'_>],
+        tokens: &[u32],
+    ) -> Result<Vec<f32>, ModelError> {
         let mut x = self.embed(tokens)?;
         self.layers.forward(batch, &mut x)?;
         Ok(x)
@@ -103,11 +114,16 @@ impl MiddlePart {
         Self::load_layers(source, split, middle)
     }
 
-    /// Reads some of the middle layers, numbered as in the whole model: one stage of a middle that runs in several places.
+    /// Reads some of the middle layers, numbered as in the whole model: one stage of a middle that
+    /// runs in several places.
     ///
     /// # Errors
     /// As [`load`](Self::load), and when `held` is not a part of the middle.
-    pub fn load_layers(source: &ModelSource, split: Split, held: Range<usize>) -> Result<Self, ModelError> {
+    pub fn load_layers(
+        source: &ModelSource,
+        split: Split,
+        held: Range<usize>,
+    ) -> Result<Self, ModelError> {
         let config = source.config();
         split.middle_around(config.layers, &held)?;
         Ok(Self { layers: Layers::load(source, held)?, hidden: config.hidden })
@@ -128,7 +144,8 @@ impl MiddlePart {
     /// Runs a ragged batch in place: `x` holds the rows of all sequences one after the other.
     ///
     /// # Errors
-    /// When a cache has no room or an accelerator fails. To keep one sequence's trouble from the others, call [`KvCache::prepare`] on each of them beforehand.
+    /// When a cache has no room or an accelerator fails. To keep one sequence's trouble from the
+    /// others, call [`KvCache::prepare`] on each of them beforehand.
     pub fn forward(&self, batch: &mut [SeqRows<'_>], x: &mut [f32]) -> Result<(), ModelError> {
         self.layers.forward(batch, x)
     }
@@ -141,7 +158,8 @@ impl MiddlePart {
 }
 
 impl OutputPart {
-    /// Reads the last layers, the final norm and the head (the embedding's table where the two are tied).
+    /// Reads the last layers, the final norm and the head (the embedding's table where the two are
+    /// tied).
     ///
     /// # Errors
     /// When the split does not fit the model, or a tensor is missing or has the wrong shape.
@@ -167,7 +185,12 @@ impl OutputPart {
     ///
     /// # Errors
     /// When the cache has no room or an accelerator fails.
-    pub fn forward_at(&self, kv: &mut KvCache, pos: usize, x: &mut [f32]) -> Result<(), ModelError> {
+    pub fn forward_at(
+        &self,
+        kv: &mut KvCache,
+        pos: usize,
+        x: &mut [f32],
+    ) -> Result<(), ModelError> {
         let rows = x.len() / self.hidden;
         self.layers.forward(&mut [SeqRows { kv, pos, rows }], x)
     }
@@ -227,10 +250,15 @@ pub fn head_table(source: &ModelSource) -> Result<StoredTensor<'_>, ModelError> 
 
 /// The head as a dense layer.
 pub(crate) fn head_stack(config: &ModelConfig) -> Stack {
-    Stack { parts: vec![(head_name(config).to_owned(), config.vocab)], inputs: config.hidden, bias: None }
+    Stack {
+        parts: vec![(head_name(config).to_owned(), config.vocab)],
+        inputs: config.hidden,
+        bias: None,
+    }
 }
 
 pub(crate) fn head_name(config: &ModelConfig) -> &'static str {
-    // Checkpoints of tied models may carry a copy under the head's own name; transformers ignores it, and so must we.
+    // Checkpoints of tied models may carry a copy under the head's own name; transformers ignores
+    // it, and so must we.
     if config.tied { EMBEDDING } else { "lm_head.weight" }
 }

@@ -1,6 +1,7 @@
 //! Number formats of stored weights, and what their bytes mean.
 //!
-//! Quantised formats are ggml's (`ggml-common.h`, `ggml-quants.c`): runs of [`Dtype::block_len`] numbers of one row share scales.
+//! Quantised formats are ggml's (`ggml-common.h`, `ggml-quants.c`): runs of [`Dtype::block_len`]
+//! numbers of one row share scales.
 
 mod decode;
 mod encode;
@@ -40,7 +41,8 @@ pub enum Dtype {
 
 impl Dtype {
     /// All formats.
-    pub const ALL: [Self; 8] = [Self::F32, Self::F16, Self::Bf16, Self::Q4_0, Self::Q8_0, Self::Q4K, Self::Q5K, Self::Q6K];
+    pub const ALL: [Self; 8] =
+        [Self::F32, Self::F16, Self::Bf16, Self::Q4_0, Self::Q8_0, Self::Q4K, Self::Q5K, Self::Q6K];
 
     /// Whether numbers share scales in blocks.
     #[must_use]
@@ -72,10 +74,15 @@ impl Dtype {
         }
     }
 
-    /// Bytes of `count` numbers, a whole number of blocks; `None` where that is not a whole number or overflows.
+    /// Bytes of `count` numbers, a whole number of blocks; `None` where that is not a whole number
+    /// or overflows.
     #[must_use]
     pub const fn bytes(self, count: usize) -> Option<usize> {
-        if count.is_multiple_of(self.block_len()) { (count / self.block_len()).checked_mul(self.block_bytes()) } else { None }
+        if count.is_multiple_of(self.block_len()) {
+            (count / self.block_len()).checked_mul(self.block_bytes())
+        } else {
+            None
+        }
     }
 
     /// The name that ggml and its users know.

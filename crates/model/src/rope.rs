@@ -20,10 +20,11 @@ pub(crate) struct RopeRows {
 }
 
 impl RopeTable {
-    /// Frequencies `theta^(-2i / head_dim)` (Su et al. 2021), scaled as the model's configuration says; Llama 3's scaling is the one
-    /// of `_compute_llama3_parameters` in HF transformers.
+    /// Frequencies `theta^(-2i / head_dim)` (Su et al. 2021), scaled as the model's configuration
+    /// says; Llama 3's scaling is the one of `_compute_llama3_parameters` in HF transformers.
     pub(crate) fn new(rope: &Rope, head_dim: usize) -> Self {
-        let plain = (0..head_dim / 2).map(|i| 1.0 / f64::from(rope.theta).powf((2 * i) as f64 / head_dim as f64) as f32);
+        let plain = (0..head_dim / 2)
+            .map(|i| 1.0 / f64::from(rope.theta).powf((2 * i) as f64 / head_dim as f64) as f32);
         let scaled = |(pair, frequency): (usize, f32)| match rope.scaling {
             RopeScaling::None => frequency,
             RopeScaling::Linear { factor } => frequency / factor,
@@ -36,7 +37,8 @@ impl RopeTable {
                 } else if wavelength > context / low_freq_factor {
                     frequency / factor
                 } else {
-                    let smooth = (context / wavelength - low_freq_factor) / (high_freq_factor - low_freq_factor);
+                    let smooth = (context / wavelength - low_freq_factor)
+                        / (high_freq_factor - low_freq_factor);
                     (1.0 - smooth) * frequency / factor + smooth * frequency
                 }
             }
@@ -49,7 +51,8 @@ impl RopeTable {
         let (mut cos, mut sin) = (Vec::new(), Vec::new());
         for position in positions {
             for frequency in &self.inverse_frequencies {
-                // In double precision, because system libraries differ in the last bit: rounded to single they agree.
+                // In double precision, because system libraries differ in the last bit: rounded to
+                // single they agree.
                 let (s, c) = f64::from(position as f32 * frequency).sin_cos();
                 cos.push(c as f32);
                 sin.push(s as f32);
@@ -65,7 +68,8 @@ impl RopeRows {
         (self.cos, self.sin)
     }
 
-    /// Rotates all heads of one row in place; pairs are `(i, i + head_dim / 2)`, as in HF transformers.
+    /// Rotates all heads of one row in place; pairs are `(i, i + head_dim / 2)`, as in HF
+    /// transformers.
     pub(crate) fn rotate(&self, row: usize, heads: &mut [f32]) {
         let angles = row * self.half..(row + 1) * self.half;
         rotate(heads, &self.cos[angles.clone()], &self.sin[angles]);

@@ -1,4 +1,5 @@
-//! Where a model's files come from: a directory in the Hugging Face layout, a GGUF file, a bundle, or bytes built into the program.
+//! Where a model's files come from: a directory in the Hugging Face layout, a GGUF file, a bundle,
+//! or bytes built into the program.
 
 mod bundle;
 mod fingerprint;
@@ -62,7 +63,8 @@ enum Files {
 }
 
 impl ModelSource {
-    /// Opens a model directory, a bundle made by `tricorn pack`, or a GGUF file. Reads the small files; of the weights only the headers.
+    /// Opens a model directory, a bundle made by `tricorn pack`, or a GGUF file. Reads the small
+    /// files; of the weights only the headers.
     ///
     /// # Errors
     /// When a file is missing or broken, or the model is of a kind that is not supported.
@@ -72,7 +74,8 @@ impl ModelSource {
         if metadata.is_dir() {
             return Self::load(Files::Directory(path.to_owned()), |_| Weights::open(path));
         }
-        let named_gguf = path.extension().is_some_and(|extension| extension.eq_ignore_ascii_case("gguf"));
+        let named_gguf =
+            path.extension().is_some_and(|extension| extension.eq_ignore_ascii_case("gguf"));
         // Not even opened when it is no file: a pipe would wait.
         if !metadata.is_file() || !named_gguf && !gguf::is_gguf(path).map_err(io)? {
             return Err(ModelError::NotAModel(path.to_owned()));
@@ -88,17 +91,24 @@ impl ModelSource {
     ///
     /// # Errors
     /// As [`ModelSource::open`].
-    pub fn from_static(files: &'static [(&'static str, &'static [u8])]) -> Result<Self, ModelError> {
+    pub fn from_static(
+        files: &'static [(&'static str, &'static [u8])],
+    ) -> Result<Self, ModelError> {
         Self::load(Files::Static(files), |files| match files.lookup_static(SINGLE_FILE) {
             Some(bytes) => Weights::from_static(SINGLE_FILE, bytes),
             None => Err(files.missing(SINGLE_FILE)),
         })
     }
 
-    fn load(files: Files, weights: impl FnOnce(&Files) -> Result<Weights, ModelError>) -> Result<Self, ModelError> {
+    fn load(
+        files: Files,
+        weights: impl FnOnce(&Files) -> Result<Weights, ModelError>,
+    ) -> Result<Self, ModelError> {
         let config = files.read(CONFIG)?.ok_or_else(|| files.missing(CONFIG))?;
-        let config = ModelConfig::parse(CONFIG, &config, files.read("generation_config.json")?.as_deref())?;
-        let manifest = files.read(MANIFEST_FILE)?.map(|manifest| Manifest::parse(&manifest)).transpose()?;
+        let config =
+            ModelConfig::parse(CONFIG, &config, files.read("generation_config.json")?.as_deref())?;
+        let manifest =
+            files.read(MANIFEST_FILE)?.map(|manifest| Manifest::parse(&manifest)).transpose()?;
         if let Some(Bundle { split, .. }) = manifest.as_ref().and_then(|manifest| manifest.bundle) {
             split.ranges(config.layers)?;
         }
@@ -112,7 +122,11 @@ impl ModelSource {
         Ok(source)
     }
 
-    fn new(files: Files, config: ModelConfig, weights: impl FnOnce(&Files) -> Result<Weights, ModelError>) -> Result<Self, ModelError> {
+    fn new(
+        files: Files,
+        config: ModelConfig,
+        weights: impl FnOnce(&Files) -> Result<Weights, ModelError>,
+    ) -> Result<Self, ModelError> {
         let weights = weights(&files)?;
         Ok(Self {
             files,
@@ -138,10 +152,12 @@ impl ModelSource {
         }
     }
 
-    /// The same model, its layers and head computed on `device`: parts that are loaded from here hold their weights there.
+    /// The same model, its layers and head computed on `device`: parts that are loaded from here
+    /// hold their weights there.
     ///
     /// # Errors
-    /// When the program was built without what the device needs, the machine has none, or the weights were packed for the processor.
+    /// When the program was built without what the device needs, the machine has none, or the
+    /// weights were packed for the processor.
     pub fn on(self, device: ComputeDevice) -> Result<Self, ModelError> {
         if device != ComputeDevice::Cpu && self.is_packed() {
             return Err(ModelError::Unsupported {
@@ -164,9 +180,11 @@ impl ModelSource {
         &self.config
     }
 
-    /// What identifies the model: a digest of the architecture and of a sample of every tensor, so that computing it reads little.
+    /// What identifies the model: a digest of the architecture and of a sample of every tensor, so
+    /// that computing it reads little.
     ///
-    /// A bundle states the fingerprint of the model it was cut from. Drafter, tokenizer and template have no influence.
+    /// A bundle states the fingerprint of the model it was cut from. Drafter, tokenizer and
+    /// template have no influence.
     ///
     /// # Errors
     /// When the weights cannot be read.
@@ -196,20 +214,27 @@ impl ModelSource {
         self.bundle.as_ref()
     }
 
-    /// Checks that `part` of the model cut at `split` can be loaded from here: whole models serve every part, bundles one.
+    /// Checks that `part` of the model cut at `split` can be loaded from here: whole models serve
+    /// every part, bundles one.
     ///
     /// # Errors
     /// When this is a bundle of the other part or for another split.
     pub fn expect_part(&self, part: BundlePart, split: Split) -> Result<(), ModelError> {
         match &self.bundle {
             Some(bundle) if bundle.part != part || bundle.split != split => {
-                Err(ModelError::WrongBundle { part: bundle.part, split: bundle.split, wanted: part, wanted_split: split })
+                Err(ModelError::WrongBundle {
+                    part: bundle.part,
+                    split: bundle.split,
+                    wanted: part,
+                    wanted_split: split,
+                })
             }
             _ => Ok(()),
         }
     }
 
-    /// The tokenizer of `tokenizer.json` or of the GGUF file, checked against the model's vocabulary.
+    /// The tokenizer of `tokenizer.json` or of the GGUF file, checked against the model's
+    /// vocabulary.
     ///
     /// # Errors
     /// When the file is missing or broken, or belongs to a model with a larger vocabulary.
@@ -221,16 +246,20 @@ impl ModelSource {
         Ok(tokenizer)
     }
 
-    /// The chat template of `chat_template.jinja`, `tokenizer_config.json` or the GGUF file; `None` for models that have none.
+    /// The chat template of `chat_template.jinja`, `tokenizer_config.json` or the GGUF file; `None`
+    /// for models that have none.
     ///
     /// # Errors
     /// When a file cannot be read or the template cannot be parsed.
     pub fn template(&self) -> Result<Option<ChatTemplate>, ModelError> {
-        ChatTemplate::from_files(self.files.read("tokenizer_config.json")?.as_deref(), self.files.read("chat_template.jinja")?.as_deref())
+        ChatTemplate::from_files(
+            self.files.read("tokenizer_config.json")?.as_deref(),
+            self.files.read("chat_template.jinja")?.as_deref(),
+        )
     }
 
-    /// The content of any other file of the model, by plain name; `None` when there is none. A GGUF file's metadata is given as the files of
-    /// the Hugging Face layout.
+    /// The content of any other file of the model, by plain name; `None` when there is none. A GGUF
+    /// file's metadata is given as the files of the Hugging Face layout.
     ///
     /// # Errors
     /// When the file exists and cannot be read.
@@ -238,14 +267,21 @@ impl ModelSource {
         self.files.read(name)
     }
 
-    /// The tensors of another safetensors file beside the model, such as a drafter; `None` when there is none.
+    /// The tensors of another safetensors file beside the model, such as a drafter; `None` when
+    /// there is none.
     ///
     /// # Errors
     /// When the file exists and is truncated or corrupt.
     pub fn side_weights(&self, name: &str) -> Result<Option<Weights>, ModelError> {
         match &self.files {
-            Files::Directory(_) | Files::Gguf(_) => self.files.beside(name).map(|path| Weights::open_file(&path)).transpose(),
-            Files::Static(_) => self.files.lookup_static(name).map(|bytes| Weights::from_static(name, bytes)).transpose(),
+            Files::Directory(_) | Files::Gguf(_) => {
+                self.files.beside(name).map(|path| Weights::open_file(&path)).transpose()
+            }
+            Files::Static(_) => self
+                .files
+                .lookup_static(name)
+                .map(|bytes| Weights::from_static(name, bytes))
+                .transpose(),
         }
     }
 }
@@ -263,13 +299,16 @@ impl Files {
             return Ok(gguf.file(name, &weights)?.map(Cow::Owned));
         }
         match self.beside(name) {
-            Some(path) => fs::read(&path).map(|bytes| Some(Cow::Owned(bytes))).map_err(|source| ModelError::Io { path, source }),
+            Some(path) => fs::read(&path)
+                .map(|bytes| Some(Cow::Owned(bytes)))
+                .map_err(|source| ModelError::Io { path, source }),
             None => Ok(None),
         }
     }
 
-    /// The path of a file in the model's directory. Beside a GGUF file only drafters are looked for: `model.drafter-hat.json` belongs to
-    /// `model.gguf`, and `drafter-hat.json` to whichever it was trained for.
+    /// The path of a file in the model's directory. Beside a GGUF file only drafters are looked
+    /// for: `model.drafter-hat.json` belongs to `model.gguf`, and `drafter-hat.json` to whichever
+    /// it was trained for.
     fn beside(&self, name: &str) -> Option<PathBuf> {
         let path = match self {
             Self::Directory(dir) => dir.join(name),
@@ -285,7 +324,9 @@ impl Files {
 
     fn lookup_static(&self, name: &str) -> Option<&'static [u8]> {
         match self {
-            Self::Static(files) => files.iter().find(|(file, _)| *file == name).map(|(_, bytes)| *bytes),
+            Self::Static(files) => {
+                files.iter().find(|(file, _)| *file == name).map(|(_, bytes)| *bytes)
+            }
             Self::Directory(_) | Self::Gguf(_) => None,
         }
     }

@@ -32,7 +32,8 @@ pub enum ThreadsError {
     },
 }
 
-/// Chooses how many threads compute in this process; without it there is one a core. The thread that calls for a computation is one of them.
+/// Chooses how many threads compute in this process; without it there is one a core. The thread
+/// that calls for a computation is one of them.
 ///
 /// # Errors
 /// When the system gives no more threads, or something was computed already.
@@ -52,10 +53,12 @@ pub fn count() -> usize {
     pool().count()
 }
 
-/// Calls `task` once for each index below `tasks`, on as many threads as compute, and returns when all calls have.
+/// Calls `task` once for each index below `tasks`, on as many threads as compute, and returns when
+/// all calls have.
 ///
-/// Which thread takes which index is not defined, so tasks must be independent; several a thread let one that loses its core for a while
-/// leave work to the others. A call from a task, or beside another caller's, is computed by its own thread alone.
+/// Which thread takes which index is not defined, so tasks must be independent; several a thread
+/// let one that loses its core for a while leave work to the others. A call from a task, or beside
+/// another caller's, is computed by its own thread alone.
 pub(crate) fn run(tasks: usize, task: impl Fn(usize) + Sync) {
     #[cfg(test)]
     if let Some(pool) = tests::substitute() {

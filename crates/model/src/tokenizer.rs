@@ -30,21 +30,28 @@ impl TextTokenizer {
     /// When it is not a tokenizer this library knows.
     pub fn from_bytes(bytes: &[u8]) -> Result<Self, ModelError> {
         let mut inner = Tokenizer::from_bytes(bytes).map_err(failed)?;
-        // Files made for training may cut or fill every text to a fixed length, which would silently change a prompt.
+        // Files made for training may cut or fill every text to a fixed length, which would
+        // silently change a prompt.
         inner.with_truncation(None).map_err(failed)?;
         inner.with_padding(None);
-        Ok(Self { spelling: Arc::new(Spelling::of(&inner)), inner: Arc::new(inner), shown: Arc::new([]) })
+        Ok(Self {
+            spelling: Arc::new(Spelling::of(&inner)),
+            inner: Arc::new(inner),
+            shown: Arc::new([]),
+        })
     }
 
-    /// The same tokenizer, whose decoded texts have these special tokens' names in them: those that mark tool calls would be lost otherwise.
+    /// The same tokenizer, whose decoded texts have these special tokens' names in them: those that
+    /// mark tool calls would be lost otherwise.
     #[must_use]
     pub fn showing(mut self, names: &[&str]) -> Self {
         self.shown = names.iter().filter_map(|name| self.special_id(name)).collect();
         self
     }
 
-    /// The most bytes of a text that one of its tokens can stand for, so that a text of n bytes has at least n / this tokens. `None` where there is
-    /// no bound: a normaliser or an added token takes white space away, unknown characters in a row are one token, or the model is no BPE.
+    /// The most bytes of a text that one of its tokens can stand for, so that a text of n bytes has
+    /// at least n / this tokens. `None` where there is no bound: a normaliser or an added token
+    /// takes white space away, unknown characters in a row are one token, or the model is no BPE.
     ///
     /// Goes through the vocabulary: ask once.
     #[must_use]
@@ -52,8 +59,8 @@ impl TextTokenizer {
         reach::longest(&self.inner)
     }
 
-    /// The token ids of a text. `add_special` adds what the tokenizer puts around a text, such as the token that begins it; rendered chat
-    /// templates bring theirs along and want `false`.
+    /// The token ids of a text. `add_special` adds what the tokenizer puts around a text, such as
+    /// the token that begins it; rendered chat templates bring theirs along and want `false`.
     ///
     /// # Errors
     /// When the text has characters the tokenizer can neither encode nor replace.
@@ -61,7 +68,8 @@ impl TextTokenizer {
         Ok(self.inner.encode_fast(text, add_special).map_err(failed)?.get_ids().to_vec())
     }
 
-    /// The text of token ids, without special tokens other than those shown; bytes that are not UTF-8 become U+FFFD.
+    /// The text of token ids, without special tokens other than those shown; bytes that are not
+    /// UTF-8 become U+FFFD.
     ///
     /// # Errors
     /// When the tokenizer's decoder fails.
@@ -73,7 +81,9 @@ impl TextTokenizer {
         let mut text = String::new();
         for part in ids.chunk_by(|a, b| shown(a) == shown(b)) {
             match part {
-                [first, ..] if shown(first) => text.extend(part.iter().filter_map(|&id| self.token_name(id))),
+                [first, ..] if shown(first) => {
+                    text.extend(part.iter().filter_map(|&id| self.token_name(id)))
+                }
                 _ => text.push_str(&self.inner.decode(part, true).map_err(failed)?),
             }
         }
@@ -86,24 +96,28 @@ impl TextTokenizer {
         self.inner.token_to_id(name).filter(|id| self.special_ids().binary_search(id).is_ok())
     }
 
-    /// The bytes that a token stands for inside a text, whole characters or not; an added or special token's are its name. `None` for an id
-    /// that is not in the vocabulary, and for vocabularies whose tokens read otherwise beside others, such as WordPiece's.
+    /// The bytes that a token stands for inside a text, whole characters or not; an added or
+    /// special token's are its name. `None` for an id that is not in the vocabulary, and for
+    /// vocabularies whose tokens read otherwise beside others, such as WordPiece's.
     #[must_use]
     pub fn token_bytes(&self, id: u32) -> Option<Vec<u8>> {
         Some(self.spelling.as_ref().as_ref()?.bytes(&self.inner.id_to_token(id)?))
     }
 
-    /// A token as the vocabulary spells it, such as `Ġhat` or `▁hat`. `None` for an id that is not in it.
+    /// A token as the vocabulary spells it, such as `Ġhat` or `▁hat`. `None` for an id that is not
+    /// in it.
     #[must_use]
     pub fn token_name(&self, id: u32) -> Option<String> {
         self.inner.id_to_token(id)
     }
 
-    /// The ids of special tokens, such as those that begin a text or end a turn, in order. They have no text in what is decoded.
+    /// The ids of special tokens, such as those that begin a text or end a turn, in order. They
+    /// have no text in what is decoded.
     #[must_use]
     pub fn special_ids(&self) -> Vec<u32> {
         let added = self.inner.get_added_tokens_decoder();
-        let mut ids: Vec<u32> = added.into_iter().filter(|(_, token)| token.special).map(|(id, _)| id).collect();
+        let mut ids: Vec<u32> =
+            added.into_iter().filter(|(_, token)| token.special).map(|(id, _)| id).collect();
         ids.sort_unstable();
         ids
     }
@@ -114,7 +128,8 @@ impl TextTokenizer {
         TextStream::new(self.clone())
     }
 
-    /// Begins to decode token by token what follows `context`, so that a leading space which the tokenizer strips from texts is kept.
+    /// Begins to decode token by token what follows `context`, so that a leading space which the
+    /// tokenizer strips from texts is kept.
     ///
     /// # Errors
     /// When the tokenizer's decoder fails.
@@ -128,13 +143,16 @@ impl TextTokenizer {
         self.highest_id().map_or(0, |id| id as usize + 1)
     }
 
-    /// Checks that every id of this tokenizer has an embedding in a model of `vocab` rows. Fewer ids than rows are usual.
+    /// Checks that every id of this tokenizer has an embedding in a model of `vocab` rows. Fewer
+    /// ids than rows are usual.
     ///
     /// # Errors
     /// When an id is too high.
     pub fn check(&self, vocab: usize) -> Result<(), ModelError> {
         match self.highest_id() {
-            Some(highest) if highest as usize >= vocab => Err(ModelError::TokenizerMismatch { highest, vocab }),
+            Some(highest) if highest as usize >= vocab => {
+                Err(ModelError::TokenizerMismatch { highest, vocab })
+            }
             _ => Ok(()),
         }
     }

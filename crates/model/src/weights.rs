@@ -1,4 +1,5 @@
-//! Tensors by name, from safetensors or GGUF files: only the bytes of the tensors asked for are ever read.
+//! Tensors by name, from safetensors or GGUF files: only the bytes of the tensors asked for are
+//! ever read.
 
 mod safetensors;
 mod storage;
@@ -25,8 +26,8 @@ pub const SINGLE_FILE: &str = "model.safetensors";
 /// The name of the file that maps tensors to shards.
 pub const INDEX_FILE: &str = "model.safetensors.index.json";
 
-const MEND_WEIGHTS: &str =
-    "a model needs model.safetensors, or model.safetensors.index.json and its shards (`hf download OWNER/MODEL --local-dir DIR`)";
+const MEND_WEIGHTS: &str = "a model needs model.safetensors, or model.safetensors.index.json and \
+                            its shards (`hf download OWNER/MODEL --local-dir DIR`)";
 
 /// A tensor as it is stored: little-endian, row-major, rows of whole blocks, at any alignment.
 #[derive(Clone, Copy, Debug)]
@@ -50,10 +51,15 @@ impl<'a> RawTensor<'a> {
         self.bytes.is_empty()
     }
 
-    /// `count` numbers from number `from` on, both whole numbers of blocks; fewer where the tensor ends.
+    /// `count` numbers from number `from` on, both whole numbers of blocks; fewer where the tensor
+    /// ends.
     #[must_use]
     pub fn slice(&self, from: usize, count: usize) -> RawTensor<'a> {
-        let bytes = |numbers: usize| (numbers / self.dtype.block_len()).saturating_mul(self.dtype.block_bytes()).min(self.bytes.len());
+        let bytes = |numbers: usize| {
+            (numbers / self.dtype.block_len())
+                .saturating_mul(self.dtype.block_bytes())
+                .min(self.bytes.len())
+        };
         let end = bytes(from.saturating_add(count));
         RawTensor { dtype: self.dtype, bytes: &self.bytes[bytes(from).min(end)..end] }
     }
@@ -114,7 +120,8 @@ pub struct TensorInfo {
     pub(crate) rotary: Option<Interleaved>,
 }
 
-/// Rows that the file keeps in ggml's order for rotary positions: of a head's pairs `(i, i + width / 2)` the halves side by side.
+/// Rows that the file keeps in ggml's order for rotary positions: of a head's pairs `(i, i + width
+/// / 2)` the halves side by side.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct Interleaved {
     /// Rows of one head, an even number that divides all rows.
@@ -156,7 +163,8 @@ struct Index {
 }
 
 impl Weights {
-    /// Opens the weights of a model directory: `model.safetensors`, or else the shards that `model.safetensors.index.json` names.
+    /// Opens the weights of a model directory: `model.safetensors`, or else the shards that
+    /// `model.safetensors.index.json` names.
     ///
     /// # Errors
     /// When a file is missing, truncated or corrupt, or a shard's name leaves the directory.
@@ -169,10 +177,11 @@ impl Weights {
         if !index.exists() {
             return Err(missing_file(dir, SINGLE_FILE));
         }
-        let text = std::fs::read(&index).map_err(|source| ModelError::Io { path: index.clone(), source })?;
+        let text = std::fs::read(&index)
+            .map_err(|source| ModelError::Io { path: index.clone(), source })?;
         let index_name = index.display().to_string();
-        let Index { weight_map } =
-            serde_json::from_slice(&text).map_err(|e| ModelError::Json { file: index_name.clone(), problem: e.to_string() })?;
+        let Index { weight_map } = serde_json::from_slice(&text)
+            .map_err(|e| ModelError::Json { file: index_name.clone(), problem: e.to_string() })?;
 
         let mut shards: Vec<&String> = weight_map.values().collect();
         shards.sort_unstable();
@@ -230,11 +239,12 @@ impl Weights {
         self.tensors.iter().map(|(name, info)| (name.as_str(), info))
     }
 
-    /// Reads the stored numbers of a tensor, which must have this shape. Rows come in the order of Hugging Face transformers, whatever the
-    /// file's.
+    /// Reads the stored numbers of a tensor, which must have this shape. Rows come in the order of
+    /// Hugging Face transformers, whatever the file's.
     ///
     /// # Errors
-    /// When the tensor is missing, has another shape, is stored in a format that is no [`Dtype`], or cannot be read.
+    /// When the tensor is missing, has another shape, is stored in a format that is no [`Dtype`],
+    /// or cannot be read.
     pub fn raw(&self, name: &str, shape: &[usize]) -> Result<StoredTensor<'_>, ModelError> {
         let (info, dtype) = self.known(name, shape)?;
         Ok(StoredTensor { dtype, bytes: self.read(info)? })
@@ -260,9 +270,18 @@ impl Weights {
     ///
     /// # Errors
     /// As [`Weights::raw`], and when the table has no such row.
-    pub fn row(&self, name: &str, table: [usize; 2], token: u32, out: &mut Vec<f32>) -> Result<(), ModelError> {
+    pub fn row(
+        &self,
+        name: &str,
+        table: [usize; 2],
+        token: u32,
+        out: &mut Vec<f32>,
+    ) -> Result<(), ModelError> {
         let (info, dtype) = self.known(name, &table)?;
-        let row = usize::try_from(token).ok().filter(|row| *row < table[0]).ok_or(ModelError::Token { token, vocab: table[0] })?;
+        let row = usize::try_from(token)
+            .ok()
+            .filter(|row| *row < table[0])
+            .ok_or(ModelError::Token { token, vocab: table[0] })?;
         let bytes = info.bytes() / table[0];
         let stored = info.stored_row(row) * bytes;
         decode(dtype, &self.read_stored(info, stored..stored + bytes)?, out);
@@ -288,16 +307,33 @@ impl Weights {
     }
 
     /// Reads some of a tensor's bytes, numbered and ordered as in the file.
-    pub(crate) fn read_stored(&self, info: &TensorInfo, bytes: Range<usize>) -> Result<Cow<'_, [u8]>, ModelError> {
+    pub(crate) fn read_stored(
+        &self,
+        info: &TensorInfo,
+        bytes: Range<usize>,
+    ) -> Result<Cow<'_, [u8]>, ModelError> {
         let start = info.range.start;
         self.files[info.file].read(start + bytes.start as u64..start + bytes.end as u64)
     }
 
     /// Takes a tensor of plain bytes for a matrix in a format that the file has no name for.
-    pub(crate) fn take_as(&mut self, name: &str, dtype: Dtype, shape: [usize; 2]) -> Result<(), ModelError> {
-        let info = self.tensors.get_mut(name).ok_or_else(|| ModelError::MissingTensor { name: name.to_owned() })?;
-        if shape[0].checked_mul(shape[1]).and_then(|count| dtype.bytes(count)) != Some(info.bytes()) {
-            return Err(ModelError::WrongShape { name: name.to_owned(), found: info.shape.clone(), expected: shape.to_vec() });
+    pub(crate) fn take_as(
+        &mut self,
+        name: &str,
+        dtype: Dtype,
+        shape: [usize; 2],
+    ) -> Result<(), ModelError> {
+        let info = self
+            .tensors
+            .get_mut(name)
+            .ok_or_else(|| ModelError::MissingTensor { name: name.to_owned() })?;
+        if shape[0].checked_mul(shape[1]).and_then(|count| dtype.bytes(count)) != Some(info.bytes())
+        {
+            return Err(ModelError::WrongShape {
+                name: name.to_owned(),
+                found: info.shape.clone(),
+                expected: shape.to_vec(),
+            });
         }
         (info.stored, info.shape) = (Stored::Known(dtype), shape.to_vec());
         Ok(())
@@ -308,10 +344,15 @@ impl Weights {
     }
 
     /// Adds a file and what it holds.
-    pub(crate) fn add(&mut self, storage: Storage, tensors: Vec<(String, TensorInfo)>) -> Result<(), ModelError> {
+    pub(crate) fn add(
+        &mut self,
+        storage: Storage,
+        tensors: Vec<(String, TensorInfo)>,
+    ) -> Result<(), ModelError> {
         for (name, mut info) in tensors {
             if name.contains(char::is_control) {
-                let problem = format!("tensor {} has control characters in its name", one_line(&name));
+                let problem =
+                    format!("tensor {} has control characters in its name", one_line(&name));
                 return Err(ModelError::Corrupt { file: storage.name().to_owned(), problem });
             }
             info.file = self.files.len();
@@ -330,23 +371,39 @@ impl Weights {
     }
 
     fn known(&self, name: &str, shape: &[usize]) -> Result<(&TensorInfo, Dtype), ModelError> {
-        let info = self.tensors.get(name).ok_or_else(|| ModelError::MissingTensor { name: name.to_owned() })?;
+        let info = self
+            .tensors
+            .get(name)
+            .ok_or_else(|| ModelError::MissingTensor { name: name.to_owned() })?;
         if info.shape != shape {
-            return Err(ModelError::WrongShape { name: name.to_owned(), found: info.shape.clone(), expected: shape.to_vec() });
+            return Err(ModelError::WrongShape {
+                name: name.to_owned(),
+                found: info.shape.clone(),
+                expected: shape.to_vec(),
+            });
         }
         match info.stored {
             Stored::Known(dtype) => Ok((info, dtype)),
-            Stored::Other(_) => Err(ModelError::UnsupportedDtype { name: name.to_owned(), dtype: info.stored.to_string() }),
+            Stored::Other(_) => Err(ModelError::UnsupportedDtype {
+                name: name.to_owned(),
+                dtype: info.stored.to_string(),
+            }),
         }
     }
 }
 
 fn is_plain_name(name: &str) -> bool {
     let mut parts = Path::new(name).components();
-    // A backslash separates folders on Windows only; refusing it everywhere keeps a directory portable.
-    !name.contains('\\') && matches!((parts.next(), parts.next()), (Some(Component::Normal(part)), None) if part == name)
+    // A backslash separates folders on Windows only; refusing it everywhere keeps a directory
+    // portable.
+    !name.contains('\\')
+        && matches!((parts.next(), parts.next()), (Some(Component::Normal(part)), None) if part == name)
 }
 
 fn missing_file(dir: &Path, file: &str) -> ModelError {
-    ModelError::MissingFile { file: file.to_owned(), place: dir.display().to_string(), mend: MEND_WEIGHTS }
+    ModelError::MissingFile {
+        file: file.to_owned(),
+        place: dir.display().to_string(),
+        mend: MEND_WEIGHTS,
+    }
 }

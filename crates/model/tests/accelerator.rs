@@ -1,12 +1,13 @@
-//! A model on candle computes what it computes on our own kernels: on candle's processor device, so that no GPU is needed, or on the one
-//! that TRICORN_TEST_DEVICE names.
+//! A model on candle computes what it computes on our own kernels: on candle's processor device, so
+//! that no GPU is needed, or on the one that TRICORN_TEST_DEVICE names.
 #![allow(clippy::unwrap_used, clippy::expect_used)]
 
 use std::{path::PathBuf, sync::Arc};
 
 use tricorn_core::Split;
 use tricorn_model::{
-    ComputeDevice, InputPart, KvCache, KvError, KvFormat, KvPool, MiddlePart, ModelError, ModelSource, OutputPart, SeqRows, quant::Quant,
+    ComputeDevice, InputPart, KvCache, KvError, KvFormat, KvPool, MiddlePart, ModelError,
+    ModelSource, OutputPart, SeqRows, quant::Quant,
 };
 
 /// Of the row's largest absolute value.
@@ -19,7 +20,8 @@ fn open(dir: &str, device: ComputeDevice, quant: Quant) -> Arc<ModelSource> {
 }
 
 fn accelerator() -> ComputeDevice {
-    std::env::var("TRICORN_TEST_DEVICE").map_or(ComputeDevice::CandleCpu, |name| name.parse().unwrap())
+    std::env::var("TRICORN_TEST_DEVICE")
+        .map_or(ComputeDevice::CandleCpu, |name| name.parse().unwrap())
 }
 
 struct Model {
@@ -39,7 +41,8 @@ struct Caches {
 
 impl Caches {
     fn fork(&self) -> Self {
-        let [input, middle, output] = [&self.input, &self.middle, &self.output].map(|kv| kv.fork().unwrap());
+        let [input, middle, output] =
+            [&self.input, &self.middle, &self.output].map(|kv| kv.fork().unwrap());
         Self { input, middle, output, pool: Arc::clone(&self.pool) }
     }
 }
@@ -85,7 +88,9 @@ impl Model {
     /// Logits of every row of `tokens`, which go on at `pos`.
     fn logits(&self, caches: &mut Caches, pos: usize, tokens: &[u32]) -> Vec<f32> {
         let mut rows = self.input.forward_at(&mut caches.input, pos, tokens).unwrap();
-        self.middle.forward(&mut [SeqRows { kv: &mut caches.middle, pos, rows: tokens.len() }], &mut rows).unwrap();
+        self.middle
+            .forward(&mut [SeqRows { kv: &mut caches.middle, pos, rows: tokens.len() }], &mut rows)
+            .unwrap();
         self.output.forward_at(&mut caches.output, pos, &mut rows).unwrap();
         self.output.logits(&rows).unwrap()
     }
@@ -107,16 +112,25 @@ impl Model {
 
     fn assert_within(&self, tolerance: f32, logits: &[f32], expected: &[f32], what: &str) {
         assert_eq!(logits.len(), expected.len(), "{what}");
-        for (row, (logits, expected)) in logits.chunks_exact(self.vocab).zip(expected.chunks_exact(self.vocab)).enumerate() {
+        for (row, (logits, expected)) in
+            logits.chunks_exact(self.vocab).zip(expected.chunks_exact(self.vocab)).enumerate()
+        {
             let scale = expected.iter().fold(0.0_f32, |max, value| max.max(value.abs()));
-            let worst = logits.iter().zip(expected).map(|(a, b)| (a - b).abs()).fold(0.0_f32, f32::max);
-            assert!(worst <= tolerance * scale, "{what}, row {row}: off by {worst} where the largest logit is {scale}");
+            let worst =
+                logits.iter().zip(expected).map(|(a, b)| (a - b).abs()).fold(0.0_f32, f32::max);
+            assert!(
+                worst <= tolerance * scale,
+                "{what}, row {row}: off by {worst} where the largest logit is {scale}"
+            );
         }
     }
 }
 
 fn argmax(logits: &[f32]) -> u32 {
-    logits.iter().enumerate().fold(0, |best, (i, value)| if *value > logits[best] { i } else { best }) as u32
+    logits
+        .iter()
+        .enumerate()
+        .fold(0, |best, (i, value)| if *value > logits[best] { i } else { best }) as u32
 }
 
 /// Some text of a small vocabulary.
@@ -149,7 +163,11 @@ fn check_rollback(dir: &str) {
         let mut whole = first[..kept].to_vec();
         whole.extend(&second);
         let expected = ours.logits(&mut ours.caches(), 0, &whole);
-        theirs.assert_close(&found, &expected[kept * ours.vocab..], &format!("after {kept} positions"));
+        theirs.assert_close(
+            &found,
+            &expected[kept * ours.vocab..],
+            &format!("after {kept} positions"),
+        );
         assert_eq!(caches.middle.len(), whole.len());
     }
 }
@@ -163,12 +181,17 @@ fn check_forks(dir: &str) {
     let used = origin.pool.used_bytes();
     let mut fork = origin.fork();
     assert_eq!(origin.pool.used_bytes(), used, "nothing is copied before somebody writes");
-    let (by_fork, by_origin) = (theirs.logits(&mut fork, past.len(), &one), theirs.logits(&mut origin, past.len(), &two));
+    let (by_fork, by_origin) =
+        (theirs.logits(&mut fork, past.len(), &one), theirs.logits(&mut origin, past.len(), &two));
     assert!(origin.pool.used_bytes() > used);
     for (tail, found) in [(&one, &by_fork), (&two, &by_origin)] {
         let whole = [past.as_slice(), tail].concat();
         let expected = ours.logits(&mut ours.caches(), 0, &whole);
-        theirs.assert_close(found, &expected[past.len() * ours.vocab..], &format!("{} rows more", tail.len()));
+        theirs.assert_close(
+            found,
+            &expected[past.len() * ours.vocab..],
+            &format!("{} rows more", tail.len()),
+        );
     }
     let pool = Arc::clone(&origin.pool);
     drop((origin, fork));
@@ -180,8 +203,10 @@ fn check_ragged_batch(dir: &str) {
     let [ours, theirs] = Model::both(dir);
     let texts = [(tokens(50, 1), 20), (tokens(7, 2), 0), (tokens(30, 3), 30), (tokens(34, 4), 33)];
     let run = |model: &Model, together: bool| {
-        let mut caches: Vec<KvCache> =
-            texts.iter().map(|_| model.middle.new_kv(&KvPool::with_format(1 << 30, KvFormat::F32), CONTEXT)).collect();
+        let mut caches: Vec<KvCache> = texts
+            .iter()
+            .map(|_| model.middle.new_kv(&KvPool::with_format(1 << 30, KvFormat::F32), CONTEXT))
+            .collect();
         let mut rest = Vec::new();
         for ((text, held), kv) in texts.iter().zip(&mut caches) {
             let mut rows = model.input.forward_at(&mut model.caches().input, 0, text).unwrap();
@@ -189,8 +214,11 @@ fn check_ragged_batch(dir: &str) {
             model.middle.forward(&mut [SeqRows { kv, pos: 0, rows: *held }], &mut rows).unwrap();
             rest.push(later);
         }
-        let mut batch: Vec<SeqRows<'_>> =
-            texts.iter().zip(&mut caches).map(|((text, held), kv)| SeqRows { kv, pos: *held, rows: text.len() - held }).collect();
+        let mut batch: Vec<SeqRows<'_>> = texts
+            .iter()
+            .zip(&mut caches)
+            .map(|((text, held), kv)| SeqRows { kv, pos: *held, rows: text.len() - held })
+            .collect();
         if together {
             let mut x = rest.concat();
             model.middle.forward(&mut batch, &mut x).unwrap();
@@ -259,7 +287,11 @@ families! {
 #[test]
 fn the_demo_writes_the_same_text() {
     let [ours, theirs] = Model::both("models/demo");
-    let prompt = open("models/demo", ComputeDevice::Cpu, Quant::F32).tokenizer().unwrap().encode("Once upon a time", true).unwrap();
+    let prompt = open("models/demo", ComputeDevice::Cpu, Quant::F32)
+        .tokenizer()
+        .unwrap()
+        .encode("Once upon a time", true)
+        .unwrap();
     assert_eq!(theirs.greedy(&prompt, 60), ours.greedy(&prompt, 60));
 }
 
@@ -273,7 +305,8 @@ fn off(logits: &[f32], expected: &[f32], vocab: usize) -> f32 {
     .fold(0.0, f32::max)
 }
 
-/// candle rounds what it multiplies quantised weights by in another way than we do: both are to be about as far from single precision.
+/// candle rounds what it multiplies quantised weights by in another way than we do: both are to be
+/// about as far from single precision.
 #[test]
 fn quantised_weights_stay_quantised() {
     let load = |device, quant| Model::quantised("models/demo", device, quant);
@@ -300,12 +333,20 @@ fn caches_in_halves_take_half_and_change_little() {
     let mut caches = [KvFormat::F32, KvFormat::F16].map(|format| theirs.caches_in(format));
     let [exact, rounded] = caches.each_mut().map(|caches| theirs.logits(caches, 0, &tokens));
     assert_ne!(exact, rounded);
-    theirs.assert_within(10.0 * TOLERANCE, &rounded, &ours.logits(&mut ours.caches_in(KvFormat::F16), 0, &tokens), "f16");
+    theirs.assert_within(
+        10.0 * TOLERANCE,
+        &rounded,
+        &ours.logits(&mut ours.caches_in(KvFormat::F16), 0, &tokens),
+        "f16",
+    );
     let [exact, rounded] = caches.map(|caches| caches.pool.used_bytes());
     assert_eq!(exact, 2 * rounded);
     let mut kv = theirs.input.new_kv(&KvPool::with_format(1 << 30, KvFormat::Q8), CONTEXT);
     let refused = theirs.input.forward_at(&mut kv, 0, &tokens);
-    assert!(matches!(refused, Err(ModelError::Kv(KvError::DeviceFormat { format: KvFormat::Q8 }))), "{refused:?}");
+    assert!(
+        matches!(refused, Err(ModelError::Kv(KvError::DeviceFormat { format: KvFormat::Q8 }))),
+        "{refused:?}"
+    );
 }
 
 #[test]

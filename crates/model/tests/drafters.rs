@@ -84,10 +84,13 @@ fn with_no_kind_asked_for_the_one_with_the_most_tokens_a_round_is_loaded_if_it_f
 #[test]
 fn drafts_cost_time_too() {
     let dir = model_dir();
-    for (kind, tokens_per_round, speedup) in [(DrafterKind::Hat, 2.0, 1.5), (DrafterKind::Fused, 3.0, 1.4)] {
+    for (kind, tokens_per_round, speedup) in
+        [(DrafterKind::Hat, 2.0, 1.5), (DrafterKind::Fused, 3.0, 1.4)]
+    {
         add_drafter(&dir, kind, SPLIT, tokens_per_round);
         let path = dir.file(kind.info_file());
-        let mut info: serde_json::Value = serde_json::from_slice(&fs::read(&path).unwrap()).unwrap();
+        let mut info: serde_json::Value =
+            serde_json::from_slice(&fs::read(&path).unwrap()).unwrap();
         info["held_out"] = json!({"best": {"speedup": speedup}});
         fs::write(&path, info.to_string()).unwrap();
     }
@@ -106,9 +109,23 @@ fn broken_files_are_named() {
             error.to_string()
         };
         let no_info = error(&|dir| fs::remove_file(dir.file(kind.info_file())).unwrap());
-        assert!(no_info.contains(&format!("{} is there and {} is not", kind.weights_file(), kind.info_file())), "{no_info}");
+        assert!(
+            no_info.contains(&format!(
+                "{} is there and {} is not",
+                kind.weights_file(),
+                kind.info_file()
+            )),
+            "{no_info}"
+        );
         let no_weights = error(&|dir| fs::remove_file(dir.file(kind.weights_file())).unwrap());
-        assert!(no_weights.contains(&format!("{} is there and {} is not", kind.info_file(), kind.weights_file())), "{no_weights}");
+        assert!(
+            no_weights.contains(&format!(
+                "{} is there and {} is not",
+                kind.info_file(),
+                kind.weights_file()
+            )),
+            "{no_weights}"
+        );
         let mixed = error(&|dir| {
             let text = fs::read_to_string(dir.file(kind.info_file())).unwrap();
             let other = DrafterKind::ALL.into_iter().find(|other| *other != kind).unwrap();
@@ -125,11 +142,14 @@ fn a_ragged_batch_equals_its_sequences_and_any_cut_of_them() {
     let pool = KvPool::new(usize::MAX);
     for kind in DrafterKind::ALL {
         let drafter = drafter(kind);
-        let sequences: Vec<(Vec<f32>, Vec<f32>)> =
-            [(9, 1), (3, 2), (6, 3)].map(|(rows, seed)| (noise(rows * HIDDEN, seed), noise(rows * HIDDEN, 10 + seed))).to_vec();
+        let sequences: Vec<(Vec<f32>, Vec<f32>)> = [(9, 1), (3, 2), (6, 3)]
+            .map(|(rows, seed)| (noise(rows * HIDDEN, seed), noise(rows * HIDDEN, 10 + seed)))
+            .to_vec();
         let alone: Vec<Vec<f32>> = sequences
             .iter()
-            .map(|(shallow, previous)| drafter.forward_at(&mut drafter.new_kv(&pool, 16), 0, shallow, previous).unwrap())
+            .map(|(shallow, previous)| {
+                drafter.forward_at(&mut drafter.new_kv(&pool, 16), 0, shallow, previous).unwrap()
+            })
             .collect();
 
         // Of each sequence the first rows are taken in alone and the others together.
@@ -137,7 +157,8 @@ fn a_ragged_batch_equals_its_sequences_and_any_cut_of_them() {
         let mut caches: Vec<_> = sequences.iter().map(|_| drafter.new_kv(&pool, 16)).collect();
         let (mut shallow, mut previous, mut expected) = (Vec::new(), Vec::new(), Vec::new());
         let mut batch = Vec::new();
-        for (((kv, (x, d)), alone), held) in caches.iter_mut().zip(&sequences).zip(&alone).zip(held) {
+        for (((kv, (x, d)), alone), held) in caches.iter_mut().zip(&sequences).zip(&alone).zip(held)
+        {
             let at = held * HIDDEN;
             drafter.extend(kv, 0, &x[..at], &d[..at]).unwrap();
             shallow.extend_from_slice(&x[at..]);
@@ -155,7 +176,9 @@ fn only_fused_reads_the_previous_rows_and_none_are_zeros() {
     let (shallow, previous) = (noise(5 * HIDDEN, 1), noise(5 * HIDDEN, 2));
     for kind in DrafterKind::ALL {
         let drafter = drafter(kind);
-        let guess = |previous: &[f32]| drafter.forward_at(&mut drafter.new_kv(&pool, 16), 0, &shallow, previous).unwrap();
+        let guess = |previous: &[f32]| {
+            drafter.forward_at(&mut drafter.new_kv(&pool, 16), 0, &shallow, previous).unwrap()
+        };
         assert_eq!(guess(&[]), guess(&[0.0; 5 * HIDDEN]));
         assert_eq!(guess(&[]) != guess(&previous), drafter.reads_deep());
     }
@@ -170,7 +193,9 @@ fn a_fork_drafts_as_its_origin_would() {
     let mut origin = drafter.new_kv(&pool, 16);
     drafter.extend(&mut origin, 0, &shallow[..common], &previous[..common]).unwrap();
     let mut forks = [origin.fork().unwrap(), origin.fork().unwrap()];
-    let guess = |kv: &mut _, pos: usize| drafter.forward_at(kv, pos, &shallow[row.clone()], &previous[row.clone()]).unwrap();
+    let guess = |kv: &mut _, pos: usize| {
+        drafter.forward_at(kv, pos, &shallow[row.clone()], &previous[row.clone()]).unwrap()
+    };
     let expected = guess(&mut origin, 7);
     // The first fork goes another way before; the second is not touched by that.
     guess(&mut forks[0], 3);

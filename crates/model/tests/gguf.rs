@@ -34,7 +34,8 @@ fn generate(source: ModelSource, prompt: &[u32], count: usize) -> (Vec<u32>, Vec
     let input = InputPart::load(&source, split).unwrap();
     let middle = MiddlePart::load(&source, split).unwrap();
     let output = OutputPart::load(&source, split).unwrap();
-    let mut caches = [input.new_kv(&pool, 128), middle.new_kv(&pool, 128), output.new_kv(&pool, 128)];
+    let mut caches =
+        [input.new_kv(&pool, 128), middle.new_kv(&pool, 128), output.new_kv(&pool, 128)];
     let (mut pos, mut next, mut all) = (0, prompt.to_vec(), Vec::new());
     loop {
         let [first, second, third] = &mut caches;
@@ -52,12 +53,14 @@ fn generate(source: ModelSource, prompt: &[u32], count: usize) -> (Vec<u32>, Vec
     }
 }
 
-/// A GGUF file made of a directory says what the directory says: architecture, tokens, texts; to the bit where no number changes.
+/// A GGUF file made of a directory says what the directory says: architecture, tokens, texts; to
+/// the bit where no number changes.
 fn check_same(directory: &str, dtype: Dtype, encode: fn(&[f32]) -> Vec<u8>) {
     let (directory, temp) = (repository(directory), TempDir::new());
     let path = temp.file("model.gguf");
     GgufFile::from_directory(&directory, dtype, encode).write(&path);
-    let (from_directory, from_gguf) = (ModelSource::open(&directory).unwrap(), ModelSource::open(&path).unwrap());
+    let (from_directory, from_gguf) =
+        (ModelSource::open(&directory).unwrap(), ModelSource::open(&path).unwrap());
 
     let mut config = from_gguf.config().clone();
     // transformers knows which end is the conversation's, a GGUF file only that both are ends.
@@ -66,7 +69,10 @@ fn check_same(directory: &str, dtype: Dtype, encode: fn(&[f32]) -> Vec<u8>) {
     let tokenizer = from_directory.tokenizer().unwrap();
     let prompt = tokenizer.encode(PROMPT, false).unwrap();
     assert_eq!(from_gguf.tokenizer().unwrap().encode(PROMPT, false).unwrap(), prompt);
-    assert_eq!(from_gguf.weights().names().collect::<Vec<_>>(), from_directory.weights().names().collect::<Vec<_>>());
+    assert_eq!(
+        from_gguf.weights().names().collect::<Vec<_>>(),
+        from_directory.weights().names().collect::<Vec<_>>()
+    );
 
     let (expected, expected_logits) = generate(from_directory, &prompt, 24);
     let (tokens, logits) = generate(from_gguf, &prompt, 24);
@@ -92,7 +98,8 @@ fn demo_in_eight_bits() {
     let (directory, temp) = (repository("models/demo"), TempDir::new());
     let path = temp.file("model.gguf");
     GgufFile::from_directory(&directory, Dtype::Q8_0, q8_0_bytes).write(&path);
-    let prompt = ModelSource::open(&path).unwrap().tokenizer().unwrap().encode(PROMPT, false).unwrap();
+    let prompt =
+        ModelSource::open(&path).unwrap().tokenizer().unwrap().encode(PROMPT, false).unwrap();
     let logits = |path: &Path| generate(ModelSource::open(path).unwrap(), &prompt, 0).1;
     let (quantised, exact) = (logits(&path), logits(&directory));
     let largest = exact.iter().fold(0.0_f32, |max, logit| max.max(logit.abs()));
@@ -105,13 +112,19 @@ fn divisors_of_rotary_frequencies_are_llama_3_scaling() {
     let (directory, temp) = (repository("tests/fixtures/llama-rope3"), TempDir::new());
     let path = temp.file("model.gguf");
     GgufFile::from_directory(&directory, Dtype::Bf16, bf16_bytes).write(&path);
-    let (from_directory, from_gguf) = (ModelSource::open(&directory).unwrap(), ModelSource::open(&path).unwrap());
-    assert!(matches!(&from_gguf.config().rope.scaling, RopeScaling::PerPair { divisors } if divisors.len() == 4 && divisors[3] == 8.0));
+    let (from_directory, from_gguf) =
+        (ModelSource::open(&directory).unwrap(), ModelSource::open(&path).unwrap());
+    assert!(
+        matches!(&from_gguf.config().rope.scaling, RopeScaling::PerPair { divisors } if divisors.len() == 4 && divisors[3] == 8.0)
+    );
     let prompt = from_directory.tokenizer().unwrap().encode(PROMPT, false).unwrap();
     let (expected, expected_logits) = generate(from_directory, &prompt, 24);
     let (tokens, logits) = generate(from_gguf, &prompt, 24);
     assert_eq!(tokens, expected);
-    assert!(logits.iter().zip(&expected_logits).all(|(a, b)| (a - b).abs() < 1e-3), "{logits:?} {expected_logits:?}");
+    assert!(
+        logits.iter().zip(&expected_logits).all(|(a, b)| (a - b).abs() < 1e-3),
+        "{logits:?} {expected_logits:?}"
+    );
 }
 
 #[test]
@@ -119,9 +132,11 @@ fn chat_template_and_ends_come_from_the_metadata() {
     let (directory, temp) = (repository("tests/fixtures/llama"), TempDir::new());
     let path = temp.file("model.gguf");
     GgufFile::from_directory(&directory, Dtype::F32, f32_bytes).write(&path);
-    let (from_directory, from_gguf) = (ModelSource::open(&directory).unwrap(), ModelSource::open(&path).unwrap());
+    let (from_directory, from_gguf) =
+        (ModelSource::open(&directory).unwrap(), ModelSource::open(&path).unwrap());
     let messages = [Message::new("user", "Hello"), Message::new("assistant", "Hi")];
-    let render = |source: &ModelSource| source.template().unwrap().unwrap().render(&messages, true).unwrap();
+    let render =
+        |source: &ModelSource| source.template().unwrap().unwrap().render(&messages, true).unwrap();
     assert_eq!(render(&from_gguf), render(&from_directory));
     assert_eq!((&from_gguf.config().eos, from_gguf.config().bos), (&vec![277, 279], Some(277)));
 }
@@ -150,7 +165,10 @@ fn parts_are_one_model() {
     second.text("general.architecture", "llama");
     second.write(&path(2));
     let error = ModelSource::open(&path(2)).unwrap_err().to_string();
-    assert!(error.contains("part 2 of 2 of a GGUF file is not supported; give the first part"), "{error}");
+    assert!(
+        error.contains("part 2 of 2 of a GGUF file is not supported; give the first part"),
+        "{error}"
+    );
     fs::rename(path(1), temp.file("other.gguf")).unwrap();
     let error = ModelSource::open(&temp.file("other.gguf")).unwrap_err().to_string();
     assert!(error.contains("does not end in -00001-of-00002.gguf"), "{error}");
@@ -181,7 +199,10 @@ fn a_file_is_known_by_its_content_or_its_name() {
     fs::write(&blob, "GGML").unwrap();
     assert!(matches!(ModelSource::open(&blob), Err(ModelError::NotAModel(_))));
     fs::rename(&blob, temp.file("model.GGUF")).unwrap();
-    assert!(matches!(ModelSource::open(&temp.file("model.GGUF")), Err(ModelError::Truncated { .. } | ModelError::Gguf { .. })));
+    assert!(matches!(
+        ModelSource::open(&temp.file("model.GGUF")),
+        Err(ModelError::Truncated { .. } | ModelError::Gguf { .. })
+    ));
 }
 
 #[test]

@@ -1,4 +1,5 @@
-//! Headers with anything done to them: opening a file never panics, never allocates what the file does not hold, and says one line.
+//! Headers with anything done to them: opening a file never panics, never allocates what the file
+//! does not hold, and says one line.
 #![allow(clippy::unwrap_used, clippy::expect_used)]
 
 #[path = "support/gguf.rs"]
@@ -27,8 +28,12 @@ enum Change {
 impl Change {
     /// Changes `bytes`, its beginning in the header.
     fn apply(&self, bytes: &mut Vec<u8>, header: usize) {
-        let at = |index: &Index, bytes: &[u8]| index.index(bytes.len().min(header).max(1)).min(bytes.len().saturating_sub(1));
-        let span = |at: usize, count: usize, bytes: &[u8]| -> Range<usize> { at..(at + count).min(bytes.len()) };
+        let at = |index: &Index, bytes: &[u8]| {
+            index.index(bytes.len().min(header).max(1)).min(bytes.len().saturating_sub(1))
+        };
+        let span = |at: usize, count: usize, bytes: &[u8]| -> Range<usize> {
+            at..(at + count).min(bytes.len())
+        };
         if bytes.is_empty() {
             return;
         }

@@ -44,8 +44,10 @@ fn write_index(dir: &TempDir, a: &str, b: &str) {
 fn every_format_becomes_f32() {
     let dir = TempDir::new();
     let numbers = [1.5f32, -0.25, 0.0, 3.0];
-    let half: Vec<u8> = numbers.iter().flat_map(|n| half::f16::from_f32(*n).to_le_bytes()).collect();
-    let brain: Vec<u8> = numbers.iter().flat_map(|n| half::bf16::from_f32(*n).to_le_bytes()).collect();
+    let half: Vec<u8> =
+        numbers.iter().flat_map(|n| half::f16::from_f32(*n).to_le_bytes()).collect();
+    let brain: Vec<u8> =
+        numbers.iter().flat_map(|n| half::bf16::from_f32(*n).to_le_bytes()).collect();
     let path = dir.file("model.safetensors");
     write_tensors(
         &path,
@@ -64,7 +66,10 @@ fn every_format_becomes_f32() {
     assert_eq!(weights.raw("single", &[2, 2]).unwrap().bytes.len(), 16);
 
     let bytes: &'static [u8] = fs::read(&path).unwrap().leak();
-    assert_eq!(Weights::from_static("built in", bytes).unwrap().f32("half", &[2, 2]).unwrap(), numbers);
+    assert_eq!(
+        Weights::from_static("built in", bytes).unwrap().f32("half", &[2, 2]).unwrap(),
+        numbers
+    );
 }
 
 #[test]
@@ -83,10 +88,16 @@ fn missing_directory_and_missing_files() {
     assert!(matches!(ModelSource::open(&dir.file("a file")), Err(ModelError::NotAModel(_))));
 
     let error = open_error(&dir);
-    assert!(matches!(&error, ModelError::MissingFile { file, .. } if file == "config.json"), "{error}");
+    assert!(
+        matches!(&error, ModelError::MissingFile { file, .. } if file == "config.json"),
+        "{error}"
+    );
     fs::write(dir.file("config.json"), tiny_config().to_string()).unwrap();
     let error = open_error(&dir);
-    assert!(matches!(&error, ModelError::MissingFile { file, .. } if file == "model.safetensors"), "{error}");
+    assert!(
+        matches!(&error, ModelError::MissingFile { file, .. } if file == "model.safetensors"),
+        "{error}"
+    );
     assert!(error.to_string().contains("hf download"), "{error}");
 }
 
@@ -115,10 +126,23 @@ fn tensor_in_two_shards() {
 fn shards_cannot_leave_the_directory() {
     let dir = sharded();
     let outside = dir.path().parent().unwrap().join("outside.safetensors").display().to_string();
-    for evil in ["../outside.safetensors", "sub/../../x", outside.as_str(), "..", ".", "", "sub/x.safetensors", "..\\x", "./x"] {
+    for evil in [
+        "../outside.safetensors",
+        "sub/../../x",
+        outside.as_str(),
+        "..",
+        ".",
+        "",
+        "sub/x.safetensors",
+        "..\\x",
+        "./x",
+    ] {
         write_index(&dir, SHARDS[0], evil);
         let error = open_error(&dir);
-        assert!(matches!(&error, ModelError::ShardPath { shard, .. } if shard == evil), "{evil}: {error}");
+        assert!(
+            matches!(&error, ModelError::ShardPath { shard, .. } if shard == evil),
+            "{evil}: {error}"
+        );
     }
 }
 
@@ -137,7 +161,10 @@ fn truncated_files_at_every_length() {
     for length in [0, 1, 7, 8, 9, whole.len() / 2, whole.len() - 1] {
         fs::write(&path, &whole[..length]).unwrap();
         let error = open_error(&dir);
-        assert!(matches!(&error, ModelError::Truncated { found, .. } if *found == length as u64), "{length}: {error}");
+        assert!(
+            matches!(&error, ModelError::Truncated { found, .. } if *found == length as u64),
+            "{length}: {error}"
+        );
         assert!(error.to_string().contains("model.safetensors is truncated"), "{error}");
     }
 }
@@ -163,8 +190,18 @@ fn corrupt_headers() {
         with_header(r#"{"a": {"dtype": "F32", "shape": [2], "data_offsets": [0, 4]}}"#, 4),
         with_header(r#"{"a": {"dtype": "F32", "shape": [1], "data_offsets": [4, 0]}}"#, 4),
         with_header(r#"{"a": {"dtype": "F32", "shape": [1], "data_offsets": [4, 8]}}"#, 8),
-        with_header(&format!(r#"{{"a": {{"dtype": "F32", "shape": [{huge}, 4], "data_offsets": [0, 4]}}}}"#), 4),
-        with_header(&format!(r#"{{"a": {{"dtype": "U8", "shape": [{huge}], "data_offsets": [0, {huge}]}}}}"#), 4),
+        with_header(
+            &format!(
+                r#"{{"a": {{"dtype": "F32", "shape": [{huge}, 4], "data_offsets": [0, 4]}}}}"#
+            ),
+            4,
+        ),
+        with_header(
+            &format!(
+                r#"{{"a": {{"dtype": "U8", "shape": [{huge}], "data_offsets": [0, {huge}]}}}}"#
+            ),
+            4,
+        ),
         with_header(
             r#"{"a": {"dtype": "F32", "shape": [1], "data_offsets": [0, 4]}, "b": {"dtype": "F32", "shape": [1], "data_offsets": [0, 4]}}"#,
             4,
@@ -181,17 +218,30 @@ fn corrupt_headers() {
 #[test]
 fn wrong_shape_missing_tensor_and_format_that_is_not_a_float() {
     let dir = TempDir::new();
-    let quantised = Stored { name: "q", dtype: safetensors::Dtype::I8, shape: vec![2], bytes: vec![0; 2] };
+    let quantised =
+        Stored { name: "q", dtype: safetensors::Dtype::I8, shape: vec![2], bytes: vec![0; 2] };
     write_tensors(&dir.file("model.safetensors"), &[f32s(NORM, &[4], &[1.0; 4]), quantised]);
     let weights = Weights::open(dir.path()).unwrap();
 
     let error = weights.f32(NORM, &[8]).unwrap_err();
-    assert!(matches!(&error, ModelError::WrongShape { name, found, expected } if name == NORM && found == &[4] && expected == &[8]));
-    assert!(error.to_string().contains("model.norm.weight has shape [4] but the configuration calls for [8]"), "{error}");
+    assert!(
+        matches!(&error, ModelError::WrongShape { name, found, expected } if name == NORM && found == &[4] && expected == &[8])
+    );
+    assert!(
+        error
+            .to_string()
+            .contains("model.norm.weight has shape [4] but the configuration calls for [8]"),
+        "{error}"
+    );
     assert!(matches!(weights.f32(NORM, &[2, 2]), Err(ModelError::WrongShape { .. })));
-    assert!(matches!(weights.f32("lm_head.weight", &[1]), Err(ModelError::MissingTensor { name }) if name == "lm_head.weight"));
+    assert!(
+        matches!(weights.f32("lm_head.weight", &[1]), Err(ModelError::MissingTensor { name }) if name == "lm_head.weight")
+    );
     let error = weights.f32("q", &[2]).unwrap_err();
-    assert!(matches!(&error, ModelError::UnsupportedDtype { name, dtype } if name == "q" && dtype == "I8"), "{error}");
+    assert!(
+        matches!(&error, ModelError::UnsupportedDtype { name, dtype } if name == "q" && dtype == "I8"),
+        "{error}"
+    );
 }
 
 #[test]
@@ -218,16 +268,22 @@ fn bad_config_values() {
 fn tokenizer_problems() {
     let dir = model_dir();
     let source = ModelSource::open(dir.path()).unwrap();
-    assert!(matches!(source.tokenizer(), Err(ModelError::MissingFile { file, .. }) if file == "tokenizer.json"));
+    assert!(
+        matches!(source.tokenizer(), Err(ModelError::MissingFile { file, .. }) if file == "tokenizer.json")
+    );
     fs::write(dir.file("tokenizer.json"), "{}").unwrap();
     assert!(matches!(source.tokenizer(), Err(ModelError::Tokenizer { .. })));
     let tokenizer = |vocab: &[&str]| {
-        let vocab: serde_json::Map<_, _> = vocab.iter().enumerate().map(|(id, token)| ((*token).to_owned(), json!(id))).collect();
+        let vocab: serde_json::Map<_, _> =
+            vocab.iter().enumerate().map(|(id, token)| ((*token).to_owned(), json!(id))).collect();
         json!({ "version": "1.0", "added_tokens": [], "model": { "type": "BPE", "vocab": vocab, "merges": [] } }).to_string()
     };
     let letters = ["a", "b", "c", "d", "e", "f", "g", "h", "i"];
     fs::write(dir.file("tokenizer.json"), tokenizer(&letters)).unwrap();
-    assert!(matches!(source.tokenizer(), Err(ModelError::TokenizerMismatch { highest: 8, vocab: 8 })));
+    assert!(matches!(
+        source.tokenizer(),
+        Err(ModelError::TokenizerMismatch { highest: 8, vocab: 8 })
+    ));
     fs::write(dir.file("tokenizer.json"), tokenizer(&letters[..8])).unwrap();
     assert_eq!(source.tokenizer().unwrap().encode("bad", true).unwrap(), [1, 0, 3]);
     assert!(source.template().unwrap().is_none());
@@ -265,9 +321,15 @@ fn fingerprint_does_not_depend_on_how_tensors_are_sharded() {
     let dir = sharded();
     let in_shards = ModelSource::open(dir.path()).unwrap().fingerprint().unwrap();
     fs::remove_file(dir.file("model.safetensors.index.json")).unwrap();
-    write_tensors(&dir.file("model.safetensors"), &[f32s("a", &[2], &[1.0, 2.0]), f32s("b", &[1, 2], &[3.0, 4.0])]);
+    write_tensors(
+        &dir.file("model.safetensors"),
+        &[f32s("a", &[2], &[1.0, 2.0]), f32s("b", &[1, 2], &[3.0, 4.0])],
+    );
     assert_eq!(ModelSource::open(dir.path()).unwrap().fingerprint().unwrap(), in_shards);
-    write_tensors(&dir.file("model.safetensors"), &[f32s("a", &[2], &[1.0, 2.0]), f32s("b", &[2, 1], &[3.0, 4.0])]);
+    write_tensors(
+        &dir.file("model.safetensors"),
+        &[f32s("a", &[2], &[1.0, 2.0]), f32s("b", &[2, 1], &[3.0, 4.0])],
+    );
     assert_ne!(ModelSource::open(dir.path()).unwrap().fingerprint().unwrap(), in_shards);
 }
 
@@ -279,16 +341,24 @@ fn bundles() {
     assert!(whole.expect_part(BundlePart::Cloud, split("1:1")).is_ok());
 
     let bundle = Bundle { part: BundlePart::Device, split: split("1:1") };
-    fs::write(dir.file("tricorn.json"), Manifest::of_part(bundle, Fingerprint([9; 32])).to_json()).unwrap();
+    fs::write(dir.file("tricorn.json"), Manifest::of_part(bundle, Fingerprint([9; 32])).to_json())
+        .unwrap();
     let source = ModelSource::open(dir.path()).unwrap();
-    assert_eq!((source.bundle(), source.fingerprint().unwrap()), (Some(&bundle), Fingerprint([9; 32])));
+    assert_eq!(
+        (source.bundle(), source.fingerprint().unwrap()),
+        (Some(&bundle), Fingerprint([9; 32]))
+    );
     assert!(source.expect_part(BundlePart::Device, split("1:1")).is_ok());
     let error = source.expect_part(BundlePart::Cloud, split("1:1")).unwrap_err().to_string();
-    assert!(error.contains("this is a device bundle for split 1:1; use the cloud bundle"), "{error}");
+    assert!(
+        error.contains("this is a device bundle for split 1:1; use the cloud bundle"),
+        "{error}"
+    );
     assert!(source.expect_part(BundlePart::Device, split("2:0")).is_err());
 
     let bundle = Bundle { part: BundlePart::Device, split: split("9:9") };
-    fs::write(dir.file("tricorn.json"), Manifest::of_part(bundle, Fingerprint([9; 32])).to_json()).unwrap();
+    fs::write(dir.file("tricorn.json"), Manifest::of_part(bundle, Fingerprint([9; 32])).to_json())
+        .unwrap();
     assert!(matches!(open_error(&dir), ModelError::Split(_)));
     fs::write(dir.file("tricorn.json"), "{}").unwrap();
     assert!(matches!(open_error(&dir), ModelError::Bundle { .. }));
@@ -301,9 +371,15 @@ fn side_weights_and_other_files() {
     assert!(source.side_weights("drafter-hat.safetensors").unwrap().is_none());
     assert!(source.file("drafter-hat.json").unwrap().is_none());
     write_tensors(&dir.file("drafter-hat.safetensors"), &[f32s("d", &[1], &[7.0])]);
-    assert_eq!(source.side_weights("drafter-hat.safetensors").unwrap().unwrap().f32("d", &[1]).unwrap(), [7.0]);
+    assert_eq!(
+        source.side_weights("drafter-hat.safetensors").unwrap().unwrap().f32("d", &[1]).unwrap(),
+        [7.0]
+    );
     fs::write(dir.file("drafter-hat.safetensors"), b"short").unwrap();
-    assert!(matches!(source.side_weights("drafter-hat.safetensors"), Err(ModelError::Truncated { .. })));
+    assert!(matches!(
+        source.side_weights("drafter-hat.safetensors"),
+        Err(ModelError::Truncated { .. })
+    ));
     assert!(source.file("config.json").unwrap().unwrap().starts_with(b"{"));
 }
 
@@ -311,9 +387,16 @@ fn side_weights_and_other_files() {
 fn model_built_into_the_program() {
     let dir = model_dir();
     let leak = |name: &str| -> &'static [u8] { fs::read(dir.file(name)).unwrap().leak() };
-    let files = vec![("config.json", leak("config.json")), ("model.safetensors", leak("model.safetensors"))].leak();
+    let files = vec![
+        ("config.json", leak("config.json")),
+        ("model.safetensors", leak("model.safetensors")),
+    ]
+    .leak();
     let source = ModelSource::from_static(files).unwrap();
-    assert_eq!(source.fingerprint().unwrap(), ModelSource::open(dir.path()).unwrap().fingerprint().unwrap());
+    assert_eq!(
+        source.fingerprint().unwrap(),
+        ModelSource::open(dir.path()).unwrap().fingerprint().unwrap()
+    );
     assert_eq!(source.weights().f32(NORM, &[4]).unwrap().len(), 4);
     assert!(source.side_weights("drafter-hat.safetensors").unwrap().is_none());
     let error = ModelSource::from_static(&files[..1]).unwrap_err().to_string();

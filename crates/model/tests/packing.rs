@@ -1,4 +1,5 @@
-//! Quantised at load, or packed before and mapped: the same numbers, the memory that was announced, and typed errors for broken files.
+//! Quantised at load, or packed before and mapped: the same numbers, the memory that was announced,
+//! and typed errors for broken files.
 #![allow(clippy::unwrap_used, clippy::expect_used)]
 
 #[path = "support/temp.rs"]
@@ -14,7 +15,8 @@ use serde_json::Value;
 use temp::TempDir;
 use tricorn_core::Split;
 use tricorn_model::{
-    ComputeDevice, InputPart, KvFormat, KvPool, MiddlePart, ModelError, ModelSource, OutputPart, SeqRows,
+    ComputeDevice, InputPart, KvFormat, KvPool, MiddlePart, ModelError, ModelSource, OutputPart,
+    SeqRows,
     inspect::inspect,
     pack::{pack, pack_whole},
     quant::{Dtype, Quant},
@@ -47,7 +49,12 @@ fn run(device: &Arc<ModelSource>, cloud: &ModelSource) -> (Vec<f32>, [usize; 3])
     let output = OutputPart::load(device, split()).unwrap();
     let pool = KvPool::new(usize::MAX);
     let mut x = input.forward_at(&mut input.new_kv(&pool, 16), 0, &TOKENS).unwrap();
-    middle.forward(&mut [SeqRows { kv: &mut middle.new_kv(&pool, 16), pos: 0, rows: TOKENS.len() }], &mut x).unwrap();
+    middle
+        .forward(
+            &mut [SeqRows { kv: &mut middle.new_kv(&pool, 16), pos: 0, rows: TOKENS.len() }],
+            &mut x,
+        )
+        .unwrap();
     output.forward_at(&mut output.new_kv(&pool, 16), 0, &mut x).unwrap();
     (output.logits(&x).unwrap(), [input.bytes(), middle.bytes(), output.bytes()])
 }
@@ -71,7 +78,9 @@ fn parts_of_one_model_name_their_format_alike_however_they_came_to_it() {
     for quant in [Quant::Q8, Quant::Q4K] {
         let dir = TempDir::new();
         let packed = pack(&open(&model, Some(quant)), split(), dir.path()).unwrap();
-        for (path, quantised) in [(&model, Some(quant)), (&packed.device, None), (&packed.cloud, None)] {
+        for (path, quantised) in
+            [(&model, Some(quant)), (&packed.device, None), (&packed.cloud, None)]
+        {
             assert_eq!(format(path, quantised).as_deref(), Some(quant.name()));
         }
         // As packed before the name was written down.
@@ -94,7 +103,9 @@ fn fewer_bits_are_smaller_and_still_the_model() {
     let stored = open(&demo(), None);
     let (exact, _) = whole(&stored);
     let mut before = usize::MAX;
-    for (quant, most) in [(Quant::F32, 0.0), (Quant::F16, 0.0), (Quant::Q8, 0.04), (Quant::Q4K, 0.25)] {
+    for (quant, most) in
+        [(Quant::F32, 0.0), (Quant::F16, 0.0), (Quant::Q8, 0.04), (Quant::Q4K, 0.25)]
+    {
         let source = open(&demo(), Some(quant));
         assert_eq!(source.fingerprint().unwrap(), stored.fingerprint().unwrap());
         let (logits, bytes) = whole(&source);
@@ -107,9 +118,10 @@ fn fewer_bits_are_smaller_and_still_the_model() {
 
 #[test]
 fn packed_models_are_the_same_to_the_bit() {
-    for (model, quants) in
-        [(demo(), &[Some(Quant::Q4K), Some(Quant::Q8)][..]), (fixture("qwen2"), &[None, Some(Quant::Q8), Some(Quant::Q4K)])]
-    {
+    for (model, quants) in [
+        (demo(), &[Some(Quant::Q4K), Some(Quant::Q8)][..]),
+        (fixture("qwen2"), &[None, Some(Quant::Q8), Some(Quant::Q4K)]),
+    ] {
         for &quant in quants {
             let source = open(&model, quant);
             let (expected, _) = whole(&source);
@@ -139,13 +151,22 @@ fn packed_weights_are_for_processors() {
     let packed = ModelSource::open(&dir.file("whole")).unwrap().on(ComputeDevice::Cpu).unwrap();
     let refused = packed.on(ComputeDevice::Cuda(0));
     let error = refused.unwrap_err().to_string();
-    assert!(error.contains("packed weights on cuda:0") && error.contains("give the model that they were packed from"), "{error}");
+    assert!(
+        error.contains("packed weights on cuda:0")
+            && error.contains("give the model that they were packed from"),
+        "{error}"
+    );
 }
 
 #[test]
 fn inspect_states_the_memory_that_is_held() {
     let all = [None, Some(Quant::F32), Some(Quant::Q8), Some(Quant::Q4K)];
-    for (model, quants) in [(demo(), &all[3..]), (fixture("qwen2"), &all), (fixture("qwen3"), &all), (fixture("mistral"), &all)] {
+    for (model, quants) in [
+        (demo(), &all[3..]),
+        (fixture("qwen2"), &all),
+        (fixture("qwen3"), &all),
+        (fixture("mistral"), &all),
+    ] {
         for &quant in quants {
             let source = open(&model, quant);
             let dir = TempDir::new();
@@ -153,7 +174,15 @@ fn inspect_states_the_memory_that_is_held() {
             for source in [source, open(dir.path(), None)] {
                 let (_, bytes) = whole(&source);
                 let found = inspect(&source, split(), KvFormat::default()).unwrap();
-                assert_eq!([found.input_resident_bytes, found.middle_resident_bytes, found.output_resident_bytes], bytes, "{quant:?}");
+                assert_eq!(
+                    [
+                        found.input_resident_bytes,
+                        found.middle_resident_bytes,
+                        found.output_resident_bytes
+                    ],
+                    bytes,
+                    "{quant:?}"
+                );
             }
         }
     }
@@ -171,7 +200,10 @@ fn packed_weights_take_at_most_a_tenth_more_than_ggmls() {
             dtype.bytes(tensor.shape.iter().product()).unwrap()
         });
         let (ggml, held): (usize, usize) = (ggml.sum(), whole(&source).1.iter().sum());
-        assert!(held as f64 <= 1.1 * ggml as f64 && held as f64 >= ggml as f64, "{quant}: {held} for {ggml}");
+        assert!(
+            held as f64 <= 1.1 * ggml as f64 && held as f64 >= ggml as f64,
+            "{quant}: {held} for {ggml}"
+        );
     }
 }
 
@@ -182,7 +214,10 @@ fn nothing_is_quantised_or_packed_twice() {
     let again = ModelSource::open(dir.path()).unwrap().quantised(Some(Quant::Q4K)).unwrap_err();
     assert!(matches!(&again, ModelError::AlreadyQuantised { .. }), "{again}");
     let packed = open(dir.path(), None);
-    for error in [pack_whole(&packed, &dir.file("x")).unwrap_err(), pack(&packed, split(), &dir.file("x")).unwrap_err()] {
+    for error in [
+        pack_whole(&packed, &dir.file("x")).unwrap_err(),
+        pack(&packed, split(), &dir.file("x")).unwrap_err(),
+    ] {
         assert!(error.to_string().contains("a packed model cannot be packed again"), "{error}");
     }
 }
@@ -201,8 +236,12 @@ fn numbers_that_cannot_be_quantised_are_named() {
     let at = 8 + header + text[name]["data_offsets"][0].as_u64().unwrap() as usize;
     bytes[at + 400..at + 404].copy_from_slice(&f32::NAN.to_le_bytes());
     fs::write(&path, bytes).unwrap();
-    let error = MiddlePart::load(&open(dir.path(), Some(Quant::Q8)), "1:1".parse().unwrap()).unwrap_err();
-    assert!(matches!(&error, ModelError::Unquantisable { name: found, .. } if found == name), "{error}");
+    let error =
+        MiddlePart::load(&open(dir.path(), Some(Quant::Q8)), "1:1".parse().unwrap()).unwrap_err();
+    assert!(
+        matches!(&error, ModelError::Unquantisable { name: found, .. } if found == name),
+        "{error}"
+    );
     assert!(error.to_string().contains("holds NaN, which Q8_0 has no code for"), "{error}");
 }
 
@@ -216,13 +255,17 @@ fn packed() -> TempDir {
 #[test]
 fn broken_panels_are_typed_errors() {
     let dir = packed();
-    let (manifest, panels) = (fs::read_to_string(dir.file(MANIFEST)).unwrap(), fs::read(dir.file(PANELS)).unwrap());
+    let (manifest, panels) =
+        (fs::read_to_string(dir.file(MANIFEST)).unwrap(), fs::read(dir.file(PANELS)).unwrap());
     let header = 8 + u64::from_le_bytes(*panels.first_chunk().unwrap()) as usize;
     assert!(header.is_multiple_of(64));
     for length in [0, 7, 8, 9, header - 1, header, header + 1, panels.len() / 2, panels.len() - 1] {
         fs::write(dir.file(PANELS), &panels[..length]).unwrap();
         let error = ModelSource::open(dir.path()).unwrap_err();
-        assert!(matches!(&error, ModelError::Truncated { found, .. } if *found == length as u64), "{length}: {error}");
+        assert!(
+            matches!(&error, ModelError::Truncated { found, .. } if *found == length as u64),
+            "{length}: {error}"
+        );
     }
     fs::remove_file(dir.file(PANELS)).unwrap();
     assert!(matches!(ModelSource::open(dir.path()), Err(ModelError::Io { .. })));
@@ -234,7 +277,10 @@ fn broken_panels_are_typed_errors() {
     shifted.extend_from_slice(&panels[header..]);
     fs::write(dir.file(PANELS), shifted).unwrap();
     let error = MiddlePart::load(&open(dir.path(), None), split()).unwrap_err().to_string();
-    assert!(error.contains("multiple of 64 bytes; make the bundle again with `tricorn pack`"), "{error}");
+    assert!(
+        error.contains("multiple of 64 bytes; make the bundle again with `tricorn pack`"),
+        "{error}"
+    );
     fs::write(dir.file(PANELS), &panels).unwrap();
 
     let mut parsed: Value = serde_json::from_str(&manifest).unwrap();
@@ -250,7 +296,8 @@ fn broken_panels_are_typed_errors() {
         let before = parsed["packed"]["panels"][name][field].take();
         parsed["packed"]["panels"][name][field] = value;
         fs::write(dir.file(MANIFEST), parsed.to_string()).unwrap();
-        let opened = ModelSource::open(dir.path()).and_then(|source| MiddlePart::load(&source, split()));
+        let opened =
+            ModelSource::open(dir.path()).and_then(|source| MiddlePart::load(&source, split()));
         let error = opened.unwrap_err().to_string();
         assert!(error.contains(named), "{field}: {error}");
         parsed["packed"]["panels"][name][field] = before;
@@ -263,5 +310,8 @@ fn broken_panels_are_typed_errors() {
 
     fs::write(dir.file(MANIFEST), manifest.replace("\"layout\": 1", "\"layout\": 0")).unwrap();
     let error = ModelSource::open(dir.path()).unwrap_err().to_string();
-    assert!(error.contains("packed in layout 0 and this program reads layout 1; make the bundle again"), "{error}");
+    assert!(
+        error.contains("packed in layout 0 and this program reads layout 1; make the bundle again"),
+        "{error}"
+    );
 }

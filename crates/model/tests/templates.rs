@@ -1,4 +1,5 @@
-//! Chat templates of many styles render as transformers' `apply_chat_template` does (tools/make_fixtures.py).
+//! Chat templates of many styles render as transformers' `apply_chat_template` does
+//! (tools/make_fixtures.py).
 #![allow(clippy::unwrap_used, clippy::expect_used)]
 
 use std::collections::BTreeMap;
@@ -66,7 +67,13 @@ impl Conversation {
             (false, false) => Ending::Closed,
         };
         let Self { messages, tools, documents, variables, .. } = self;
-        ChatInput { messages: messages.clone(), tools: tools.clone(), documents: documents.clone(), variables: variables.clone(), ending }
+        ChatInput {
+            messages: messages.clone(),
+            tools: tools.clone(),
+            documents: documents.clone(),
+            variables: variables.clone(),
+            ending,
+        }
     }
 }
 
@@ -77,9 +84,15 @@ fn every_style_renders_as_transformers_renders_it() {
     for (name, style) in styles {
         let template = style.template();
         for case in style.cases {
-            let rendered = template.render_chat(&conversations[case.conversation].input(case.add_generation_prompt));
+            let rendered = template
+                .render_chat(&conversations[case.conversation].input(case.add_generation_prompt));
             match (case.expected, case.error) {
-                (Some(expected), _) => assert_eq!(rendered.expect(&name), expected, "{name}: conversation {}", case.conversation),
+                (Some(expected), _) => assert_eq!(
+                    rendered.expect(&name),
+                    expected,
+                    "{name}: conversation {}",
+                    case.conversation
+                ),
                 (None, Some(reason)) => {
                     let error = rendered.expect_err(&name).to_string();
                     assert!(error.contains(&reason) && !error.contains('\n'), "{name}: {error}");
@@ -93,9 +106,14 @@ fn every_style_renders_as_transformers_renders_it() {
 #[test]
 fn the_style_of_tool_calls_is_seen_in_the_template() {
     let styles = fixtures().styles;
-    let known = |(name, style): (&String, &Style)| Some((name.clone(), style.template().tool_style()?));
+    let known =
+        |(name, style): (&String, &Style)| Some((name.clone(), style.template().tool_style()?));
     let known: Vec<(String, ToolStyle)> = styles.iter().filter_map(known).collect();
-    let expected = [("llama3.1", ToolStyle::Llama), ("mistral", ToolStyle::Mistral), ("qwen2.5", ToolStyle::Hermes)];
+    let expected = [
+        ("llama3.1", ToolStyle::Llama),
+        ("mistral", ToolStyle::Mistral),
+        ("qwen2.5", ToolStyle::Hermes),
+    ];
     assert_eq!(known, expected.map(|(name, style)| (name.to_owned(), style)));
 }
 
@@ -123,12 +141,20 @@ fn messages_of_openais_api_render_as_the_same_messages_of_transformers() {
         let template = style.template();
         for case in style.cases {
             let mut input = conversations[case.conversation].input(case.add_generation_prompt);
-            let (Some(expected), true) = (case.expected, input.messages.iter().all(|message| !message["content"].is_array())) else {
+            let (Some(expected), true) = (
+                case.expected,
+                input.messages.iter().all(|message| !message["content"].is_array()),
+            ) else {
                 continue;
             };
             let sent: Vec<Value> = input.messages.iter().map(as_a_client_sends_it).collect();
             input.messages = template.openai_messages(&sent);
-            assert_eq!(template.render_chat(&input).expect(&name), expected, "{name}: conversation {}", case.conversation);
+            assert_eq!(
+                template.render_chat(&input).expect(&name),
+                expected,
+                "{name}: conversation {}",
+                case.conversation
+            );
             compared += 1;
         }
     }
@@ -146,5 +172,8 @@ fn ids_that_mistral_refuses_are_made_to_fit() {
     assert!(template.render_chat(&input).is_err());
     input.messages = template.openai_messages(&input.messages);
     let rendered = template.render_chat(&input).unwrap();
-    assert!(rendered.contains(r#""id": "000call09""#) && rendered.contains(r#""call_id": "000call09""#), "{rendered}");
+    assert!(
+        rendered.contains(r#""id": "000call09""#) && rendered.contains(r#""call_id": "000call09""#),
+        "{rendered}"
+    );
 }

@@ -1,16 +1,19 @@
-//! Numbers and greedy text agree with Hugging Face transformers on a tiny model of every family (tools/make_fixtures.py).
+//! Numbers and greedy text agree with Hugging Face transformers on a tiny model of every family
+//! (tools/make_fixtures.py).
 #![allow(clippy::unwrap_used, clippy::expect_used)]
 
 use std::{path::PathBuf, sync::Arc};
 
 use serde::Deserialize;
 use tricorn_core::Split;
-use tricorn_model::{InputPart, KvCache, KvFormat, KvPool, MiddlePart, ModelError, ModelSource, OutputPart, SeqRows};
+use tricorn_model::{
+    InputPart, KvCache, KvFormat, KvPool, MiddlePart, ModelError, ModelSource, OutputPart, SeqRows,
+};
 
 /// Of the row's largest absolute value, with exact KV caches.
 const TOLERANCE: f32 = 1e-4;
-/// The same for the formats of KV caches that round. These models' weights are random and their attention sharp: a trained model's logits
-/// move by a tenth of that.
+/// The same for the formats of KV caches that round. These models' weights are random and their
+/// attention sharp: a trained model's logits move by a tenth of that.
 const ROUNDED: [(KvFormat, f32); 2] = [(KvFormat::F16, 2e-3), (KvFormat::Q8, 0.15)];
 const SPLITS: [&str; 2] = ["1:0", "2:1"];
 const CONTEXT: usize = 128;
@@ -43,8 +46,10 @@ struct Fixture {
 
 impl Fixture {
     fn open(name: &str) -> Self {
-        let dir = PathBuf::from(concat!(env!("CARGO_MANIFEST_DIR"), "/../../tests/fixtures")).join(name);
-        let expected = serde_json::from_slice(&std::fs::read(dir.join("expected.json")).unwrap()).unwrap();
+        let dir =
+            PathBuf::from(concat!(env!("CARGO_MANIFEST_DIR"), "/../../tests/fixtures")).join(name);
+        let expected =
+            serde_json::from_slice(&std::fs::read(dir.join("expected.json")).unwrap()).unwrap();
         Self { source: Arc::new(ModelSource::open(&dir).unwrap()), expected }
     }
 
@@ -92,7 +97,9 @@ impl Parts {
     /// Logits of every row of `tokens`, which go on at `pos`.
     fn logits(&self, caches: &mut Caches, pos: usize, tokens: &[u32]) -> Vec<f32> {
         let mut rows = self.input.forward_at(&mut caches.input, pos, tokens).unwrap();
-        self.middle.forward(&mut [SeqRows { kv: &mut caches.middle, pos, rows: tokens.len() }], &mut rows).unwrap();
+        self.middle
+            .forward(&mut [SeqRows { kv: &mut caches.middle, pos, rows: tokens.len() }], &mut rows)
+            .unwrap();
         self.output.forward_at(&mut caches.output, pos, &mut rows).unwrap();
         self.output.logits(&rows).unwrap()
     }
@@ -106,11 +113,17 @@ fn assert_within(tolerance: f32, logits: &[f32], expected: &[f32], what: &str) {
     assert_eq!(logits.len(), expected.len(), "{what}");
     let scale = expected.iter().fold(0.0f32, |max, value| max.max(value.abs()));
     let worst = logits.iter().zip(expected).map(|(a, b)| (a - b).abs()).fold(0.0f32, f32::max);
-    assert!(worst <= tolerance * scale, "{what}: off by {worst} where the largest logit is {scale}");
+    assert!(
+        worst <= tolerance * scale,
+        "{what}: off by {worst} where the largest logit is {scale}"
+    );
 }
 
 fn argmax(logits: &[f32]) -> u32 {
-    let best = logits.iter().enumerate().fold(0, |best, (i, value)| if *value > logits[best] { i } else { best });
+    let best = logits
+        .iter()
+        .enumerate()
+        .fold(0, |best, (i, value)| if *value > logits[best] { i } else { best });
     best as u32
 }
 
@@ -120,7 +133,10 @@ fn check_logits(fixture: &Fixture) {
         for sequence in &fixture.expected.sequences {
             let logits = parts.logits(&mut parts.caches(), 0, &sequence.ids);
             for row in &sequence.rows {
-                let what = format!("split {}, {} sequence, position {}", parts.split, sequence.name, row.position);
+                let what = format!(
+                    "split {}, {} sequence, position {}",
+                    parts.split, sequence.name, row.position
+                );
                 assert_close(&logits[row.position * vocab..][..vocab], &row.logits, &what);
             }
         }
@@ -135,8 +151,16 @@ fn check_kv_formats(fixture: &Fixture) {
             for (format, tolerance) in ROUNDED {
                 let logits = parts.logits(&mut parts.caches_in(format), 0, &sequence.ids);
                 for row in &sequence.rows {
-                    let what = format!("{format}, split {}, {} sequence, position {}", parts.split, sequence.name, row.position);
-                    assert_within(tolerance, &logits[row.position * vocab..][..vocab], &row.logits, &what);
+                    let what = format!(
+                        "{format}, split {}, {} sequence, position {}",
+                        parts.split, sequence.name, row.position
+                    );
+                    assert_within(
+                        tolerance,
+                        &logits[row.position * vocab..][..vocab],
+                        &row.logits,
+                        &what,
+                    );
                 }
             }
         }
@@ -153,8 +177,11 @@ fn check_ragged_batch(fixture: &Fixture) {
         for (sequence, caches) in sequences.iter().zip(&mut caches) {
             rows.extend(parts.input.forward_at(&mut caches.input, 0, &sequence.ids).unwrap());
         }
-        let mut batch: Vec<SeqRows<'_>> =
-            sequences.iter().zip(&mut caches).map(|(s, c)| SeqRows { kv: &mut c.middle, pos: 0, rows: s.ids.len() }).collect();
+        let mut batch: Vec<SeqRows<'_>> = sequences
+            .iter()
+            .zip(&mut caches)
+            .map(|(s, c)| SeqRows { kv: &mut c.middle, pos: 0, rows: s.ids.len() })
+            .collect();
         parts.middle.forward(&mut batch, &mut rows).unwrap();
 
         let mut rest = rows.as_mut_slice();
@@ -163,7 +190,11 @@ fn check_ragged_batch(fixture: &Fixture) {
             parts.output.forward_at(&mut caches.output, 0, own).unwrap();
             let logits = parts.output.logits(own).unwrap();
             for row in &sequence.rows {
-                assert_close(&logits[row.position * vocab..][..vocab], &row.logits, &format!("split {}, {}", parts.split, sequence.name));
+                assert_close(
+                    &logits[row.position * vocab..][..vocab],
+                    &row.logits,
+                    &format!("split {}, {}", parts.split, sequence.name),
+                );
             }
             rest = others;
         }
@@ -179,20 +210,37 @@ fn check_stages(fixture: &Fixture) {
         let mut caches = parts.caches();
         let shallow = parts.input.forward_at(&mut caches.input, 0, tokens).unwrap();
         let mut whole = shallow.clone();
-        parts.middle.forward(&mut [SeqRows { kv: &mut caches.middle, pos: 0, rows: tokens.len() }], &mut whole).unwrap();
+        parts
+            .middle
+            .forward(
+                &mut [SeqRows { kv: &mut caches.middle, pos: 0, rows: tokens.len() }],
+                &mut whole,
+            )
+            .unwrap();
         for cut in middle.start + 1..middle.end {
             let pool = KvPool::with_format(1 << 30, KvFormat::F32);
             let load = |held| MiddlePart::load_layers(&fixture.source, parts.split, held).unwrap();
-            let mut stages = [load(middle.start..cut), load(cut..middle.end)].map(|part| (part.new_kv(&pool, CONTEXT), part));
+            let mut stages = [load(middle.start..cut), load(cut..middle.end)]
+                .map(|part| (part.new_kv(&pool, CONTEXT), part));
             let (mut rows, chunk) = (shallow.clone(), 3);
-            for (index, rows) in rows.chunks_mut(chunk * fixture.source.config().hidden).enumerate() {
+            for (index, rows) in rows.chunks_mut(chunk * fixture.source.config().hidden).enumerate()
+            {
                 for (kv, part) in &mut stages {
-                    part.forward(&mut [SeqRows { kv, pos: index * chunk, rows: rows.len() / part.hidden() }], rows).unwrap();
+                    part.forward(
+                        &mut [SeqRows { kv, pos: index * chunk, rows: rows.len() / part.hidden() }],
+                        rows,
+                    )
+                    .unwrap();
                 }
             }
-            assert!(rows.iter().zip(&whole).all(|(a, b)| a.to_bits() == b.to_bits()), "split {} cut at {cut}", parts.split);
+            assert!(
+                rows.iter().zip(&whole).all(|(a, b)| a.to_bits() == b.to_bits()),
+                "split {} cut at {cut}",
+                parts.split
+            );
         }
-        let beyond = MiddlePart::load_layers(&fixture.source, parts.split, middle.start - 1..middle.end);
+        let beyond =
+            MiddlePart::load_layers(&fixture.source, parts.split, middle.start - 1..middle.end);
         assert!(matches!(beyond, Err(ModelError::Split(_))));
     }
 }
@@ -209,12 +257,20 @@ fn check_greedy_text(fixture: &Fixture) {
             let mut stream = tokenizer.stream_after(&sequence.ids).unwrap();
             let mut text = stream.push(next).unwrap();
             while generated.len() < sequence.greedy.len() {
-                next = argmax(&parts.logits(&mut caches, sequence.ids.len() + generated.len() - 1, &[next]));
+                next = argmax(&parts.logits(
+                    &mut caches,
+                    sequence.ids.len() + generated.len() - 1,
+                    &[next],
+                ));
                 generated.push(next);
                 text += &stream.push(next).unwrap();
             }
             text += &stream.flush().unwrap();
-            assert_eq!(generated, sequence.greedy, "split {}, {} sequence", parts.split, sequence.name);
+            assert_eq!(
+                generated, sequence.greedy,
+                "split {}, {} sequence",
+                parts.split, sequence.name
+            );
             assert_eq!(text, sequence.greedy_text);
         }
     }

@@ -1,7 +1,9 @@
-//! Tokens per verification round, by replaying greedy speculative decoding on texts that the model has written.
+//! Tokens per verification round, by replaying greedy speculative decoding on texts that the model
+//! has written.
 //!
-//! Greedy text is the same whatever is drafted, so it is written once, and a drafter is measured against it afterwards: from every row of
-//! the text the longest round that any policy allows is drafted, and the rounds of every threshold and length follow from that.
+//! Greedy text is the same whatever is drafted, so it is written once, and a drafter is measured
+//! against it afterwards: from every row of the text the longest round that any policy allows is
+//! drafted, and the rounds of every threshold and length follow from that.
 
 mod chains;
 mod rounds;
@@ -40,7 +42,8 @@ pub struct CurvePoint {
     pub tokens_per_round: f64,
     /// Drafts per verification round.
     pub drafted_per_round: f64,
-    /// Speed over decoding without drafts: `tokens_per_round / (1 + draft_cost * drafted_per_round)`.
+    /// Speed over decoding without drafts: `tokens_per_round / (1 + draft_cost *
+    /// drafted_per_round)`.
     pub speedup: f64,
 }
 
@@ -61,7 +64,8 @@ pub struct HeldOutReport {
     pub best: CurvePoint,
 }
 
-/// Measures a model's drafter on the prompts of a JSONL file, drawing the whole curve over thresholds.
+/// Measures a model's drafter on the prompts of a JSONL file, drawing the whole curve over
+/// thresholds.
 ///
 /// # Errors
 /// When the file or the model cannot be used; [`TrainError::Stopped`] soon after `stop` is set.
@@ -75,7 +79,14 @@ pub fn measure(
 ) -> Result<HeldOutReport, TrainError> {
     config.validate()?;
     let teacher = Teacher::load(source, split)?;
-    let texts = held_out::write(&teacher, &Renderer::new(source)?, valid, config, source.config().context, stop)?;
+    let texts = held_out::write(
+        &teacher,
+        &Renderer::new(source)?,
+        valid,
+        config,
+        source.config().context,
+        stop,
+    )?;
     report(&teacher, drafter, &texts, config, stop)?.ok_or(TrainError::Stopped)
 }
 
@@ -92,7 +103,8 @@ pub(crate) fn report(
         (None, Some(text)) => held_out::measure_draft_cost(teacher, drafter, text)?,
         (None, None) => 0.0,
     };
-    Ok(Replay::new(teacher, drafter, texts, config.max_draft, true, stop)?.map(|replay| replay.report(draft_cost)))
+    Ok(Replay::new(teacher, drafter, texts, config.max_draft, true, stop)?
+        .map(|replay| replay.report(draft_cost)))
 }
 
 /// What a drafter would do on a set of texts, under any policy of at most `max_draft` drafts.
@@ -103,8 +115,9 @@ pub(crate) struct Replay {
 }
 
 impl Replay {
-    /// Runs the drafter over the texts. Without `astray` the drafts after a disagreement are left out, which is much faster; acceptance is
-    /// exact all the same, and drafts are counted too low. `None` soon after `stop` is set: a share of the texts would be another measure.
+    /// Runs the drafter over the texts. Without `astray` the drafts after a disagreement are left
+    /// out, which is much faster; acceptance is exact all the same, and drafts are counted too low.
+    /// `None` soon after `stop` is set: a share of the texts would be another measure.
     pub(crate) fn new(
         teacher: &Teacher,
         drafter: &Drafter,
@@ -114,7 +127,11 @@ impl Replay {
         stop: &AtomicBool,
     ) -> Result<Option<Self>, ModelError> {
         let chains = Chains { teacher, drafter, max_draft, astray, stop };
-        let text = |text: &Written| Ok::<_, ModelError>(chains.of(&text.lesson)?.map(|chains| Text { chains, spare: text.spare }));
+        let text = |text: &Written| {
+            Ok::<_, ModelError>(
+                chains.of(&text.lesson)?.map(|chains| Text { chains, spare: text.spare }),
+            )
+        };
         let texts = texts.par_iter().map(text).collect::<Result<Vec<_>, _>>()?;
         let texts: Option<Vec<Text>> = texts.into_iter().collect();
         Ok(texts.map(|texts| Self { texts, max_draft }))
@@ -135,16 +152,28 @@ impl Replay {
     /// The whole curve over thresholds.
     pub(crate) fn report(&self, draft_cost: f64) -> HeldOutReport {
         let point = |threshold| {
-            let Rounds { rounds, tokens, drafted } = self.rounds(DraftPolicy::up_to(self.max_draft, threshold));
+            let Rounds { rounds, tokens, drafted } =
+                self.rounds(DraftPolicy::up_to(self.max_draft, threshold));
             let rounds = rounds.max(1) as f64;
-            let (tokens_per_round, drafted_per_round) = (tokens as f64 / rounds, drafted as f64 / rounds);
+            let (tokens_per_round, drafted_per_round) =
+                (tokens as f64 / rounds, drafted as f64 / rounds);
             let speedup = tokens_per_round / (1.0 + draft_cost * drafted_per_round);
             CurvePoint { threshold, tokens_per_round, drafted_per_round, speedup }
         };
         let curve: Vec<CurvePoint> = THRESHOLDS.into_iter().map(point).collect();
-        let best = curve.iter().copied().fold(curve[0], |best, point| if point.speedup > best.speedup { point } else { best });
+        let best = curve
+            .iter()
+            .copied()
+            .fold(curve[0], |best, point| if point.speedup > best.speedup { point } else { best });
         let generated = self.texts.iter().map(|text| text.chains.len() + 1).sum();
-        HeldOutReport { prompts: self.texts.len(), generated, max_draft: self.max_draft, draft_cost, curve, best }
+        HeldOutReport {
+            prompts: self.texts.len(),
+            generated,
+            max_draft: self.max_draft,
+            draft_cost,
+            curve,
+            best,
+        }
     }
 }
 

@@ -52,7 +52,11 @@ impl RunIdentity {
             ("context", found.context.to_string(), self.context.to_string()),
             ("earlier tokens", found.earlier_tokens.to_string(), self.earlier_tokens.to_string()),
             ("own text", found.own_text.to_string(), self.own_text.to_string()),
-            ("own-text tokens", found.own_text_tokens.to_string(), self.own_text_tokens.to_string()),
+            (
+                "own-text tokens",
+                found.own_text_tokens.to_string(),
+                self.own_text_tokens.to_string(),
+            ),
         ];
         pairs.into_iter().find(|(_, found, expected)| found != expected)
     }
@@ -97,7 +101,9 @@ pub(crate) fn write(
     let named = |prefix: &'static str, tensors: &Tensors| -> Vec<(String, Vec<usize>, Vec<u8>)> {
         let bytes = |values: &Vec<f32>| values.iter().flat_map(|v| v.to_le_bytes()).collect();
         let named = identity.kind.tensors(config).into_iter().zip(tensors.all());
-        named.map(|((name, shape), values)| (format!("{prefix}{name}"), shape, bytes(values))).collect()
+        named
+            .map(|((name, shape), values)| (format!("{prefix}{name}"), shape, bytes(values)))
+            .collect()
     };
     let stored: Vec<(String, Vec<usize>, Vec<u8>)> = PREFIXES
         .into_iter()
@@ -106,31 +112,50 @@ pub(crate) fn write(
         .collect();
     let tensors = stored
         .iter()
-        .map(|(name, shape, bytes)| Ok((name.clone(), view(path, Dtype::F32, shape.clone(), bytes)?)))
+        .map(|(name, shape, bytes)| {
+            Ok((name.clone(), view(path, Dtype::F32, shape.clone(), bytes)?))
+        })
         .collect::<Result<_, TrainError>>()?;
     let state = State { identity: identity.clone(), progress: progress.clone() };
-    let state = serde_json::to_string(&state).map_err(|error| TrainError::write(path)(error.into()))?;
-    write_atomically(path, &safetensors(path, tensors, Some(HashMap::from([(STATE.to_owned(), state)])))?)
+    let state =
+        serde_json::to_string(&state).map_err(|error| TrainError::write(path)(error.into()))?;
+    write_atomically(
+        path,
+        &safetensors(path, tensors, Some(HashMap::from([(STATE.to_owned(), state)])))?,
+    )
 }
 
 /// Reads a checkpoint of the same run.
-pub(crate) fn read(path: &Path, identity: &RunIdentity, config: &ModelConfig) -> Result<(Progress, Tensors, AdamW), TrainError> {
+pub(crate) fn read(
+    path: &Path,
+    identity: &RunIdentity,
+    config: &ModelConfig,
+) -> Result<(Progress, Tensors, AdamW), TrainError> {
     let broken = |problem: String| TrainError::Checkpoint { path: path.to_owned(), problem };
     let content = match fs::read(path) {
         Ok(content) => content,
-        Err(error) if error.kind() == std::io::ErrorKind::NotFound => return Err(TrainError::NoCheckpoint(path.to_owned())),
+        Err(error) if error.kind() == std::io::ErrorKind::NotFound => {
+            return Err(TrainError::NoCheckpoint(path.to_owned()));
+        }
         Err(error) => return Err(TrainError::read(path)(error)),
     };
     let (_, metadata) = SafeTensors::read_metadata(&content).map_err(|e| broken(e.to_string()))?;
-    let state = metadata.metadata().as_ref().and_then(|m| m.get(STATE)).ok_or_else(|| broken("it has no state".to_owned()))?;
-    let State { identity: found, progress } = serde_json::from_str(state).map_err(|e| broken(e.to_string()))?;
+    let state = metadata
+        .metadata()
+        .as_ref()
+        .and_then(|m| m.get(STATE))
+        .ok_or_else(|| broken("it has no state".to_owned()))?;
+    let State { identity: found, progress } =
+        serde_json::from_str(state).map_err(|e| broken(e.to_string()))?;
     if let Some((what, found, expected)) = identity.difference(&found) {
         return Err(TrainError::OtherRun { path: path.to_owned(), what, found, expected });
     }
     let stored = SafeTensors::deserialize(&content).map_err(|e| broken(e.to_string()))?;
     let read = |prefix: &str| {
         let mut tensors = Tensors::zero(identity.kind, config);
-        for ((name, shape), values) in identity.kind.tensors(config).into_iter().zip(tensors.all_mut()) {
+        for ((name, shape), values) in
+            identity.kind.tensors(config).into_iter().zip(tensors.all_mut())
+        {
             let name = format!("{prefix}{name}");
             let tensor = stored.tensor(&name).map_err(|e| broken(e.to_string()))?;
             if tensor.dtype() != Dtype::F32 || tensor.shape() != shape {

@@ -7,7 +7,8 @@ use tricorn_model::{DrafterKind, ModelConfig};
 
 use crate::error::TrainError;
 
-/// Most drafts in a round that is measured: what a round gains falls with every draft, what measuring takes does not.
+/// Most drafts in a round that is measured: what a round gains falls with every draft, what
+/// measuring takes does not.
 const MAX_DRAFT: usize = 64;
 /// Most steps over which a drafter learns from its own guesses; each takes another pass.
 const MAX_UNROLL: usize = 16;
@@ -32,20 +33,23 @@ pub struct HeldOutConfig {
     pub new_tokens: usize,
     /// Most drafts in a round.
     pub max_draft: usize,
-    /// Time of one draft over the time of a verification round (upload, cloud and download included), for choosing the best threshold;
-    /// measured on this machine without any link when not given.
+    /// Time of one draft over the time of a verification round (upload, cloud and download
+    /// included), for choosing the best threshold; measured on this machine without any link when
+    /// not given.
     pub draft_cost: Option<f64>,
 }
 
 /// Settings of [`distill`](crate::distill).
 ///
-/// Tokens per round quoted for some of them come from single runs on the demonstration model, measured on 24 held-out prompts of 128 tokens
-/// each with up to 8 drafts and no threshold; with threshold 0.6 they are about a third lower.
+/// Tokens per round quoted for some of them come from single runs on the demonstration model,
+/// measured on 24 held-out prompts of 128 tokens each with up to 8 drafts and no threshold; with
+/// threshold 0.6 they are about a third lower.
 #[derive(Clone, Debug, PartialEq)]
 pub struct DistillConfig {
     /// The drafter's architecture.
     pub kind: DrafterKind,
-    /// Steps over which the fused drafter is unrolled on its own outputs, the first included. HAT's adapter does not read them.
+    /// Steps over which the fused drafter is unrolled on its own outputs, the first included. HAT's
+    /// adapter does not read them.
     pub unroll: usize,
     /// Where the model is cut; the drafter fits the first cut only.
     pub split: Split,
@@ -61,30 +65,34 @@ pub struct DistillConfig {
     pub batch_tokens: usize,
     /// Sequences are cut after so many tokens.
     pub context: usize,
-    /// Half of the sequences come after up to so many tokens of other examples, as a turn comes late in a long conversation: drafts at high
-    /// positions are learnt from nothing else where examples are short. 0 for none.
+    /// Half of the sequences come after up to so many tokens of other examples, as a turn comes
+    /// late in a long conversation: drafts at high positions are learnt from nothing else where
+    /// examples are short. 0 for none.
     pub earlier_tokens: usize,
-    /// A drafter of the same kind and shape to start from, by its directory, such as that of an earlier version of the model. Otherwise the
-    /// drafter starts from one of the model's layers.
+    /// A drafter of the same kind and shape to start from, by its directory, such as that of an
+    /// earlier version of the model. Otherwise the drafter starts from one of the model's layers.
     pub from: Option<PathBuf>,
-    /// Peak of the learning rate. Much higher than for a whole model: with the demonstration model 0.003, 0.01 and 0.03 gave 2.0, 2.7 and 2.9
-    /// tokens per round after 300,000 tokens.
+    /// Peak of the learning rate. Much higher than for a whole model: with the demonstration model
+    /// 0.003, 0.01 and 0.03 gave 2.0, 2.7 and 2.9 tokens per round after 300,000 tokens.
     pub learning_rate: f64,
     /// Steps until the peak.
     pub warmup_steps: u64,
-    /// Weight of the cross-entropy in the loss; 0.1 in HAT. More is better at the same number of tokens: with the demonstration model 0.1, 1
-    /// and 10 gave 2.65, 2.94 and 3.07 tokens per round after 300,000 tokens.
+    /// Weight of the cross-entropy in the loss; 0.1 in HAT. More is better at the same number of
+    /// tokens: with the demonstration model 0.1, 1 and 10 gave 2.65, 2.94 and 3.07 tokens per round
+    /// after 300,000 tokens.
     pub ce_weight: f64,
     /// Elements of the gradient are clipped to plus or minus this.
     pub clip: f32,
     /// Seed of the order of examples and of random initial weights.
     pub seed: u64,
-    /// Share (0 to 1) of sequences whose response is what the model itself writes greedily, which is what drafts are judged against. With the
-    /// demonstration model and otherwise equal settings none and all gave 1.6 and 2.0 tokens per round after 300,000 tokens.
+    /// Share (0 to 1) of sequences whose response is what the model itself writes greedily, which
+    /// is what drafts are judged against. With the demonstration model and otherwise equal settings
+    /// none and all gave 1.6 and 2.0 tokens per round after 300,000 tokens.
     pub own_text: f64,
     /// Tokens that the model writes for such a sequence.
     pub own_text_tokens: usize,
-    /// Bytes of memory for lessons that later epochs take up again instead of letting the model write and read them anew.
+    /// Bytes of memory for lessons that later epochs take up again instead of letting the model
+    /// write and read them anew.
     pub lesson_memory: usize,
     /// Time between checkpoints.
     pub checkpoint_every: Duration,
@@ -92,7 +100,8 @@ pub struct DistillConfig {
     pub eval_every: u64,
     /// How acceptance is measured.
     pub held_out: HeldOutConfig,
-    /// Stop after so many measurements in a row that are not at least 0.5 % better than the best before them.
+    /// Stop after so many measurements in a row that are not at least 0.5 % better than the best
+    /// before them.
     pub stop_when_flat: Option<usize>,
     /// Go on from the checkpoint in `out`.
     pub resume: bool,
@@ -107,7 +116,9 @@ impl Default for HeldOutConfig {
 impl HeldOutConfig {
     pub(crate) fn validate(&self) -> Result<(), TrainError> {
         let bad = |setting, problem: String| Err(TrainError::Config { setting, problem });
-        for (setting, value) in [("--eval-prompts", self.prompts), ("--eval-tokens", self.new_tokens)] {
+        for (setting, value) in
+            [("--eval-prompts", self.prompts), ("--eval-tokens", self.new_tokens)]
+        {
             if value == 0 {
                 return bad(setting, "is 0; use at least 1".to_owned());
             }
@@ -116,14 +127,17 @@ impl HeldOutConfig {
             return bad("--max-draft", format!("is {}; use 1 to {MAX_DRAFT}", self.max_draft));
         }
         match self.draft_cost {
-            Some(cost) if !(cost >= 0.0 && cost.is_finite()) => bad("--draft-cost", format!("is {cost}; use a number of at least 0")),
+            Some(cost) if !(cost >= 0.0 && cost.is_finite()) => {
+                bad("--draft-cost", format!("is {cost}; use a number of at least 0"))
+            }
             _ => Ok(()),
         }
     }
 }
 
 impl DistillConfig {
-    /// Settings that train the demonstration model's drafter well (see the fields for what was tried); a budget must be set.
+    /// Settings that train the demonstration model's drafter well (see the fields for what was
+    /// tried); a budget must be set.
     #[must_use]
     pub fn new(data: PathBuf, valid: PathBuf, out: PathBuf) -> Self {
         Self {
@@ -162,10 +176,19 @@ impl DistillConfig {
         let bad = |setting, problem: String| Err(TrainError::Config { setting, problem });
         self.split.ranges(model.layers).map_err(tricorn_model::ModelError::from)?;
         if self.context < 2 || self.context > model.context {
-            return bad("--context", format!("is {}; use 2 to the model's {}", self.context, model.context));
+            return bad(
+                "--context",
+                format!("is {}; use 2 to the model's {}", self.context, model.context),
+            );
         }
         if self.earlier_tokens >= self.context {
-            return bad("--earlier-tokens", format!("is {}; use fewer than the context of {}", self.earlier_tokens, self.context));
+            return bad(
+                "--earlier-tokens",
+                format!(
+                    "is {}; use fewer than the context of {}",
+                    self.earlier_tokens, self.context
+                ),
+            );
         }
         let within_one = |value: f64| (0.0..=1.0).contains(&value);
         let positive = |value: f64| value > 0.0 && value.is_finite();
@@ -193,13 +216,22 @@ impl DistillConfig {
         }
         self.held_out.validate()?;
         if !positive(self.learning_rate) || self.learning_rate > 1.0 {
-            return bad("--learning-rate", format!("is {}; use a number above 0 and at most 1, such as 0.002", self.learning_rate));
+            return bad(
+                "--learning-rate",
+                format!(
+                    "is {}; use a number above 0 and at most 1, such as 0.002",
+                    self.learning_rate
+                ),
+            );
         }
         if !positive(f64::from(self.clip)) {
             return bad("clip", format!("is {}; use a number above 0, such as 0.5", self.clip));
         }
         if !(self.ce_weight >= 0.0 && self.ce_weight.is_finite()) {
-            return bad("--ce-weight", format!("is {}; use 0 or more, such as 0.1", self.ce_weight));
+            return bad(
+                "--ce-weight",
+                format!("is {}; use 0 or more, such as 0.1", self.ce_weight),
+            );
         }
         if !within_one(self.own_text) {
             return bad("--own-text", format!("is {}; use a share from 0 to 1", self.own_text));

@@ -30,7 +30,11 @@ impl Dataset {
         let content = fs::read(path).map_err(TrainError::read(path))?;
         let mut examples = Vec::new();
         for (index, line) in content.split(|&byte| byte == b'\n').enumerate() {
-            let failed = |problem: String| TrainError::Line { path: path.to_owned(), line: index + 1, problem };
+            let failed = |problem: String| TrainError::Line {
+                path: path.to_owned(),
+                line: index + 1,
+                problem,
+            };
             let line = str::from_utf8(line).map_err(|e| failed(format!("not UTF-8 ({e})")))?;
             if line.trim().is_empty() {
                 continue;
@@ -51,8 +55,8 @@ impl Dataset {
     }
 }
 
-/// The order in which examples are seen: every one once an epoch, in a random order that depends on the seed and the epoch only, so that
-/// a position in it is all that a checkpoint needs.
+/// The order in which examples are seen: every one once an epoch, in a random order that depends on
+/// the seed and the epoch only, so that a position in it is all that a checkpoint needs.
 #[derive(Debug)]
 pub(crate) struct Order {
     seed: u64,
@@ -84,7 +88,8 @@ mod tests {
     use super::*;
 
     fn read(name: &str, content: &[u8]) -> Result<Dataset, TrainError> {
-        let path = std::env::temp_dir().join(format!("tricorn-data-{}-{name}.jsonl", std::process::id()));
+        let path =
+            std::env::temp_dir().join(format!("tricorn-data-{}-{name}.jsonl", std::process::id()));
         fs::write(&path, content).unwrap();
         let result = Dataset::read(&path);
         fs::remove_file(&path).unwrap();
@@ -116,7 +121,10 @@ mod tests {
 
     #[test]
     fn missing_and_empty_files_are_refused() {
-        assert!(matches!(Dataset::read(Path::new("/nonexistent/x.jsonl")), Err(TrainError::Io { action: "read", .. })));
+        assert!(matches!(
+            Dataset::read(Path::new("/nonexistent/x.jsonl")),
+            Err(TrainError::Io { action: "read", .. })
+        ));
         assert!(matches!(read("blank", b"\n \n"), Err(TrainError::NoExamples { .. })));
     }
 

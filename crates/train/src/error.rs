@@ -4,7 +4,8 @@ use std::{io, path::PathBuf};
 
 use tricorn_model::ModelError;
 
-/// Why a drafter could not be trained. Each message is one line and ends with the mend where there is one.
+/// Why a drafter could not be trained. Each message is one line and ends with the mend where there
+/// is one.
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum TrainError {
@@ -17,7 +18,10 @@ pub enum TrainError {
         problem: String,
     },
     /// It was told to stop before there was anything to tell.
-    #[error("stopped before the drafter was measured; let it end, or ask for less with --eval-prompts and --eval-tokens")]
+    #[error(
+        "stopped before the drafter was measured; let it end, or ask for less with --eval-prompts \
+         and --eval-tokens"
+    )]
     Stopped,
     /// The operating system refused a file.
     #[error("cannot {action} {}: {source}; see that the path is right and that this user may {action} it", path.display())]
@@ -74,7 +78,10 @@ pub enum TrainError {
         expected: String,
     },
     /// The loss is no number any more.
-    #[error("the loss became {loss} at step {step}; use a lower learning rate than {learning_rate} (the last checkpoint is intact)")]
+    #[error(
+        "the loss became {loss} at step {step}; use a lower learning rate than {learning_rate} \
+         (the last checkpoint is intact)"
+    )]
     Diverged {
         /// The step.
         step: u64,

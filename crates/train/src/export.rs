@@ -8,11 +8,14 @@ use std::{
 
 use half::bf16;
 use safetensors::{Dtype, tensor::TensorView};
-use tricorn_model::{Drafter, DrafterInfo, DrafterKind, ModelConfig, ModelSource, weights::Weights};
+use tricorn_model::{
+    Drafter, DrafterInfo, DrafterKind, ModelConfig, ModelSource, weights::Weights,
+};
 
 use crate::{error::TrainError, student::Tensors};
 
-/// Writes beside the file and renames, so that nobody ever sees half of it, not even after a power cut.
+/// Writes beside the file and renames, so that nobody ever sees half of it, not even after a power
+/// cut.
 pub(crate) fn write_atomically(path: &Path, content: &[u8]) -> Result<(), TrainError> {
     let mut name = path.as_os_str().to_owned();
     name.push(".part");
@@ -28,17 +31,30 @@ pub(crate) fn safetensors(
     tensors: Vec<(String, TensorView<'_>)>,
     metadata: Option<std::collections::HashMap<String, String>>,
 ) -> Result<Vec<u8>, TrainError> {
-    safetensors::serialize(tensors, metadata).map_err(|error| TrainError::write(path)(std::io::Error::other(error)))
+    safetensors::serialize(tensors, metadata)
+        .map_err(|error| TrainError::write(path)(std::io::Error::other(error)))
 }
 
 /// A view of little-endian bytes, naming `path` should they not fit the shape.
-pub(crate) fn view<'a>(path: &Path, dtype: Dtype, shape: Vec<usize>, bytes: &'a [u8]) -> Result<TensorView<'a>, TrainError> {
-    TensorView::new(dtype, shape, bytes).map_err(|error| TrainError::write(path)(std::io::Error::other(error)))
+pub(crate) fn view<'a>(
+    path: &Path,
+    dtype: Dtype,
+    shape: Vec<usize>,
+    bytes: &'a [u8],
+) -> Result<TensorView<'a>, TrainError> {
+    TensorView::new(dtype, shape, bytes)
+        .map_err(|error| TrainError::write(path)(std::io::Error::other(error)))
 }
 
 /// Writes the drafter's weights, in bf16.
-pub(crate) fn write_weights(weights: &Tensors, config: &ModelConfig, path: &Path) -> Result<(), TrainError> {
-    let bytes = |values: &Vec<f32>| values.iter().flat_map(|&v| bf16::from_f32(v).to_le_bytes()).collect::<Vec<u8>>();
+pub(crate) fn write_weights(
+    weights: &Tensors,
+    config: &ModelConfig,
+    path: &Path,
+) -> Result<(), TrainError> {
+    let bytes = |values: &Vec<f32>| {
+        values.iter().flat_map(|&v| bf16::from_f32(v).to_le_bytes()).collect::<Vec<u8>>()
+    };
     let bytes: Vec<Vec<u8>> = weights.all().into_iter().map(bytes).collect();
     let tensors = weights
         .kind()
@@ -51,7 +67,11 @@ pub(crate) fn write_weights(weights: &Tensors, config: &ModelConfig, path: &Path
 }
 
 /// Reads the numbers that [`write_weights`] wrote, to train them further.
-pub(crate) fn read_weights(path: &Path, kind: DrafterKind, config: &ModelConfig) -> Result<Tensors, TrainError> {
+pub(crate) fn read_weights(
+    path: &Path,
+    kind: DrafterKind,
+    config: &ModelConfig,
+) -> Result<Tensors, TrainError> {
     let stored = Weights::open_file(path)?;
     let mut weights = Tensors::zero(kind, config);
     for ((name, shape), values) in kind.tensors(config).into_iter().zip(weights.all_mut()) {
@@ -61,7 +81,11 @@ pub(crate) fn read_weights(path: &Path, kind: DrafterKind, config: &ModelConfig)
 }
 
 /// Reads weights that [`write_weights`] wrote, to draft with them.
-pub(crate) fn read_drafter(source: &ModelSource, path: &Path, info: DrafterInfo) -> Result<Drafter, TrainError> {
+pub(crate) fn read_drafter(
+    source: &ModelSource,
+    path: &Path,
+    info: DrafterInfo,
+) -> Result<Drafter, TrainError> {
     Ok(Drafter::from_weights(&Weights::open_file(path)?, source.config(), info)?)
 }
 
@@ -72,6 +96,7 @@ pub(crate) fn paths(out: &Path, kind: DrafterKind) -> (PathBuf, PathBuf) {
 
 /// Writes the drafter's description.
 pub(crate) fn write_info(info: &DrafterInfo, path: &Path) -> Result<(), TrainError> {
-    let text = serde_json::to_vec_pretty(info).map_err(|error| TrainError::write(path)(error.into()))?;
+    let text =
+        serde_json::to_vec_pretty(info).map_err(|error| TrainError::write(path)(error.into()))?;
     write_atomically(path, &text)
 }

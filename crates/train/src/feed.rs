@@ -24,7 +24,8 @@ use crate::{
 
 /// Examples looked at together, so that the model writes its own texts for them in one batch.
 const WINDOW: u64 = 32;
-/// Lessons that wait for the student: a whole window, so that it learns from one while the teacher makes the next.
+/// Lessons that wait for the student: a whole window, so that it learns from one while the teacher
+/// makes the next.
 const AHEAD: usize = WINDOW as usize;
 /// Seed of the choice which examples get the model's own text.
 const OWN_TEXT: u64 = 0x6f77_6e5f_7465_7874;
@@ -66,13 +67,25 @@ enum Task {
 
 impl Feed {
     /// Starts the thread at an example's position; it ends when the feed is dropped.
-    pub(crate) fn start<'scope>(scope: &'scope Scope<'scope, '_>, parts: FeedParts<'scope>, position: u64) -> Self {
+    pub(crate) fn start<'scope>(
+        scope: &'scope Scope<'scope, '_>,
+        parts: FeedParts<'scope>,
+        position: u64,
+    ) -> Self {
         let (sender, receiver) = sync_channel(AHEAD);
         let closed = Arc::new(AtomicBool::new(false));
         let watched = Arc::clone(&closed);
         scope.spawn(move || parts.run(position, &sender, &watched));
         let examples = parts.dataset.examples.len() as u64;
-        Self { receiver, position, skipped_in_a_row: 0, skipped: 0, examples, path: parts.config.data.clone(), closed }
+        Self {
+            receiver,
+            position,
+            skipped_in_a_row: 0,
+            skipped: 0,
+            examples,
+            path: parts.config.data.clone(),
+            closed,
+        }
     }
 
     /// The next lessons with at least `rows` rows together.
@@ -91,7 +104,8 @@ impl Feed {
                     self.skipped += 1;
                     self.skipped_in_a_row += 1;
                     if self.skipped_in_a_row >= self.examples {
-                        let problem = "every prompt fills the whole context; raise --context".to_owned();
+                        let problem =
+                            "every prompt fills the whole context; raise --context".to_owned();
                         return Err(TrainError::NoExamples { path: self.path.clone(), problem });
                     }
                 }
@@ -143,8 +157,11 @@ impl FeedParts<'_> {
                 Task::Own(key) => (Some(key), Ok(own.next())),
                 Task::Read(key, sequence) => (Some(key), self.teacher.teach(sequence).map(Some)),
             };
-            // A text that was cut short because nobody listens any more must not be kept; neither will it be needed.
-            if let (Some(key), Ok(Some(lesson)), false) = (key, &lesson, closed.load(Ordering::Relaxed)) {
+            // A text that was cut short because nobody listens any more must not be kept; neither
+            // will it be needed.
+            if let (Some(key), Ok(Some(lesson)), false) =
+                (key, &lesson, closed.load(Ordering::Relaxed))
+            {
                 lessons.keep(key, lesson);
             }
             let failed = lesson.is_err();
@@ -166,7 +183,10 @@ impl FeedParts<'_> {
         let DistillConfig { context, own_text, own_text_tokens, seed, .. } = *self.config;
         let (mut tasks, mut prompts) = (Vec::new(), Vec::new());
         for position in start..start + WINDOW {
-            let key = LessonKey { example: order.at(position), own_text: Rng::new(seed ^ OWN_TEXT, position).unit() < own_text };
+            let key = LessonKey {
+                example: order.at(position),
+                own_text: Rng::new(seed ^ OWN_TEXT, position).unit() < own_text,
+            };
             let example = &self.dataset.examples[key.example];
             tasks.push(if let Some(lesson) = lessons.get(key) {
                 Task::Ready(lesson)
@@ -190,8 +210,8 @@ impl FeedParts<'_> {
         Ok((tasks, own.into_iter()))
     }
 
-    /// The tokens before an example: none for half of them, else the end of other examples. They depend on the example alone, so that its
-    /// lesson can be taken up again.
+    /// The tokens before an example: none for half of them, else the end of other examples. They
+    /// depend on the example alone, so that its lesson can be taken up again.
     fn earlier(self, example: usize) -> Result<Vec<u32>, ModelError> {
         let DistillConfig { earlier_tokens, seed, .. } = *self.config;
         let mut rng = Rng::new(seed ^ EARLIER, example as u64);
@@ -204,7 +224,9 @@ impl FeedParts<'_> {
                 break;
             }
             let other = (rng.unit() * count as f64) as usize;
-            if let Some(sequence) = self.renderer.sequence(&self.dataset.examples[other], usize::MAX)? {
+            if let Some(sequence) =
+                self.renderer.sequence(&self.dataset.examples[other], usize::MAX)?
+            {
                 tokens.extend(sequence.tokens);
             }
         }

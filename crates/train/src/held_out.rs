@@ -47,8 +47,11 @@ pub(crate) fn write(
         }
     }
     if prompts.is_empty() {
-        let problem =
-            format!("no prompt leaves room for {} tokens in the model's context of {context}; use shorter prompts", config.new_tokens);
+        let problem = format!(
+            "no prompt leaves room for {} tokens in the model's context of {context}; use shorter \
+             prompts",
+            config.new_tokens
+        );
         return Err(TrainError::NoExamples { path: path.to_owned(), problem });
     }
     let mut texts = Vec::with_capacity(prompts.len());
@@ -61,8 +64,13 @@ pub(crate) fn write(
     Ok(texts)
 }
 
-/// The time of one draft over the time in which the whole model, on this machine and without any link, makes one token.
-pub(crate) fn measure_draft_cost(teacher: &Teacher, drafter: &Drafter, text: &Written) -> Result<f64, ModelError> {
+/// The time of one draft over the time in which the whole model, on this machine and without any
+/// link, makes one token.
+pub(crate) fn measure_draft_cost(
+    teacher: &Teacher,
+    drafter: &Drafter,
+    text: &Written,
+) -> Result<f64, ModelError> {
     let tokens = &text.lesson.tokens;
     let count = TIMED_TOKENS.min(tokens.len());
     let mut input = teacher.input.new_kv(&teacher.pool, count);

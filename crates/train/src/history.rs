@@ -57,7 +57,8 @@ impl History {
     /// Writes the history and its picture into a directory.
     pub(crate) fn write(&self, out: &Path) -> Result<(), TrainError> {
         let path = out.join(HISTORY_FILE);
-        let text = serde_json::to_vec_pretty(self).map_err(|error| TrainError::write(&path)(error.into()))?;
+        let text = serde_json::to_vec_pretty(self)
+            .map_err(|error| TrainError::write(&path)(error.into()))?;
         write_atomically(&path, &text)?;
         write_atomically(&out.join(PLOT_FILE), plot::svg(self).as_bytes())
     }
@@ -72,7 +73,13 @@ mod tests {
         let history = |values: &[f64]| History {
             points: values
                 .iter()
-                .map(|&tokens_per_round| HistoryPoint { step: 0, tokens: 0, seconds: 0.0, loss: None, tokens_per_round })
+                .map(|&tokens_per_round| HistoryPoint {
+                    step: 0,
+                    tokens: 0,
+                    seconds: 0.0,
+                    loss: None,
+                    tokens_per_round,
+                })
                 .collect(),
         };
         assert_eq!(history(&[]).flat(), 0);

@@ -40,7 +40,11 @@ impl Rows {
     fn new(values: &[f32]) -> Self {
         let mut half = vec![f16::ZERO; values.len()];
         half.convert_from_f32_slice(values);
-        if half.iter().zip(values).all(|(half, value)| half.to_f32() == *value) { Self::F16(half) } else { Self::F32(values.to_vec()) }
+        if half.iter().zip(values).all(|(half, value)| half.to_f32() == *value) {
+            Self::F16(half)
+        } else {
+            Self::F32(values.to_vec())
+        }
     }
 
     fn values(&self) -> Vec<f32> {
@@ -65,7 +69,12 @@ impl Lessons {
 
     pub(crate) fn get(&self, key: LessonKey) -> Option<Lesson> {
         let Kept { tokens, first, shallow, target } = self.kept.get(&key)?;
-        Some(Lesson { tokens: tokens.clone(), first: *first, shallow: shallow.values(), target: target.values() })
+        Some(Lesson {
+            tokens: tokens.clone(),
+            first: *first,
+            shallow: shallow.values(),
+            target: target.values(),
+        })
     }
 
     pub(crate) fn keep(&mut self, key: LessonKey, lesson: &Lesson) {
@@ -76,7 +85,10 @@ impl Lessons {
         let bytes = shallow.bytes() + target.bytes() + size_of_val(&lesson.tokens[..]);
         if self.used_bytes + bytes <= self.limit_bytes {
             self.used_bytes += bytes;
-            self.kept.insert(key, Kept { tokens: lesson.tokens.clone(), first: lesson.first, shallow, target });
+            self.kept.insert(
+                key,
+                Kept { tokens: lesson.tokens.clone(), first: lesson.first, shallow, target },
+            );
         }
     }
 }
@@ -88,7 +100,12 @@ mod tests {
 
     #[test]
     fn lessons_come_back_as_they_were_as_long_as_there_is_room() {
-        let lesson = Lesson { tokens: vec![1, 2, 3], first: 1, shallow: vec![0.5, -65504.0, 0.25, 6.0], target: vec![0.1, 1.0 / 3.0] };
+        let lesson = Lesson {
+            tokens: vec![1, 2, 3],
+            first: 1,
+            shallow: vec![0.5, -65504.0, 0.25, 6.0],
+            target: vec![0.1, 1.0 / 3.0],
+        };
         let key = |example, own_text| LessonKey { example, own_text };
         // Tokens, two bytes for each of the rounded rows and four for each of the others.
         let bytes = 12 + 8 + 8;

@@ -1,9 +1,11 @@
 //! Tricorn's trainer: distils a drafter from the model that it drafts for.
 //!
-//! [`distill`] runs the frozen model over training sequences (the teacher), and teaches a drafter to guess the model's last hidden rows:
-//! HAT's adapter from those of its first layers (arXiv 2503.18989, section 3), the fused drafter also from the last row before, the
-//! teacher's or its own guess (after EAGLE-3, arXiv 2503.01840). Progress goes to a callback as [`Event`]s; what is measured on
-//! held-out prompts is not a loss but what counts in use: tokens per verification round, see [`accept`].
+//! [`distill`] runs the frozen model over training sequences (the teacher), and teaches a drafter
+//! to guess the model's last hidden rows: HAT's adapter from those of its first layers (arXiv
+//! 2503.18989, section 3), the fused drafter also from the last row before, the teacher's or its
+//! own guess (after EAGLE-3, arXiv 2503.01840). Progress goes to a callback as [`Event`]s; what is
+//! measured on held-out prompts is not a loss but what counts in use: tokens per verification
+//! round, see [`accept`].
 //!
 //! ```no_run
 //! use std::{path::Path, sync::{Arc, atomic::AtomicBool}};

@@ -22,11 +22,21 @@ impl AdamW {
         Self { first: Tensors::zero(kind, config), second: Tensors::zero(kind, config) }
     }
 
-    /// One step, number `step` counted from 1, on `weights`; the gradient's elements are clipped to `-clip ..= clip` first.
-    pub(crate) fn update(&mut self, weights: &mut Tensors, gradients: &Tensors, step: u64, learning_rate: f64, clip: f32) {
+    /// One step, number `step` counted from 1, on `weights`; the gradient's elements are clipped to
+    /// `-clip ..= clip` first.
+    pub(crate) fn update(
+        &mut self,
+        weights: &mut Tensors,
+        gradients: &Tensors,
+        step: u64,
+        learning_rate: f64,
+        clip: f32,
+    ) {
         let moments = self.first.all_mut().into_iter().zip(self.second.all_mut());
         let width = weights.attention.norm.len();
-        for ((weights, gradient), (first, second)) in weights.all_mut().into_iter().zip(gradients.all()).zip(moments) {
+        for ((weights, gradient), (first, second)) in
+            weights.all_mut().into_iter().zip(gradients.all()).zip(moments)
+        {
             let decay = if weights.len() == width { 0.0 } else { WEIGHT_DECAY };
             Step::new(step, learning_rate, clip, decay).apply(weights, gradient, first, second);
         }
@@ -57,11 +67,14 @@ impl Step {
 
     fn apply(&self, values: &mut [f32], gradient: &[f32], first: &mut [f32], second: &mut [f32]) {
         let (beta1, beta2) = BETAS;
-        for ((value, &gradient), (first, second)) in values.iter_mut().zip(gradient).zip(first.iter_mut().zip(second)) {
+        for ((value, &gradient), (first, second)) in
+            values.iter_mut().zip(gradient).zip(first.iter_mut().zip(second))
+        {
             let gradient = gradient.clamp(-self.clip, self.clip);
             *first = beta1 * *first + (1.0 - beta1) * gradient;
             *second = beta2 * *second + (1.0 - beta2) * gradient * gradient;
-            *value = *value * self.keep - self.rate * *first / ((*second * self.scale).sqrt() + EPSILON);
+            *value =
+                *value * self.keep - self.rate * *first / ((*second * self.scale).sqrt() + EPSILON);
         }
     }
 }
@@ -73,7 +86,12 @@ mod tests {
     #[test]
     fn the_first_step_is_the_learning_rate_against_the_gradients_sign() {
         let mut values = vec![1.0, -2.0, 3.0];
-        Step::new(1, 0.01, 0.5, 0.0).apply(&mut values, &[0.1, -7.0, 0.0], &mut [0.0; 3], &mut [0.0; 3]);
+        Step::new(1, 0.01, 0.5, 0.0).apply(
+            &mut values,
+            &[0.1, -7.0, 0.0],
+            &mut [0.0; 3],
+            &mut [0.0; 3],
+        );
         for (value, expected) in values.iter().zip([0.99, -1.99, 3.0]) {
             assert!((value - expected).abs() < 1e-5, "{value} is not {expected}");
         }

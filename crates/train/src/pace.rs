@@ -22,7 +22,9 @@ impl Pace {
         if self.marks.len() > Self::STEPS {
             self.marks.pop_front();
         }
-        let Some(&(then, tokens_then, used_then)) = self.marks.front().filter(|_| self.marks.len() > 1) else {
+        let Some(&(then, tokens_then, used_then)) =
+            self.marks.front().filter(|_| self.marks.len() > 1)
+        else {
             return (0.0, None);
         };
         let seconds = (now - then).as_secs_f64().max(1e-9);

@@ -1,5 +1,5 @@
-//! The drafter's forward pass and the gradients of its weights, written out for one sequence at a time, on the kernels that the model
-//! itself runs on; sequences run in parallel.
+//! The drafter's forward pass and the gradients of its weights, written out for one sequence at a
+//! time, on the kernels that the model itself runs on; sequences run in parallel.
 
 mod attention;
 mod fused;
@@ -34,11 +34,17 @@ enum Net<'a> {
 }
 
 impl<'a> Pass<'a> {
-    /// A pass that unrolls the fused drafter over `unroll` of its own outputs, the first step included; HAT's does not read them.
+    /// A pass that unrolls the fused drafter over `unroll` of its own outputs, the first step
+    /// included; HAT's does not read them.
     pub(crate) fn new(config: &'a ModelConfig, tensors: &'a Tensors, unroll: usize) -> Self {
         match &tensors.block {
             None => Self(Net::Hat(Box::new(HatPass::new(config, &tensors.attention)))),
-            Some(block) => Self(Net::Fused(Box::new(FusedPass::new(config, &tensors.attention, block, unroll)))),
+            Some(block) => Self(Net::Fused(Box::new(FusedPass::new(
+                config,
+                &tensors.attention,
+                block,
+                unroll,
+            )))),
         }
     }
 
@@ -47,10 +53,16 @@ impl<'a> Pass<'a> {
         match &self.0 {
             Net::Hat(_) => vec![share(1.0, lessons.iter().map(Lesson::loss_rows).sum())],
             Net::Fused(pass) => {
-                let weights: Vec<f64> = (0..pass.unroll).map(|step| STEP_WEIGHT.powi(step as i32)).collect();
+                let weights: Vec<f64> =
+                    (0..pass.unroll).map(|step| STEP_WEIGHT.powi(step as i32)).collect();
                 let total: f64 = weights.iter().sum();
-                let rows = |step: usize| lessons.iter().map(|lesson| fused::rows(lesson, step)).sum();
-                weights.iter().enumerate().map(|(step, weight)| share(weight / total, rows(step))).collect()
+                let rows =
+                    |step: usize| lessons.iter().map(|lesson| fused::rows(lesson, step)).sum();
+                weights
+                    .iter()
+                    .enumerate()
+                    .map(|(step, weight)| share(weight / total, rows(step)))
+                    .collect()
             }
         }
     }
@@ -59,7 +71,13 @@ impl<'a> Pass<'a> {
     ///
     /// # Errors
     /// When an accelerator that the head is on fails.
-    pub(crate) fn learn(&self, lesson: &Lesson, shares: &[f64], loss: &Loss, output: &OutputPart) -> Result<(Losses, Tensors), ModelError> {
+    pub(crate) fn learn(
+        &self,
+        lesson: &Lesson,
+        shares: &[f64],
+        loss: &Loss,
+        output: &OutputPart,
+    ) -> Result<(Losses, Tensors), ModelError> {
         match &self.0 {
             Net::Hat(pass) => {
                 let (guess, trace) = pass.forward(&lesson.shallow, lesson.first);
@@ -69,8 +87,12 @@ impl<'a> Pass<'a> {
             }
             Net::Fused(pass) => {
                 let trace = pass.forward(lesson);
-                let guesses: Vec<Guess<'_>> =
-                    trace.guesses().zip(shares).enumerate().map(|(step, (rows, &share))| Guess { rows, from: step + 1, share }).collect();
+                let guesses: Vec<Guess<'_>> = trace
+                    .guesses()
+                    .zip(shares)
+                    .enumerate()
+                    .map(|(step, (rows, &share))| Guess { rows, from: step + 1, share })
+                    .collect();
                 let (losses, gradients) = loss.of(output, &lesson.target, &guesses)?;
                 Ok((losses, pass.backward(&trace, gradients)))
             }
@@ -94,7 +116,12 @@ struct Matrix {
 impl Matrix {
     fn new(values: &[f32], inputs: usize) -> Self {
         let outputs = values.len() / inputs;
-        Self { forward: Packed::transposed(values, inputs), backward: Packed::new(values, inputs), inputs, outputs }
+        Self {
+            forward: Packed::transposed(values, inputs),
+            backward: Packed::new(values, inputs),
+            inputs,
+            outputs,
+        }
     }
 
     /// `x W^T`.
@@ -121,7 +148,10 @@ fn norm_rows(x: &[f32], weight: &[f32], eps: f32) -> (Vec<f32>, Vec<f32>) {
         let scale = inverse_rms(row, eps);
         row.iter_mut().for_each(|v| *v *= scale);
     }
-    let normed = unit.chunks_exact(width).flat_map(|row| row.iter().zip(weight).map(|(u, w)| u * w)).collect();
+    let normed = unit
+        .chunks_exact(width)
+        .flat_map(|row| row.iter().zip(weight).map(|(u, w)| u * w))
+        .collect();
     (unit, normed)
 }
 
@@ -142,12 +172,15 @@ pub(crate) fn rms_norm_backward(x: &[f32], weight: &[f32], eps: f32, gradient: &
         let scale = inverse_rms(x, eps);
         let dot: f32 = x.iter().zip(gradient).zip(weight).map(|((x, g), w)| x * g * w).sum();
         let pull = scale * scale * dot / width as f32;
-        result.extend(x.iter().zip(gradient).zip(weight).map(|((x, g), w)| scale * (g * w - x * pull)));
+        result.extend(
+            x.iter().zip(gradient).zip(weight).map(|((x, g), w)| scale * (g * w - x * pull)),
+        );
     }
     result
 }
 
-/// Zero for what is too small to matter: products of tiny numbers are denormal, and those are a hundred times slower to compute with.
+/// Zero for what is too small to matter: products of tiny numbers are denormal, and those are a
+/// hundred times slower to compute with.
 pub(crate) fn flush(value: f32) -> f32 {
     if value.abs() < 1e-18 { 0.0 } else { value }
 }

@@ -18,11 +18,16 @@ struct Axis {
 }
 
 impl Axis {
-    /// An axis from `from` to a round number not below `to`, with about five ticks at round numbers.
+    /// An axis from `from` to a round number not below `to`, with about five ticks at round
+    /// numbers.
     fn new(from: f64, to: f64) -> Self {
         let span = (to - from).max(1e-9);
         let magnitude = 10.0_f64.powf((span / 5.0).log10().floor());
-        let step = [1.0, 2.0, 5.0, 10.0].into_iter().map(|m| m * magnitude).find(|step| span / step <= 5.0 + 1e-9).unwrap_or(span);
+        let step = [1.0, 2.0, 5.0, 10.0]
+            .into_iter()
+            .map(|m| m * magnitude)
+            .find(|step| span / step <= 5.0 + 1e-9)
+            .unwrap_or(span);
         Self { from, to: from + (span / step - 1e-9).ceil() * step, step }
     }
 
@@ -40,7 +45,8 @@ impl Axis {
 /// The picture of a history; points are labelled with their values by a viewer's tooltips.
 #[must_use]
 pub fn svg(history: &History) -> String {
-    let points: Vec<(f64, f64)> = history.points.iter().map(|p| (p.tokens as f64, p.tokens_per_round)).collect();
+    let points: Vec<(f64, f64)> =
+        history.points.iter().map(|p| (p.tokens as f64, p.tokens_per_round)).collect();
     let greatest = |values: &mut dyn Iterator<Item = f64>| values.fold(0.0, f64::max);
     let x = Axis::new(0.0, greatest(&mut points.iter().map(|p| p.0)).max(1000.0));
     let y = Axis::new(1.0, greatest(&mut points.iter().map(|p| p.1)).max(1.5));
@@ -57,12 +63,23 @@ pub fn svg(history: &History) -> String {
         r##"<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 {WIDTH} {HEIGHT}" font-family="system-ui, sans-serif" font-size="12" fill="#444">"##
     ));
     put(format_args!(r##"<rect width="{WIDTH}" height="{HEIGHT}" fill="#fff"/>"##));
-    put(format_args!(r##"<text x="{left}" y="24" font-size="15" font-weight="600" fill="#111">Tokens per verification round</text>"##));
-    put(format_args!(r##"<text x="{left}" y="42">held-out prompts, drafting to the maximum length</text>"##));
+    put(format_args!(
+        r##"<text x="{left}" y="24" font-size="15" font-weight="600" fill="#111">Tokens per verification round</text>"##
+    ));
+    put(format_args!(
+        r##"<text x="{left}" y="42">held-out prompts, drafting to the maximum length</text>"##
+    ));
     for tick in y.ticks() {
         let (at, end) = (up(tick), WIDTH - right);
-        put(format_args!(r##"<line x1="{left}" x2="{end}" y1="{at:.1}" y2="{at:.1}" stroke="#e5e5e5"/>"##));
-        put(format_args!(r##"<text x="{:.1}" y="{:.1}" text-anchor="end">{}</text>"##, left - 8.0, at + 4.0, short(tick)));
+        put(format_args!(
+            r##"<line x1="{left}" x2="{end}" y1="{at:.1}" y2="{at:.1}" stroke="#e5e5e5"/>"##
+        ));
+        put(format_args!(
+            r##"<text x="{:.1}" y="{:.1}" text-anchor="end">{}</text>"##,
+            left - 8.0,
+            at + 4.0,
+            short(tick)
+        ));
     }
     for tick in x.ticks() {
         put(format_args!(
@@ -77,8 +94,14 @@ pub fn svg(history: &History) -> String {
         across((x.from + x.to) / 2.0),
         HEIGHT - 10.0
     ));
-    let line: Vec<String> = points.iter().map(|&(tokens, rate)| format!("{:.1},{:.1}", across(tokens), up(rate))).collect();
-    put(format_args!(r##"<polyline points="{}" fill="none" stroke="#2563eb" stroke-width="2" stroke-linejoin="round"/>"##, line.join(" ")));
+    let line: Vec<String> = points
+        .iter()
+        .map(|&(tokens, rate)| format!("{:.1},{:.1}", across(tokens), up(rate)))
+        .collect();
+    put(format_args!(
+        r##"<polyline points="{}" fill="none" stroke="#2563eb" stroke-width="2" stroke-linejoin="round"/>"##,
+        line.join(" ")
+    ));
     for &(tokens, rate) in &points {
         put(format_args!(
             r##"<circle cx="{:.1}" cy="{:.1}" r="3" fill="#2563eb"><title>{} tokens: {rate:.3}</title></circle>"##,
@@ -89,7 +112,9 @@ pub fn svg(history: &History) -> String {
     }
     if let Some(&(tokens, rate)) = points.last() {
         let (at, above) = (across(tokens) + 8.0, up(rate) + 4.0);
-        put(format_args!(r##"<text x="{at:.1}" y="{above:.1}" font-weight="600" fill="#2563eb">{rate:.2}</text>"##));
+        put(format_args!(
+            r##"<text x="{at:.1}" y="{above:.1}" font-weight="600" fill="#2563eb">{rate:.2}</text>"##
+        ));
     }
     put(format_args!("</svg>"));
     out
@@ -113,20 +138,32 @@ mod tests {
 
     #[test]
     fn axes_have_round_ticks_that_cover_the_values() {
-        assert_eq!(Axis::new(0.0, 930_000.0).ticks().collect::<Vec<_>>(), [0.0, 200_000.0, 400_000.0, 600_000.0, 800_000.0, 1_000_000.0]);
+        assert_eq!(
+            Axis::new(0.0, 930_000.0).ticks().collect::<Vec<_>>(),
+            [0.0, 200_000.0, 400_000.0, 600_000.0, 800_000.0, 1_000_000.0]
+        );
         assert_eq!(Axis::new(1.0, 2.0), Axis { from: 1.0, to: 2.0, step: 0.2 });
         assert_eq!(Axis::new(0.0, 1000.0).to, 1000.0);
     }
 
     #[test]
     fn numbers_are_short() {
-        assert_eq!([0.0, 1.2, 1500.0, 250_000.0, 2_500_000.0].map(short), ["0", "1.2", "1.5k", "250k", "2.5M"]);
+        assert_eq!(
+            [0.0, 1.2, 1500.0, 250_000.0, 2_500_000.0].map(short),
+            ["0", "1.2", "1.5k", "250k", "2.5M"]
+        );
     }
 
     #[test]
     fn every_point_is_in_the_picture() {
         let points = [(0, 1.3), (100_000, 1.7), (200_000, 2.1)];
-        let points = points.map(|(tokens, tokens_per_round)| HistoryPoint { step: 0, tokens, seconds: 0.0, loss: None, tokens_per_round });
+        let points = points.map(|(tokens, tokens_per_round)| HistoryPoint {
+            step: 0,
+            tokens,
+            seconds: 0.0,
+            loss: None,
+            tokens_per_round,
+        });
         let picture = svg(&History { points: points.to_vec() });
         assert_eq!(picture.matches("<circle").count(), 3);
         assert!(picture.contains(">2.10</text>") && picture.ends_with("</svg>\n"));

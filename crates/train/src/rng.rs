@@ -1,4 +1,5 @@
-//! Random numbers that are the same on every machine and need no state in a checkpoint: each use has its own seed.
+//! Random numbers that are the same on every machine and need no state in a checkpoint: each use
+//! has its own seed.
 
 /// SplitMix64 (Steele, Lea and Flood 2014).
 #[derive(Clone, Debug)]
@@ -62,6 +63,9 @@ mod tests {
         let samples: Vec<f64> = (0..20_000).map(|_| f64::from(rng.normal())).collect();
         let mean = samples.iter().sum::<f64>() / 20_000.0;
         let variance = samples.iter().map(|s| (s - mean).powi(2)).sum::<f64>() / 20_000.0;
-        assert!(mean.abs() < 0.03 && (variance - 1.0).abs() < 0.05, "mean {mean}, variance {variance}");
+        assert!(
+            mean.abs() < 0.03 && (variance - 1.0).abs() < 0.05,
+            "mean {mean}, variance {variance}"
+        );
     }
 }

@@ -3,8 +3,8 @@
 /// What remains of the peak at the end.
 const FLOOR: f64 = 0.05;
 
-/// The rate of step `step` (counted from 1), with `progress` of the budget used (0 to 1): linear warm-up over `warmup` steps, and a cosine
-/// from the peak to 5 % of it.
+/// The rate of step `step` (counted from 1), with `progress` of the budget used (0 to 1): linear
+/// warm-up over `warmup` steps, and a cosine from the peak to 5 % of it.
 pub(crate) fn learning_rate(peak: f64, warmup: u64, step: u64, progress: f64) -> f64 {
     let ramp = if step < warmup { step as f64 / warmup as f64 } else { 1.0 };
     let cosine = (1.0 + (std::f64::consts::PI * progress.clamp(0.0, 1.0)).cos()) / 2.0;

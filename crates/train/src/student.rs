@@ -50,7 +50,15 @@ impl BlockTensors {
         let norm = || vec![0.0; config.hidden];
         let wide = || vec![0.0; config.intermediate * config.hidden];
         let fuse = vec![0.0; 2 * config.hidden * config.hidden];
-        Self { shallow_norm: norm(), deep_norm: norm(), fuse, mlp_norm: norm(), gate: wide(), up: wide(), down: wide() }
+        Self {
+            shallow_norm: norm(),
+            deep_norm: norm(),
+            fuse,
+            mlp_norm: norm(),
+            gate: wide(),
+            up: wide(),
+            down: wide(),
+        }
     }
 }
 
@@ -71,7 +79,11 @@ impl Tensors {
         match &self.block {
             None => attention.to_vec(),
             Some(BlockTensors { shallow_norm, deep_norm, fuse, mlp_norm, gate, up, down }) => {
-                [shallow_norm, deep_norm, fuse].into_iter().chain(attention).chain([mlp_norm, gate, up, down]).collect()
+                [shallow_norm, deep_norm, fuse]
+                    .into_iter()
+                    .chain(attention)
+                    .chain([mlp_norm, gate, up, down])
+                    .collect()
             }
         }
     }
@@ -83,7 +95,11 @@ impl Tensors {
         match &mut self.block {
             None => attention.into_iter().collect(),
             Some(BlockTensors { shallow_norm, deep_norm, fuse, mlp_norm, gate, up, down }) => {
-                [shallow_norm, deep_norm, fuse].into_iter().chain(attention).chain([mlp_norm, gate, up, down]).collect()
+                [shallow_norm, deep_norm, fuse]
+                    .into_iter()
+                    .chain(attention)
+                    .chain([mlp_norm, gate, up, down])
+                    .collect()
             }
         }
     }
@@ -94,10 +110,16 @@ impl Tensors {
         }
     }
 
-    /// Starts from the weights of one of the model's layers, as far as its attention has the drafter's shape (grouped keys and values are
-    /// repeated); what does not fit starts random. HAT's adapter starts from the first layer that it stands in for; the fused drafter,
-    /// which reads what the last layer wrote one position before, from the last, and without reading it.
-    pub(crate) fn initial(kind: DrafterKind, source: &ModelSource, split: Split, seed: u64) -> Result<Self, ModelError> {
+    /// Starts from the weights of one of the model's layers, as far as its attention has the
+    /// drafter's shape (grouped keys and values are repeated); what does not fit starts random.
+    /// HAT's adapter starts from the first layer that it stands in for; the fused drafter, which
+    /// reads what the last layer wrote one position before, from the last, and without reading it.
+    pub(crate) fn initial(
+        kind: DrafterKind,
+        source: &ModelSource,
+        split: Split,
+        seed: u64,
+    ) -> Result<Self, ModelError> {
         let (config, weights) = (source.config(), source.weights());
         let hidden = config.hidden;
         let layer = match kind {
@@ -111,9 +133,17 @@ impl Tensors {
                 let scale = (hidden as f32).sqrt().recip();
                 return Ok((0..hidden * hidden).map(|_| rng.normal() * scale).collect());
             }
-            let stored = weights.f32(&name(&format!("self_attn.{part}_proj.weight")), &[heads * config.head_dim, hidden])?;
+            let stored = weights.f32(
+                &name(&format!("self_attn.{part}_proj.weight")),
+                &[heads * config.head_dim, hidden],
+            )?;
             let copies = config.heads / heads;
-            Ok::<Vec<f32>, ModelError>(stored.chunks_exact(config.head_dim * hidden).flat_map(|head| head.repeat(copies)).collect())
+            Ok::<Vec<f32>, ModelError>(
+                stored
+                    .chunks_exact(config.head_dim * hidden)
+                    .flat_map(|head| head.repeat(copies))
+                    .collect(),
+            )
         };
         let attention = AttentionTensors {
             q: projection("q", config.heads)?,
@@ -125,7 +155,9 @@ impl Tensors {
         if kind == DrafterKind::Hat {
             return Ok(Self { attention, block: None });
         }
-        let mlp = |part: &str, shape: [usize; 2]| weights.f32(&name(&format!("mlp.{part}_proj.weight")), &shape);
+        let mlp = |part: &str, shape: [usize; 2]| {
+            weights.f32(&name(&format!("mlp.{part}_proj.weight")), &shape)
+        };
         let block = BlockTensors {
             shallow_norm: attention.norm.clone(),
             deep_norm: weights.f32("model.norm.weight", &[hidden])?,
@@ -157,7 +189,11 @@ mod tests {
         let source = tiny_model(&dir, &json!({}));
         for kind in DrafterKind::ALL {
             let tensors = Tensors::zero(kind, source.config());
-            let sizes: Vec<usize> = kind.tensors(source.config()).iter().map(|(_, shape)| shape.iter().product()).collect();
+            let sizes: Vec<usize> = kind
+                .tensors(source.config())
+                .iter()
+                .map(|(_, shape)| shape.iter().product())
+                .collect();
             assert_eq!(tensors.all().iter().map(|values| values.len()).collect::<Vec<_>>(), sizes);
             assert_eq!(tensors.kind(), kind);
         }

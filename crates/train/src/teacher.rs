@@ -9,7 +9,9 @@ use std::{
 };
 
 use tricorn_core::{HiddenCodec, Split, argmax};
-use tricorn_model::{InputPart, KvCache, KvPool, MiddlePart, ModelError, ModelSource, OutputPart, SeqRows};
+use tricorn_model::{
+    InputPart, KvCache, KvPool, MiddlePart, ModelError, ModelSource, OutputPart, SeqRows,
+};
 
 use crate::text::Sequence;
 
@@ -35,7 +37,8 @@ pub(crate) struct Lesson {
     pub(crate) first: usize,
     /// Rows of the first layers for all tokens but the last, rounded: `(tokens - 1) x hidden`.
     pub(crate) shallow: Vec<f32>,
-    /// Rows of the last layer (before the final norm) of the rows from `first` on, one for each token of the response.
+    /// Rows of the last layer (before the final norm) of the rows from `first` on, one for each
+    /// token of the response.
     pub(crate) target: Vec<f32>,
 }
 
@@ -45,8 +48,8 @@ impl Lesson {
         self.tokens.len() - 1
     }
 
-    /// For every row the last layer's row of the position before, as the device knows it: zeros up to the row after which the first one is
-    /// answered. `rows x hidden`.
+    /// For every row the last layer's row of the position before, as the device knows it: zeros up
+    /// to the row after which the first one is answered. `rows x hidden`.
     pub(crate) fn previous(&self, hidden: usize) -> Vec<f32> {
         let known = (self.loss_rows() - 1) * hidden;
         [vec![0.0; (self.first + 1) * hidden], self.target[..known].to_vec()].concat()
@@ -85,12 +88,21 @@ impl Teacher {
     }
 
     /// Shallow rows of `tokens` at `pos..`, rounded.
-    pub(crate) fn shallow_at(&self, kv: &mut KvCache, pos: usize, tokens: &[u32]) -> Result<Vec<f32>, ModelError> {
+    pub(crate) fn shallow_at(
+        &self,
+        kv: &mut KvCache,
+        pos: usize,
+        tokens: &[u32],
+    ) -> Result<Vec<f32>, ModelError> {
         self.shallow(&mut [SeqRows { kv, pos, rows: tokens.len() }], tokens)
     }
 
     /// Shallow rows of a ragged batch, rounded.
-    pub(crate) fn shallow(&self, batch: &mut [SeqRows<'_>], tokens: &[u32]) -> Result<Vec<f32>, ModelError> {
+    pub(crate) fn shallow(
+        &self,
+        batch: &mut [SeqRows<'_>],
+        tokens: &[u32],
+    ) -> Result<Vec<f32>, ModelError> {
         let mut rows = self.input.forward_batch(batch, tokens)?;
         CODEC.round(&mut rows);
         Ok(rows)
@@ -105,9 +117,9 @@ impl Teacher {
         Ok(Lesson { tokens, first, shallow, target: deep[first * self.hidden..].to_vec() })
     }
 
-    /// Lets the model go on greedily from each prompt until it ends the text, `new_tokens` are written or the sequence has
-    /// `context` tokens. Rows do not depend on each other, so neither does a text on the prompts beside it. Texts are shorter when `stop`
-    /// is set meanwhile.
+    /// Lets the model go on greedily from each prompt until it ends the text, `new_tokens` are
+    /// written or the sequence has `context` tokens. Rows do not depend on each other, so neither
+    /// does a text on the prompts beside it. Texts are shorter when `stop` is set meanwhile.
     pub(crate) fn write(
         &self,
         prompts: Vec<Vec<u32>>,
@@ -124,7 +136,8 @@ impl Teacher {
             })
             .collect::<Result<Vec<_>, _>>()?;
         loop {
-            let mut active: Vec<&mut Writing> = writing.iter_mut().filter(|w| !self.is_finished(w)).collect();
+            let mut active: Vec<&mut Writing> =
+                writing.iter_mut().filter(|w| !self.is_finished(w)).collect();
             if active.is_empty() || stop.load(Ordering::Relaxed) {
                 return Ok(writing.into_iter().map(|w| w.lesson).collect());
             }
@@ -155,17 +168,23 @@ impl Teacher {
 
     fn is_finished(&self, writing: &Writing) -> bool {
         let tokens = &writing.lesson.tokens;
-        tokens.len() >= writing.limit || tokens.last().is_some_and(|token| self.end_tokens.contains(token))
+        tokens.len() >= writing.limit
+            || tokens.last().is_some_and(|token| self.end_tokens.contains(token))
     }
 
     fn write_one_token(&self, active: &mut [&mut Writing]) -> Result<(), ModelError> {
-        let last: Vec<u32> = active.iter().filter_map(|w| w.lesson.tokens.last().copied()).collect();
-        let mut batch: Vec<SeqRows<'_>> =
-            active.iter_mut().map(|w| SeqRows { pos: w.lesson.tokens.len() - 1, rows: 1, kv: &mut w.caches.input }).collect();
+        let last: Vec<u32> =
+            active.iter().filter_map(|w| w.lesson.tokens.last().copied()).collect();
+        let mut batch: Vec<SeqRows<'_>> = active
+            .iter_mut()
+            .map(|w| SeqRows { pos: w.lesson.tokens.len() - 1, rows: 1, kv: &mut w.caches.input })
+            .collect();
         let shallow = self.shallow(&mut batch, &last)?;
         let mut x = shallow.clone();
-        let mut batch: Vec<SeqRows<'_>> =
-            active.iter_mut().map(|w| SeqRows { pos: w.lesson.tokens.len() - 1, rows: 1, kv: &mut w.caches.middle }).collect();
+        let mut batch: Vec<SeqRows<'_>> = active
+            .iter_mut()
+            .map(|w| SeqRows { pos: w.lesson.tokens.len() - 1, rows: 1, kv: &mut w.caches.middle })
+            .collect();
         self.middle.forward(&mut batch, &mut x)?;
         CODEC.round(&mut x);
         for (w, row) in active.iter_mut().zip(x.chunks_exact_mut(self.hidden)) {
@@ -173,7 +192,9 @@ impl Teacher {
         }
         let logits = self.output.logits(&x)?;
         let rows = shallow.chunks_exact(self.hidden).zip(x.chunks_exact(self.hidden));
-        for ((w, (shallow, deep)), logits) in active.iter_mut().zip(rows).zip(logits.chunks_exact(self.output.vocab())) {
+        for ((w, (shallow, deep)), logits) in
+            active.iter_mut().zip(rows).zip(logits.chunks_exact(self.output.vocab()))
+        {
             w.lesson.shallow.extend_from_slice(shallow);
             w.lesson.target.extend_from_slice(deep);
             w.lesson.tokens.push(argmax(logits));
@@ -190,10 +211,18 @@ impl Teacher {
     }
 
     /// Shallow rows and last-layer rows of tokens at `pos..`.
-    fn run(&self, caches: &mut Caches, pos: usize, tokens: &[u32]) -> Result<(Vec<f32>, Vec<f32>), ModelError> {
+    fn run(
+        &self,
+        caches: &mut Caches,
+        pos: usize,
+        tokens: &[u32],
+    ) -> Result<(Vec<f32>, Vec<f32>), ModelError> {
         let shallow = self.shallow_at(&mut caches.input, pos, tokens)?;
         let mut deep = shallow.clone();
-        self.middle.forward(&mut [SeqRows { kv: &mut caches.middle, pos, rows: tokens.len() }], &mut deep)?;
+        self.middle.forward(
+            &mut [SeqRows { kv: &mut caches.middle, pos, rows: tokens.len() }],
+            &mut deep,
+        )?;
         CODEC.round(&mut deep);
         self.output.forward_at(&mut caches.output, pos, &mut deep)?;
         Ok((shallow, deep))
@@ -211,14 +240,17 @@ mod tests {
     #[test]
     fn writing_in_a_batch_equals_reading_what_was_written() {
         let dir = TempDir::new();
-        let teacher = Teacher::load(&tiny_model(&dir, &json!({"eos_token_id": [1, 4, 9]})), SPLIT).unwrap();
+        let teacher =
+            Teacher::load(&tiny_model(&dir, &json!({"eos_token_id": [1, 4, 9]})), SPLIT).unwrap();
         let prompts: Vec<Vec<u32>> = (0..6).map(|i| vec![0, 3 + i, 7, 12 + i]).collect();
         let lessons = teacher.write(prompts.clone(), 20, 18, &AtomicBool::new(false)).unwrap();
         for (lesson, prompt) in lessons.iter().zip(&prompts) {
             let (tokens, end) = (&lesson.tokens, lesson.tokens[lesson.tokens.len() - 1]);
             assert_eq!(tokens[..4], prompt[..]);
             assert!(tokens.len() == 18 || teacher.end_tokens.contains(&end), "{tokens:?}");
-            assert!(tokens[4..tokens.len() - 1].iter().all(|token| !teacher.end_tokens.contains(token)));
+            assert!(
+                tokens[4..tokens.len() - 1].iter().all(|token| !teacher.end_tokens.contains(token))
+            );
             let read = teacher.teach(Sequence { tokens: tokens.clone(), prompt: 4 }).unwrap();
             assert_eq!(*lesson, read);
             let logits = teacher.output.logits(&read.target).unwrap();

@@ -28,7 +28,11 @@ pub(crate) struct TempDir(PathBuf);
 impl TempDir {
     pub(crate) fn new() -> Self {
         static NEXT: AtomicUsize = AtomicUsize::new(0);
-        let path = env::temp_dir().join(format!("tricorn-train-{}-{}", process::id(), NEXT.fetch_add(1, Ordering::Relaxed)));
+        let path = env::temp_dir().join(format!(
+            "tricorn-train-{}-{}",
+            process::id(),
+            NEXT.fetch_add(1, Ordering::Relaxed)
+        ));
         fs::create_dir_all(&path).unwrap();
         Self(path)
     }
@@ -54,7 +58,9 @@ pub(crate) fn tiny_model(dir: &TempDir, extra: &Value) -> Arc<ModelSource> {
     config.as_object_mut().unwrap().extend(extra.as_object().unwrap().clone());
     let size = |name: &str| config[name].as_u64().unwrap() as usize;
     let (hidden, inner) = (size("hidden_size"), size("intermediate_size"));
-    let head_dim = config["head_dim"].as_u64().map_or(hidden / size("num_attention_heads"), |dim| dim as usize);
+    let head_dim = config["head_dim"]
+        .as_u64()
+        .map_or(hidden / size("num_attention_heads"), |dim| dim as usize);
     let (q, kv) = (size("num_attention_heads") * head_dim, size("num_key_value_heads") * head_dim);
 
     let mut shapes = vec![
@@ -82,11 +88,15 @@ pub(crate) fn tiny_model(dir: &TempDir, extra: &Value) -> Arc<ModelSource> {
         .into_iter()
         .map(|(name, shape)| {
             let (mean, spread) = if shape.len() == 1 { (1.0, 0.1) } else { (0.0, 0.4) };
-            let bytes = (0..shape.iter().product()).flat_map(|_| (mean + spread * rng.normal()).to_le_bytes()).collect();
+            let bytes = (0..shape.iter().product())
+                .flat_map(|_| (mean + spread * rng.normal()).to_le_bytes())
+                .collect();
             (name, shape, bytes)
         })
         .collect();
-    let views = stored.iter().map(|(name, shape, bytes)| (name.clone(), TensorView::new(Dtype::F32, shape.clone(), bytes).unwrap()));
+    let views = stored.iter().map(|(name, shape, bytes)| {
+        (name.clone(), TensorView::new(Dtype::F32, shape.clone(), bytes).unwrap())
+    });
     fs::write(dir.file("model.safetensors"), safetensors::serialize(views, None).unwrap()).unwrap();
     fs::write(dir.file("config.json"), config.to_string()).unwrap();
     fs::write(dir.file("tokenizer.json"), tokenizer().to_string()).unwrap();
@@ -95,8 +105,11 @@ pub(crate) fn tiny_model(dir: &TempDir, extra: &Value) -> Arc<ModelSource> {
 
 /// Words `w2` to `w23`, separated by spaces.
 fn tokenizer() -> Value {
-    let vocab: serde_json::Map<String, Value> =
-        (0..VOCAB).map(|id| (if id < 2 { ["<s>", "</s>"][id].to_owned() } else { format!("w{id}") }, json!(id))).collect();
+    let vocab: serde_json::Map<String, Value> = (0..VOCAB)
+        .map(|id| {
+            (if id < 2 { ["<s>", "</s>"][id].to_owned() } else { format!("w{id}") }, json!(id))
+        })
+        .collect();
     json!({
         "version": "1.0", "truncation": null, "padding": null, "added_tokens": [], "normalizer": null,
         "pre_tokenizer": {"type": "WhitespaceSplit"}, "post_processor": null, "decoder": null,
@@ -111,7 +124,9 @@ pub(crate) fn write_examples(path: &Path, count: u64, seed: u64) {
         let mut rng = Rng::new(seed, line);
         let mut words = |from: usize, to: usize| {
             let count = from + (rng.unit() * (to - from) as f64) as usize;
-            (0..count).map(|_| format!(" w{}", 2 + (rng.unit() * 22.0) as usize)).collect::<String>()
+            (0..count)
+                .map(|_| format!(" w{}", 2 + (rng.unit() * 22.0) as usize))
+                .collect::<String>()
         };
         let example = json!({"prompt": words(2, 6), "response": words(4, 30)});
         lines += &format!("{example}\n");

@@ -36,23 +36,36 @@ impl Renderer {
     /// The tokens that a conversation starts with before the model answers.
     pub(crate) fn prompt(&self, prompt: &str) -> Result<Vec<u32>, ModelError> {
         match &self.template {
-            Some(template) => self.tokenizer.encode(&template.render(&[Message::new("user", prompt)], true)?, false),
+            Some(template) => self
+                .tokenizer
+                .encode(&template.render(&[Message::new("user", prompt)], true)?, false),
             None => self.tokenizer.encode(prompt, true),
         }
     }
 
-    /// Prompt and response as one sequence, cut after `context` tokens; `None` when nothing of the response is left then.
-    pub(crate) fn sequence(&self, example: &Example, context: usize) -> Result<Option<Sequence>, ModelError> {
+    /// Prompt and response as one sequence, cut after `context` tokens; `None` when nothing of the
+    /// response is left then.
+    pub(crate) fn sequence(
+        &self,
+        example: &Example,
+        context: usize,
+    ) -> Result<Option<Sequence>, ModelError> {
         let prompt = self.prompt(&example.prompt)?;
         let mut tokens = match &self.template {
             Some(template) => {
-                let messages = [Message::new("user", example.prompt.as_str()), Message::new("assistant", example.response.as_str())];
+                let messages = [
+                    Message::new("user", example.prompt.as_str()),
+                    Message::new("assistant", example.response.as_str()),
+                ];
                 self.tokenizer.encode(&template.render(&messages, false)?, false)?
             }
-            None => self.tokenizer.encode(&format!("{}{}", example.prompt, example.response), true)?,
+            None => {
+                self.tokenizer.encode(&format!("{}{}", example.prompt, example.response), true)?
+            }
         };
         tokens.truncate(context);
-        // The tokenizer may join the prompt's end with the response's beginning, so the prompt ends where the two agree no more.
+        // The tokenizer may join the prompt's end with the response's beginning, so the prompt ends
+        // where the two agree no more.
         let prompt = prompt.iter().zip(&tokens).take_while(|(a, b)| a == b).count().max(1);
         Ok((prompt < tokens.len()).then_some(Sequence { tokens, prompt }))
     }
@@ -86,8 +99,8 @@ mod tests {
     #[test]
     fn chat_models_read_a_conversation() {
         let dir = TempDir::new();
-        let template =
-            "{% for m in messages %}{% if m.role == 'user' %}<s> {{ m.content }} w3 {% else %}{{ m.content }} </s>{% endif %}{% endfor %}";
+        let template = "{% for m in messages %}{% if m.role == 'user' %}<s> {{ m.content }} w3 {% \
+                        else %}{{ m.content }} </s>{% endif %}{% endfor %}";
         fs::write(dir.file("chat_template.jinja"), template).unwrap();
         let renderer = Renderer::new(&tiny_model(&dir, &json!({}))).unwrap();
         assert_eq!(renderer.prompt("w5 w6").unwrap(), [0, 5, 6, 3]);

@@ -66,11 +66,13 @@ pub struct Outcome {
 
 /// Trains a drafter for a model and writes it to `config.out`.
 ///
-/// Returns soon after `stop` is set, with a checkpoint written. The same settings and data give the same weights, to the bit, on the same
-/// machine, whether or not the run was interrupted, as long as the budget is not in minutes.
+/// Returns soon after `stop` is set, with a checkpoint written. The same settings and data give the
+/// same weights, to the bit, on the same machine, whether or not the run was interrupted, as long
+/// as the budget is not in minutes.
 ///
 /// # Errors
-/// When a setting, a file or the checkpoint is wrong, or training diverges. The last checkpoint and drafter are then intact.
+/// When a setting, a file or the checkpoint is wrong, or training diverges. The last checkpoint and
+/// drafter are then intact.
 pub fn distill(
     source: &Arc<ModelSource>,
     config: &DistillConfig,
@@ -89,7 +91,14 @@ pub fn distill(
     } else if run.checkpoint_path().exists() {
         return Err(TrainError::WouldOverwrite(run.checkpoint_path()));
     }
-    run.texts = held_out::write(&teacher, &renderer, &config.valid, &config.held_out, source.config().context, stop)?;
+    run.texts = held_out::write(
+        &teacher,
+        &renderer,
+        &config.valid,
+        &config.held_out,
+        source.config().context,
+        stop,
+    )?;
     observe(&Event::Loaded { examples: dataset.examples.len(), held_out: run.texts.len() });
 
     let parts = FeedParts { teacher: &teacher, renderer: &renderer, dataset: &dataset, config };
@@ -115,9 +124,18 @@ struct Run<'a> {
 }
 
 impl<'a> Run<'a> {
-    fn new(source: &'a Arc<ModelSource>, config: &'a DistillConfig, teacher: &'a Teacher, dataset: &Dataset) -> Result<Self, TrainError> {
+    fn new(
+        source: &'a Arc<ModelSource>,
+        config: &'a DistillConfig,
+        teacher: &'a Teacher,
+        dataset: &Dataset,
+    ) -> Result<Self, TrainError> {
         let weights = match &config.from {
-            Some(dir) => export::read_weights(&export::paths(dir, config.kind).0, config.kind, source.config())?,
+            Some(dir) => export::read_weights(
+                &export::paths(dir, config.kind).0,
+                config.kind,
+                source.config(),
+            )?,
             None => Tensors::initial(config.kind, source, config.split, config.seed)?,
         };
         let optimizer = AdamW::new(config.kind, source.config());
@@ -137,7 +155,19 @@ impl<'a> Run<'a> {
             own_text_tokens: config.own_text_tokens,
         };
         let (texts, progress, started) = (Vec::new(), Progress::default(), Instant::now());
-        Ok(Self { source, config, teacher, texts, weights, optimizer, loss, identity, progress, seconds_before: 0.0, started })
+        Ok(Self {
+            source,
+            config,
+            teacher,
+            texts,
+            weights,
+            optimizer,
+            loss,
+            identity,
+            progress,
+            seconds_before: 0.0,
+            started,
+        })
     }
 
     fn checkpoint_path(&self) -> PathBuf {
@@ -145,7 +175,8 @@ impl<'a> Run<'a> {
     }
 
     fn resume(&mut self) -> Result<(), TrainError> {
-        let state = checkpoint::read(&self.checkpoint_path(), &self.identity, self.source.config())?;
+        let state =
+            checkpoint::read(&self.checkpoint_path(), &self.identity, self.source.config())?;
         (self.progress, self.weights, self.optimizer) = state;
         self.seconds_before = self.progress.seconds;
         Ok(())
@@ -154,12 +185,24 @@ impl<'a> Run<'a> {
     fn save(&mut self, observe: &mut dyn FnMut(&Event<'_>)) -> Result<(), TrainError> {
         let path = self.checkpoint_path();
         self.progress.seconds = self.seconds();
-        checkpoint::write(&path, &self.identity, &self.progress, self.source.config(), &self.weights, &self.optimizer)?;
+        checkpoint::write(
+            &path,
+            &self.identity,
+            &self.progress,
+            self.source.config(),
+            &self.weights,
+            &self.optimizer,
+        )?;
         observe(&Event::Saved(&path));
         Ok(())
     }
 
-    fn train(&mut self, mut feed: Feed, stop: &AtomicBool, observe: &mut dyn FnMut(&Event<'_>)) -> Result<Outcome, TrainError> {
+    fn train(
+        &mut self,
+        mut feed: Feed,
+        stop: &AtomicBool,
+        observe: &mut dyn FnMut(&Event<'_>),
+    ) -> Result<Outcome, TrainError> {
         self.started = Instant::now();
         let mut saved = Instant::now();
         let mut pace = Pace::default();
@@ -171,7 +214,11 @@ impl<'a> Run<'a> {
             }
             if self.progress.tokens >= self.progress.next_eval {
                 self.evaluate(stop, observe)?;
-                if self.config.stop_when_flat.is_some_and(|limit| self.progress.history.flat() >= limit) {
+                if self
+                    .config
+                    .stop_when_flat
+                    .is_some_and(|limit| self.progress.history.flat() >= limit)
+                {
                     return self.finish(End::Flat, stop, observe);
                 }
             }
@@ -194,7 +241,8 @@ impl<'a> Run<'a> {
         let (output, step) = (&self.teacher.output, self.progress.step + 1);
         let pass = Pass::new(self.source.config(), &self.weights, self.config.unroll);
         let shares = pass.shares(lessons);
-        let results = lessons.par_iter().map(|lesson| pass.learn(lesson, &shares, &self.loss, output));
+        let results =
+            lessons.par_iter().map(|lesson| pass.learn(lesson, &shares, &self.loss, output));
         let results = results.collect::<Result<Vec<(Losses, Tensors)>, ModelError>>()?;
         // In the order of the lessons, so that the sum is the same whoever was ready first.
         let mut losses = Losses::default();
@@ -205,9 +253,14 @@ impl<'a> Run<'a> {
         }
         let loss = self.loss.total(losses);
         if !loss.is_finite() {
-            return Err(TrainError::Diverged { step, loss, learning_rate: self.config.learning_rate });
+            return Err(TrainError::Diverged {
+                step,
+                loss,
+                learning_rate: self.config.learning_rate,
+            });
         }
-        let rate = learning_rate(self.config.learning_rate, self.config.warmup_steps, step, self.used());
+        let rate =
+            learning_rate(self.config.learning_rate, self.config.warmup_steps, step, self.used());
         self.optimizer.update(&mut self.weights, &gradients, step, rate, self.config.clip);
         self.progress.step = step;
         self.progress.tokens += lessons.iter().map(|lesson| lesson.rows() as u64).sum::<u64>();
@@ -217,14 +270,22 @@ impl<'a> Run<'a> {
     }
 
     /// Adds a point to the history, unless `stop` is set meanwhile.
-    fn evaluate(&mut self, stop: &AtomicBool, observe: &mut dyn FnMut(&Event<'_>)) -> Result<(), TrainError> {
+    fn evaluate(
+        &mut self,
+        stop: &AtomicBool,
+        observe: &mut dyn FnMut(&Event<'_>),
+    ) -> Result<(), TrainError> {
         let (weights, info_path) = export::paths(&self.config.out, self.config.kind);
         export::write_weights(&self.weights, self.source.config(), &weights)?;
         let info = self.info(DraftPolicy::default().stop.threshold(), BTreeMap::new());
         export::write_info(&info, &info_path)?;
         let drafter = export::read_drafter(self.source, &weights, info)?;
         let max_draft = self.config.held_out.max_draft;
-        let Some(replay) = Replay::new(self.teacher, &drafter, &self.texts, max_draft, false, stop)? else { return Ok(()) };
+        let Some(replay) =
+            Replay::new(self.teacher, &drafter, &self.texts, max_draft, false, stop)?
+        else {
+            return Ok(());
+        };
         let progress = &mut self.progress;
         let point = HistoryPoint {
             step: progress.step,
@@ -241,14 +302,25 @@ impl<'a> Run<'a> {
         Ok(())
     }
 
-    fn finish(&mut self, end: End, stop: &AtomicBool, observe: &mut dyn FnMut(&Event<'_>)) -> Result<Outcome, TrainError> {
+    fn finish(
+        &mut self,
+        end: End,
+        stop: &AtomicBool,
+        observe: &mut dyn FnMut(&Event<'_>),
+    ) -> Result<Outcome, TrainError> {
         if self.progress.history.points.last().is_none_or(|point| point.step < self.progress.step) {
             self.evaluate(stop, observe)?;
         }
         self.save(observe)?;
         let (weights, info_path) = export::paths(&self.config.out, self.config.kind);
-        let drafter = export::read_drafter(self.source, &weights, self.info(DraftPolicy::default().stop.threshold(), BTreeMap::new()))?;
-        let Some(report) = accept::report(self.teacher, &drafter, &self.texts, &self.config.held_out, stop)? else {
+        let drafter = export::read_drafter(
+            self.source,
+            &weights,
+            self.info(DraftPolicy::default().stop.threshold(), BTreeMap::new()),
+        )?;
+        let Some(report) =
+            accept::report(self.teacher, &drafter, &self.texts, &self.config.held_out, stop)?
+        else {
             return Ok(self.outcome(End::Stopped, None));
         };
         export::write_info(&self.info(report.best.threshold, self.measured(&report)), &info_path)?;
@@ -257,7 +329,13 @@ impl<'a> Run<'a> {
     }
 
     fn outcome(&self, end: End, report: Option<HeldOutReport>) -> Outcome {
-        Outcome { end, steps: self.progress.step, tokens: self.progress.tokens, report, history: self.progress.history.clone() }
+        Outcome {
+            end,
+            steps: self.progress.step,
+            tokens: self.progress.tokens,
+            report,
+            history: self.progress.history.clone(),
+        }
     }
 
     /// What [`DrafterInfo::measured`] says of the finished drafter.

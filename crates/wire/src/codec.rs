@@ -12,15 +12,30 @@ use crate::WireError;
 /// Values converted at a time, through a buffer that stays in the first-level cache.
 const BLOCK: usize = 256;
 
-/// Encodes `rows` x `hidden` values, row-major. What [`decode`] gives back equals the values after [`HiddenCodec::round`].
+/// Encodes `rows` x `hidden` values, row-major. What [`decode`] gives back equals the values after
+/// [`HiddenCodec::round`].
 ///
 /// # Errors
-/// [`WireError::Length`] when the number of values is wrong, [`WireError::NotFinite`] for what the codec cannot make finite: NaN, and in f32
-/// infinity. Both name `field`.
-pub fn encode(field: &'static str, codec: HiddenCodec, rows: usize, hidden: usize, values: &[f32]) -> Result<Bytes, WireError> {
-    expect_length(field, codec, rows, hidden, values.len().saturating_mul(codec.bytes_per_value()))?;
+/// [`WireError::Length`] when the number of values is wrong, [`WireError::NotFinite`] for what the
+/// codec cannot make finite: NaN, and in f32 infinity. Both name `field`.
+pub fn encode(
+    field: &'static str,
+    codec: HiddenCodec,
+    rows: usize,
+    hidden: usize,
+    values: &[f32],
+) -> Result<Bytes, WireError> {
+    expect_length(
+        field,
+        codec,
+        rows,
+        hidden,
+        values.len().saturating_mul(codec.bytes_per_value()),
+    )?;
     match codec {
-        HiddenCodec::F16z | HiddenCodec::F16 => expect_each(field, hidden, values, |value| !value.is_nan())?,
+        HiddenCodec::F16z | HiddenCodec::F16 => {
+            expect_each(field, hidden, values, |value| !value.is_nan())?
+        }
         HiddenCodec::F32 => expect_each(field, hidden, values, f32::is_finite)?,
     }
     if codec == HiddenCodec::F16z {
@@ -45,11 +60,18 @@ pub fn encode(field: &'static str, codec: HiddenCodec, rows: usize, hidden: usiz
 /// Decodes what [`encode`] wrote: `rows` x `hidden` values, row-major.
 ///
 /// # Errors
-/// [`WireError::Length`] when the number of bytes is wrong, [`WireError::Corrupt`] when coded values do not decode, [`WireError::NotFinite`]
-/// for NaN or infinity; all name `field`.
-pub fn decode(field: &'static str, codec: HiddenCodec, rows: usize, hidden: usize, bytes: &[u8]) -> Result<Vec<f32>, WireError> {
+/// [`WireError::Length`] when the number of bytes is wrong, [`WireError::Corrupt`] when coded
+/// values do not decode, [`WireError::NotFinite`] for NaN or infinity; all name `field`.
+pub fn decode(
+    field: &'static str,
+    codec: HiddenCodec,
+    rows: usize,
+    hidden: usize,
+    bytes: &[u8],
+) -> Result<Vec<f32>, WireError> {
     if codec == HiddenCodec::F16z {
-        let halves = coded::decode(rows.saturating_mul(hidden), bytes).map_err(|reason| WireError::Corrupt { field, reason })?;
+        let halves = coded::decode(rows.saturating_mul(hidden), bytes)
+            .map_err(|reason| WireError::Corrupt { field, reason })?;
         let values = halves.to_f32_vec();
         expect_each(field, hidden, &values, f32::is_finite)?;
         return Ok(values);
@@ -62,7 +84,10 @@ pub fn decode(field: &'static str, codec: HiddenCodec, rows: usize, hidden: usiz
             for (to, from) in values.chunks_mut(BLOCK).zip(bytes.chunks(2 * BLOCK)) {
                 let halves = &mut halves[..to.len()];
                 let (pairs, _) = from.as_chunks::<2>();
-                halves.iter_mut().zip(pairs).for_each(|(half, pair)| *half = f16::from_le_bytes(*pair));
+                halves
+                    .iter_mut()
+                    .zip(pairs)
+                    .for_each(|(half, pair)| *half = f16::from_le_bytes(*pair));
                 halves.convert_to_f32_slice(to);
             }
         }
@@ -75,14 +100,27 @@ pub fn decode(field: &'static str, codec: HiddenCodec, rows: usize, hidden: usiz
     Ok(values)
 }
 
-/// The product may overflow on numbers from outside; it then differs from any number of bytes there can be.
-fn expect_length(field: &'static str, codec: HiddenCodec, rows: usize, hidden: usize, found: usize) -> Result<(), WireError> {
+/// The product may overflow on numbers from outside; it then differs from any number of bytes there
+/// can be.
+fn expect_length(
+    field: &'static str,
+    codec: HiddenCodec,
+    rows: usize,
+    hidden: usize,
+    found: usize,
+) -> Result<(), WireError> {
     let expected = rows.saturating_mul(hidden).saturating_mul(codec.bytes_per_value());
     if expected == found { Ok(()) } else { Err(WireError::Length { field, expected, found }) }
 }
 
-fn expect_each(field: &'static str, hidden: usize, values: &[f32], good: impl Fn(f32) -> bool) -> Result<(), WireError> {
-    // Without an early exit the check runs at the speed of memory; the place is looked up only when there is something to report.
+fn expect_each(
+    field: &'static str,
+    hidden: usize,
+    values: &[f32],
+    good: impl Fn(f32) -> bool,
+) -> Result<(), WireError> {
+    // Without an early exit the check runs at the speed of memory; the place is looked up only when
+    // there is something to report.
     if values.iter().fold(true, |all, &value| all & good(value)) {
         return Ok(());
     }

@@ -16,7 +16,8 @@ pub(crate) fn to_usize(field: &'static str, value: u64) -> Result<usize, WireErr
     usize::try_from(value).map_err(|_| WireError::OutOfRange { field, value })
 }
 
-/// Estimates beyond this say no more than that the cloud is hopeless; held here, they can be added up without overflow.
+/// Estimates beyond this say no more than that the cloud is hopeless; held here, they can be added
+/// up without overflow.
 const LONGEST: Duration = Duration::from_secs(3600);
 /// The same for counts of rows, appends and stages that only steer.
 pub(crate) const MOST: u64 = 1 << 24;
@@ -45,7 +46,11 @@ pub(crate) fn required<T>(field: &'static str, value: Option<T>) -> Result<T, Wi
 }
 
 pub(crate) fn fingerprint(field: &'static str, bytes: &Bytes) -> Result<Fingerprint, WireError> {
-    Fingerprint::from_bytes(bytes).ok_or(WireError::Length { field, expected: 32, found: bytes.len() })
+    Fingerprint::from_bytes(bytes).ok_or(WireError::Length {
+        field,
+        expected: 32,
+        found: bytes.len(),
+    })
 }
 
 pub(crate) fn fingerprint_bytes(fingerprint: Fingerprint) -> Bytes {
@@ -60,7 +65,10 @@ pub(crate) fn split(split: proto::Split) -> Result<Split, WireError> {
 }
 
 pub(crate) fn proto_split(split: Split) -> proto::Split {
-    proto::Split { input_layers: to_u64(split.input_layers), output_layers: to_u64(split.output_layers) }
+    proto::Split {
+        input_layers: to_u64(split.input_layers),
+        output_layers: to_u64(split.output_layers),
+    }
 }
 
 pub(crate) fn limits(limits: proto::Limits) -> Result<SessionLimits, WireError> {
@@ -83,7 +91,8 @@ pub(crate) fn codec(field: &'static str, value: i32) -> Result<HiddenCodec, Wire
     known_codec(value).ok_or(WireError::UnknownValue { field, value })
 }
 
-/// The codecs this version knows, in the peer's order; newer ones are passed over so that they can be offered to older peers.
+/// The codecs this version knows, in the peer's order; newer ones are passed over so that they can
+/// be offered to older peers.
 pub(crate) fn known_codecs(values: &[i32]) -> Vec<HiddenCodec> {
     values.iter().copied().filter_map(known_codec).collect()
 }

@@ -45,7 +45,10 @@ impl TryFrom<proto::DescribeResponse> for Description {
 
     fn try_from(response: proto::DescribeResponse) -> Result<Self, WireError> {
         Ok(Self {
-            fingerprint: convert::fingerprint("describe.model_fingerprint", &response.model_fingerprint)?,
+            fingerprint: convert::fingerprint(
+                "describe.model_fingerprint",
+                &response.model_fingerprint,
+            )?,
             split: convert::split(convert::required("describe.split", response.split)?)?,
             hidden: convert::to_usize("describe.hidden", response.hidden)?,
             layers: convert::to_usize("describe.layers", response.layers)?,

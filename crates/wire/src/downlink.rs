@@ -63,7 +63,15 @@ impl ErrorCode {
     /// Whether the same session may succeed on another try, here or on another cloud.
     #[must_use]
     pub fn is_transient(self) -> bool {
-        matches!(self, Self::Busy | Self::Deadline | Self::Shutdown | Self::Internal | Self::SlowReader | Self::StageLost)
+        matches!(
+            self,
+            Self::Busy
+                | Self::Deadline
+                | Self::Shutdown
+                | Self::Internal
+                | Self::SlowReader
+                | Self::StageLost
+        )
     }
 }
 
@@ -132,10 +140,16 @@ impl TryFrom<proto::Downlink> for Downlink {
             Message::Deep(deep) => {
                 let first_row_pos = to_usize("deep.first_row_pos", deep.first_row_pos)?;
                 let rows = to_usize("deep.row_count", deep.row_count)?;
-                first_row_pos
-                    .checked_add(rows)
-                    .ok_or(WireError::OutOfRange { field: "deep.first_row_pos + deep.row_count", value: deep.first_row_pos })?;
-                let header = DeepHeader { epoch: deep.epoch, pos: to_usize("deep.pos", deep.pos)?, rows, first_row_pos };
+                first_row_pos.checked_add(rows).ok_or(WireError::OutOfRange {
+                    field: "deep.first_row_pos + deep.row_count",
+                    value: deep.first_row_pos,
+                })?;
+                let header = DeepHeader {
+                    epoch: deep.epoch,
+                    pos: to_usize("deep.pos", deep.pos)?,
+                    rows,
+                    first_row_pos,
+                };
                 let timing = timing::from_proto(deep.timing.unwrap_or_default());
                 let load = deep.load.unwrap_or_default().try_into()?;
                 Self::Deep(Deep { header, rows: deep.rows, timing, load })

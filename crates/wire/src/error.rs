@@ -38,7 +38,10 @@ pub enum WireError {
         found: usize,
     },
     /// Coded rows break the code's rules.
-    #[error("{field} holds coded rows that do not decode ({reason}); send them as codec f16z of tricorn.v1 says")]
+    #[error(
+        "{field} holds coded rows that do not decode ({reason}); send them as codec f16z of \
+         tricorn.v1 says"
+    )]
     Corrupt {
         /// The field with the rows.
         field: &'static str,
@@ -95,7 +98,9 @@ impl WireError {
     pub fn code(&self) -> ErrorCode {
         match self {
             Self::NotFinite { .. } => ErrorCode::BadFloat,
-            Self::Length { field: "append.rows", .. } | Self::Corrupt { .. } => ErrorCode::BadAppend,
+            Self::Length { field: "append.rows", .. } | Self::Corrupt { .. } => {
+                ErrorCode::BadAppend
+            }
             _ => ErrorCode::BadMessage,
         }
     }

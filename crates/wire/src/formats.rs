@@ -55,24 +55,31 @@ impl Formats {
     /// A side that says nothing.
     pub const UNKNOWN: Self = Self { weights: None, kv: None };
 
-    /// Why these and the `other` side's numbers would not give one text, in one line that names both sides and the mend. What either does not
-    /// say is taken to be alike.
+    /// Why these and the `other` side's numbers would not give one text, in one line that names
+    /// both sides and the mend. What either does not say is taken to be alike.
     #[must_use]
     pub fn mismatch(self, here: &str, other: Self, there: &str) -> Option<String> {
-        let differ = |ours: Option<FormatName>, theirs: Option<FormatName>| ours.zip(theirs).filter(|(ours, theirs)| ours != theirs);
+        let differ = |ours: Option<FormatName>, theirs: Option<FormatName>| {
+            ours.zip(theirs).filter(|(ours, theirs)| ours != theirs)
+        };
         if let Some((ours, theirs)) = differ(self.weights, other.weights) {
             return Some(format!(
-                "{there} holds weights as {theirs}, {here} as {ours}: that is another model; give both the same --quant, or bundles of one `tricorn pack`"
+                "{there} holds weights as {theirs}, {here} as {ours}: that is another model; give \
+                 both the same --quant, or bundles of one `tricorn pack`"
             ));
         }
         let (ours, theirs) = differ(self.kv, other.kv)?;
-        Some(format!("{there} has KV caches in {theirs}, {here} in {ours}, which gives another text; give both the same --kv"))
+        Some(format!(
+            "{there} has KV caches in {theirs}, {here} in {ours}, which gives another text; give \
+             both the same --kv"
+        ))
     }
 }
 
 impl From<Formats> for proto::Formats {
     fn from(Formats { weights, kv }: Formats) -> Self {
-        let text = |name: Option<FormatName>| name.map_or_else(String::new, |name| name.to_string());
+        let text =
+            |name: Option<FormatName>| name.map_or_else(String::new, |name| name.to_string());
         Self { weights: text(weights), kv: text(kv) }
     }
 }
@@ -100,14 +107,20 @@ mod tests {
     fn what_is_not_said_fits_everything() {
         let q4k = held("q4k", "f16");
         for other in [q4k, Formats::UNKNOWN, held("q4k", ""), held("", "f16")] {
-            assert_eq!((q4k.mismatch("a", other, "b"), other.mismatch("a", q4k, "b")), (None, None));
+            assert_eq!(
+                (q4k.mismatch("a", other, "b"), other.mismatch("a", q4k, "b")),
+                (None, None)
+            );
         }
     }
 
     #[test]
     fn a_difference_names_both_sides_and_the_flag() {
         for (other, parts) in [
-            (held("stored", "f16"), ["the device holds weights as stored", "this cloud as q4k", "--quant"]),
+            (
+                held("stored", "f16"),
+                ["the device holds weights as stored", "this cloud as q4k", "--quant"],
+            ),
             (held("q4k", "f32"), ["the device has KV caches in f32", "this cloud in f16", "--kv"]),
         ] {
             let line = held("q4k", "f16").mismatch("this cloud", other, "the device").unwrap();
@@ -117,10 +130,18 @@ mod tests {
 
     #[test]
     fn names_are_short_and_plain() {
-        let message = |weights: &str| Some(proto::Formats { weights: weights.to_owned(), kv: String::new() });
-        assert_eq!(formats(message("sixteen-letters_")).unwrap().weights.unwrap().to_string(), "sixteen-letters_");
+        let message =
+            |weights: &str| Some(proto::Formats { weights: weights.to_owned(), kv: String::new() });
+        assert_eq!(
+            formats(message("sixteen-letters_")).unwrap().weights.unwrap().to_string(),
+            "sixteen-letters_"
+        );
         for bad in ["seventeen-letters", "q4k\n", "q 4", "ü"] {
-            assert_eq!(formats(message(bad)), Err(WireError::Name { field: "formats.weights" }), "{bad}");
+            assert_eq!(
+                formats(message(bad)),
+                Err(WireError::Name { field: "formats.weights" }),
+                "{bad}"
+            );
         }
         assert_eq!(formats(None), Ok(Formats::UNKNOWN));
     }

@@ -20,14 +20,17 @@ pub struct Load {
     pub max_sessions: u64,
     /// Rows accepted and not yet computed, over all sessions.
     pub queued_rows: u64,
-    /// What an append may expect. On arrival times are held to an hour and counts to 2^24; points of the delay beyond
-    /// that are left out.
+    /// What an append may expect. On arrival times are held to an hour and counts to 2^24; points
+    /// of the delay beyond that are left out.
     pub pace: CloudPace,
 }
 
 impl From<Load> for proto::Load {
     fn from(Load { sessions, max_sessions, queued_rows, pace }: Load) -> Self {
-        let point = |point: DelayPoint| proto::DelayPoint { rows: to_u64(point.rows), delay_us: micros(point.delay) };
+        let point = |point: DelayPoint| proto::DelayPoint {
+            rows: to_u64(point.rows),
+            delay_us: micros(point.delay),
+        };
         Self {
             sessions,
             max_sessions,
@@ -54,19 +57,35 @@ impl TryFrom<proto::Load> for Load {
             prompt_rows: Some(clamped_count(load.prompt_rows)).filter(|rows| *rows > 0),
             delay: points(&load.delay)?,
         };
-        Ok(Self { sessions: load.sessions, max_sessions: load.max_sessions, queued_rows: load.queued_rows, pace })
+        Ok(Self {
+            sessions: load.sessions,
+            max_sessions: load.max_sessions,
+            queued_rows: load.queued_rows,
+            pace,
+        })
     }
 }
 
 fn points(points: &[proto::DelayPoint]) -> Result<Vec<DelayPoint>, WireError> {
     if points.len() > MOST_POINTS {
-        return Err(WireError::TooMany { field: "load.delay", found: points.len(), limit: MOST_POINTS });
+        return Err(WireError::TooMany {
+            field: "load.delay",
+            found: points.len(),
+            limit: MOST_POINTS,
+        });
     }
     // Clamped, several of them would be of the same rows; no batch is as large.
     let known = points.iter().filter(|point| point.rows <= MOST);
-    let points: Vec<DelayPoint> =
-        known.map(|point| DelayPoint { rows: clamped_count(point.rows), delay: clamped_duration(point.delay_us) }).collect();
-    match points.windows(2).position(|pair| matches!(pair, [before, after] if before.rows >= after.rows)) {
+    let points: Vec<DelayPoint> = known
+        .map(|point| DelayPoint {
+            rows: clamped_count(point.rows),
+            delay: clamped_duration(point.delay_us),
+        })
+        .collect();
+    match points
+        .windows(2)
+        .position(|pair| matches!(pair, [before, after] if before.rows >= after.rows))
+    {
         Some(index) => Err(WireError::NotAscending { field: "load.delay", index: index + 1 }),
         None => Ok(points),
     }

@@ -8,5 +8,6 @@ pub use up::{StageBatch, StageEntry, StageOpen, StageUp};
 
 use tricorn_core::HiddenCodec;
 
-/// Rows between stages are the residual stream itself: whatever rounded it would make the text depend on the number of stages.
+/// Rows between stages are the residual stream itself: whatever rounded it would make the text
+/// depend on the number of stages.
 const CODEC: HiddenCodec = HiddenCodec::F32;

@@ -27,6 +27,9 @@ pub(crate) fn from_proto(timing: proto::Timing) -> AnswerTiming {
         compute: clamped_duration(timing.compute_us),
         batch_rows: clamped_count(timing.batch_tokens),
         batch_appends: clamped_count(timing.batch_appends),
-        received: known.then(|| Received { bytes: clamped_bytes(timing.receive_bytes), time: clamped_duration(timing.receive_us) }),
+        received: known.then(|| Received {
+            bytes: clamped_bytes(timing.receive_bytes),
+            time: clamped_duration(timing.receive_us),
+        }),
     }
 }

@@ -14,7 +14,8 @@ use crate::{
     },
 };
 
-/// HTTP/2's default of 64 KiB would cap a stream at window / RTT, 1 MB/s at 64 ms; this fills 100 MB/s at 80 ms.
+/// HTTP/2's default of 64 KiB would cap a stream at window / RTT, 1 MB/s at 64 ms; this fills 100
+/// MB/s at 80 ms.
 pub const STREAM_WINDOW: u32 = 8 << 20;
 /// Two full streams at once. Also what an unread connection can cost a server in memory.
 pub const CONNECTION_WINDOW: u32 = 16 << 20;
@@ -32,7 +33,8 @@ pub const MAX_STREAMS: u32 = 256;
 /// # Errors
 /// When `url` is not such an address.
 pub fn endpoint(url: &str) -> Result<Endpoint, WireError> {
-    let refuse = |reason: &str| WireError::Address { url: url.to_owned(), reason: reason.to_owned() };
+    let refuse =
+        |reason: &str| WireError::Address { url: url.to_owned(), reason: reason.to_owned() };
     let full = match url.split_once("://") {
         None => format!("http://{url}"),
         Some(("http", _)) => url.to_owned(),
@@ -53,10 +55,13 @@ pub fn endpoint(url: &str) -> Result<Endpoint, WireError> {
         .keep_alive_while_idle(true))
 }
 
-/// A client over `channel` that refuses messages of more than `max_message_bytes` (see [`crate::limits`]).
+/// A client over `channel` that refuses messages of more than `max_message_bytes` (see
+/// [`crate::limits`]).
 #[must_use]
 pub fn client(channel: Channel, max_message_bytes: usize) -> MiddleClient<Channel> {
-    MiddleClient::new(channel).max_decoding_message_size(max_message_bytes).max_encoding_message_size(max_message_bytes)
+    MiddleClient::new(channel)
+        .max_decoding_message_size(max_message_bytes)
+        .max_encoding_message_size(max_message_bytes)
 }
 
 /// The cloud's end of every connection.
@@ -70,22 +75,29 @@ pub fn server() -> Server {
         .http2_keepalive_timeout(Some(KEEPALIVE_TIMEOUT))
 }
 
-/// `middle` as a gRPC service that refuses messages of more than `max_message_bytes` (see [`crate::limits`]).
+/// `middle` as a gRPC service that refuses messages of more than `max_message_bytes` (see
+/// [`crate::limits`]).
 #[must_use]
 pub fn service<T: Middle>(middle: T, max_message_bytes: usize) -> MiddleServer<T> {
-    MiddleServer::new(middle).max_decoding_message_size(max_message_bytes).max_encoding_message_size(max_message_bytes)
+    MiddleServer::new(middle)
+        .max_decoding_message_size(max_message_bytes)
+        .max_encoding_message_size(max_message_bytes)
 }
 
 /// A client of a later stage, with the same limit.
 #[must_use]
 pub fn stage_client(channel: Channel, max_message_bytes: usize) -> StageClient<Channel> {
-    StageClient::new(channel).max_decoding_message_size(max_message_bytes).max_encoding_message_size(max_message_bytes)
+    StageClient::new(channel)
+        .max_decoding_message_size(max_message_bytes)
+        .max_encoding_message_size(max_message_bytes)
 }
 
 /// `stage` as a gRPC service, with the same limit.
 #[must_use]
 pub fn stage_service<T: Stage>(stage: T, max_message_bytes: usize) -> StageServer<T> {
-    StageServer::new(stage).max_decoding_message_size(max_message_bytes).max_encoding_message_size(max_message_bytes)
+    StageServer::new(stage)
+        .max_decoding_message_size(max_message_bytes)
+        .max_encoding_message_size(max_message_bytes)
 }
 
 #[cfg(test)]

@@ -41,7 +41,8 @@ pub struct Open {
 /// Shallow rows, still encoded.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Append {
-    /// Where the rows go and what is wanted back. [`AppendHeader::end`] does not overflow on anything received.
+    /// Where the rows go and what is wanted back. [`AppendHeader::end`] does not overflow on
+    /// anything received.
     pub header: AppendHeader,
     /// `header.rows` x hidden values in the session's codec.
     pub rows: Bytes,
@@ -52,7 +53,12 @@ impl Append {
     ///
     /// # Errors
     /// When the number of values is wrong or the codec cannot make one finite.
-    pub fn encode(header: AppendHeader, codec: HiddenCodec, hidden: usize, rows: &[f32]) -> Result<Self, WireError> {
+    pub fn encode(
+        header: AppendHeader,
+        codec: HiddenCodec,
+        hidden: usize,
+        rows: &[f32],
+    ) -> Result<Self, WireError> {
         let rows = codec::encode("append.rows", codec, header.rows, hidden, rows)?;
         Ok(Self { header, rows })
     }
@@ -97,18 +103,31 @@ impl TryFrom<proto::Uplink> for Uplink {
     fn try_from(uplink: proto::Uplink) -> Result<Self, WireError> {
         Ok(match required("uplink.message", uplink.message)? {
             Message::Open(open) => Self::Open(Open {
-                fingerprint: convert::fingerprint("open.model_fingerprint", &open.model_fingerprint)?,
+                fingerprint: convert::fingerprint(
+                    "open.model_fingerprint",
+                    &open.model_fingerprint,
+                )?,
                 split: convert::split(required("open.split", open.split)?)?,
                 hidden: to_usize("open.hidden", open.hidden)?,
                 codecs: convert::known_codecs(&open.codecs),
-                context: Some(to_usize("open.context", open.context)?).filter(|&context| context > 0),
+                context: Some(to_usize("open.context", open.context)?)
+                    .filter(|&context| context > 0),
                 formats: formats(open.formats)?,
             }),
             Message::Append(append) => {
                 let pos = to_usize("append.pos", append.pos)?;
                 let rows = to_usize("append.row_count", append.row_count)?;
-                pos.checked_add(rows).ok_or(WireError::OutOfRange { field: "append.pos + append.row_count", value: append.pos })?;
-                let header = AppendHeader { epoch: append.epoch, pos, rows, want: want(append.want)?, kind: kind(append.kind)? };
+                pos.checked_add(rows).ok_or(WireError::OutOfRange {
+                    field: "append.pos + append.row_count",
+                    value: append.pos,
+                })?;
+                let header = AppendHeader {
+                    epoch: append.epoch,
+                    pos,
+                    rows,
+                    want: want(append.want)?,
+                    kind: kind(append.kind)?,
+                };
                 Self::Append(Append { header, rows: append.rows })
             }
             Message::Close(proto::Close {}) => Self::Close,
@@ -129,7 +148,9 @@ fn want(value: i32) -> Result<Want, WireError> {
         Ok(proto::Want::None) => Ok(Want::None),
         Ok(proto::Want::Last) => Ok(Want::Last),
         Ok(proto::Want::All) => Ok(Want::All),
-        Ok(proto::Want::Unspecified) | Err(_) => Err(WireError::UnknownValue { field: "append.want", value }),
+        Ok(proto::Want::Unspecified) | Err(_) => {
+            Err(WireError::UnknownValue { field: "append.want", value })
+        }
     }
 }
 
@@ -144,6 +165,8 @@ fn kind(value: i32) -> Result<AppendKind, WireError> {
     match proto::AppendKind::try_from(value) {
         Ok(proto::AppendKind::Prompt) => Ok(AppendKind::Prompt),
         Ok(proto::AppendKind::Verify) => Ok(AppendKind::Verify),
-        Ok(proto::AppendKind::Unspecified) | Err(_) => Err(WireError::UnknownValue { field: "append.kind", value }),
+        Ok(proto::AppendKind::Unspecified) | Err(_) => {
+            Err(WireError::UnknownValue { field: "append.kind", value })
+        }
     }
 }

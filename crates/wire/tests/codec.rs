@@ -1,4 +1,5 @@
-//! Hidden rows survive the wire exactly as the local reference rounds them, and nothing malformed gets through.
+//! Hidden rows survive the wire exactly as the local reference rounds them, and nothing malformed
+//! gets through.
 #![allow(clippy::unwrap_used, clippy::expect_used)]
 
 use proptest::prelude::*;
@@ -6,7 +7,8 @@ use tricorn_core::HiddenCodec;
 use tricorn_wire::{WireError, codec};
 
 fn finite() -> impl Strategy<Value = f32> {
-    prop_oneof![any::<u32>().prop_map(f32::from_bits), -70000.0_f32..70000.0, -1e-4_f32..1e-4].prop_filter("finite", |v| v.is_finite())
+    prop_oneof![any::<u32>().prop_map(f32::from_bits), -70000.0_f32..70000.0, -1e-4_f32..1e-4]
+        .prop_filter("finite", |v| v.is_finite())
 }
 
 proptest! {
@@ -55,7 +57,8 @@ proptest! {
 fn rows_like(values: usize, scale: f32) -> Vec<f32> {
     let mut state = 1_u64;
     let mut uniform = || {
-        state = state.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
+        state =
+            state.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
         (state >> 40) as f32 / (1 << 24) as f32
     };
     (0..values).map(|_| scale * ((0..12).map(|_| uniform()).sum::<f32>() - 6.0)).collect()
@@ -68,7 +71,12 @@ fn coded_rows_take_fewer_bytes_at_any_scale() {
             let values = rows_like(rows * 256, scale);
             let coded = codec::encode("x", HiddenCodec::F16z, rows, 256, &values).unwrap();
             let plain = codec::encode("x", HiddenCodec::F16, rows, 256, &values).unwrap();
-            assert!((coded.len() as f64) < most * plain.len() as f64, "{} of {}, {rows} rows x {scale}", coded.len(), plain.len());
+            assert!(
+                (coded.len() as f64) < most * plain.len() as f64,
+                "{} of {}, {rows} rows x {scale}",
+                coded.len(),
+                plain.len()
+            );
             let decode = |codec, bytes: &[u8]| codec::decode("x", codec, rows, 256, bytes).unwrap();
             assert_eq!(decode(HiddenCodec::F16z, &coded), decode(HiddenCodec::F16, &plain));
         }
@@ -119,7 +127,9 @@ fn coded_rows_that_break_the_rules_are_refused() {
 
 #[test]
 fn no_more_is_allocated_than_bytes_came() {
-    let refused = |rows, bytes: &[u8]| codec::decode("x", HiddenCodec::F16z, rows, usize::MAX, bytes).unwrap_err();
+    let refused = |rows, bytes: &[u8]| {
+        codec::decode("x", HiddenCodec::F16z, rows, usize::MAX, bytes).unwrap_err()
+    };
     for rows in [1, usize::MAX] {
         assert!(matches!(refused(rows, &CODED), WireError::Corrupt { .. }));
         assert!(matches!(refused(rows, &[0; 9]), WireError::Corrupt { .. }));
@@ -153,11 +163,18 @@ fn what_is_not_finite_is_named() {
                 assert_eq!(codec::encode("append.rows", codec, 3, 4, &values), refused);
             }
             let bytes: Vec<u8> = match codec {
-                HiddenCodec::F16z => std::iter::once(0).chain(values.iter().flat_map(|&v| half::f16::from_f32(v).to_le_bytes())).collect(),
-                HiddenCodec::F16 => values.iter().flat_map(|&v| half::f16::from_f32(v).to_le_bytes()).collect(),
+                HiddenCodec::F16z => std::iter::once(0)
+                    .chain(values.iter().flat_map(|&v| half::f16::from_f32(v).to_le_bytes()))
+                    .collect(),
+                HiddenCodec::F16 => {
+                    values.iter().flat_map(|&v| half::f16::from_f32(v).to_le_bytes()).collect()
+                }
                 HiddenCodec::F32 => values.iter().flat_map(|v| v.to_le_bytes()).collect(),
             };
-            assert_eq!(codec::decode("append.rows", codec, 3, 4, &bytes), refused.map(|_| Vec::new()));
+            assert_eq!(
+                codec::decode("append.rows", codec, 3, 4, &bytes),
+                refused.map(|_| Vec::new())
+            );
         }
     }
 }
@@ -167,12 +184,18 @@ fn wrong_lengths_are_refused() {
     for codec in HiddenCodec::ALL {
         let bytes = codec::encode("x", codec, 2, 3, &[0.5; 6]).unwrap();
         let length = |rows, hidden, bytes: &[u8]| {
-            matches!(codec::decode("x", codec, rows, hidden, bytes), Err(WireError::Length { .. } | WireError::Corrupt { .. }))
+            matches!(
+                codec::decode("x", codec, rows, hidden, bytes),
+                Err(WireError::Length { .. } | WireError::Corrupt { .. })
+            )
         };
         assert!(length(2, 3, &bytes[..bytes.len() - 1]));
         assert!(length(1, 3, &bytes) && length(3, 3, &bytes) && length(0, 3, &bytes));
         assert!(length(usize::MAX, 3, &bytes) && length(usize::MAX, usize::MAX, &bytes));
-        assert!(matches!(codec::encode("x", codec, 2, 3, &[0.5; 5]), Err(WireError::Length { .. })));
+        assert!(matches!(
+            codec::encode("x", codec, 2, 3, &[0.5; 5]),
+            Err(WireError::Length { .. })
+        ));
         assert_eq!(codec::decode("x", codec, 0, 3, &[]), Ok(Vec::new()));
     }
 }

@@ -8,12 +8,12 @@ use prop::option;
 use proptest::prelude::*;
 use prost::Message;
 use tricorn_core::{
-    AnswerTiming, AppendHeader, AppendKind, CloudPace, DeepHeader, DelayPoint, Fingerprint, HiddenCodec, Received, SessionLimits, Split,
-    Want,
+    AnswerTiming, AppendHeader, AppendKind, CloudPace, DeepHeader, DelayPoint, Fingerprint,
+    HiddenCodec, Received, SessionLimits, Split, Want,
 };
 use tricorn_wire::{
-    Append, Deep, Description, Downlink, ErrorCode, Failure, FormatName, Formats, Load, Open, Opened, Uplink, WireError,
-    limits::max_message_bytes, proto,
+    Append, Deep, Description, Downlink, ErrorCode, Failure, FormatName, Formats, Load, Open,
+    Opened, Uplink, WireError, limits::max_message_bytes, proto,
 };
 
 const HALF: usize = usize::MAX / 2;
@@ -31,7 +31,8 @@ fn fingerprint() -> impl Strategy<Value = Fingerprint> {
 }
 
 fn split() -> impl Strategy<Value = Split> {
-    any::<(usize, usize)>().prop_map(|(input_layers, output_layers)| Split { input_layers, output_layers })
+    any::<(usize, usize)>()
+        .prop_map(|(input_layers, output_layers)| Split { input_layers, output_layers })
 }
 
 fn codec() -> impl Strategy<Value = HiddenCodec> {
@@ -39,7 +40,11 @@ fn codec() -> impl Strategy<Value = HiddenCodec> {
 }
 
 fn limits() -> impl Strategy<Value = SessionLimits> {
-    any::<[usize; 3]>().prop_map(|[context, max_append_rows, max_queued_rows]| SessionLimits { context, max_append_rows, max_queued_rows })
+    any::<[usize; 3]>().prop_map(|[context, max_append_rows, max_queued_rows]| SessionLimits {
+        context,
+        max_append_rows,
+        max_queued_rows,
+    })
 }
 
 fn micros() -> impl Strategy<Value = Duration> {
@@ -47,8 +52,9 @@ fn micros() -> impl Strategy<Value = Duration> {
 }
 
 fn pace() -> impl Strategy<Value = CloudPace> {
-    let delay = prop::collection::btree_map(0..1_usize << 24, micros(), 0..32)
-        .prop_map(|points| points.into_iter().map(|(rows, delay)| DelayPoint { rows, delay }).collect());
+    let delay = prop::collection::btree_map(0..1_usize << 24, micros(), 0..32).prop_map(|points| {
+        points.into_iter().map(|(rows, delay)| DelayPoint { rows, delay }).collect()
+    });
     let prompt_rows = option::of(1..1_usize << 24);
     (micros(), micros(), 0..1_usize << 24, 1..64_usize, prompt_rows, delay).prop_map(
         |(prompt_wait, verify_wait, batch_rows, stages, prompt_rows, delay)| CloudPace {
@@ -63,15 +69,27 @@ fn pace() -> impl Strategy<Value = CloudPace> {
 }
 
 fn load() -> impl Strategy<Value = Load> {
-    (any::<[u64; 3]>(), pace()).prop_map(|([sessions, max_sessions, queued_rows], pace)| Load { sessions, max_sessions, queued_rows, pace })
+    (any::<[u64; 3]>(), pace()).prop_map(|([sessions, max_sessions, queued_rows], pace)| Load {
+        sessions,
+        max_sessions,
+        queued_rows,
+        pace,
+    })
 }
 
 fn timing() -> impl Strategy<Value = AnswerTiming> {
-    let received = option::of((1..=1_u64 << 40, (1..3_600_000_000_u64).prop_map(Duration::from_micros)))
-        .prop_map(|received| received.map(|(bytes, time)| Received { bytes, time }));
-    (micros(), micros(), 0..1_usize << 24, 0..1_usize << 24, received).prop_map(|(queue, compute, batch_rows, batch_appends, received)| {
-        AnswerTiming { queue, compute, batch_rows, batch_appends, received }
-    })
+    let received =
+        option::of((1..=1_u64 << 40, (1..3_600_000_000_u64).prop_map(Duration::from_micros)))
+            .prop_map(|received| received.map(|(bytes, time)| Received { bytes, time }));
+    (micros(), micros(), 0..1_usize << 24, 0..1_usize << 24, received).prop_map(
+        |(queue, compute, batch_rows, batch_appends, received)| AnswerTiming {
+            queue,
+            compute,
+            batch_rows,
+            batch_appends,
+            received,
+        },
+    )
 }
 
 fn bytes() -> impl Strategy<Value = Bytes> {
@@ -84,28 +102,47 @@ fn formats() -> impl Strategy<Value = Formats> {
 }
 
 fn uplink() -> impl Strategy<Value = Uplink> {
-    let open = (fingerprint(), split(), any::<usize>(), prop::collection::vec(codec(), 0..3), option::of(1..usize::MAX), formats())
+    let open = (
+        fingerprint(),
+        split(),
+        any::<usize>(),
+        prop::collection::vec(codec(), 0..3),
+        option::of(1..usize::MAX),
+        formats(),
+    )
         .prop_map(|(fingerprint, split, hidden, codecs, context, formats)| {
             Uplink::Open(Open { fingerprint, split, hidden, codecs, context, formats })
         });
     let want = prop_oneof![Just(Want::None), Just(Want::Last), Just(Want::All)];
     let kind = prop_oneof![Just(AppendKind::Prompt), Just(AppendKind::Verify)];
-    let append = (any::<u32>(), 0..HALF, 0..HALF, want, kind, bytes()).prop_map(|(epoch, pos, rows, want, kind, data)| {
-        Uplink::Append(Append { header: AppendHeader { epoch, pos, rows, want, kind }, rows: data })
-    });
+    let append = (any::<u32>(), 0..HALF, 0..HALF, want, kind, bytes()).prop_map(
+        |(epoch, pos, rows, want, kind, data)| {
+            Uplink::Append(Append {
+                header: AppendHeader { epoch, pos, rows, want, kind },
+                rows: data,
+            })
+        },
+    );
     prop_oneof![open, append, Just(Uplink::Close)]
 }
 
 fn downlink() -> impl Strategy<Value = Downlink> {
-    let opened = (codec(), limits(), any::<u64>(), load())
-        .prop_map(|(codec, limits, session_id, load)| Downlink::Opened(Opened { codec, limits, session_id, load }));
-    let deep = (any::<u32>(), any::<usize>(), 0..HALF, 0..HALF, bytes(), timing(), load()).prop_map(
-        |(epoch, pos, rows, first_row_pos, data, timing, load)| {
-            Downlink::Deep(Deep { header: DeepHeader { epoch, pos, rows, first_row_pos }, rows: data, timing, load })
-        },
-    );
-    let failed =
-        (0..=14_i32, ".*").prop_map(|(code, message)| Downlink::Failed(Failure { code: ErrorCode::try_from(code).unwrap(), message }));
+    let opened =
+        (codec(), limits(), any::<u64>(), load()).prop_map(|(codec, limits, session_id, load)| {
+            Downlink::Opened(Opened { codec, limits, session_id, load })
+        });
+    let deep = (any::<u32>(), any::<usize>(), 0..HALF, 0..HALF, bytes(), timing(), load())
+        .prop_map(|(epoch, pos, rows, first_row_pos, data, timing, load)| {
+            Downlink::Deep(Deep {
+                header: DeepHeader { epoch, pos, rows, first_row_pos },
+                rows: data,
+                timing,
+                load,
+            })
+        });
+    let failed = (0..=14_i32, ".*").prop_map(|(code, message)| {
+        Downlink::Failed(Failure { code: ErrorCode::try_from(code).unwrap(), message })
+    });
     prop_oneof![opened, deep, Just(Downlink::Drain), failed]
 }
 
@@ -190,7 +227,9 @@ fn hostile_uplinks_are_refused_by_field() {
         kind: proto::AppendKind::Prompt.into(),
         rows: Bytes::new(),
     };
-    let Ok(Uplink::Open(read)) = uplink_of(proto::uplink::Message::Open(open.clone())) else { panic!("a good Open was refused") };
+    let Ok(Uplink::Open(read)) = uplink_of(proto::uplink::Message::Open(open.clone())) else {
+        panic!("a good Open was refused")
+    };
     assert_eq!((read.codecs, read.context), (vec![HiddenCodec::F32], None));
 
     let bad_open = |change: fn(&mut proto::Open)| {
@@ -204,8 +243,14 @@ fn hostile_uplinks_are_refused_by_field() {
         uplink_of(proto::uplink::Message::Append(append)).unwrap_err()
     };
     let cases = [
-        (proto::Uplink { message: None }.try_into().map(|_: Uplink| ()).unwrap_err(), "uplink.message"),
-        (bad_open(|open| open.model_fingerprint = Bytes::from_static(&[7; 31])), "open.model_fingerprint"),
+        (
+            proto::Uplink { message: None }.try_into().map(|_: Uplink| ()).unwrap_err(),
+            "uplink.message",
+        ),
+        (
+            bad_open(|open| open.model_fingerprint = Bytes::from_static(&[7; 31])),
+            "open.model_fingerprint",
+        ),
         (bad_open(|open| open.split = None), "open.split"),
         (bad_append(|append| append.want = 0), "append.want"),
         (bad_append(|append| append.want = 9), "append.want"),
@@ -221,21 +266,43 @@ fn hostile_uplinks_are_refused_by_field() {
 #[test]
 fn an_error_code_from_the_future_is_still_an_error() {
     let error = proto::Error { code: 4711, message: "new".to_owned() };
-    let read = Downlink::try_from(proto::Downlink { message: Some(proto::downlink::Message::Error(error)) });
-    assert_eq!(read, Ok(Downlink::Failed(Failure { code: ErrorCode::Unspecified, message: "new".to_owned() })));
+    let read = Downlink::try_from(proto::Downlink {
+        message: Some(proto::downlink::Message::Error(error)),
+    });
+    assert_eq!(
+        read,
+        Ok(Downlink::Failed(Failure { code: ErrorCode::Unspecified, message: "new".to_owned() }))
+    );
 }
 
 #[test]
 fn absurd_times_are_clamped() {
-    let load = proto::Load { prompt_wait_us: u64::MAX, verify_wait_us: u64::MAX, batch_rows: u64::MAX, ..Default::default() };
-    let timing =
-        proto::Timing { queue_us: u64::MAX, compute_us: u64::MAX, receive_us: u64::MAX, receive_bytes: u64::MAX, ..Default::default() };
+    let load = proto::Load {
+        prompt_wait_us: u64::MAX,
+        verify_wait_us: u64::MAX,
+        batch_rows: u64::MAX,
+        ..Default::default()
+    };
+    let timing = proto::Timing {
+        queue_us: u64::MAX,
+        compute_us: u64::MAX,
+        receive_us: u64::MAX,
+        receive_bytes: u64::MAX,
+        ..Default::default()
+    };
     let deep = proto::Deep { timing: Some(timing), load: Some(load), ..Default::default() };
-    let read = Downlink::try_from(proto::Downlink { message: Some(proto::downlink::Message::Deep(deep)) });
+    let read =
+        Downlink::try_from(proto::Downlink { message: Some(proto::downlink::Message::Deep(deep)) });
     let Ok(Downlink::Deep(Deep { timing, load, .. })) = read else { panic!("{read:?}") };
     let hour = Duration::from_secs(3600);
-    assert_eq!((timing.queue, timing.compute, timing.received), (hour, hour, Some(Received { bytes: 1 << 40, time: hour })));
-    assert_eq!((load.pace.prompt_wait, load.pace.verify_wait, load.pace.batch_rows, load.pace.stages), (hour, hour, 1 << 24, 1));
+    assert_eq!(
+        (timing.queue, timing.compute, timing.received),
+        (hour, hour, Some(Received { bytes: 1 << 40, time: hour }))
+    );
+    assert_eq!(
+        (load.pace.prompt_wait, load.pace.verify_wait, load.pace.batch_rows, load.pace.stages),
+        (hour, hour, 1 << 24, 1)
+    );
 }
 
 #[test]
@@ -249,5 +316,8 @@ fn batch_delays_must_be_few_and_ascend() {
     assert_eq!(read(&[1, 1 << 24, u64::MAX - 1, u64::MAX]).unwrap().pace.delay.len(), 2);
     assert_eq!(read(&[1, 4, 4]), Err(WireError::NotAscending { field: "load.delay", index: 2 }));
     assert_eq!(read(&[2, 1]), Err(WireError::NotAscending { field: "load.delay", index: 1 }));
-    assert_eq!(read(&[0; 33]), Err(WireError::TooMany { field: "load.delay", found: 33, limit: 32 }));
+    assert_eq!(
+        read(&[0; 33]),
+        Err(WireError::TooMany { field: "load.delay", found: 33, limit: 32 })
+    );
 }

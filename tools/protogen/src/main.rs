@@ -1,6 +1,8 @@
-//! Writes `crates/wire/src/generated.rs` from `proto/tricorn/v1/tricorn.proto`, so that building Tricorn needs no protobuf compiler.
+//! Writes `crates/wire/src/generated.rs` from `proto/tricorn/v1/tricorn.proto`, so that building
+//! Tricorn needs no protobuf compiler.
 //!
-//! Run it after every change of the contract: `cargo run --manifest-path tools/protogen/Cargo.toml`.
+//! Run it after every change of the contract: `cargo run --manifest-path
+//! tools/protogen/Cargo.toml`.
 
 use std::{error::Error, fs, path::Path};
 
@@ -21,7 +23,8 @@ fn main() -> Result<(), Box<dyn Error>> {
     Ok(())
 }
 
-/// Must equal the function of the same name in crates/wire/src/lib.rs. Line endings do not count: git may change them.
+/// Must equal the function of the same name in crates/wire/src/lib.rs. Line endings do not count:
+/// git may change them.
 fn fnv1a64(text: &str) -> u64 {
     text.bytes()
         .filter(|&byte| byte != b'\r')

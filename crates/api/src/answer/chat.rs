@@ -94,8 +94,16 @@ impl ChatAnswer {
         Choice {
             index,
             finish_reason: speech.reason(&choice.finished),
-            message: Message { role: "assistant", content, refusal: None, annotations: [], tool_calls },
-            logprobs: self.logprobs.then(|| ChatLogprobs::of(&choice.tokens, self.service.engine.prompter())),
+            message: Message {
+                role: "assistant",
+                content,
+                refusal: None,
+                annotations: [],
+                tool_calls,
+            },
+            logprobs: self
+                .logprobs
+                .then(|| ChatLogprobs::of(&choice.tokens, self.service.engine.prompter())),
         }
     }
 }
@@ -155,11 +163,17 @@ pub(crate) struct ChatChunks {
 impl ChatChunks {
     /// For an answer of `count` choices.
     pub(crate) fn new(answer: ChatAnswer, count: usize, include_usage: bool) -> Self {
-        let choices = std::iter::repeat_with(|| Speech::new(answer.tools.as_ref())).take(count).collect();
+        let choices =
+            std::iter::repeat_with(|| Speech::new(answer.tools.as_ref())).take(count).collect();
         Self { answer, include_usage, choices }
     }
 
-    fn chunk(&self, choices: &[ChunkChoice<'_>], usage: Option<Usage>, tricorn: Option<Told<'_>>) -> String {
+    fn chunk(
+        &self,
+        choices: &[ChunkChoice<'_>],
+        usage: Option<Usage>,
+        tricorn: Option<Told<'_>>,
+    ) -> String {
         let head = &self.answer.head;
         json(&Chunk {
             id: &head.id,
@@ -173,25 +187,55 @@ impl ChatChunks {
         })
     }
 
-    fn said(&self, index: usize, said: &Said, tokens: &[TextToken], tricorn: Option<Told<'_>>) -> Option<String> {
-        let logprobs =
-            (self.answer.logprobs && !tokens.is_empty()).then(|| ChatLogprobs::of(tokens, self.answer.service.engine.prompter()));
-        if said.content.is_empty() && said.calls.is_empty() && logprobs.is_none() && tricorn.is_none() {
+    fn said(
+        &self,
+        index: usize,
+        said: &Said,
+        tokens: &[TextToken],
+        tricorn: Option<Told<'_>>,
+    ) -> Option<String> {
+        let logprobs = (self.answer.logprobs && !tokens.is_empty())
+            .then(|| ChatLogprobs::of(tokens, self.answer.service.engine.prompter()));
+        if said.content.is_empty()
+            && said.calls.is_empty()
+            && logprobs.is_none()
+            && tricorn.is_none()
+        {
             return None;
         }
-        let content = (!said.content.is_empty() || said.calls.is_empty()).then_some(said.content.as_str());
+        let content =
+            (!said.content.is_empty() || said.calls.is_empty()).then_some(said.content.as_str());
         let delta = Delta { content, tool_calls: &said.calls, ..Delta::default() };
-        Some(self.chunk(&[ChunkChoice { index, delta, logprobs, finish_reason: None }], None, tricorn))
+        Some(self.chunk(
+            &[ChunkChoice { index, delta, logprobs, finish_reason: None }],
+            None,
+            tricorn,
+        ))
     }
 }
 
 impl Chunks for ChatChunks {
     fn begin(&mut self, index: usize) -> Option<String> {
-        let delta = Delta { role: Some("assistant"), content: Some(""), refusal: Some(None), ..Delta::default() };
-        Some(self.chunk(&[ChunkChoice { index, delta, logprobs: None, finish_reason: None }], None, None))
+        let delta = Delta {
+            role: Some("assistant"),
+            content: Some(""),
+            refusal: Some(None),
+            ..Delta::default()
+        };
+        Some(self.chunk(
+            &[ChunkChoice { index, delta, logprobs: None, finish_reason: None }],
+            None,
+            None,
+        ))
     }
 
-    fn delta(&mut self, index: usize, text: &str, tokens: &[TextToken], round: Option<&RoundTrace>) -> Vec<String> {
+    fn delta(
+        &mut self,
+        index: usize,
+        text: &str,
+        tokens: &[TextToken],
+        round: Option<&RoundTrace>,
+    ) -> Vec<String> {
         let said = self.choices.get_mut(index).map(|speech| speech.push(text)).unwrap_or_default();
         let progress = self.answer.trace.then(|| Told::Progress(Progress::of(tokens, round)));
         self.said(index, &said, tokens, progress).into_iter().collect()
@@ -208,6 +252,10 @@ impl Chunks for ChatChunks {
     }
 
     fn usage(&mut self, usage: Usage, last: &Finished, offline: bool) -> String {
-        self.chunk(&[], Some(usage), Summary::whole(last, offline, self.answer.trace).map(Told::Summary))
+        self.chunk(
+            &[],
+            Some(usage),
+            Summary::whole(last, offline, self.answer.trace).map(Told::Summary),
+        )
     }
 }

@@ -14,12 +14,20 @@ pub(crate) trait Chunks: Send + 'static {
     fn begin(&mut self, index: usize) -> Option<String>;
 
     /// More text of choice `index`.
-    fn delta(&mut self, index: usize, text: &str, tokens: &[TextToken], round: Option<&RoundTrace>) -> Vec<String>;
+    fn delta(
+        &mut self,
+        index: usize,
+        text: &str,
+        tokens: &[TextToken],
+        round: Option<&RoundTrace>,
+    ) -> Vec<String>;
 
-    /// The end of choice `index`, marked where the device wrote of it alone. `last`: no chunk follows.
+    /// The end of choice `index`, marked where the device wrote of it alone. `last`: no chunk
+    /// follows.
     fn finish(&mut self, index: usize, finished: &Finished, last: bool) -> Vec<String>;
 
-    /// The last chunk, which has no choices and tells the usage. `offline`: whether the device wrote of any choice alone.
+    /// The last chunk, which has no choices and tells the usage. `offline`: whether the device
+    /// wrote of any choice alone.
     fn usage(&mut self, usage: Usage, last: &Finished, offline: bool) -> String;
 }
 
@@ -82,7 +90,11 @@ impl<C: Chunks> ChunkStream<C> {
                     state.ended = true;
                 }
                 let over = self.choices.iter().all(|state| state.ended);
-                self.pending.extend(self.chunks.finish(index, finished, over && !self.include_usage));
+                self.pending.extend(self.chunks.finish(
+                    index,
+                    finished,
+                    over && !self.include_usage,
+                ));
                 if over && self.include_usage {
                     self.pending.push_back(self.chunks.usage(self.usage, finished, self.offline));
                 }
@@ -122,11 +134,24 @@ mod tests {
     use tricorn_device::engine::Finish;
 
     fn chat() -> ChatAnswer {
-        ChatAnswer { head: Head::new(&service(), "chatcmpl-"), logprobs: false, trace: false, tools: None, service: service() }
+        ChatAnswer {
+            head: Head::new(&service(), "chatcmpl-"),
+            logprobs: false,
+            trace: false,
+            tools: None,
+            service: service(),
+        }
     }
 
     fn completion() -> CompletionAnswer {
-        CompletionAnswer { head: Head::new(&service(), "cmpl-"), n: 2, logprobs: false, trace: false, echo: Vec::new(), service: service() }
+        CompletionAnswer {
+            head: Head::new(&service(), "cmpl-"),
+            n: 2,
+            logprobs: false,
+            trace: false,
+            echo: Vec::new(),
+            service: service(),
+        }
     }
 
     /// The chunks of two choices of which the first to end was written offline.
@@ -134,21 +159,32 @@ mod tests {
         let mut stream = ChunkStream::new(chunks, 2, 2, include_usage);
         stream.update(1, &Update::Done(Box::new(finished(Finish::Length, true))));
         stream.update(0, &Update::Done(Box::new(finished(Finish::Length, false))));
-        std::iter::from_fn(|| stream.pop()).map(|chunk| serde_json::from_str(&chunk).unwrap()).collect()
+        std::iter::from_fn(|| stream.pop())
+            .map(|chunk| serde_json::from_str(&chunk).unwrap())
+            .collect()
     }
 
     #[test]
     fn a_choice_that_was_written_offline_is_marked_in_its_last_chunk() {
         for usage in [false, true] {
-            for chunks in [chunks(ChatChunks::new(chat(), 2, usage), usage), chunks(CompletionChunks::new(completion(), 2, usage), usage)] {
+            for chunks in [
+                chunks(ChatChunks::new(chat(), 2, usage), usage),
+                chunks(CompletionChunks::new(completion(), 2, usage), usage),
+            ] {
                 let last = |index: usize| {
-                    let ends = |chunk: &&Value| chunk["choices"][0]["index"] == index && chunk["choices"][0]["finish_reason"] == "length";
+                    let ends = |chunk: &&Value| {
+                        chunk["choices"][0]["index"] == index
+                            && chunk["choices"][0]["finish_reason"] == "length"
+                    };
                     chunks.iter().find(ends).unwrap()
                 };
                 assert_eq!(last(1)["tricorn"], json!({ "offline": true }));
                 assert_eq!(last(0).get("tricorn"), None);
                 let whole = chunks.iter().find(|chunk| chunk["choices"] == json!([]));
-                assert_eq!(whole.map(|chunk| &chunk["tricorn"]), usage.then_some(&json!({ "offline": true })));
+                assert_eq!(
+                    whole.map(|chunk| &chunk["tricorn"]),
+                    usage.then_some(&json!({ "offline": true }))
+                );
             }
         }
     }
@@ -156,10 +192,19 @@ mod tests {
     #[test]
     fn an_answer_of_which_a_choice_was_written_offline_is_marked() {
         for offline in [[true, false], [false, true], [false, false]] {
-            let choice = |offline| Choice { text: "a".to_owned(), tokens: Vec::new(), finished: Box::new(finished(Finish::Stop, offline)) };
+            let choice = |offline| Choice {
+                text: "a".to_owned(),
+                tokens: Vec::new(),
+                finished: Box::new(finished(Finish::Stop, offline)),
+            };
             let mark = offline.contains(&true).then(|| json!({ "offline": true }));
-            for whole in [chat().whole(offline.map(choice).into()), completion().whole(&offline.map(choice))] {
-                assert_eq!(serde_json::from_str::<Value>(&whole).unwrap().get("tricorn"), mark.as_ref());
+            for whole in
+                [chat().whole(offline.map(choice).into()), completion().whole(&offline.map(choice))]
+            {
+                assert_eq!(
+                    serde_json::from_str::<Value>(&whole).unwrap().get("tricorn"),
+                    mark.as_ref()
+                );
             }
         }
     }

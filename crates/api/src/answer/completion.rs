@@ -61,7 +61,11 @@ impl CompletionAnswer {
     pub(crate) fn whole(&self, choices: &[choices::Choice]) -> String {
         let mut usage = Usage::default();
         let summary = Summary::of_all(choices, self.trace);
-        let texts: Vec<String> = choices.iter().enumerate().map(|(index, choice)| self.echo(index).to_owned() + &choice.text).collect();
+        let texts: Vec<String> = choices
+            .iter()
+            .enumerate()
+            .map(|(index, choice)| self.echo(index).to_owned() + &choice.text)
+            .collect();
         let written = choices.iter().zip(&texts).enumerate().map(|(index, (choice, text))| {
             usage.add(index, self.n, &choice.finished);
             let logprobs = self.logprobs.then(|| {
@@ -79,7 +83,12 @@ impl CompletionAnswer {
         self.echo.get(index / self.n).map_or("", String::as_str)
     }
 
-    fn object(&self, choices: Vec<Choice<'_>>, usage: Option<Option<Usage>>, tricorn: Option<Told<'_>>) -> String {
+    fn object(
+        &self,
+        choices: Vec<Choice<'_>>,
+        usage: Option<Option<Usage>>,
+        tricorn: Option<Told<'_>>,
+    ) -> String {
         json(&Completion {
             id: &self.head.id,
             object: "text_completion",
@@ -105,7 +114,8 @@ pub(crate) struct CompletionChunks {
 impl CompletionChunks {
     /// For an answer of `count` choices.
     pub(crate) fn new(answer: CompletionAnswer, count: usize, include_usage: bool) -> Self {
-        let offsets = if answer.logprobs { vec![TextOffsets::default(); count] } else { Vec::new() };
+        let offsets =
+            if answer.logprobs { vec![TextOffsets::default(); count] } else { Vec::new() };
         Self { answer, include_usage, offsets }
     }
 
@@ -117,10 +127,17 @@ impl CompletionChunks {
 impl Chunks for CompletionChunks {
     fn begin(&mut self, index: usize) -> Option<String> {
         let text = self.answer.echo(index);
-        (!text.is_empty()).then(|| self.chunk(Choice { index, text, logprobs: None, finish_reason: None }, None))
+        (!text.is_empty())
+            .then(|| self.chunk(Choice { index, text, logprobs: None, finish_reason: None }, None))
     }
 
-    fn delta(&mut self, index: usize, text: &str, tokens: &[TextToken], round: Option<&RoundTrace>) -> Vec<String> {
+    fn delta(
+        &mut self,
+        index: usize,
+        text: &str,
+        tokens: &[TextToken],
+        round: Option<&RoundTrace>,
+    ) -> Vec<String> {
         let logprobs = self.offsets.get_mut(index).map(|offsets| {
             offsets.push(text);
             CompletionLogprobs::of(tokens, self.answer.service.engine.prompter(), offsets)
@@ -134,11 +151,16 @@ impl Chunks for CompletionChunks {
 
     fn finish(&mut self, index: usize, finished: &Finished, last: bool) -> Vec<String> {
         let summary = Summary::of(finished, last && self.answer.trace);
-        let choice = Choice { index, text: "", logprobs: None, finish_reason: Some(reason(finished)) };
+        let choice =
+            Choice { index, text: "", logprobs: None, finish_reason: Some(reason(finished)) };
         vec![self.chunk(choice, summary.map(Told::Summary))]
     }
 
     fn usage(&mut self, usage: Usage, last: &Finished, offline: bool) -> String {
-        self.answer.object(Vec::new(), Some(Some(usage)), Summary::whole(last, offline, self.answer.trace).map(Told::Summary))
+        self.answer.object(
+            Vec::new(),
+            Some(Some(usage)),
+            Summary::whole(last, offline, self.answer.trace).map(Told::Summary),
+        )
     }
 }

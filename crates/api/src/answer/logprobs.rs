@@ -37,8 +37,13 @@ impl ChatLogprobs {
         };
         let entry = |token: &TextToken| {
             let logprobs = token.logprobs.as_ref()?;
-            let top_logprobs = logprobs.top.iter().map(|likely| top(likely.id, likely.logprob)).collect();
-            let token = Entry { token: token.text.clone(), logprob: finite(logprobs.chosen), bytes: token.bytes.clone() };
+            let top_logprobs =
+                logprobs.top.iter().map(|likely| top(likely.id, likely.logprob)).collect();
+            let token = Entry {
+                token: token.text.clone(),
+                logprob: finite(logprobs.chosen),
+                bytes: token.bytes.clone(),
+            };
             Some(TokenEntry { token, top_logprobs })
         };
         Self { content: tokens.iter().filter_map(entry).collect(), refusal: None }
@@ -79,9 +84,11 @@ impl CompletionLogprobs {
     }
 }
 
-/// A token as OpenAI's completions write it: its text, or `bytes:\xe2\x80` where it ends within a character.
+/// A token as OpenAI's completions write it: its text, or `bytes:\xe2\x80` where it ends within a
+/// character.
 fn name(bytes: &[u8]) -> String {
-    std::str::from_utf8(bytes).map_or_else(|_| format!("bytes:{}", bytes.escape_ascii()), str::to_owned)
+    std::str::from_utf8(bytes)
+        .map_or_else(|_| format!("bytes:{}", bytes.escape_ascii()), str::to_owned)
 }
 
 fn finite(logprob: f32) -> f32 {

@@ -2,7 +2,8 @@
 
 /// The places of a choice's tokens in its text, in characters.
 ///
-/// A character may be cut between tokens, and some tokens have no text: places are found by going through the text itself.
+/// A character may be cut between tokens, and some tokens have no text: places are found by going
+/// through the text itself.
 #[derive(Clone, Debug, Default)]
 pub(super) struct TextOffsets {
     text: Vec<u8>,
@@ -18,7 +19,8 @@ impl TextOffsets {
         self.text.extend_from_slice(text.as_bytes());
     }
 
-    /// Characters before the next token, which stands for these bytes. One that goes on within a character begins where that does.
+    /// Characters before the next token, which stands for these bytes. One that goes on within a
+    /// character begins where that does.
     pub(super) fn next(&mut self, bytes: &[u8]) -> usize {
         let rest = &self.text[self.at..];
         let offset = self.begun - usize::from(rest.first().is_some_and(|&byte| goes_on(byte)));

@@ -129,7 +129,8 @@ mod tests {
     use crate::answer::testing::finished;
     use serde_json::json;
 
-    const TWO: &str = "Well. <tool_call>{\"name\": \"time\"}</tool_call>\n<tool_call>{\"name\": \"date\"}</tool_call> So be it.";
+    const TWO: &str = "Well. <tool_call>{\"name\": \"time\"}</tool_call>\n<tool_call>{\"name\": \
+                       \"date\"}</tool_call> So be it.";
 
     fn tools(style: ToolStyle, several: bool) -> Tools {
         let tool = |name: &str| json!({ "type": "function", "function": { "name": name } });
@@ -139,9 +140,17 @@ mod tests {
     /// The answer's content and the names of its calls, written in pieces of so many bytes.
     fn said(tools: &Tools, text: &str, piece: usize) -> (String, Vec<String>) {
         let mut speech = Speech::new(Some(tools));
-        let mut pieces: Vec<Said> = text.as_bytes().chunks(piece).map(|piece| speech.push(&String::from_utf8_lossy(piece))).collect();
+        let mut pieces: Vec<Said> = text
+            .as_bytes()
+            .chunks(piece)
+            .map(|piece| speech.push(&String::from_utf8_lossy(piece)))
+            .collect();
         pieces.push(speech.finish());
-        let calls = pieces.iter().flat_map(|said| &said.calls).map(|call| call.function.name.clone()).collect();
+        let calls = pieces
+            .iter()
+            .flat_map(|said| &said.calls)
+            .map(|call| call.function.name.clone())
+            .collect();
         (pieces.iter().map(|said| said.content.as_str()).collect(), calls)
     }
 
@@ -151,11 +160,18 @@ mod tests {
         for piece in [1, 7, 1000] {
             for (style, text) in [(ToolStyle::Hermes, TWO), (ToolStyle::Mistral, list)] {
                 let (content, calls) = said(&tools(style, false), text, piece);
-                assert_eq!((content.trim(), calls), ("Well.", vec!["time".to_owned()]), "{style:?} {piece}");
+                assert_eq!(
+                    (content.trim(), calls),
+                    ("Well.", vec!["time".to_owned()]),
+                    "{style:?} {piece}"
+                );
                 assert_eq!(said(&tools(style, true), text, piece).1, ["time", "date"]);
             }
             // Without a call nothing is lost.
-            assert_eq!(said(&tools(ToolStyle::Hermes, false), "Words, <tool", piece), ("Words, <tool".to_owned(), Vec::new()));
+            assert_eq!(
+                said(&tools(ToolStyle::Hermes, false), "Words, <tool", piece),
+                ("Words, <tool".to_owned(), Vec::new())
+            );
         }
     }
 

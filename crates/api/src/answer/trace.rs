@@ -30,7 +30,11 @@ struct Token<'a> {
 impl<'a> Progress<'a> {
     /// `round`: the last answer of the cloud, where there was one.
     pub(super) fn of(tokens: &'a [TextToken], round: Option<&RoundTrace>) -> Self {
-        let token = |token: &'a TextToken| Token { id: token.id, text: &token.text, drafted: token.drafted };
+        let token = |token: &'a TextToken| Token {
+            id: token.id,
+            text: &token.text,
+            drafted: token.drafted,
+        };
         Self {
             tokens: tokens.iter().map(token).collect(),
             bytes_up: round.map_or(0, |round| round.bytes_up),
@@ -67,7 +71,8 @@ struct Figures {
 }
 
 impl Summary {
-    /// Of one choice: the whole picture where it was asked for; without, only that its text is not the model's.
+    /// Of one choice: the whole picture where it was asked for; without, only that its text is not
+    /// the model's.
     pub(super) fn of(finished: &Finished, asked: bool) -> Option<Self> {
         Self::whole(finished, finished.offline, asked)
     }
@@ -130,12 +135,22 @@ struct Step {
 
 impl Step {
     fn of(event: &TraceEvent) -> Self {
-        let step = |kind, start, end| Self { kind, start_ms: milliseconds(start), end_ms: milliseconds(end), ..Self::default() };
+        let step = |kind, start, end| Self {
+            kind,
+            start_ms: milliseconds(start),
+            end_ms: milliseconds(end),
+            ..Self::default()
+        };
         match *event {
-            TraceEvent::Shallow { pos, rows, start, end } => Self { pos: Some(pos), rows: Some(rows), ..step("shallow", start, end) },
-            TraceEvent::Sent { pos, rows, bytes, at, .. } => {
-                Self { pos: Some(pos), rows: Some(rows), bytes: Some(bytes), ..step("sent", at, at) }
+            TraceEvent::Shallow { pos, rows, start, end } => {
+                Self { pos: Some(pos), rows: Some(rows), ..step("shallow", start, end) }
             }
+            TraceEvent::Sent { pos, rows, bytes, at, .. } => Self {
+                pos: Some(pos),
+                rows: Some(rows),
+                bytes: Some(bytes),
+                ..step("sent", at, at)
+            },
             TraceEvent::Answered { pos, rows, bytes, at, timing } => Self {
                 pos: Some(pos),
                 rows: Some(rows),
@@ -144,8 +159,12 @@ impl Step {
                 compute_ms: Some(milliseconds(timing.compute)),
                 ..step("answered", at, at)
             },
-            TraceEvent::Drafted { start, end, branches } => Self { branches: Some(branches), ..step("drafted", start, end) },
-            TraceEvent::Judged { start, end, tokens } => Self { tokens: Some(tokens), ..step("judged", start, end) },
+            TraceEvent::Drafted { start, end, branches } => {
+                Self { branches: Some(branches), ..step("drafted", start, end) }
+            }
+            TraceEvent::Judged { start, end, tokens } => {
+                Self { tokens: Some(tokens), ..step("judged", start, end) }
+            }
         }
     }
 }

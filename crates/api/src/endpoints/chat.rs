@@ -26,13 +26,25 @@ use tricorn_model::template::ChatInput;
 const PARAM: &str = "messages";
 
 /// Answers a conversation.
-pub(crate) async fn create(State(service): State<Arc<Service>>, request: Request) -> Result<Response, ApiError> {
-    let (Prepared { common, plan, tools, logprobs }, clock) = prepared(&service, request, prepare).await?;
+pub(crate) async fn create(
+    State(service): State<Arc<Service>>,
+    request: Request,
+) -> Result<Response, ApiError> {
+    let (Prepared { common, plan, tools, logprobs }, clock) =
+        prepared(&service, request, prepare).await?;
     let choices = Choices::submit(&service, &common, plan, clock)?;
-    let answer = ChatAnswer { head: Head::new(&service, "chatcmpl-"), logprobs, trace: common.trace, tools, service: Arc::clone(&service) };
+    let answer = ChatAnswer {
+        head: Head::new(&service, "chatcmpl-"),
+        logprobs,
+        trace: common.trace,
+        tools,
+        service: Arc::clone(&service),
+    };
     if common.stream {
         let chunks = ChatChunks::new(answer, choices.count(), common.include_usage);
-        return events::stream(&service, &common, choices, chunks).await.map(IntoResponse::into_response);
+        return events::stream(&service, &common, choices, chunks)
+            .await
+            .map(IntoResponse::into_response);
     }
     Ok(json(answer.whole(choices.collect().await?)))
 }
@@ -54,17 +66,24 @@ fn prepare(service: &Service, body: &RequestBody) -> Result<Prepared, ApiError> 
 /// What is generated, and how calls are told from content in it.
 fn plan(service: &Service, request: &ChatRequest) -> Result<(Plan, Option<Tools>), ApiError> {
     let prompter = service.engine.prompter();
-    let offered = if request.tool_choice == ToolChoice::None { &[][..] } else { &request.tools[..] };
+    let offered =
+        if request.tool_choice == ToolChoice::None { &[][..] } else { &request.tools[..] };
     let tools = match prompter.tool_style() {
         _ if offered.is_empty() => None,
-        Some(style) => Some(Tools { style, tools: offered.to_vec(), several: request.parallel_calls }),
+        Some(style) => {
+            Some(Tools { style, tools: offered.to_vec(), several: request.parallel_calls })
+        }
         None => {
-            let message =
-                "Unsupported parameter: 'tools' is not supported with this model: its chat template has no tool calls known here.";
+            let message = "Unsupported parameter: 'tools' is not supported with this model: its \
+                           chat template has no tool calls known here.";
             return Err(ApiError::coded("unsupported_parameter", "tools", message));
         }
     };
-    let input = ChatInput { messages: request.messages.clone(), tools: offered.to_vec(), ..ChatInput::default() };
+    let input = ChatInput {
+        messages: request.messages.clone(),
+        tools: offered.to_vec(),
+        ..ChatInput::default()
+    };
     let rendered = prompter.render(&input)?;
     service.fit.check(&rendered, PARAM)?;
     Ok((

@@ -23,8 +23,12 @@ use std::sync::Arc;
 const PARAM: &str = "prompt";
 
 /// Goes on from a prompt as it is, without a chat template.
-pub(crate) async fn create(State(service): State<Arc<Service>>, request: Request) -> Result<Response, ApiError> {
-    let (Prepared { common, plan, echo, logprobs }, clock) = prepared(&service, request, prepare).await?;
+pub(crate) async fn create(
+    State(service): State<Arc<Service>>,
+    request: Request,
+) -> Result<Response, ApiError> {
+    let (Prepared { common, plan, echo, logprobs }, clock) =
+        prepared(&service, request, prepare).await?;
     let choices = Choices::submit(&service, &common, plan, clock)?;
     let answer = CompletionAnswer {
         head: Head::new(&service, "cmpl-"),
@@ -36,7 +40,9 @@ pub(crate) async fn create(State(service): State<Arc<Service>>, request: Request
     };
     if common.stream {
         let chunks = CompletionChunks::new(answer, choices.count(), common.include_usage);
-        return events::stream(&service, &common, choices, chunks).await.map(IntoResponse::into_response);
+        return events::stream(&service, &common, choices, chunks)
+            .await
+            .map(IntoResponse::into_response);
     }
     Ok(json(answer.whole(&choices.collect().await?)))
 }
@@ -51,8 +57,10 @@ struct Prepared {
 }
 
 fn prepare(service: &Service, body: &RequestBody) -> Result<Prepared, ApiError> {
-    let CompletionRequest { common, prompts, echo, logprobs } = CompletionRequest::read(service, &body.fields(&FIELDS)?)?;
-    let tokens = prompts.iter().map(|prompt| tokens(service, prompt)).collect::<Result<Vec<_>, _>>()?;
+    let CompletionRequest { common, prompts, echo, logprobs } =
+        CompletionRequest::read(service, &body.fields(&FIELDS)?)?;
+    let tokens =
+        prompts.iter().map(|prompt| tokens(service, prompt)).collect::<Result<Vec<_>, _>>()?;
     let echo = if echo { texts(service, prompts, &tokens) } else { Vec::new() };
     let plan = Plan { prompts: tokens, param: PARAM, grammar: None, logprobs };
     Ok(Prepared { common, plan, echo, logprobs: logprobs.is_some() })
@@ -62,7 +70,9 @@ fn tokens(service: &Service, prompt: &PromptField) -> Result<Vec<u32>, ApiError>
     let invalid = |message: String| Err(ApiError::coded("invalid_value", PARAM, message));
     let prompter = service.engine.prompter();
     match prompt {
-        PromptField::Text(text) if text.is_empty() => invalid("Invalid 'prompt': it is empty; write some text.".to_owned()),
+        PromptField::Text(text) if text.is_empty() => {
+            invalid("Invalid 'prompt': it is empty; write some text.".to_owned())
+        }
         PromptField::Text(text) => {
             service.fit.check(text, PARAM)?;
             Ok(prompter.raw(text)?)
@@ -70,10 +80,13 @@ fn tokens(service: &Service, prompt: &PromptField) -> Result<Vec<u32>, ApiError>
         PromptField::Tokens(tokens) => {
             let known = prompter.tokenizer().vocab_size();
             match tokens.iter().find(|&&token| token as usize >= known) {
-                Some(token) => {
-                    invalid(format!("Invalid 'prompt': there is no token {token}; this model's are 0 to {}.", known.saturating_sub(1)))
+                Some(token) => invalid(format!(
+                    "Invalid 'prompt': there is no token {token}; this model's are 0 to {}.",
+                    known.saturating_sub(1)
+                )),
+                None if tokens.is_empty() => {
+                    invalid("Invalid 'prompt': it is empty; give at least one token.".to_owned())
                 }
-                None if tokens.is_empty() => invalid("Invalid 'prompt': it is empty; give at least one token.".to_owned()),
                 None => Ok(tokens.clone()),
             }
         }
@@ -83,7 +96,10 @@ fn tokens(service: &Service, prompt: &PromptField) -> Result<Vec<u32>, ApiError>
 /// The prompts as they are repeated.
 fn texts(service: &Service, prompts: Vec<PromptField>, tokens: &[Vec<u32>]) -> Vec<String> {
     let decoded = |tokens: &Vec<u32>| {
-        let bytes: Vec<u8> = tokens.iter().flat_map(|&token| service.engine.prompter().token_text(token).1).collect();
+        let bytes: Vec<u8> = tokens
+            .iter()
+            .flat_map(|&token| service.engine.prompter().token_text(token).1)
+            .collect();
         String::from_utf8_lossy(&bytes).into_owned()
     };
     let text = |(prompt, tokens)| match prompt {

@@ -12,8 +12,8 @@ use std::{convert::Infallible, time::Duration};
 use tokio::time::timeout;
 use tricorn_device::engine::Update;
 
-/// A stream of this answer. It begins with the first token, so that what fails before has its own status; but no later than a client
-/// should hear of its request.
+/// A stream of this answer. It begins with the first token, so that what fails before has its own
+/// status; but no later than a client should hear of its request.
 ///
 /// # Errors
 /// When a choice fails before the first token.
@@ -30,8 +30,13 @@ pub(crate) async fn stream<C: Chunks>(
     Ok(Sse::new(unfold(state, State::next)).keep_alive(KeepAlive::new().interval(keep_alive)))
 }
 
-/// Takes in updates until there is something to say, for no longer than `wait`. What is not there in time is not lost: it comes later.
-async fn begin<C: Chunks>(wait: Duration, choices: &mut Choices, written: &mut ChunkStream<C>) -> Result<(), ApiError> {
+/// Takes in updates until there is something to say, for no longer than `wait`. What is not there
+/// in time is not lost: it comes later.
+async fn begin<C: Chunks>(
+    wait: Duration,
+    choices: &mut Choices,
+    written: &mut ChunkStream<C>,
+) -> Result<(), ApiError> {
     let first = async {
         while let Some((index, update)) = choices.next().await? {
             let begun = matches!(update, Update::Delta { .. } | Update::Done(_));

@@ -19,9 +19,12 @@ pub(crate) async fn alive() -> Json<Value> {
     Json(json!({ "status": "ok" }))
 }
 
-/// Requests would be answered: the model is loaded, or there would be no listener, and the cloud serves its middle or is not needed.
+/// Requests would be answered: the model is loaded, or there would be no listener, and the cloud
+/// serves its middle or is not needed.
 pub(crate) async fn ready(State(service): State<Arc<Service>>) -> Response {
-    let Some(cloud) = &service.config.cloud else { return Json(json!({ "status": "ready", "cloud": "local" })).into_response() };
+    let Some(cloud) = &service.config.cloud else {
+        return Json(json!({ "status": "ready", "cloud": "local" })).into_response();
+    };
     let (standing, reason) = match cloud.probe.ask(PROBE).await {
         Ok(_) => return Json(json!({ "status": "ready", "cloud": "reachable" })).into_response(),
         Err(error @ LinkError::Unreachable { .. }) => ("unreachable", error),
@@ -30,6 +33,7 @@ pub(crate) async fn ready(State(service): State<Arc<Service>>) -> Response {
     if cloud.offline_fallback && standing == "unreachable" {
         return Json(json!({ "status": "ready", "cloud": standing, "offline": true, "reason": reason.to_string() })).into_response();
     }
-    let body = Json(json!({ "status": "unavailable", "cloud": standing, "reason": reason.to_string() }));
+    let body =
+        Json(json!({ "status": "unavailable", "cloud": standing, "reason": reason.to_string() }));
     (StatusCode::SERVICE_UNAVAILABLE, [(RETRY_AFTER, "5")], body).into_response()
 }

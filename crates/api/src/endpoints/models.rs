@@ -30,8 +30,15 @@ pub(crate) async fn list(State(service): State<Arc<Service>>) -> Json<List> {
 }
 
 /// The model of this name.
-pub(crate) async fn retrieve(State(service): State<Arc<Service>>, Path(id): Path<String>) -> Result<Json<Model>, ApiError> {
-    if id == service.config.model { Ok(Json(model(&service))) } else { Err(ApiError::UnknownModel(id.chars().take(200).collect())) }
+pub(crate) async fn retrieve(
+    State(service): State<Arc<Service>>,
+    Path(id): Path<String>,
+) -> Result<Json<Model>, ApiError> {
+    if id == service.config.model {
+        Ok(Json(model(&service)))
+    } else {
+        Err(ApiError::UnknownModel(id.chars().take(200).collect()))
+    }
 }
 
 fn model(service: &Service) -> Model {

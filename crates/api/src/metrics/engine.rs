@@ -28,28 +28,59 @@ impl Collector for EngineFigures {
         let counters = [
             ("requests_done", "Generations that ended as they should", figures.done),
             ("requests_failed", "Generations that failed", figures.failed),
-            ("requests_cancelled", "Generations whose client went away or did not keep up", figures.cancelled),
+            (
+                "requests_cancelled",
+                "Generations whose client went away or did not keep up",
+                figures.cancelled,
+            ),
             ("requests_refused", "Generations refused because too many waited", figures.refused),
-            ("requests_offline", "Generations that the device's drafter answered in part or whole", figures.offline),
+            (
+                "requests_offline",
+                "Generations that the device's drafter answered in part or whole",
+                figures.offline,
+            ),
             ("prompt_tokens", "Tokens of prompts", figures.prompt_tokens),
-            ("cached_tokens", "Tokens of prompts that were neither computed nor uploaded again", figures.cached_tokens),
+            (
+                "cached_tokens",
+                "Tokens of prompts that were neither computed nor uploaded again",
+                figures.cached_tokens,
+            ),
             ("completion_tokens", "Tokens generated", figures.completion_tokens),
             ("rounds", "Verification rounds", figures.rounds),
             ("drafted_tokens", "Tokens drafted", figures.drafted),
             ("accepted_tokens", "Drafts that the model agreed with", figures.accepted),
-            ("lost_connections", "Connections to the cloud that were lost", figures.lost_connections),
+            (
+                "lost_connections",
+                "Connections to the cloud that were lost",
+                figures.lost_connections,
+            ),
             ("bytes_up", "Bytes sent to the cloud", figures.bytes_up),
             ("bytes_down", "Bytes received from the cloud", figures.bytes_down),
         ];
         for (name, help, value) in counters {
-            ConstCounter::new(value).encode(encoder.encode_descriptor(name, help, None, MetricType::Counter)?)?;
+            ConstCounter::new(value).encode(encoder.encode_descriptor(
+                name,
+                help,
+                None,
+                MetricType::Counter,
+            )?)?;
         }
-        histogram(&mut encoder, "ttft_seconds", "Time to first token, from the submission", &figures.ttft)?;
+        histogram(
+            &mut encoder,
+            "ttft_seconds",
+            "Time to first token, from the submission",
+            &figures.ttft,
+        )?;
         histogram(&mut encoder, "tbt_seconds", "Time between tokens", &figures.tbt)
     }
 }
 
-fn histogram(encoder: &mut DescriptorEncoder<'_>, name: &str, help: &str, histogram: &Histogram) -> fmt::Result {
+fn histogram(
+    encoder: &mut DescriptorEncoder<'_>,
+    name: &str,
+    help: &str,
+    histogram: &Histogram,
+) -> fmt::Result {
     // The encoder sums the buckets up, and they come as sums.
     let mut below = 0;
     let mut buckets: Vec<(f64, u64)> = Vec::new();
@@ -58,10 +89,7 @@ fn histogram(encoder: &mut DescriptorEncoder<'_>, name: &str, help: &str, histog
         below = sum;
     }
     buckets.push((f64::MAX, histogram.count() - below));
-    encoder.encode_descriptor(name, help, None, MetricType::Histogram)?.encode_histogram::<NoLabelSet>(
-        histogram.sum(),
-        histogram.count(),
-        &buckets,
-        None,
-    )
+    encoder
+        .encode_descriptor(name, help, None, MetricType::Histogram)?
+        .encode_histogram::<NoLabelSet>(histogram.sum(), histogram.count(), &buckets, None)
 }

@@ -15,8 +15,8 @@ use http_body_util::BodyExt;
 use std::sync::Arc;
 use tokio::{sync::OwnedSemaphorePermit, time::timeout};
 
-/// Bytes of a body that is too long which are read and thrown away: a client that is still sending would see its connection break
-/// before it sees the answer.
+/// Bytes of a body that is too long which are read and thrown away: a client that is still sending
+/// would see its connection break before it sees the answer.
 const DISCARDED: usize = 32 << 20;
 
 /// A body that is JSON by its header.
@@ -32,7 +32,8 @@ impl RequestBody {
         self.bytes.len()
     }
 
-    /// The fields of its JSON object, all of them known to `table`. Takes up to a tenth of a second.
+    /// The fields of its JSON object, all of them known to `table`. Takes up to a tenth of a
+    /// second.
     ///
     /// # Errors
     /// When it is no JSON object, or has fields that are unknown or not supported.
@@ -52,7 +53,9 @@ pub(crate) async fn read(service: &Service, request: Request) -> Result<RequestB
     let deadline = service.config.limits.body_deadline;
     let waits = request.headers().contains_key(EXPECT);
     let mut body = request.into_body();
-    let collected = timeout(deadline, collect(service, &mut body)).await.map_err(|_| ApiError::SlowBody(deadline))?;
+    let collected = timeout(deadline, collect(service, &mut body))
+        .await
+        .map_err(|_| ApiError::SlowBody(deadline))?;
     if matches!(collected, Err(ApiError::TooLarge { .. })) && !waits {
         // Within the deadline once more; what is thrown away needs no memory.
         let _ = timeout(deadline, discard(&mut body)).await;
@@ -76,7 +79,11 @@ async fn collect(service: &Service, body: &mut Body) -> Result<RequestBody, ApiE
             return Err(ApiError::TooLarge { limit });
         }
         if len > Limits::SMALL_BODY && room.is_none() {
-            room = Some(Arc::clone(&service.large_bodies).try_acquire_owned().map_err(|_| ApiError::ManyBodies)?);
+            room = Some(
+                Arc::clone(&service.large_bodies)
+                    .try_acquire_owned()
+                    .map_err(|_| ApiError::ManyBodies)?,
+            );
         }
         bytes.extend_from_slice(&data);
     }
@@ -93,9 +100,14 @@ async fn discard(body: &mut Body) {
     }
 }
 
-/// `application/json` or `application/*+json`, with any parameters. That a browser's simple form post is neither is part of the guard.
+/// `application/json` or `application/*+json`, with any parameters. That a browser's simple form
+/// post is neither is part of the guard.
 fn is_json(headers: &HeaderMap) -> bool {
-    let Some(Ok(value)) = headers.get(CONTENT_TYPE).map(|value| value.to_str()) else { return false };
+    let Some(Ok(value)) = headers.get(CONTENT_TYPE).map(|value| value.to_str()) else {
+        return false;
+    };
     let essence = value.split(';').next().unwrap_or_default().trim().to_ascii_lowercase();
-    essence.strip_prefix("application/").is_some_and(|subtype| subtype == "json" || subtype.ends_with("+json"))
+    essence
+        .strip_prefix("application/")
+        .is_some_and(|subtype| subtype == "json" || subtype.ends_with("+json"))
 }

@@ -115,6 +115,14 @@ impl ChatRequest {
         }
         message::check(&wire.messages)?;
         let messages = fields.array("messages");
-        Ok(Self { common, messages, tools, tool_choice, parallel_calls: wire.parallel_tool_calls.unwrap_or(true), schema, logprobs })
+        Ok(Self {
+            common,
+            messages,
+            tools,
+            tool_choice,
+            parallel_calls: wire.parallel_tool_calls.unwrap_or(true),
+            schema,
+            logprobs,
+        })
     }
 }

@@ -53,7 +53,8 @@ enum Stop {
 #[serde(deny_unknown_fields)]
 struct StreamOptions {
     include_usage: Option<bool>,
-    /// Padding against an observer of the network, of which there is none on this machine: no effect.
+    /// Padding against an observer of the network, of which there is none on this machine: no
+    /// effect.
     #[serde(rename = "include_obfuscation")]
     _include_obfuscation: Option<bool>,
 }
@@ -70,18 +71,28 @@ impl Common {
     pub(super) fn read(service: &Service, fields: &Fields) -> Result<Self, ApiError> {
         let wire: Wire = fields.read()?;
         let max_tokens = max_tokens(&wire, service.engine.ends().context)?;
-        let model =
-            wire.model.ok_or_else(|| ApiError::coded("missing_required_parameter", "model", "you must provide a model parameter"))?;
+        let model = wire.model.ok_or_else(|| {
+            ApiError::coded(
+                "missing_required_parameter",
+                "model",
+                "you must provide a model parameter",
+            )
+        })?;
         if model != service.config.model {
             return Err(ApiError::UnknownModel(model.chars().take(200).collect()));
         }
         let n = wire.n.unwrap_or(1);
         if !(1..=MAX_N).contains(&n) {
-            return Err(ApiError::coded("invalid_value", "n", format!("Invalid value for 'n': {n} is not between 1 and {MAX_N}.")));
+            return Err(ApiError::coded(
+                "invalid_value",
+                "n",
+                format!("Invalid value for 'n': {n} is not between 1 and {MAX_N}."),
+            ));
         }
         let stream = wire.stream.unwrap_or(false);
         if wire.stream_options.is_some() && !stream {
-            let message = "The 'stream_options' parameter is only allowed when 'stream' is enabled.";
+            let message =
+                "The 'stream_options' parameter is only allowed when 'stream' is enabled.";
             return Err(ApiError::field("stream_options", message));
         }
         let trace = wire.tricorn.and_then(|tricorn| tricorn.trace).unwrap_or(false);
@@ -94,7 +105,10 @@ impl Common {
             stop: stops(wire.stop)?,
             sampling: fields.read::<Sampling>()?.options()?,
             stream,
-            include_usage: wire.stream_options.and_then(|options| options.include_usage).unwrap_or(false),
+            include_usage: wire
+                .stream_options
+                .and_then(|options| options.include_usage)
+                .unwrap_or(false),
             trace,
         })
     }
@@ -103,17 +117,24 @@ impl Common {
 fn max_tokens(wire: &Wire, context: usize) -> Result<Option<usize>, ApiError> {
     let (field, given) = match (wire.max_tokens, wire.max_completion_tokens) {
         (Some(_), Some(_)) => {
-            let message = "Setting 'max_tokens' and 'max_completion_tokens' at the same time is not supported.";
+            let message = "Setting 'max_tokens' and 'max_completion_tokens' at the same time is \
+                           not supported.";
             return Err(ApiError::field("max_tokens", message));
         }
         (None, given) => ("max_completion_tokens", given),
         (given, None) => ("max_tokens", given),
     };
     match given {
-        Some(0) => Err(ApiError::coded("integer_below_min_value", field, format!("Invalid '{field}': expected a value of at least 1."))),
+        Some(0) => Err(ApiError::coded(
+            "integer_below_min_value",
+            field,
+            format!("Invalid '{field}': expected a value of at least 1."),
+        )),
         Some(given) if given > context => {
-            let message =
-                format!("{field} is too large: {given}. This model's context holds {context} tokens, prompt and completion together.");
+            let message = format!(
+                "{field} is too large: {given}. This model's context holds {context} tokens, \
+                 prompt and completion together."
+            );
             Err(ApiError::coded("invalid_value", field, message))
         }
         given => Ok(given),
@@ -127,11 +148,15 @@ fn stops(stop: Option<Stop>) -> Result<Vec<String>, ApiError> {
         Some(Stop::Several(texts)) => texts,
     };
     if stops.len() > MAX_STOPS {
-        let message = format!("Invalid 'stop': {} texts were given, and {MAX_STOPS} are allowed.", stops.len());
+        let message = format!(
+            "Invalid 'stop': {} texts were given, and {MAX_STOPS} are allowed.",
+            stops.len()
+        );
         return Err(ApiError::coded("array_above_max_length", "stop", message));
     }
     if stops.iter().any(|stop| stop.is_empty() || stop.len() > MAX_STOP_BYTES) {
-        let message = format!("Invalid 'stop': a text is empty or longer than {MAX_STOP_BYTES} bytes.");
+        let message =
+            format!("Invalid 'stop': a text is empty or longer than {MAX_STOP_BYTES} bytes.");
         return Err(ApiError::coded("invalid_value", "stop", message));
     }
     Ok(stops)
@@ -148,5 +173,9 @@ pub(super) fn top_logprobs(field: &str, top: usize, most: usize) -> Result<usize
 
 /// One of two fields asks for what the other excludes.
 pub(super) fn excluded(param: &str, by: &str) -> ApiError {
-    ApiError::coded("unsupported_parameter", param, format!("Unsupported parameter: '{param}' cannot be used with {by}."))
+    ApiError::coded(
+        "unsupported_parameter",
+        param,
+        format!("Unsupported parameter: '{param}' cannot be used with {by}."),
+    )
 }

@@ -59,7 +59,11 @@ pub(crate) enum PromptField {
 }
 
 #[derive(Deserialize)]
-#[serde(untagged, expecting = "expected a string, an array of strings, an array of tokens or an array of token arrays")]
+#[serde(
+    untagged,
+    expecting = "expected a string, an array of strings, an array of tokens or an array of token \
+                 arrays"
+)]
 enum Prompts {
     Text(String),
     Texts(Vec<String>),
@@ -89,12 +93,15 @@ impl CompletionRequest {
         };
         let choices = prompts.len() * common.n;
         if prompts.is_empty() || choices > MAX_PROMPTS {
-            let message =
-                format!("Invalid 'prompt': 1 to {MAX_PROMPTS} choices are allowed, 'n' for each prompt; this request has {choices}.");
+            let message = format!(
+                "Invalid 'prompt': 1 to {MAX_PROMPTS} choices are allowed, 'n' for each prompt; \
+                 this request has {choices}."
+            );
             return Err(ApiError::coded("invalid_value", "prompt", message));
         }
         let echo = wire.echo.unwrap_or(false);
-        let logprobs = wire.logprobs.map(|top| top_logprobs("logprobs", top, MAX_LOGPROBS)).transpose()?;
+        let logprobs =
+            wire.logprobs.map(|top| top_logprobs("logprobs", top, MAX_LOGPROBS)).transpose()?;
         if echo && logprobs.is_some() {
             // The prompt's rows are not brought back from the cloud: only the last one is.
             return Err(super::common::excluded("echo", "'logprobs'"));

@@ -32,13 +32,20 @@ impl Content {
             match part.kind.as_str() {
                 "text" if part.text.is_none() => {
                     let message = format!("Missing required parameter: '{param}.text'.");
-                    return Err(ApiError::coded("missing_required_parameter", format!("{param}.text"), message));
+                    return Err(ApiError::coded(
+                        "missing_required_parameter",
+                        format!("{param}.text"),
+                        message,
+                    ));
                 }
                 "text" => {}
-                "image_url" | "input_audio" | "file" | "refusal" => return Err(unsupported(format!("{param}.{}", part.kind))),
+                "image_url" | "input_audio" | "file" | "refusal" => {
+                    return Err(unsupported(format!("{param}.{}", part.kind)));
+                }
                 other => {
                     let other = shown(other);
-                    let message = format!("Invalid value: '{other}'. The supported value is: 'text'.");
+                    let message =
+                        format!("Invalid value: '{other}'. The supported value is: 'text'.");
                     return Err(ApiError::coded("invalid_value", format!("{param}.type"), message));
                 }
             }

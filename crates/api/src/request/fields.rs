@@ -17,7 +17,8 @@ pub(crate) struct FieldTable {
     pub(crate) served: &'static [&'static str],
     /// Fields that clients send and that have no effect on the text: accounts, caches, tiers.
     pub(crate) ignored: &'static [&'static str],
-    /// Fields that would have an effect which is not offered, each with the value that asks for nothing, as JSON.
+    /// Fields that would have an effect which is not offered, each with the value that asks for
+    /// nothing, as JSON.
     pub(crate) unsupported: &'static [(&'static str, &'static str)],
 }
 
@@ -27,14 +28,16 @@ pub(crate) struct Fields(Value);
 
 impl Fields {
     pub(super) fn parse(bytes: &[u8], table: &FieldTable) -> Result<Self, ApiError> {
-        let map: Map<String, Value> = serde_json::from_slice(bytes).map_err(|error| ApiError::Invalid {
-            message: format!(
-                "We could not parse the JSON body of your request: {}. The API expects a JSON object.",
-                cut(&error.to_string(), MAX_PROBLEM)
-            ),
-            param: None,
-            code: Some("invalid_json"),
-        })?;
+        let map: Map<String, Value> =
+            serde_json::from_slice(bytes).map_err(|error| ApiError::Invalid {
+                message: format!(
+                    "We could not parse the JSON body of your request: {}. The API expects a JSON \
+                     object.",
+                    cut(&error.to_string(), MAX_PROBLEM)
+                ),
+                param: None,
+                code: Some("invalid_json"),
+            })?;
         table.check(&map)?;
         Ok(Self(Value::Object(map)))
     }
@@ -56,7 +59,9 @@ impl Fields {
 impl FieldTable {
     fn check(&self, map: &Map<String, Value>) -> Result<(), ApiError> {
         let known = |name: &str| {
-            self.served.contains(&name) || self.ignored.contains(&name) || self.unsupported.iter().any(|&(field, _)| field == name)
+            self.served.contains(&name)
+                || self.ignored.contains(&name)
+                || self.unsupported.iter().any(|&(field, _)| field == name)
         };
         let mut unknown = map.keys().map(String::as_str).filter(|name| !known(name));
         if let Some(first) = unknown.next() {
@@ -70,7 +75,10 @@ impl FieldTable {
             return Err(ApiError::coded("unknown_parameter", first, message));
         }
         for &(field, neutral) in self.unsupported {
-            let asks = |value: &&Value| !value.is_null() && serde_json::from_str::<Value>(neutral).ok().as_ref() != Some(*value);
+            let asks = |value: &&Value| {
+                !value.is_null()
+                    && serde_json::from_str::<Value>(neutral).ok().as_ref() != Some(*value)
+            };
             if map.get(field).filter(asks).is_some() {
                 return Err(unsupported(field));
             }
@@ -89,13 +97,17 @@ pub(super) fn unsupported(param: impl Into<String>) -> ApiError {
 fn wrong_type(error: &serde_path_to_error::Error<serde_json::Error>) -> ApiError {
     let path = path(error.path());
     let problem = error.inner().to_string();
-    if let Some(field) = problem.strip_prefix("unknown field `").and_then(|rest| rest.split('`').next()) {
+    if let Some(field) =
+        problem.strip_prefix("unknown field `").and_then(|rest| rest.split('`').next())
+    {
         let field = shown(field);
         let param = if path.ends_with(&field) { path } else { format!("{path}.{field}") };
         let message = format!("Unknown parameter: '{param}'.");
         return ApiError::coded("unknown_parameter", param, message);
     }
-    if let Some(field) = problem.strip_prefix("missing field `").and_then(|rest| rest.split('`').next()) {
+    if let Some(field) =
+        problem.strip_prefix("missing field `").and_then(|rest| rest.split('`').next())
+    {
         let param = if path.is_empty() { field.to_owned() } else { format!("{path}.{field}") };
         let message = format!("Missing required parameter: '{param}'.");
         return ApiError::coded("missing_required_parameter", param, message);

@@ -41,10 +41,15 @@ impl ResponseFormat {
         let (schema, param) = match self {
             Self::Text {} => return Ok(None),
             Self::JsonObject {} => (json!({ "type": "object" }), "response_format"),
-            Self::JsonSchema { json_schema: NamedSchema { schema: Some(schema), .. } } => (schema, "response_format.json_schema.schema"),
+            Self::JsonSchema { json_schema: NamedSchema { schema: Some(schema), .. } } => {
+                (schema, "response_format.json_schema.schema")
+            }
             Self::JsonSchema { json_schema } => {
                 let param = "response_format.json_schema.schema";
-                let message = format!("Missing required parameter: '{param}' (of '{}').", shown(&json_schema.name));
+                let message = format!(
+                    "Missing required parameter: '{param}' (of '{}').",
+                    shown(&json_schema.name)
+                );
                 return Err(ApiError::coded("missing_required_parameter", param, message));
             }
         };

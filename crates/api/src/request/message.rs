@@ -67,7 +67,8 @@ struct Call {
 /// Checks what the types cannot say.
 pub(super) fn check(messages: &[Message]) -> Result<(), ApiError> {
     if messages.is_empty() {
-        let message = "Invalid 'messages': empty array. Expected an array with minimum length 1, but got an empty array instead.";
+        let message = "Invalid 'messages': empty array. Expected an array with minimum length 1, \
+                       but got an empty array instead.";
         return Err(ApiError::coded("empty_array", "messages", message));
     }
     messages.iter().enumerate().try_for_each(|(index, message)| message.check(index))
@@ -83,18 +84,25 @@ impl Message {
         }
         let calls = self.tool_calls.as_ref().is_some_and(|calls| !calls.is_empty());
         if calls && self.role != Role::Assistant {
-            return Err(ApiError::field(at("tool_calls"), "Only messages of the role 'assistant' may have 'tool_calls'."));
+            return Err(ApiError::field(
+                at("tool_calls"),
+                "Only messages of the role 'assistant' may have 'tool_calls'.",
+            ));
         }
         match &self.content {
             Some(content) => content.check(index)?,
             None if calls || (self.role == Role::Assistant && self.refusal.is_some()) => {}
             None => {
-                let message = format!("Invalid value for '{}': expected a string, got null.", at("content"));
+                let message =
+                    format!("Invalid value for '{}': expected a string, got null.", at("content"));
                 return Err(ApiError::coded("invalid_type", at("content"), message));
             }
         }
         if self.role == Role::Tool && self.tool_call_id.is_none() {
-            let message = format!("Missing parameter '{}': messages with role 'tool' must have one.", at("tool_call_id"));
+            let message = format!(
+                "Missing parameter '{}': messages with role 'tool' must have one.",
+                at("tool_call_id")
+            );
             return Err(ApiError::coded("missing_required_parameter", at("tool_call_id"), message));
         }
         Ok(())

@@ -11,7 +11,8 @@ const MAX_TEMPERATURE: f32 = 2.0;
 /// Most tokens that a request may bias.
 const MAX_BIASES: usize = 1024;
 
-/// The fields as they are sent. `top_k`, `min_p` and `repetition_penalty` are extensions, named as in vLLM and transformers.
+/// The fields as they are sent. `top_k`, `min_p` and `repetition_penalty` are extensions, named as
+/// in vLLM and transformers.
 #[derive(Deserialize)]
 pub(super) struct Sampling {
     temperature: Option<f32>,
@@ -30,7 +31,9 @@ impl Sampling {
     pub(super) fn options(self) -> Result<SamplingOptions, ApiError> {
         let temperature = self.temperature.unwrap_or(1.0);
         if temperature > MAX_TEMPERATURE {
-            let message = format!("Invalid 'temperature': {temperature} is above the maximum of {MAX_TEMPERATURE}.");
+            let message = format!(
+                "Invalid 'temperature': {temperature} is above the maximum of {MAX_TEMPERATURE}."
+            );
             return Err(ApiError::coded("decimal_above_max_value", "temperature", message));
         }
         let options = SamplingOptions {
@@ -51,7 +54,9 @@ impl Sampling {
 
 /// Options that the engine takes.
 pub(crate) fn checked(options: SamplingOptions) -> Result<SamplingParams, ApiError> {
-    SamplingParams::checked(options).map_err(|error| ApiError::coded("invalid_value", error.field(), format!("Invalid value: {error}")))
+    SamplingParams::checked(options).map_err(|error| {
+        ApiError::coded("invalid_value", error.field(), format!("Invalid value: {error}"))
+    })
 }
 
 /// -1 and 0 are off, as in vLLM.
@@ -59,7 +64,11 @@ fn top_k(given: Option<i64>) -> Result<usize, ApiError> {
     match given.unwrap_or(0) {
         -1 => Ok(0),
         given => usize::try_from(given).map_err(|_| {
-            ApiError::coded("invalid_value", "top_k", format!("Invalid 'top_k': {given}; use a count of tokens, or 0 for all."))
+            ApiError::coded(
+                "invalid_value",
+                "top_k",
+                format!("Invalid 'top_k': {given}; use a count of tokens, or 0 for all."),
+            )
         }),
     }
 }
@@ -67,16 +76,25 @@ fn top_k(given: Option<i64>) -> Result<usize, ApiError> {
 fn logit_bias(given: BTreeMap<String, f32>) -> Result<Vec<(u32, f32)>, ApiError> {
     let invalid = |message: String| ApiError::coded("invalid_value", "logit_bias", message);
     if given.len() > MAX_BIASES {
-        return Err(invalid(format!("Invalid 'logit_bias': {} tokens are given, and {MAX_BIASES} are allowed.", given.len())));
+        return Err(invalid(format!(
+            "Invalid 'logit_bias': {} tokens are given, and {MAX_BIASES} are allowed.",
+            given.len()
+        )));
     }
     let mut biases = BTreeMap::new();
     for (id, bias) in given {
-        let token = id
-            .parse()
-            .map_err(|_| invalid("Invalid key in 'logit_bias'. You should be submitting only integer token ids, as strings.".to_owned()))?;
+        let token = id.parse().map_err(|_| {
+            invalid(
+                "Invalid key in 'logit_bias'. You should be submitting only integer token ids, as \
+                 strings."
+                    .to_owned(),
+            )
+        })?;
         // Such as `1` and `01`.
         if biases.insert(token, bias).is_some() {
-            return Err(invalid(format!("Invalid 'logit_bias': token {token} is given twice; give each token once.")));
+            return Err(invalid(format!(
+                "Invalid 'logit_bias': token {token} is given twice; give each token once."
+            )));
         }
     }
     Ok(biases.into_iter().collect())

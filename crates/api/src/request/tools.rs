@@ -34,7 +34,10 @@ struct Function {
 
 /// `tool_choice` as it is sent.
 #[derive(Deserialize)]
-#[serde(untagged, expecting = "expected 'none', 'auto', 'required' or an object that names a function")]
+#[serde(
+    untagged,
+    expecting = "expected 'none', 'auto', 'required' or an object that names a function"
+)]
 pub(super) enum ToolChoiceField {
     Mode(String),
     Named { r#type: String, function: Option<Named> },
@@ -62,7 +65,8 @@ pub(crate) enum ToolChoice {
 /// The tools as templates read them.
 pub(super) fn for_template(tools: Vec<Tool>) -> Result<Vec<Value>, ApiError> {
     if tools.len() > MAX_TOOLS {
-        let message = format!("Invalid 'tools': {} were given, and {MAX_TOOLS} are allowed.", tools.len());
+        let message =
+            format!("Invalid 'tools': {} were given, and {MAX_TOOLS} are allowed.", tools.len());
         return Err(ApiError::coded("array_above_max_length", "tools", message));
     }
     tools.into_iter().enumerate().map(|(index, tool)| tool.for_template(index)).collect()
@@ -79,16 +83,29 @@ impl Tool {
             return Err(ApiError::coded("missing_required_parameter", at("function"), message));
         };
         let good = |byte: u8| byte.is_ascii_alphanumeric() || byte == b'_' || byte == b'-';
-        if function.name.is_empty() || function.name.len() > MAX_NAME || !function.name.bytes().all(good) {
-            let message = format!("Invalid '{}': use 1 to {MAX_NAME} of the characters a-z, A-Z, 0-9, '_' and '-'.", at("function.name"));
+        if function.name.is_empty()
+            || function.name.len() > MAX_NAME
+            || !function.name.bytes().all(good)
+        {
+            let message = format!(
+                "Invalid '{}': use 1 to {MAX_NAME} of the characters a-z, A-Z, 0-9, '_' and '-'.",
+                at("function.name")
+            );
             return Err(ApiError::coded("invalid_value", at("function.name"), message));
         }
-        let parameters = function.parameters.unwrap_or_else(|| json!({ "type": "object", "properties": {} }));
+        let parameters =
+            function.parameters.unwrap_or_else(|| json!({ "type": "object", "properties": {} }));
         if !parameters.is_object() {
-            return Err(ApiError::coded("invalid_type", at("function.parameters"), "Invalid 'parameters': expected a JSON schema."));
+            return Err(ApiError::coded(
+                "invalid_type",
+                at("function.parameters"),
+                "Invalid 'parameters': expected a JSON schema.",
+            ));
         }
         let description = function.description.unwrap_or_default();
-        Ok(json!({ "type": "function", "function": { "name": function.name, "description": description, "parameters": parameters } }))
+        Ok(
+            json!({ "type": "function", "function": { "name": function.name, "description": description, "parameters": parameters } }),
+        )
     }
 }
 
@@ -103,19 +120,29 @@ impl ToolChoiceField {
                 "required" => ToolChoice::Required,
                 other => {
                     let other = shown(other);
-                    return Err(invalid(format!("Invalid value: '{other}'. Supported values are: 'none', 'auto', and 'required'.")));
+                    return Err(invalid(format!(
+                        "Invalid value: '{other}'. Supported values are: 'none', 'auto', and \
+                         'required'."
+                    )));
                 }
             },
             Self::Named { r#type, function: Some(Named { name }) } if r#type == "function" => {
                 if !tools.iter().any(|tool| tool["function"]["name"] == name.as_str()) {
-                    return Err(invalid(format!("Tool choice '{}' not found in 'tools' parameter.", shown(&name))));
+                    return Err(invalid(format!(
+                        "Tool choice '{}' not found in 'tools' parameter.",
+                        shown(&name)
+                    )));
                 }
                 ToolChoice::Named(name)
             }
             Self::Named { .. } => return Err(unsupported("tool_choice.type")),
         };
         if tools.is_empty() && choice != ToolChoice::None {
-            return Err(invalid("Invalid value for 'tool_choice': 'tool_choice' is only allowed when 'tools' are specified.".to_owned()));
+            return Err(invalid(
+                "Invalid value for 'tool_choice': 'tool_choice' is only allowed when 'tools' are \
+                 specified."
+                    .to_owned(),
+            ));
         }
         Ok(choice)
     }

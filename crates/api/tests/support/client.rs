@@ -39,7 +39,12 @@ pub async fn send(address: SocketAddr, request: Request<Full<Bytes>>) -> hyper::
     sender.send_request(request).await.unwrap()
 }
 
-fn request(address: SocketAddr, method: Method, path: &str, body: impl Into<Bytes>) -> Request<Full<Bytes>> {
+fn request(
+    address: SocketAddr,
+    method: Method,
+    path: &str,
+    body: impl Into<Bytes>,
+) -> Request<Full<Bytes>> {
     let request = Request::builder().method(method).uri(path).header("host", address.to_string());
     request.header("content-type", "application/json").body(Full::new(body.into())).unwrap()
 }
@@ -47,7 +52,11 @@ fn request(address: SocketAddr, method: Method, path: &str, body: impl Into<Byte
 async fn whole(response: hyper::Response<Incoming>) -> Answer {
     let (parts, body) = response.into_parts();
     let bytes = body.collect().await.unwrap().to_bytes();
-    Answer { status: parts.status, headers: parts.headers, text: String::from_utf8(bytes.to_vec()).unwrap() }
+    Answer {
+        status: parts.status,
+        headers: parts.headers,
+        text: String::from_utf8(bytes.to_vec()).unwrap(),
+    }
 }
 
 pub async fn get(address: SocketAddr, path: &str) -> Answer {

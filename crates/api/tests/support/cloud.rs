@@ -26,11 +26,19 @@ impl Cloud {
         let source = std::sync::Arc::new(ModelSource::open(&super::model::folder()).unwrap());
         let split: Split = split.parse().unwrap();
         let config = source.config();
-        let served = Served { fingerprint: source.fingerprint().unwrap(), split, layers: config.layers, formats: Default::default() };
-        let settings =
-            CloudConfig { calibration: std::time::Duration::ZERO, ..CloudConfig::new(([127, 0, 0, 1], 0).into(), config.context) };
+        let served = Served {
+            fingerprint: source.fingerprint().unwrap(),
+            split,
+            layers: config.layers,
+            formats: Default::default(),
+        };
+        let settings = CloudConfig {
+            calibration: std::time::Duration::ZERO,
+            ..CloudConfig::new(([127, 0, 0, 1], 0).into(), config.context)
+        };
         let cloud = tricorn_cloud::Cloud::bind(settings, served).unwrap();
-        let middle = PooledMiddle::new(MiddlePart::load(&source, split).unwrap(), KvPool::new(usize::MAX));
+        let middle =
+            PooledMiddle::new(MiddlePart::load(&source, split).unwrap(), KvPool::new(usize::MAX));
         let address = cloud.local_addr();
         let (stop, stopped) = oneshot::channel::<()>();
         let served = tokio::spawn(cloud.serve(middle, async move {
@@ -45,7 +53,10 @@ impl Cloud {
     }
 
     pub fn behind_url(url: &str, model: &Model, offline_fallback: bool) -> CloudBehind {
-        CloudBehind { probe: CloudProbe::new(url, model.ends(), runtime().handle()).unwrap(), offline_fallback }
+        CloudBehind {
+            probe: CloudProbe::new(url, model.ends(), runtime().handle()).unwrap(),
+            offline_fallback,
+        }
     }
 
     /// Asks it to stop, and waits until it has.

@@ -1,4 +1,5 @@
-//! An endpoint in the test's own process, over real sockets, with the demo model and its middle beside it.
+//! An endpoint in the test's own process, over real sockets, with the demo model and its middle
+//! beside it.
 #![allow(dead_code, unused_imports, unreachable_pub, clippy::unwrap_used, clippy::expect_used)]
 
 mod client;
@@ -25,12 +26,16 @@ pub const LIMIT: Duration = Duration::from_secs(60);
 /// Carries all endpoints of a test binary.
 pub fn runtime() -> &'static Runtime {
     static RUNTIME: OnceLock<Runtime> = OnceLock::new();
-    RUNTIME.get_or_init(|| tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build().unwrap())
+    RUNTIME.get_or_init(|| {
+        tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build().unwrap()
+    })
 }
 
 /// Runs a test, but no longer than [`LIMIT`].
 pub fn within<T>(test: impl Future<Output = T>) -> T {
-    runtime().block_on(async { tokio::time::timeout(LIMIT, test).await.expect("the test takes too long") })
+    runtime().block_on(async {
+        tokio::time::timeout(LIMIT, test).await.expect("the test takes too long")
+    })
 }
 
 /// An endpoint that serves until it is dropped or stopped.
@@ -43,15 +48,29 @@ pub struct Endpoint {
 impl Endpoint {
     /// With the demo model, two slots and a queue of eight.
     pub async fn start() -> Self {
-        Self::start_with(demo(), EngineConfig { slots: 2, queue: 8, ..EngineConfig::default() }, |_| ()).await
+        Self::start_with(
+            demo(),
+            EngineConfig { slots: 2, queue: 8, ..EngineConfig::default() },
+            |_| (),
+        )
+        .await
     }
 
     /// The same with other bounds.
     pub async fn limited(change: impl FnOnce(&mut ServiceConfig)) -> Self {
-        Self::start_with(demo(), EngineConfig { slots: 2, queue: 8, ..EngineConfig::default() }, change).await
+        Self::start_with(
+            demo(),
+            EngineConfig { slots: 2, queue: 8, ..EngineConfig::default() },
+            change,
+        )
+        .await
     }
 
-    pub async fn start_with(model: &Model, engine: EngineConfig, change: impl FnOnce(&mut ServiceConfig)) -> Self {
+    pub async fn start_with(
+        model: &Model,
+        engine: EngineConfig,
+        change: impl FnOnce(&mut ServiceConfig),
+    ) -> Self {
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let address = listener.local_addr().unwrap();
         let mut config = ServiceConfig::new("demo", DraftPolicy::default());
@@ -73,7 +92,10 @@ impl Endpoint {
     /// The value of a metric without labels.
     pub async fn metric(&self, name: &str) -> f64 {
         let text = get(self.address, "/metrics").await.text;
-        let line = text.lines().find(|line| line.split(' ').next() == Some(name)).unwrap_or_else(|| panic!("no {name} in\n{text}"));
+        let line = text
+            .lines()
+            .find(|line| line.split(' ').next() == Some(name))
+            .unwrap_or_else(|| panic!("no {name} in\n{text}"));
         line.rsplit(' ').next().unwrap().parse().unwrap()
     }
 

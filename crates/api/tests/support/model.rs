@@ -44,8 +44,13 @@ impl Model {
     }
 
     /// With a test's own link around the middle.
-    pub fn start_over<L: Link + 'static>(&self, config: EngineConfig, wrap: impl Fn(LocalLink) -> L + Send + Sync + 'static) -> Engine {
-        let (middle, context, codec) = (Arc::clone(&self.middle), self.ends.context, self.ends.codec);
+    pub fn start_over<L: Link + 'static>(
+        &self,
+        config: EngineConfig,
+        wrap: impl Fn(LocalLink) -> L + Send + Sync + 'static,
+    ) -> Engine {
+        let (middle, context, codec) =
+            (Arc::clone(&self.middle), self.ends.context, self.ends.codec);
         let link = move || wrap(LocalLink::new(Arc::clone(&middle), context, codec));
         Engine::start(Arc::clone(&self.ends), Arc::clone(&self.prompter), link, config).unwrap()
     }

@@ -26,8 +26,8 @@ pub struct Limits {
     pub bandwidth: f64,
     /// Multiplications and additions of f32 a second, in registers.
     pub float_ops: f64,
-    /// Multiplications and additions of int8 into int32 a second, in registers; none where the instruction set has no such product that is
-    /// known here.
+    /// Multiplications and additions of int8 into int32 a second, in registers; none where the
+    /// instruction set has no such product that is known here.
     pub int8_ops: Option<f64>,
 }
 
@@ -47,7 +47,8 @@ impl Limits {
 fn bandwidth(threads: usize, bytes: usize) -> Option<f64> {
     let mut buffer = MmapMut::map_anon(bytes).ok()?;
     #[cfg(target_os = "linux")]
-    // Small pages cost some bandwidth, which would make the engine look better; a system without large ones has none to lose.
+    // Small pages cost some bandwidth, which would make the engine look better; a system without
+    // large ones has none to lose.
     let _ = buffer.advise(Advice::HugePage);
     buffer.fill(1);
     let buffer = &buffer[..];
@@ -67,7 +68,8 @@ fn best<R>(threads: usize, work: impl Fn(usize) -> R + Sync) -> Duration {
             started.elapsed()
         };
         thread::scope(|scope| {
-            let others: Vec<_> = (1..threads).map(|thread| scope.spawn(move || timed(thread))).collect();
+            let others: Vec<_> =
+                (1..threads).map(|thread| scope.spawn(move || timed(thread))).collect();
             let own = timed(0);
             others.into_iter().filter_map(|other| other.join().ok()).fold(own, Duration::max)
         })
@@ -105,7 +107,8 @@ fn sum_256(bytes: &[u8]) -> u64 {
     lanes::<32, 256>(bytes)
 }
 
-/// Sums of `LANES` lanes of eight bytes, `LINE` bytes at a time: independent, so that the compiler's vector loads wait for memory alone.
+/// Sums of `LANES` lanes of eight bytes, `LINE` bytes at a time: independent, so that the
+/// compiler's vector loads wait for memory alone.
 #[inline(always)]
 fn lanes<const LANES: usize, const LINE: usize>(bytes: &[u8]) -> u64 {
     let mut lanes = [0_u64; LANES];

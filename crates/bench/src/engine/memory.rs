@@ -4,7 +4,8 @@ use std::fs;
 
 use serde::Serialize;
 
-/// The system's figures for this process, in bytes; mapped files count as far as they are in memory.
+/// The system's figures for this process, in bytes; mapped files count as far as they are in
+/// memory.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
 pub struct Memory {
     /// Now.
@@ -21,7 +22,8 @@ impl Memory {
 
     fn parse(status: &str) -> Option<Self> {
         let kilobytes = |field: &str| {
-            let line = status.lines().find_map(|line| line.strip_prefix(field)?.strip_prefix(':'))?;
+            let line =
+                status.lines().find_map(|line| line.strip_prefix(field)?.strip_prefix(':'))?;
             Some(line.trim().strip_suffix("kB")?.trim_end().parse::<usize>().ok()? * 1024)
         };
         Some(Self { resident: kilobytes("VmRSS")?, peak: kilobytes("VmHWM")? })

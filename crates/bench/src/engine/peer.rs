@@ -31,7 +31,8 @@ const DRIVER: &str = include_str!("peer.py");
 /// How llama.cpp is set; the one that is best for a kind of work is used for it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
 pub struct Setting {
-    /// Weights in its own layouts (`use_extra_bufts`), which helps small batches and may hurt prompts.
+    /// Weights in its own layouts (`use_extra_bufts`), which helps small batches and may hurt
+    /// prompts.
     pub repack: bool,
     /// Rows that it computes at once (`n_ubatch`).
     pub ubatch: usize,
@@ -55,7 +56,13 @@ impl Setting {
 impl fmt::Display for Setting {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let on = |on: bool| if on { "on" } else { "off" };
-        write!(f, "n_ubatch {}, flash attention {}, repacking {}", self.ubatch, on(self.flash), on(self.repack))
+        write!(
+            f,
+            "n_ubatch {}, flash attention {}, repacking {}",
+            self.ubatch,
+            on(self.flash),
+            on(self.repack)
+        )
     }
 }
 
@@ -90,11 +97,17 @@ struct Times {
 }
 
 impl LlamaCpp {
-    /// Starts `python` and loads the GGUF file `model`, to compute with `threads` and a cache in the format `kv`.
+    /// Starts `python` and loads the GGUF file `model`, to compute with `threads` and a cache in
+    /// the format `kv`.
     ///
     /// # Errors
     /// When there is no such program, it has no llama-cpp-python, or that does not load the model.
-    pub fn start(python: &OsStr, model: &Path, threads: usize, kv: KvFormat) -> Result<Self, BenchError> {
+    pub fn start(
+        python: &OsStr,
+        model: &Path,
+        threads: usize,
+        kv: KvFormat,
+    ) -> Result<Self, BenchError> {
         let python_name = python.to_string_lossy().into_owned();
         let spawned = Command::new(python)
             .args(["-u", "-c", DRIVER])
@@ -102,10 +115,16 @@ impl LlamaCpp {
             .stdout(Stdio::piped())
             .stderr(Stdio::null())
             .spawn()
-            .map_err(|error| BenchError::NoPeer { python: python_name.clone(), reason: error.to_string() });
+            .map_err(|error| BenchError::NoPeer {
+                python: python_name.clone(),
+                reason: error.to_string(),
+            });
         let mut child = spawned?;
         let (Some(input), Some(output)) = (child.stdin.take(), child.stdout.take()) else {
-            return Err(BenchError::NoPeer { python: python_name, reason: "it has no standard input or output".to_owned() });
+            return Err(BenchError::NoPeer {
+                python: python_name,
+                reason: "it has no standard input or output".to_owned(),
+            });
         };
         let setting = Setting::CANDIDATES[0];
         // ggml's names.
@@ -114,9 +133,19 @@ impl LlamaCpp {
             KvFormat::Q8 => "Q8_0",
             KvFormat::F32 => "F32",
         };
-        let info = PeerInfo { version: String::new(), prefill: setting, decode: setting, verify: setting };
-        let mut peer = Self { child, input, output: BufReader::new(output), info, kv, positions: 0, open: None };
-        let answer = peer.ask(json!({ "do": "load", "model": model.to_string_lossy(), "threads": threads }))?;
+        let info =
+            PeerInfo { version: String::new(), prefill: setting, decode: setting, verify: setting };
+        let mut peer = Self {
+            child,
+            input,
+            output: BufReader::new(output),
+            info,
+            kv,
+            positions: 0,
+            open: None,
+        };
+        let answer = peer
+            .ask(json!({ "do": "load", "model": model.to_string_lossy(), "threads": threads }))?;
         if let Some(reason) = answer["missing"].as_str() {
             return Err(BenchError::NoPeer { python: python_name, reason: reason.to_owned() });
         }
@@ -125,11 +154,16 @@ impl LlamaCpp {
     }
 
     /// Finds the best setting for each kind of work, in contexts of at least so many positions.
-    pub(super) fn calibrate(&mut self, positions: usize, observer: &dyn Observer) -> Result<(), BenchError> {
+    pub(super) fn calibrate(
+        &mut self,
+        positions: usize,
+        observer: &dyn Observer,
+    ) -> Result<(), BenchError> {
         // What ggml pads to.
         self.positions = positions.max(2 * PROBE).next_multiple_of(256);
         // Decoding behind a prompt: settings differ in what attention costs.
-        let kinds = [Work::prefill(PROBE), Work::decode(PROBE, 6), Work { calls: 3, ..Work::verify(8, 8) }];
+        let kinds =
+            [Work::prefill(PROBE), Work::decode(PROBE, 6), Work { calls: 3, ..Work::verify(8, 8) }];
         let mut best = [(f64::INFINITY, Setting::CANDIDATES[0]); 3];
         for setting in Setting::CANDIDATES {
             observer.measuring(&format!("llama.cpp, {setting}"));
@@ -179,23 +213,33 @@ impl LlamaCpp {
 
     fn timed(&mut self, work: Work) -> Result<Vec<Duration>, BenchError> {
         let starts: Vec<usize> = work.starts().collect();
-        let answer = self.ask(json!({ "do": "work", "rows": work.rows, "starts": starts, "logits": work.logits() }))?;
-        let times: Times = serde_json::from_value(answer).map_err(|error| BenchError::Peer(error.to_string()))?;
+        let answer = self.ask(
+            json!({ "do": "work", "rows": work.rows, "starts": starts, "logits": work.logits() }),
+        )?;
+        let times: Times =
+            serde_json::from_value(answer).map_err(|error| BenchError::Peer(error.to_string()))?;
         times
             .seconds
             .into_iter()
-            .map(|time| Duration::try_from_secs_f64(time).map_err(|error| BenchError::Peer(error.to_string())))
+            .map(|time| {
+                Duration::try_from_secs_f64(time)
+                    .map_err(|error| BenchError::Peer(error.to_string()))
+            })
             .collect()
     }
 
     fn ask(&mut self, command: Value) -> Result<Value, BenchError> {
-        let ended = |error: &dyn fmt::Display| BenchError::Peer(format!("its process ended: {error}"));
-        writeln!(self.input, "{command}").and_then(|()| self.input.flush()).map_err(|error| ended(&error))?;
+        let ended =
+            |error: &dyn fmt::Display| BenchError::Peer(format!("its process ended: {error}"));
+        writeln!(self.input, "{command}")
+            .and_then(|()| self.input.flush())
+            .map_err(|error| ended(&error))?;
         let mut line = String::new();
         if self.output.read_line(&mut line).map_err(|error| ended(&error))? == 0 {
             return Err(ended(&"it gave no answer"));
         }
-        let answer: Value = serde_json::from_str(&line).map_err(|error| BenchError::Peer(format!("unexpected answer: {error}")))?;
+        let answer: Value = serde_json::from_str(&line)
+            .map_err(|error| BenchError::Peer(format!("unexpected answer: {error}")))?;
         match answer["error"].as_str() {
             Some(error) => Err(BenchError::Peer(error.to_owned())),
             None => Ok(answer),
@@ -205,7 +249,8 @@ impl LlamaCpp {
 
 impl Drop for LlamaCpp {
     fn drop(&mut self) {
-        // It may be computing, and would notice the end of its input only afterwards; one that has ended already cannot be killed.
+        // It may be computing, and would notice the end of its input only afterwards; one that has
+        // ended already cannot be killed.
         let _ = self.child.kill();
         let _ = self.child.wait();
     }

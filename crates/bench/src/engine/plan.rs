@@ -9,8 +9,8 @@ const PREFILL: [usize; 4] = [8, 64, 512, 2048];
 /// What `tricorn bench engine` measures.
 #[derive(Clone, Debug)]
 pub struct EnginePlan {
-    /// Lengths of prompts in tokens; none: 8, 64, 512 and 2,048 as far as the context has room. Decoding is measured behind the shortest and
-    /// the longest, batches behind the shortest.
+    /// Lengths of prompts in tokens; none: 8, 64, 512 and 2,048 as far as the context has room.
+    /// Decoding is measured behind the shortest and the longest, batches behind the shortest.
     pub prefill: Vec<usize>,
     /// Rows of batches; one row is always measured.
     pub rows: Vec<usize>,
@@ -25,9 +25,18 @@ impl EnginePlan {
     pub(super) fn work(&self, context: usize) -> Result<Vec<Work>, BenchError> {
         let (prefill, rows) = (self.lengths(context), self.batches());
         let (Some(&short), Some(&long)) = (prefill.first(), prefill.last()) else {
-            return Err(setting("--prefill", "nothing that fits the context", format!("lengths below {context}")));
+            return Err(setting(
+                "--prefill",
+                "nothing that fits the context",
+                format!("lengths below {context}"),
+            ));
         };
-        for (what, value) in [("--prefill", short), ("--rows", rows[0]), ("--decode", self.decode), ("--rounds", self.rounds)] {
+        for (what, value) in [
+            ("--prefill", short),
+            ("--rows", rows[0]),
+            ("--decode", self.decode),
+            ("--rounds", self.rounds),
+        ] {
             if value == 0 {
                 return Err(setting(what, "0", "1 or more".to_owned()));
             }
@@ -39,7 +48,11 @@ impl EnginePlan {
         work.push(Work::decode(short, self.decode));
         work.extend(rows.iter().map(|&rows| Work::verify(rows, short)));
         match work.iter().map(|work| work.end()).max().filter(|&end| end > context) {
-            Some(end) => Err(setting("the longest sequence", &end.to_string(), format!("shorter prompts: the context is {context}"))),
+            Some(end) => Err(setting(
+                "the longest sequence",
+                &end.to_string(),
+                format!("shorter prompts: the context is {context}"),
+            )),
             None => Ok(work),
         }
     }
@@ -85,9 +98,17 @@ mod tests {
 
     #[test]
     fn the_default_lengths_are_those_that_fit() {
-        let names = |plan: EnginePlan, context| plan.work(context).unwrap().iter().map(ToString::to_string).collect::<Vec<_>>();
-        assert_eq!(names(plan(&[], &[4]), 256), ["prefill 8", "prefill 64", "decode at 64", "decode at 8", "1 row at 8", "4 rows at 8"]);
-        assert_eq!(names(plan(&[5], &[2, 1, 2]), 256), ["prefill 5", "decode at 5", "1 row at 5", "2 rows at 5"]);
+        let names = |plan: EnginePlan, context| {
+            plan.work(context).unwrap().iter().map(ToString::to_string).collect::<Vec<_>>()
+        };
+        assert_eq!(
+            names(plan(&[], &[4]), 256),
+            ["prefill 8", "prefill 64", "decode at 64", "decode at 8", "1 row at 8", "4 rows at 8"]
+        );
+        assert_eq!(
+            names(plan(&[5], &[2, 1, 2]), 256),
+            ["prefill 5", "decode at 5", "1 row at 5", "2 rows at 5"]
+        );
     }
 
     #[test]

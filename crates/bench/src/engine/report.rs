@@ -20,7 +20,8 @@ use crate::{
     units::{bytes, percent, short},
 };
 
-/// Formats of at most so many bits a weight, scales included, are multiplied as int8; all others as f32.
+/// Formats of at most so many bits a weight, scales included, are multiplied as int8; all others as
+/// f32.
 const INT8_BITS: f64 = 9.5;
 
 /// How fast a model runs here.
@@ -36,7 +37,8 @@ pub struct EngineReport {
     pub weight_bytes: usize,
     /// Bytes of keys and values a token.
     pub kv_bytes_per_token: usize,
-    /// Memory of this process after every piece of work has run once; none where the system does not tell.
+    /// Memory of this process after every piece of work has run once; none where the system does
+    /// not tell.
     pub memory: Option<Memory>,
     /// Work by work.
     pub rows: Vec<EngineRow>,
@@ -55,7 +57,8 @@ pub struct EngineRow {
     pub own: Measured,
     /// The least time that reading the weights and the cache once would take, over the time taken.
     pub bandwidth_share: Option<f64>,
-    /// The least time of the arithmetic (matrix products in the weights' format, attention in f32), over the time taken.
+    /// The least time of the arithmetic (matrix products in the weights' format, attention in f32),
+    /// over the time taken.
     pub arithmetic_share: Option<f64>,
     /// The engine compared with.
     pub peer: Option<Measured>,
@@ -98,7 +101,8 @@ impl EngineReport {
         peer: Option<PeerInfo>,
     ) -> Self {
         let one_row = work.iter().position(|work| work.kind == Kind::Verify && work.rows == 1);
-        let over_rounds = |value: &dyn Fn(&Round) -> Option<f64>| median(rounds.iter().filter_map(value));
+        let over_rounds =
+            |value: &dyn Fn(&Round) -> Option<f64>| median(rounds.iter().filter_map(value));
         let measured = |index: usize, times: fn(&Round) -> &[Vec<Duration>]| {
             let call = |round: &Round, index: usize| typical(times(round).get(index)?);
             let seconds = over_rounds(&|round| call(round, index))?;
@@ -106,23 +110,34 @@ impl EngineReport {
             Some(Measured {
                 seconds,
                 tokens_per_second: work[index].rows as f64 / seconds,
-                to_one_row: over_rounds(&|round| Some(call(round, index)? / call(round, one_row?)?)),
+                to_one_row: over_rounds(&|round| {
+                    Some(call(round, index)? / call(round, one_row?)?)
+                }),
             })
         };
         let row = |(index, work): (usize, &Work)| {
-            let share = |least: &dyn Fn(&Limits) -> f64| over_rounds(&|round| Some(least(&round.limits) / typical(round.own.get(index)?)?));
+            let share = |least: &dyn Fn(&Limits) -> f64| {
+                over_rounds(&|round| Some(least(&round.limits) / typical(round.own.get(index)?)?))
+            };
             let float_share = |limits: &Limits| arithmetic(*work, config, weights, limits);
             Some(EngineRow {
                 work: work.to_string(),
                 rows: work.rows,
                 own: measured(index, |round| &round.own)?,
-                bandwidth_share: share(&|limits| (weights.held + weights.kv_position * (work.at + work.rows)) as f64 / limits.bandwidth),
+                bandwidth_share: share(&|limits| {
+                    (weights.held + weights.kv_position * (work.at + work.rows)) as f64
+                        / limits.bandwidth
+                }),
                 arithmetic_share: share(&float_share),
                 peer: measured(index, |round| &round.peer),
-                ratio: over_rounds(&|round| Some(typical(round.peer.get(index)?)? / typical(round.own.get(index)?)?)),
+                ratio: over_rounds(&|round| {
+                    Some(typical(round.peer.get(index)?)? / typical(round.own.get(index)?)?)
+                }),
             })
         };
-        let limit = |value: fn(&Limits) -> f64| over_rounds(&|round| Some(value(&round.limits))).unwrap_or_default();
+        let limit = |value: fn(&Limits) -> f64| {
+            over_rounds(&|round| Some(value(&round.limits))).unwrap_or_default()
+        };
         Self {
             rounds: rounds.len(),
             limits: Limits {
@@ -157,7 +172,8 @@ impl EngineReport {
     /// # Errors
     /// When a file cannot be written.
     pub fn write(&self, folder: &Path) -> Result<(), BenchError> {
-        fs::create_dir_all(folder).map_err(|source| BenchError::Write { file: folder.to_owned(), source })?;
+        fs::create_dir_all(folder)
+            .map_err(|source| BenchError::Write { file: folder.to_owned(), source })?;
         let write = |name: &str, text: String| {
             let file = folder.join(name);
             fs::write(&file, text).map_err(|source| BenchError::Write { file, source })
@@ -169,9 +185,11 @@ impl EngineReport {
     fn about(&self) -> String {
         let Limits { threads, bandwidth, float_ops, int8_ops } = self.limits;
         let billions = |value: f64| short(value / 1e9);
-        let int8 = int8_ops.map_or(String::new(), |ops| format!(", {} Gop/s in int8", billions(ops)));
+        let int8 =
+            int8_ops.map_or(String::new(), |ops| format!(", {} Gop/s in int8", billions(ops)));
         let mut text = format!(
-            "{threads} thread{}, medians of {} round{}. The machine: {} GB/s from memory, {} Gflop/s in f32{int8}.\n",
+            "{threads} thread{}, medians of {} round{}. The machine: {} GB/s from memory, {} \
+             Gflop/s in f32{int8}.\n",
             plural(threads),
             self.rounds,
             plural(self.rounds),
@@ -186,11 +204,18 @@ impl EngineReport {
             bytes(self.kv_bytes_per_token as f64),
         );
         if let Some(Memory { resident, peak }) = self.memory {
-            text += &format!(" The process: {}, at most {}.", bytes(resident as f64), bytes(peak as f64));
+            text += &format!(
+                " The process: {}, at most {}.",
+                bytes(resident as f64),
+                bytes(peak as f64)
+            );
         }
         text += "\n";
         if let Some(PeerInfo { version, prefill, decode, verify }) = &self.peer {
-            text += &format!("llama.cpp (llama-cpp-python {version}): prefill with {prefill}; decode with {decode}; rows with {verify}.\n");
+            text += &format!(
+                "llama.cpp (llama-cpp-python {version}): prefill with {prefill}; decode with \
+                 {decode}; rows with {verify}.\n"
+            );
         }
         text
     }
@@ -204,11 +229,23 @@ impl EngineReport {
         let figure = |value: Option<f64>| value.map_or("-".to_owned(), short);
         let share = |value: Option<f64>| value.map_or("-".to_owned(), percent);
         let cells = |measured: Option<Measured>| {
-            [measured.map(|m| m.seconds * 1e3), measured.map(|m| m.tokens_per_second), measured.and_then(|m| m.to_one_row)].map(figure)
+            [
+                measured.map(|m| m.seconds * 1e3),
+                measured.map(|m| m.tokens_per_second),
+                measured.and_then(|m| m.to_one_row),
+            ]
+            .map(figure)
         };
         for row in &self.rows {
             let [ms, tokens, to_one_row] = cells(Some(row.own));
-            let mut line = vec![row.work.clone(), ms, tokens, share(row.bandwidth_share), share(row.arithmetic_share), to_one_row];
+            let mut line = vec![
+                row.work.clone(),
+                ms,
+                tokens,
+                share(row.bandwidth_share),
+                share(row.arithmetic_share),
+                to_one_row,
+            ];
             if self.peer.is_some() {
                 line.extend(cells(row.peer));
                 line.push(figure(row.ratio));
@@ -224,7 +261,8 @@ fn arithmetic(work: Work, config: &ModelConfig, weights: Weights, limits: &Limit
     let bits = weights.held as f64 * 8.0 / (weights.layers + weights.head) as f64;
     let matmul = limits.int8_ops.filter(|_| bits <= INT8_BITS).unwrap_or(limits.float_ops);
     let products = 2.0 * (weights.layers * work.rows + weights.head * work.logits()) as f64;
-    // A query's product with a key and a weight's with a value, each a multiplication and an addition.
+    // A query's product with a key and a weight's with a value, each a multiplication and an
+    // addition.
     let attention = 4.0 * (config.query_width() * config.layers) as f64 * work.attended();
     products / matmul + attention / limits.float_ops
 }

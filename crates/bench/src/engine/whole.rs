@@ -7,7 +7,9 @@ use std::{
 };
 
 use tricorn_core::Split;
-use tricorn_model::{InputPart, KvCache, KvFormat, KvPool, MiddlePart, ModelSource, OutputPart, SeqRows};
+use tricorn_model::{
+    InputPart, KvCache, KvFormat, KvPool, MiddlePart, ModelSource, OutputPart, SeqRows,
+};
 
 use super::work::{Work, token};
 use crate::BenchError;
@@ -41,9 +43,18 @@ impl WholeModel {
         if source.bundle().is_some() {
             return Err(BenchError::Bundle);
         }
-        let (split, context) = (Split { input_layers: 1, output_layers: 0 }, source.config().context);
-        let (input, middle, output) = (InputPart::load(source, split)?, MiddlePart::load(source, split)?, OutputPart::load(source, split)?);
-        let caches = [input.new_kv(pool, context), middle.new_kv(pool, context), output.new_kv(pool, context)];
+        let (split, context) =
+            (Split { input_layers: 1, output_layers: 0 }, source.config().context);
+        let (input, middle, output) = (
+            InputPart::load(source, split)?,
+            MiddlePart::load(source, split)?,
+            OutputPart::load(source, split)?,
+        );
+        let caches = [
+            input.new_kv(pool, context),
+            middle.new_kv(pool, context),
+            output.new_kv(pool, context),
+        ];
         Ok(Self { input, middle, output, caches, source: Arc::clone(source) })
     }
 
@@ -62,7 +73,8 @@ impl WholeModel {
             .collect()
     }
 
-    /// Runs `rows` rows at `pos..` through all parts, and the last `logits` of them through the head.
+    /// Runs `rows` rows at `pos..` through all parts, and the last `logits` of them through the
+    /// head.
     fn call(&mut self, pos: usize, rows: usize, logits: usize) -> Result<(), BenchError> {
         let vocab = self.source.config().vocab;
         let tokens: Vec<u32> = (pos..pos + rows).map(|position| token(position, vocab)).collect();

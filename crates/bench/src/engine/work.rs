@@ -13,7 +13,8 @@ pub(super) enum Kind {
     Verify,
 }
 
-/// `calls` calls of `rows` rows each; the first begins at position `at`, the positions before hold a text.
+/// `calls` calls of `rows` rows each; the first begins at position `at`, the positions before hold
+/// a text.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) struct Work {
     pub(super) kind: Kind,
@@ -71,12 +72,19 @@ impl fmt::Display for Work {
         match self.kind {
             Kind::Prefill => write!(f, "prefill {}", self.rows),
             Kind::Decode => write!(f, "decode at {}", self.at),
-            Kind::Verify => write!(f, "{} row{} at {}", self.rows, if self.rows == 1 { "" } else { "s" }, self.at),
+            Kind::Verify => write!(
+                f,
+                "{} row{} at {}",
+                self.rows,
+                if self.rows == 1 { "" } else { "s" },
+                self.at
+            ),
         }
     }
 }
 
-/// The text that is read and written: all tokens are as good as any other, as long as both engines see the same.
+/// The text that is read and written: all tokens are as good as any other, as long as both engines
+/// see the same.
 pub(super) fn token(position: usize, vocab: usize) -> u32 {
     u32::try_from(position.wrapping_mul(7919) % vocab).unwrap_or_default()
 }
@@ -88,10 +96,16 @@ mod tests {
     #[test]
     fn decoding_moves_on_and_verifying_stays() {
         let decode = Work::decode(8, 4);
-        assert_eq!((decode.starts().collect::<Vec<_>>(), decode.end(), decode.logits()), (vec![8, 9, 10, 11], 12, 1));
+        assert_eq!(
+            (decode.starts().collect::<Vec<_>>(), decode.end(), decode.logits()),
+            (vec![8, 9, 10, 11], 12, 1)
+        );
         assert_eq!(decode.attended(), 11.0);
         let verify = Work::verify(2, 8);
-        assert_eq!((verify.starts().all(|at| at == 8), verify.end(), verify.logits()), (true, 10, 2));
+        assert_eq!(
+            (verify.starts().all(|at| at == 8), verify.end(), verify.logits()),
+            (true, 10, 2)
+        );
         let prefill = Work::prefill(4);
         assert_eq!((prefill.end(), prefill.logits(), prefill.attended()), (4, 1, 10.0));
         assert_eq!(Work::prefill(2048).calls, 1);

@@ -56,7 +56,10 @@ impl RateReport {
         if self.asked.is_infinite() {
             return 0.0;
         }
-        [self.alone, self.both_ways].into_iter().map(|measured| (measured / self.asked - 1.0).abs()).fold(0.0, f64::max)
+        [self.alone, self.both_ways]
+            .into_iter()
+            .map(|measured| (measured / self.asked - 1.0).abs())
+            .fold(0.0, f64::max)
     }
 }
 
@@ -65,20 +68,25 @@ impl LinkReport {
     #[must_use]
     pub fn passes(&self) -> bool {
         let delay_error = (self.rtt_median - self.rtt_asked).abs();
-        self.up.error() <= RATE_TOLERANCE && self.down.error() <= RATE_TOLERANCE && delay_error <= DELAY_TOLERANCE.as_secs_f64()
+        self.up.error() <= RATE_TOLERANCE
+            && self.down.error() <= RATE_TOLERANCE
+            && delay_error <= DELAY_TOLERANCE.as_secs_f64()
     }
 }
 
-/// Measures an emulated link of this shape, without its jitter and stalls, in about five seconds and some round trips.
+/// Measures an emulated link of this shape, without its jitter and stalls, in about five seconds
+/// and some round trips.
 ///
 /// # Errors
 /// When the link cannot be started, or a measurement fails.
 pub fn check(shape: &Shape) -> Result<LinkReport, LinkError> {
-    let plain = |direction: Direction| Direction { jitter: Duration::ZERO, stalls: None, ..direction };
+    let plain =
+        |direction: Direction| Direction { jitter: Duration::ZERO, stalls: None, ..direction };
     let shape = Shape { up: plain(shape.up), down: plain(shape.down), seed: shape.seed };
     let loopback = SocketAddr::from((Ipv4Addr::LOCALHOST, 0));
     let cloud = TcpListener::bind(loopback).map_err(LinkError::Check)?;
-    let emulator = Emulator::start(loopback, cloud.local_addr().map_err(LinkError::Check)?, shape.clone())?;
+    let emulator =
+        Emulator::start(loopback, cloud.local_addr().map_err(LinkError::Check)?, shape.clone())?;
     measure(&Bench { emulator, cloud, shape }).map_err(LinkError::Check)
 }
 
@@ -97,7 +105,9 @@ impl Bench {
         let cloud = loop {
             match self.cloud.accept() {
                 Ok((cloud, _)) => break cloud,
-                Err(error) if error.kind() == io::ErrorKind::WouldBlock && Instant::now() < deadline => {
+                Err(error)
+                    if error.kind() == io::ErrorKind::WouldBlock && Instant::now() < deadline =>
+                {
                     thread::sleep(Duration::from_millis(1));
                 }
                 Err(error) => return Err(error),
@@ -131,7 +141,11 @@ fn measure(bench: &Bench) -> io::Result<LinkReport> {
     });
     Ok(LinkReport {
         up: RateReport { asked: bench.shape.up.bytes_per_s, alone: up, both_ways: up_of_both? },
-        down: RateReport { asked: bench.shape.down.bytes_per_s, alone: down, both_ways: down_of_both? },
+        down: RateReport {
+            asked: bench.shape.down.bytes_per_s,
+            alone: down,
+            both_ways: down_of_both?,
+        },
         rtt_asked: bench.shape.rtt().as_secs_f64(),
         rtt_median,
     })

@@ -1,4 +1,5 @@
-//! One connection through the link: a socket to the device, a socket to the cloud, and the tasks that serve them.
+//! One connection through the link: a socket to the device, a socket to the cloud, and the tasks
+//! that serve them.
 
 use super::{
     courier::{Side, Way},
@@ -19,7 +20,8 @@ use tokio::{net::TcpStream, sync::Notify};
 
 /// Bytes read at once.
 const READ: usize = 64 << 10;
-/// A kernel's buffer holds what the link carries in this time, so that it neither starves the link nor hides its rate.
+/// A kernel's buffer holds what the link carries in this time, so that it neither starves the link
+/// nor hides its rate.
 const BUFFER_SECONDS: f64 = 10e-3;
 /// Below the size of two loopback segments TCP falls back to its timers.
 const MIN_BUFFER: f64 = (128 << 10) as f64;
@@ -91,7 +93,8 @@ impl Connection {
         self.receiver(side).outbox().push(cargo);
     }
 
-    /// Writes what has arrived as far as the receiver takes it; the rest is written when it takes more.
+    /// Writes what has arrived as far as the receiver takes it; the rest is written when it takes
+    /// more.
     pub(super) fn flush(&self, side: Side) -> bool {
         let leg = self.receiver(side);
         match leg.flush() {
@@ -118,7 +121,12 @@ impl Connection {
     /// Serves the connection until both directions have ended or one is broken.
     pub(super) async fn serve(self: Arc<Self>, ways: &Ways) {
         let work = async {
-            tokio::join!(self.read(&ways.up), self.read(&ways.down), self.write_rest(&ways.up), self.write_rest(&ways.down));
+            tokio::join!(
+                self.read(&ways.up),
+                self.read(&ways.down),
+                self.write_rest(&ways.up),
+                self.write_rest(&ways.down)
+            );
         };
         tokio::select! {
             () = work => {}
@@ -140,7 +148,8 @@ impl Connection {
         let mut buffer = vec![0; READ];
         loop {
             way.admission(self).await;
-            match source.socket.readable().await.and_then(|()| source.socket.try_read(&mut buffer)) {
+            match source.socket.readable().await.and_then(|()| source.socket.try_read(&mut buffer))
+            {
                 Ok(0) => return way.send_end(self),
                 Ok(count) => way.send(self, buffer.get(..count).unwrap_or_default()),
                 Err(error) if error.kind() == io::ErrorKind::WouldBlock => {}

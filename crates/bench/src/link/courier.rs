@@ -1,7 +1,7 @@
 //! A thread per direction that hands over what has arrived, to the fraction of a millisecond.
 //!
-//! tokio's timers have a granularity of a millisecond, a third of a short link's delay; a thread that waits on a condition variable wakes
-//! within a tenth of that.
+//! tokio's timers have a granularity of a millisecond, a third of a short link's delay; a thread
+//! that waits on a condition variable wakes within a tenth of that.
 
 use super::{connection::Connection, line::Line, outbox::Cargo, pace::Pace, shape::Direction};
 use std::{
@@ -13,7 +13,8 @@ use std::{
 };
 use tokio::sync::Notify;
 
-/// An estimate of when there is room is true to a piece; who wakes too early waits this much longer.
+/// An estimate of when there is room is true to a piece; who wakes too early waits this much
+/// longer.
 const RETRY: Duration = Duration::from_micros(500);
 /// A thread that waits for nothing in particular looks again after this.
 const IDLE: Duration = Duration::from_secs(1);
@@ -57,7 +58,11 @@ impl Way {
     pub(super) fn new(side: Side, direction: Direction, seed: u64) -> Self {
         // Both directions draw from one seed, and must not draw the same.
         let seed = seed.wrapping_mul(2).wrapping_add(u64::from(side == Side::Down));
-        let state = State { line: Line::new(direction, seed, Duration::ZERO), held_back: false, stopped: false };
+        let state = State {
+            line: Line::new(direction, seed, Duration::ZERO),
+            held_back: false,
+            stopped: false,
+        };
         Self {
             side,
             start: Instant::now(),
@@ -95,7 +100,9 @@ impl Way {
     }
 
     pub(super) fn discard(&self, connection: &Connection) {
-        self.change(|state, now| state.line.discard(now, |parcel| std::ptr::eq(&*parcel.connection, connection)));
+        self.change(|state, now| {
+            state.line.discard(now, |parcel| std::ptr::eq(&*parcel.connection, connection))
+        });
     }
 
     pub(super) fn stop(&self) {
@@ -142,7 +149,11 @@ impl Way {
         let mut wake = false;
         while !data.is_empty() {
             let data = data.split_to(piece.min(data.len()));
-            wake |= state.line.offer(now, data.len(), Parcel { connection: connection.clone(), cargo: Cargo::Data(data) });
+            wake |= state.line.offer(
+                now,
+                data.len(),
+                Parcel { connection: connection.clone(), cargo: Cargo::Data(data) },
+            );
         }
         drop(state);
         if wake {
@@ -167,7 +178,8 @@ impl Way {
         }
     }
 
-    /// Waits until something has arrived, and wakes readers when there is room again; false when stopped.
+    /// Waits until something has arrived, and wakes readers when there is room again; false when
+    /// stopped.
     fn wait_for_arrivals(&self, not_before: Duration, arrived: &mut Vec<Parcel>) -> bool {
         let mut state = self.lock();
         loop {
@@ -186,10 +198,16 @@ impl Way {
                     return true;
                 }
             }
-            let room = if state.held_back { state.line.ample_room_at().map(|room| room.max(now + RETRY)) } else { None };
+            let room = if state.held_back {
+                state.line.ample_room_at().map(|room| room.max(now + RETRY))
+            } else {
+                None
+            };
             let next = state.line.next_arrival().into_iter().chain(room).min();
-            let timeout = next.map_or(IDLE, |next| next.max(not_before).saturating_sub(now).min(IDLE));
-            state = self.changed.wait_timeout(state, timeout).unwrap_or_else(PoisonError::into_inner).0;
+            let timeout =
+                next.map_or(IDLE, |next| next.max(not_before).saturating_sub(now).min(IDLE));
+            state =
+                self.changed.wait_timeout(state, timeout).unwrap_or_else(PoisonError::into_inner).0;
         }
     }
 

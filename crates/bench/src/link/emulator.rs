@@ -80,7 +80,8 @@ impl Shared {
     }
 }
 
-/// An emulated link: listens for devices and connects each to a cloud. Three threads of its own; dropping it ends them and every connection.
+/// An emulated link: listens for devices and connects each to a cloud. Three threads of its own;
+/// dropping it ends them and every connection.
 #[derive(Debug)]
 pub struct Emulator {
     shared: Arc<Shared>,
@@ -89,13 +90,18 @@ pub struct Emulator {
 }
 
 impl Emulator {
-    /// Listens on `listen` (port 0 takes any free port) and connects what comes to `to`, which may begin to listen later.
+    /// Listens on `listen` (port 0 takes any free port) and connects what comes to `to`, which may
+    /// begin to listen later.
     ///
     /// # Errors
-    /// When the shape is invalid, when the address cannot be listened on, and when the system has no threads left.
+    /// When the shape is invalid, when the address cannot be listened on, and when the system has
+    /// no threads left.
     pub fn start(listen: SocketAddr, to: SocketAddr, shape: Shape) -> Result<Self, LinkError> {
         shape.validate()?;
-        let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().map_err(LinkError::Start)?;
+        let runtime = tokio::runtime::Builder::new_current_thread()
+            .enable_all()
+            .build()
+            .map_err(LinkError::Start)?;
         let bound = {
             let _inside = runtime.enter();
             listen_on(listen, &shape)
@@ -104,9 +110,19 @@ impl Emulator {
             io::ErrorKind::AddrInUse => LinkError::InUse(listen),
             _ => LinkError::Listen { listen, source },
         })?;
-        let ways = Ways { up: Way::new(Side::Up, shape.up, shape.seed), down: Way::new(Side::Down, shape.down, shape.seed) };
-        let shared = Arc::new(Shared { ways, to, open: Mutex::default(), connections: AtomicU64::new(0), stop: Notify::new() });
-        // Before the first thread: if a later one cannot be had, dropping this ends the earlier ones.
+        let ways = Ways {
+            up: Way::new(Side::Up, shape.up, shape.seed),
+            down: Way::new(Side::Down, shape.down, shape.seed),
+        };
+        let shared = Arc::new(Shared {
+            ways,
+            to,
+            open: Mutex::default(),
+            connections: AtomicU64::new(0),
+            stop: Notify::new(),
+        });
+        // Before the first thread: if a later one cannot be had, dropping this ends the earlier
+        // ones.
         let mut emulator = Self { shared: shared.clone(), addr, threads: Vec::with_capacity(3) };
         emulator.spawn("link-up", |shared| shared.ways.up.deliver())?;
         emulator.spawn("link-down", |shared| shared.ways.down.deliver())?;
@@ -121,9 +137,16 @@ impl Emulator {
         Ok(emulator)
     }
 
-    fn spawn(&mut self, name: &str, run: impl FnOnce(Arc<Shared>) + Send + 'static) -> Result<(), LinkError> {
+    fn spawn(
+        &mut self,
+        name: &str,
+        run: impl FnOnce(Arc<Shared>) + Send + 'static,
+    ) -> Result<(), LinkError> {
         let shared = self.shared.clone();
-        let thread = thread::Builder::new().name(name.to_owned()).spawn(move || run(shared)).map_err(LinkError::Start)?;
+        let thread = thread::Builder::new()
+            .name(name.to_owned())
+            .spawn(move || run(shared))
+            .map_err(LinkError::Start)?;
         self.threads.push(thread);
         Ok(())
     }
@@ -134,7 +157,8 @@ impl Emulator {
         self.addr
     }
 
-    /// Changes the link for every byte that has not been transmitted; what is under way arrives as it would have. The seed is not looked at.
+    /// Changes the link for every byte that has not been transmitted; what is under way arrives as
+    /// it would have. The seed is not looked at.
     ///
     /// # Errors
     /// When the shape is invalid; the link then stays as it is.
@@ -151,7 +175,8 @@ impl Emulator {
         self.shared.ways.down.set_outage(on);
     }
 
-    /// Resets every connection at both of its ends, as when a device changes its network. What the link held of them is lost.
+    /// Resets every connection at both of its ends, as when a device changes its network. What the
+    /// link held of them is lost.
     pub fn reset_connections(&self) {
         for connection in self.shared.open().iter() {
             connection.reset();
@@ -164,7 +189,8 @@ impl Emulator {
         let open = self.shared.open().clone();
         let traffic = |way: &Way| Traffic {
             bytes: way.delivered_bytes(),
-            held: way.held_bytes() + open.iter().map(|connection| connection.unread_bytes(way.side())).sum::<usize>(),
+            held: way.held_bytes()
+                + open.iter().map(|connection| connection.unread_bytes(way.side())).sum::<usize>(),
         };
         Counters {
             up: traffic(&self.shared.ways.up),
@@ -196,7 +222,8 @@ fn socket_for(address: SocketAddr, read_rate: f64, write_rate: f64) -> io::Resul
 
 fn listen_on(address: SocketAddr, shape: &Shape) -> io::Result<(TcpListener, SocketAddr)> {
     let socket = socket_for(address, shape.up.bytes_per_s, shape.down.bytes_per_s)?;
-    // As the standard library does, so that a restart need not wait for old connections; elsewhere than on Unix it would share the port.
+    // As the standard library does, so that a restart need not wait for old connections; elsewhere
+    // than on Unix it would share the port.
     #[cfg(unix)]
     socket.set_reuseaddr(true)?;
     socket.bind(address)?;
@@ -224,7 +251,8 @@ async fn accept(listener: &TcpListener, shared: &Arc<Shared>) {
 /// One connection from its first byte to its last; one that cannot reach the cloud is reset.
 async fn carry(device: TcpStream, shared: Arc<Shared>, place: OwnedSemaphorePermit) {
     let (up, down) = (shared.ways.up.direction(), shared.ways.down.direction());
-    // The kernel has completed the device's handshake without crossing the link; what follows waits as long as that would have taken.
+    // The kernel has completed the device's handshake without crossing the link; what follows waits
+    // as long as that would have taken.
     sleep(up.delay + down.delay).await;
     let connect = async {
         device.set_nodelay(true)?;

@@ -24,7 +24,10 @@ pub enum LinkConfigError {
         delay: Duration,
     },
     /// A piece would arrive before it was sent.
-    #[error("the {way} jitter of {jitter:?} is more than the delay of {delay:?}; use less jitter or more delay")]
+    #[error(
+        "the {way} jitter of {jitter:?} is more than the delay of {delay:?}; use less jitter or \
+         more delay"
+    )]
     Jitter {
         /// `up` or `down`.
         way: &'static str,
@@ -34,7 +37,10 @@ pub enum LinkConfigError {
         delay: Duration,
     },
     /// Never, always, or for too long.
-    #[error("the {way} stalls make no sense; use a rate above 0 and at most 1000, and a duration above 0 and at most {MAX_DELAY:?}")]
+    #[error(
+        "the {way} stalls make no sense; use a rate above 0 and at most 1000, and a duration \
+         above 0 and at most {MAX_DELAY:?}"
+    )]
     Stalls {
         /// `up` or `down`.
         way: &'static str,
@@ -58,7 +64,10 @@ pub enum LinkError {
     #[error("{0} is in use by another program; stop that program or listen on another port")]
     InUse(SocketAddr),
     /// The address cannot be listened on.
-    #[error("cannot listen on {listen}: {source}; choose an address of this machine and a port that this user may open")]
+    #[error(
+        "cannot listen on {listen}: {source}; choose an address of this machine and a port that \
+         this user may open"
+    )]
     Listen {
         /// The address.
         listen: SocketAddr,

@@ -1,7 +1,8 @@
 //! One direction of a link as arithmetic: which piece leaves when, and when it arrives.
 //!
-//! A piece leaves when its last byte has been transmitted. Within a busy period that is `anchor + bytes / rate`, from the bytes of the whole
-//! period: however the bytes are cut and whenever anybody looks, the rate is exact and no error adds up.
+//! A piece leaves when its last byte has been transmitted. Within a busy period that is `anchor +
+//! bytes / rate`, from the bytes of the whole period: however the bytes are cut and whenever
+//! anybody looks, the rate is exact and no error adds up.
 
 use super::{shape::Direction, stall::StallClock};
 use crate::rng::Rng;
@@ -10,14 +11,16 @@ use std::{collections::VecDeque, time::Duration};
 #[cfg(test)]
 mod tests;
 
-/// A first-in first-out queue, a transmitter and the way through the air. Times are on the caller's clock and never go back.
+/// A first-in first-out queue, a transmitter and the way through the air. Times are on the caller's
+/// clock and never go back.
 #[derive(Debug)]
 pub(super) struct Line<T> {
     direction: Direction,
     rng: Rng,
     /// Where the count of `carried` began.
     anchor: Duration,
-    /// Bytes transmitted since the anchor; below zero for those of the first waiting piece that were transmitted before it.
+    /// Bytes transmitted since the anchor; below zero for those of the first waiting piece that
+    /// were transmitted before it.
     carried: f64,
     waiting: VecDeque<Piece<T>>,
     waiting_bytes: usize,
@@ -83,13 +86,15 @@ impl<T> Line<T> {
         self.queued() <= self.ample_level()
     }
 
-    /// When there will be ample room if nothing stalls, to a piece. `None` in an outage, and where only arrivals make room.
+    /// When there will be ample room if nothing stalls, to a piece. `None` in an outage, and where
+    /// only arrivals make room.
     pub(super) fn ample_room_at(&self) -> Option<Duration> {
         let excess = self.waiting_bytes.saturating_sub(self.ample_level());
         (!self.outage && !self.direction.is_unlimited()).then(|| self.transmitted(excess as f64))
     }
 
-    /// Lets a piece enter. Returns whether the line was empty, so that whoever waits for arrivals must look again.
+    /// Lets a piece enter. Returns whether the line was empty, so that whoever waits for arrivals
+    /// must look again.
     pub(super) fn offer(&mut self, now: Duration, bytes: usize, parcel: T) -> bool {
         self.advance(now);
         let empty = self.waiting.is_empty() && self.flying.is_empty();
@@ -131,7 +136,8 @@ impl<T> Line<T> {
         if self.waiting.is_empty() {
             self.last_arrival
         } else {
-            self.last_arrival.max(self.transmitted(self.waiting_bytes as f64) + self.direction.delay)
+            self.last_arrival
+                .max(self.transmitted(self.waiting_bytes as f64) + self.direction.delay)
         }
     }
 
@@ -165,10 +171,12 @@ impl<T> Line<T> {
     }
 
     fn reset_stalls(&mut self, now: Duration) {
-        self.stalls = self.direction.stalls.map(|stalls| StallClock::new(stalls, now, &mut self.rng));
+        self.stalls =
+            self.direction.stalls.map(|stalls| StallClock::new(stalls, now, &mut self.rng));
     }
 
-    /// Bytes that count against the queue's limit. Where no rate bounds what is under way, that counts too.
+    /// Bytes that count against the queue's limit. Where no rate bounds what is under way, that
+    /// counts too.
     fn queued(&self) -> usize {
         if self.direction.is_unlimited() { self.held_bytes() } else { self.waiting_bytes }
     }
@@ -179,14 +187,22 @@ impl<T> Line<T> {
 
     /// When `bytes` more will have been transmitted.
     fn transmitted(&self, bytes: f64) -> Duration {
-        self.anchor + Duration::from_secs_f64(((self.carried + bytes) / self.direction.bytes_per_s).max(0.0))
+        self.anchor
+            + Duration::from_secs_f64(
+                ((self.carried + bytes) / self.direction.bytes_per_s).max(0.0),
+            )
     }
 
     /// When the first waiting piece will have been transmitted.
     fn first_departure(&mut self) -> Option<Duration> {
         let bytes = self.waiting.front()?.bytes;
         if let Some(mut stalls) = self.stalls.take() {
-            while let Some(held_back) = stalls.strike(self.transmitted(0.0), self.transmitted(bytes as f64), bytes, &mut self.rng) {
+            while let Some(held_back) = stalls.strike(
+                self.transmitted(0.0),
+                self.transmitted(bytes as f64),
+                bytes,
+                &mut self.rng,
+            ) {
                 self.anchor += held_back;
             }
             self.stalls = Some(stalls);
@@ -213,26 +229,30 @@ impl<T> Line<T> {
         }
     }
 
-    /// Jitter holds for as long as it is wide: drawn for every piece, the longest would always win, since nothing overtakes.
+    /// Jitter holds for as long as it is wide: drawn for every piece, the longest would always win,
+    /// since nothing overtakes.
     fn delay_at(&mut self, departure: Duration) -> Duration {
         let Direction { delay, jitter, .. } = self.direction;
         if jitter.is_zero() {
             return delay;
         }
         if departure >= self.sway.until {
-            self.sway = Sway { share: 2.0 * self.rng.uniform() - 1.0, until: departure + 2 * jitter };
+            self.sway =
+                Sway { share: 2.0 * self.rng.uniform() - 1.0, until: departure + 2 * jitter };
         }
         let shift = jitter.mul_f64(self.sway.share.abs());
         if self.sway.share < 0.0 { delay.saturating_sub(shift) } else { delay + shift }
     }
 
-    /// Begins a new count at `now` and credits the first waiting piece with what of it has been transmitted.
+    /// Begins a new count at `now` and credits the first waiting piece with what of it has been
+    /// transmitted.
     fn keep_progress(&mut self, now: Duration) {
         if self.outage {
             self.anchor = now;
         } else if let Some(piece) = self.waiting.front() {
             let seconds = now.saturating_sub(self.anchor).as_secs_f64();
-            let transmitted = (seconds * self.direction.bytes_per_s - self.carried).clamp(0.0, piece.bytes as f64);
+            let transmitted = (seconds * self.direction.bytes_per_s - self.carried)
+                .clamp(0.0, piece.bytes as f64);
             self.anchor = now;
             self.carried = -transmitted;
         }

@@ -53,16 +53,22 @@ impl Outbox {
     }
 
     /// Writes with `write` until nothing is left or the receiver takes no more.
-    pub(super) fn flush(&mut self, mut write: impl FnMut(&[IoSlice<'_>]) -> io::Result<usize>) -> io::Result<Flushed> {
+    pub(super) fn flush(
+        &mut self,
+        mut write: impl FnMut(&[IoSlice<'_>]) -> io::Result<usize>,
+    ) -> io::Result<Flushed> {
         while !self.data.is_empty() {
             let written = {
-                let slices: Vec<IoSlice<'_>> = self.data.iter().take(SLICES).map(|data| IoSlice::new(data)).collect();
+                let slices: Vec<IoSlice<'_>> =
+                    self.data.iter().take(SLICES).map(|data| IoSlice::new(data)).collect();
                 write(&slices)
             };
             match written {
                 Ok(0) => return Err(io::ErrorKind::WriteZero.into()),
                 Ok(count) => self.advance(count),
-                Err(error) if error.kind() == io::ErrorKind::WouldBlock => return Ok(Flushed::Blocked),
+                Err(error) if error.kind() == io::ErrorKind::WouldBlock => {
+                    return Ok(Flushed::Blocked);
+                }
                 Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
                 Err(error) => return Err(error),
             }

@@ -2,7 +2,8 @@
 
 use std::time::Duration;
 
-/// A wake-up costs up to 80 us of a core, the receiver's side of the kernel included; at 330 a second a link costs less than 3 % of one.
+/// A wake-up costs up to 80 us of a core, the receiver's side of the kernel included; at 330 a
+/// second a link costs less than 3 % of one.
 const MAX_TICK: Duration = Duration::from_millis(3);
 const MIN_TICK: Duration = Duration::from_micros(250);
 /// A tick is this part of the time that the stream has lasted.
@@ -10,7 +11,8 @@ const SHARE: u32 = 8;
 /// Arrivals further apart are no stream.
 const GAP: Duration = Duration::from_millis(6);
 
-/// Arrivals of a stream are handed over together when they are closer than a tick. Short bursts are timed finely, long streams cost little.
+/// Arrivals of a stream are handed over together when they are closer than a tick. Short bursts are
+/// timed finely, long streams cost little.
 #[derive(Debug, Default)]
 pub(super) struct Pace {
     began: Duration,

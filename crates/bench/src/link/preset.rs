@@ -8,8 +8,8 @@ pub const REFERENCE_HIDDEN: usize = 4096;
 /// Hidden size of the built-in demo model.
 const DEMO_HIDDEN: usize = 256;
 
-/// A link that many have. The first is the testbed of HAT (arXiv 2503.18989); the cellular ones are round figures of the order that public
-/// speed tests report. None has jitter or stalls of its own.
+/// A link that many have. The first is the testbed of HAT (arXiv 2503.18989); the cellular ones are
+/// round figures of the order that public speed tests report. None has jitter or stalls of its own.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum Preset {
@@ -29,7 +29,8 @@ pub enum Preset {
 
 impl Preset {
     /// All of them.
-    pub const ALL: [Self; 6] = [Self::Wifi, Self::WifiScaled, Self::FiveG, Self::Lte, Self::Wan80, Self::Loopback];
+    pub const ALL: [Self; 6] =
+        [Self::Wifi, Self::WifiScaled, Self::FiveG, Self::Lte, Self::Wan80, Self::Loopback];
 
     /// Its name on the command line.
     #[must_use]
@@ -61,13 +62,15 @@ impl Preset {
             Self::Loopback => (f64::INFINITY, f64::INFINITY, 0),
         };
         let delay = Duration::from_millis(rtt_ms) / 2;
-        let shape = Shape { up: Direction::new(up, delay), down: Direction::new(down, delay), seed: 0 };
+        let shape =
+            Shape { up: Direction::new(up, delay), down: Direction::new(down, delay), seed: 0 };
         if self.is_scaled() { shape.scaled(hidden) } else { shape }
     }
 }
 
 impl Shape {
-    /// The link of this name; a scaled one for the built-in demo model (see [`Preset::shape`] for others).
+    /// The link of this name; a scaled one for the built-in demo model (see [`Preset::shape`] for
+    /// others).
     #[must_use]
     pub fn preset(preset: Preset) -> Self {
         preset.shape(DEMO_HIDDEN)
@@ -89,7 +92,10 @@ impl FromStr for Preset {
     type Err = UnknownPreset;
 
     fn from_str(text: &str) -> Result<Self, UnknownPreset> {
-        Self::ALL.into_iter().find(|preset| preset.name() == text).ok_or_else(|| UnknownPreset(text.to_owned()))
+        Self::ALL
+            .into_iter()
+            .find(|preset| preset.name() == text)
+            .ok_or_else(|| UnknownPreset(text.to_owned()))
     }
 }
 
@@ -104,7 +110,9 @@ mod tests {
             assert_eq!(Shape::preset(preset).validate(), Ok(()));
             assert_eq!(preset.shape(64) != preset.shape(128), preset.is_scaled());
         }
-        assert!("wlan".parse::<Preset>().is_err_and(|error| error.to_string().contains("wifi-scaled")));
+        assert!(
+            "wlan".parse::<Preset>().is_err_and(|error| error.to_string().contains("wifi-scaled"))
+        );
         assert_eq!(Preset::WifiScaled.shape(REFERENCE_HIDDEN), Shape::preset(Preset::Wifi));
     }
 }

@@ -8,7 +8,8 @@ pub const MIN_RATE: f64 = 1.0;
 /// Longest delay, and longest stall.
 pub const MAX_DELAY: Duration = Duration::from_secs(60);
 
-/// Time that one piece may take, so that the first bytes of a message arrive early, as on a real link.
+/// Time that one piece may take, so that the first bytes of a message arrive early, as on a real
+/// link.
 const PIECE_SECONDS: f64 = 0.25e-3;
 /// One Ethernet frame: below this no link cuts.
 const MIN_PIECE: f64 = 1500.0;
@@ -43,7 +44,8 @@ pub struct Direction {
     pub jitter: Duration,
     /// Moments in which nothing leaves.
     pub stalls: Option<Stalls>,
-    /// Bytes that may wait for transmission before the sender is held back; `None` for [`Direction::queue_limit`]'s rule.
+    /// Bytes that may wait for transmission before the sender is held back; `None` for
+    /// [`Direction::queue_limit`]'s rule.
     pub queue_bytes: Option<usize>,
 }
 
@@ -57,14 +59,16 @@ impl Direction {
         Self { bytes_per_s, delay, jitter: Duration::ZERO, stalls: None, queue_bytes: None }
     }
 
-    /// Bytes that may wait for transmission. Unless set: twice the bandwidth-delay product of a round trip of `2 delay` or 20 ms, whichever
-    /// is longer, and at least 16 KiB; 32 MiB under way where nothing limits the rate.
+    /// Bytes that may wait for transmission. Unless set: twice the bandwidth-delay product of a
+    /// round trip of `2 delay` or 20 ms, whichever is longer, and at least 16 KiB; 32 MiB under way
+    /// where nothing limits the rate.
     #[must_use]
     pub fn queue_limit(&self) -> usize {
         let rule = if self.is_unlimited() {
             UNLIMITED_QUEUE
         } else {
-            (2.0 * self.bytes_per_s * (2.0 * self.delay.as_secs_f64()).max(MIN_QUEUE_RTT)).max(MIN_QUEUE) as usize
+            (2.0 * self.bytes_per_s * (2.0 * self.delay.as_secs_f64()).max(MIN_QUEUE_RTT))
+                .max(MIN_QUEUE) as usize
         };
         self.queue_bytes.unwrap_or(rule)
     }
@@ -75,7 +79,11 @@ impl Direction {
 
     /// Bytes that are transmitted as one.
     pub(super) fn piece_bytes(&self) -> usize {
-        if self.is_unlimited() { UNLIMITED_PIECE } else { (self.bytes_per_s * PIECE_SECONDS).clamp(MIN_PIECE, MAX_PIECE) as usize }
+        if self.is_unlimited() {
+            UNLIMITED_PIECE
+        } else {
+            (self.bytes_per_s * PIECE_SECONDS).clamp(MIN_PIECE, MAX_PIECE) as usize
+        }
     }
 
     fn validate(&self, way: &'static str) -> Result<(), LinkConfigError> {
@@ -100,7 +108,8 @@ impl Direction {
 }
 
 impl Shape {
-    /// Rates times `hidden` / 4096: a token's hidden state then takes as long as a 7B model's does on the link itself.
+    /// Rates times `hidden` / 4096: a token's hidden state then takes as long as a 7B model's does
+    /// on the link itself.
     #[must_use]
     pub fn scaled(mut self, hidden: usize) -> Self {
         let factor = hidden as f64 / REFERENCE_HIDDEN as f64;
@@ -139,22 +148,43 @@ mod tests {
     fn nonsense_is_refused() {
         let good = Direction::new(1e6, Duration::from_millis(3));
         for rate in [0.0, -1.0, f64::NAN, f64::NEG_INFINITY, 0.5] {
-            assert!(matches!(refused(Direction { bytes_per_s: rate, ..good }), LinkConfigError::Rate { way: "down", .. }));
+            assert!(matches!(
+                refused(Direction { bytes_per_s: rate, ..good }),
+                LinkConfigError::Rate { way: "down", .. }
+            ));
         }
-        assert!(matches!(refused(Direction { delay: Duration::from_secs(61), ..good }), LinkConfigError::Delay { .. }));
-        assert!(matches!(refused(Direction { jitter: Duration::from_millis(4), ..good }), LinkConfigError::Jitter { .. }));
-        assert_eq!(refused(Direction { queue_bytes: Some(0), ..good }), LinkConfigError::Queue { way: "down" });
-        for (rate, duration) in [(0.0, 1), (f64::NAN, 1), (-1.0, 1), (1001.0, 1), (1.0, 0), (1.0, 61_000)] {
+        assert!(matches!(
+            refused(Direction { delay: Duration::from_secs(61), ..good }),
+            LinkConfigError::Delay { .. }
+        ));
+        assert!(matches!(
+            refused(Direction { jitter: Duration::from_millis(4), ..good }),
+            LinkConfigError::Jitter { .. }
+        ));
+        assert_eq!(
+            refused(Direction { queue_bytes: Some(0), ..good }),
+            LinkConfigError::Queue { way: "down" }
+        );
+        for (rate, duration) in
+            [(0.0, 1), (f64::NAN, 1), (-1.0, 1), (1001.0, 1), (1.0, 0), (1.0, 61_000)]
+        {
             for rate in [StallRate::PerSecond(rate), StallRate::PerMegabyte(rate)] {
                 let stalls = Stalls { rate, duration: Duration::from_millis(duration) };
-                assert_eq!(refused(Direction { stalls: Some(stalls), ..good }), LinkConfigError::Stalls { way: "down" });
+                assert_eq!(
+                    refused(Direction { stalls: Some(stalls), ..good }),
+                    LinkConfigError::Stalls { way: "down" }
+                );
             }
         }
     }
 
     #[test]
     fn scaling_keeps_the_time_of_a_token() {
-        let link = Shape { up: Direction::new(7.5e6, Duration::ZERO), down: Direction::UNLIMITED, seed: 1 };
+        let link = Shape {
+            up: Direction::new(7.5e6, Duration::ZERO),
+            down: Direction::UNLIMITED,
+            seed: 1,
+        };
         let seconds = |shape: &Shape, hidden: f64| 2.0 * hidden / shape.up.bytes_per_s;
         let small = link.clone().scaled(256);
         assert!((seconds(&small, 256.0) - seconds(&link, 4096.0)).abs() < 1e-12);

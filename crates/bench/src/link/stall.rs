@@ -57,9 +57,16 @@ impl StallClock {
         }
     }
 
-    /// The time by which the next stall holds back a piece of `bytes` whose transmission would last from `start` to `finish`; `None` when
-    /// none touches it. To be asked until it is `None`, each time with the times moved by the answer before.
-    pub(super) fn strike(&mut self, start: Duration, finish: Duration, bytes: usize, rng: &mut Rng) -> Option<Duration> {
+    /// The time by which the next stall holds back a piece of `bytes` whose transmission would last
+    /// from `start` to `finish`; `None` when none touches it. To be asked until it is `None`, each
+    /// time with the times moved by the answer before.
+    pub(super) fn strike(
+        &mut self,
+        start: Duration,
+        finish: Duration,
+        bytes: usize,
+        rng: &mut Rng,
+    ) -> Option<Duration> {
         let Stalls { rate, duration } = self.stalls;
         let begins = self.next;
         match rate {

@@ -21,14 +21,20 @@ const RATES: &[(&str, f64)] = &[
     ("Gbit/s", 1e9 / 8.0),
 ];
 const TIMES: &[(&str, f64)] = &[("us", 1e-6), ("ms", 1e-3), ("s", 1.0)];
-const SIZES: &[(&str, f64)] = &[("B", 1.0), ("kB", 1e3), ("KB", 1e3), ("MB", 1e6), ("KiB", 1024.0), ("MiB", 1024.0 * 1024.0)];
+const SIZES: &[(&str, f64)] =
+    &[("B", 1.0), ("kB", 1e3), ("KB", 1e3), ("MB", 1e6), ("KiB", 1024.0), ("MiB", 1024.0 * 1024.0)];
 
 /// A finite number of at least 0, in the base of its unit.
 fn quantity(text: &str, units: &[(&str, f64)]) -> Option<f64> {
     let text = text.trim();
     let (number, unit) = text.split_at(text.find(|c: char| c.is_alphabetic())?);
     let (_, factor) = units.iter().find(|(name, _)| *name == unit)?;
-    number.trim().parse::<f64>().ok().map(|number| number * factor).filter(|value| value.is_finite() && *value >= 0.0)
+    number
+        .trim()
+        .parse::<f64>()
+        .ok()
+        .map(|number| number * factor)
+        .filter(|value| value.is_finite() && *value >= 0.0)
 }
 
 /// Bytes a second: `7.5MB/s`, `60Mbit/s`, or `unlimited`.
@@ -39,7 +45,10 @@ pub fn parse_rate(text: &str) -> Result<f64, UnitError> {
     if text == "unlimited" {
         return Ok(f64::INFINITY);
     }
-    quantity(text, RATES).ok_or(UnitError { units: "B/s, kB/s, MB/s, GB/s, kbit/s, Mbit/s or Gbit/s", example: "7.5MB/s, or unlimited" })
+    quantity(text, RATES).ok_or(UnitError {
+        units: "B/s, kB/s, MB/s, GB/s, kbit/s, Mbit/s or Gbit/s",
+        example: "7.5MB/s, or unlimited",
+    })
 }
 
 /// A time: `6ms`, `1.5s`, `250us`.
@@ -57,7 +66,9 @@ pub fn parse_duration(text: &str) -> Result<Duration, UnitError> {
 /// # Errors
 /// When there is no number or no unit of size.
 pub fn parse_bytes(text: &str) -> Result<usize, UnitError> {
-    quantity(text, SIZES).map(|bytes| bytes as usize).ok_or(UnitError { units: "B, kB, KiB, MB or MiB", example: "256KiB" })
+    quantity(text, SIZES)
+        .map(|bytes| bytes as usize)
+        .ok_or(UnitError { units: "B, kB, KiB, MB or MiB", example: "256KiB" })
 }
 
 #[cfg(test)]
@@ -73,11 +84,19 @@ mod tests {
         assert_eq!(parse_duration("250us"), Ok(Duration::from_micros(250)));
         assert_eq!(parse_duration("1.5s"), Ok(Duration::from_millis(1500)));
         assert_eq!(parse_bytes("256KiB"), Ok(256 << 10));
-        for text in ["", "7.5", "MB/s", "-1MB/s", "1e999MB/s", "nanMB/s", "7.5MB", "7.5 apples", "6ms"] {
-            assert!(parse_rate(text).is_err_and(|error| error.to_string().contains("7.5MB/s")), "{text}");
+        for text in
+            ["", "7.5", "MB/s", "-1MB/s", "1e999MB/s", "nanMB/s", "7.5MB", "7.5 apples", "6ms"]
+        {
+            assert!(
+                parse_rate(text).is_err_and(|error| error.to_string().contains("7.5MB/s")),
+                "{text}"
+            );
         }
         for text in ["", "6", "ms", "-6ms", "1e30s", "6 min", "7.5MB/s"] {
-            assert!(parse_duration(text).is_err_and(|error| error.to_string().contains("6ms")), "{text}");
+            assert!(
+                parse_duration(text).is_err_and(|error| error.to_string().contains("6ms")),
+                "{text}"
+            );
         }
         assert!(parse_bytes("256").is_err());
     }

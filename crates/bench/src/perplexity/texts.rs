@@ -19,21 +19,34 @@ struct Line {
 }
 
 impl Texts {
-    /// Reads a file: one JSON object `{"prompt", "response"}` a line where its name ends in `.jsonl`, each a conversation as the model's chat
-    /// template writes it and never in one window with another; else plain text, all of it one sequence. Windows are at most `window`
-    /// tokens; all files of texts together give at most `most` tokens.
+    /// Reads a file: one JSON object `{"prompt", "response"}` a line where its name ends in
+    /// `.jsonl`, each a conversation as the model's chat template writes it and never in one window
+    /// with another; else plain text, all of it one sequence. Windows are at most `window` tokens;
+    /// all files of texts together give at most `most` tokens.
     ///
     /// # Errors
     /// When the file cannot be read, a line is no such object, or there is nothing to predict.
-    pub fn from_file(file: &Path, source: &ModelSource, window: usize, most: usize) -> Result<Self, BenchError> {
+    pub fn from_file(
+        file: &Path,
+        source: &ModelSource,
+        window: usize,
+        most: usize,
+    ) -> Result<Self, BenchError> {
         if window < 2 {
-            return Err(BenchError::Setting { what: "--window", value: window.to_string(), instead: "at least 2 tokens".to_owned() });
+            return Err(BenchError::Setting {
+                what: "--window",
+                value: window.to_string(),
+                instead: "at least 2 tokens".to_owned(),
+            });
         }
-        let text = std::fs::read_to_string(file).map_err(|source| BenchError::Read { file: file.to_owned(), source })?;
+        let text = std::fs::read_to_string(file)
+            .map_err(|source| BenchError::Read { file: file.to_owned(), source })?;
         let (tokenizer, template) = (source.tokenizer()?, source.template()?);
         let sequences = if file.extension().is_some_and(|extension| extension == "jsonl") {
             let lines = text.lines().zip(1..).filter(|(line, _)| !line.trim().is_empty());
-            lines.map(|(line, number)| conversation(line, number, &tokenizer, template.as_ref())).collect::<Result<Vec<_>, _>>()?
+            lines
+                .map(|(line, number)| conversation(line, number, &tokenizer, template.as_ref()))
+                .collect::<Result<Vec<_>, _>>()?
         } else {
             vec![tokenizer.encode(&text, true)?]
         };
@@ -57,13 +70,21 @@ impl Texts {
     }
 }
 
-fn conversation(line: &str, number: usize, tokenizer: &TextTokenizer, template: Option<&ChatTemplate>) -> Result<Vec<u32>, BenchError> {
-    let Line { prompt, response } =
-        serde_json::from_str(line).map_err(|error| BenchError::Text { line: number, reason: error.to_string() })?;
+fn conversation(
+    line: &str,
+    number: usize,
+    tokenizer: &TextTokenizer,
+    template: Option<&ChatTemplate>,
+) -> Result<Vec<u32>, BenchError> {
+    let Line { prompt, response } = serde_json::from_str(line)
+        .map_err(|error| BenchError::Text { line: number, reason: error.to_string() })?;
     let render = || -> Result<_, ModelError> {
         match template {
             Some(template) => {
-                let messages = [Message::new("user", prompt.as_str()), Message::new("assistant", response.as_str())];
+                let messages = [
+                    Message::new("user", prompt.as_str()),
+                    Message::new("assistant", response.as_str()),
+                ];
                 tokenizer.encode(&template.render(&messages, false)?, false)
             }
             None => tokenizer.encode(&format!("{prompt}{response}"), true),
@@ -72,7 +93,8 @@ fn conversation(line: &str, number: usize, tokenizer: &TextTokenizer, template: 
     Ok(render()?)
 }
 
-/// Cuts each sequence in windows, until `most` tokens are taken. Windows of one token, in which nothing is predicted, are left out.
+/// Cuts each sequence in windows, until `most` tokens are taken. Windows of one token, in which
+/// nothing is predicted, are left out.
 fn cut(sequences: &[Vec<u32>], window: usize, most: usize) -> Vec<Vec<u32>> {
     let mut left = most;
     let mut windows = Vec::new();

@@ -10,11 +10,16 @@ pub(super) struct Axis {
 }
 
 impl Axis {
-    /// An axis from 0 to a round number not below `to`, with about five ticks at round numbers, drawn from one pixel to another.
+    /// An axis from 0 to a round number not below `to`, with about five ticks at round numbers,
+    /// drawn from one pixel to another.
     pub(super) fn new(to: f64, pixels: (f64, f64)) -> Self {
         let to = if to.is_finite() && to > 0.0 { to } else { 1.0 };
         let magnitude = 10.0_f64.powf((to / 5.0).log10().floor());
-        let step = [1.0, 2.0, 5.0, 10.0].into_iter().map(|m| m * magnitude).find(|step| to / step <= 5.0 + 1e-9).unwrap_or(to);
+        let step = [1.0, 2.0, 5.0, 10.0]
+            .into_iter()
+            .map(|m| m * magnitude)
+            .find(|step| to / step <= 5.0 + 1e-9)
+            .unwrap_or(to);
         Self { to: (to / step - 1e-9).ceil() * step, step, pixels }
     }
 

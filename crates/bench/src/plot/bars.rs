@@ -28,9 +28,19 @@ const HEIGHT: f64 = 420.0;
 const MARGINS: Margins = Margins { left: 64.0, right: 20.0, top: 110.0, bottom: 36.0 };
 
 /// A picture of `groups`; `names` are the legend.
-pub(crate) fn bars(title: &str, subtitle: &str, unit: &str, names: &[String], groups: &[Group]) -> String {
+pub(crate) fn bars(
+    title: &str,
+    subtitle: &str,
+    unit: &str,
+    names: &[String],
+    groups: &[Group],
+) -> String {
     let mut svg = Svg::new(WIDTH, HEIGHT, title, subtitle);
-    svg.legend(MARGINS.left, 70.0, names.iter().enumerate().map(|(index, name)| (name.as_str(), colour(index))));
+    svg.legend(
+        MARGINS.left,
+        70.0,
+        names.iter().enumerate().map(|(index, name)| (name.as_str(), colour(index))),
+    );
     let values = groups.iter().flat_map(|group| group.bars.iter().filter_map(|bar| bar.value));
     let floor = HEIGHT - MARGINS.bottom;
     let y = Axis::new(values.fold(0.0, f64::max), (floor, MARGINS.top));
@@ -40,14 +50,27 @@ pub(crate) fn bars(title: &str, subtitle: &str, unit: &str, names: &[String], gr
     }
     svg.upright(18.0, (MARGINS.top + floor) / 2.0, unit);
     let wide = (WIDTH - MARGINS.left - MARGINS.right) / groups.len().max(1) as f64;
-    for (group, left) in groups.iter().zip((0..).map(|index: u32| MARGINS.left + f64::from(index) * wide)) {
+    for (group, left) in
+        groups.iter().zip((0..).map(|index: u32| MARGINS.left + f64::from(index) * wide))
+    {
         svg.text(left + wide / 2.0, floor + 20.0, Anchor::Middle, &group.name);
         let bar_wide = wide * 0.86 / group.bars.len().max(1) as f64;
         for (bar, place) in group.bars.iter().zip(0_u32..) {
             let Some(value) = bar.value else { continue };
             let x = left + wide * 0.07 + f64::from(place) * bar_wide;
-            let tip = format!("{}: {} {unit}", names.get(bar.index).map_or("", String::as_str), units::short(value));
-            svg.rect(x + 1.0, y.at(value), bar_wide - 2.0, floor - y.at(value), colour(bar.index), &tip);
+            let tip = format!(
+                "{}: {} {unit}",
+                names.get(bar.index).map_or("", String::as_str),
+                units::short(value)
+            );
+            svg.rect(
+                x + 1.0,
+                y.at(value),
+                bar_wide - 2.0,
+                floor - y.at(value),
+                colour(bar.index),
+                &tip,
+            );
             svg.text(x + bar_wide / 2.0, y.at(value) - 4.0, Anchor::Middle, &units::short(value));
         }
     }
@@ -64,9 +87,19 @@ mod tests {
         let names = ["u-shape".to_owned(), "hat <fast>".to_owned()];
         let group = |name: &str, values: [Option<f64>; 2]| Group {
             name: name.to_owned(),
-            bars: values.into_iter().enumerate().map(|(index, value)| Bar { index, value }).collect(),
+            bars: values
+                .into_iter()
+                .enumerate()
+                .map(|(index, value)| Bar { index, value })
+                .collect(),
         };
-        let picture = bars("TTFT", "", "ms", &names, &[group("low", [Some(646.0), Some(384.0)]), group("high", [Some(800.0), None])]);
+        let picture = bars(
+            "TTFT",
+            "",
+            "ms",
+            &names,
+            &[group("low", [Some(646.0), Some(384.0)]), group("high", [Some(800.0), None])],
+        );
         is_well_formed(&picture);
         assert_eq!(picture.matches("<title>").count(), 3);
         assert!(picture.contains(">646</text>") && picture.contains(">384</text>"));

@@ -9,11 +9,19 @@ const POINTS: usize = 200;
 const SHOWN: f64 = 0.99;
 
 /// A picture of the distributions of named samples.
-pub(crate) fn cdf(title: &str, subtitle: &str, unit: &str, samples: &[(String, Vec<f64>)]) -> String {
+pub(crate) fn cdf(
+    title: &str,
+    subtitle: &str,
+    unit: &str,
+    samples: &[(String, Vec<f64>)],
+) -> String {
     let curves = samples.iter().map(|(name, values)| {
         let values = sorted(values.iter().copied());
         let shares = (0..=POINTS).map(|point| SHOWN * point as f64 / POINTS as f64);
-        Line { name: name.clone(), points: shares.filter_map(|share| Some((quantile(&values, share)?, share))).collect() }
+        Line {
+            name: name.clone(),
+            points: shares.filter_map(|share| Some((quantile(&values, share)?, share))).collect(),
+        }
     });
     lines(title, subtitle, (unit, "share of values"), &curves.collect::<Vec<_>>())
 }
@@ -25,7 +33,8 @@ mod tests {
 
     #[test]
     fn a_curve_for_every_sample_that_has_values() {
-        let samples = [("hat".to_owned(), (0..50).map(f64::from).collect()), ("none".to_owned(), Vec::new())];
+        let samples =
+            [("hat".to_owned(), (0..50).map(f64::from).collect()), ("none".to_owned(), Vec::new())];
         let picture = cdf("TBT", "", "ms", &samples);
         is_well_formed(&picture);
         assert_eq!(picture.matches("<polyline").count(), 1);

@@ -21,8 +21,14 @@ const MARGINS: Margins = Margins { left: 64.0, right: 24.0, top: 110.0, bottom: 
 /// A picture of `lines`; `units` say what the axes show, across and up.
 pub(crate) fn lines(title: &str, subtitle: &str, units: (&str, &str), lines: &[Line]) -> String {
     let mut svg = Svg::new(WIDTH, HEIGHT, title, subtitle);
-    svg.legend(MARGINS.left, 70.0, lines.iter().enumerate().map(|(index, line)| (line.name.as_str(), colour(index))));
-    let greatest = |of: fn(&(f64, f64)) -> f64| lines.iter().flat_map(|line| line.points.iter().map(of)).fold(0.0, f64::max);
+    svg.legend(
+        MARGINS.left,
+        70.0,
+        lines.iter().enumerate().map(|(index, line)| (line.name.as_str(), colour(index))),
+    );
+    let greatest = |of: fn(&(f64, f64)) -> f64| {
+        lines.iter().flat_map(|line| line.points.iter().map(of)).fold(0.0, f64::max)
+    };
     let (floor, end) = (HEIGHT - MARGINS.bottom, WIDTH - MARGINS.right);
     let x = Axis::new(greatest(|point| point.0), (MARGINS.left, end));
     let y = Axis::new(greatest(|point| point.1), (floor, MARGINS.top));
@@ -37,7 +43,11 @@ pub(crate) fn lines(title: &str, subtitle: &str, units: (&str, &str), lines: &[L
     svg.text((MARGINS.left + end) / 2.0, HEIGHT - 12.0, Anchor::Middle, units.0);
     svg.upright(18.0, (MARGINS.top + floor) / 2.0, units.1);
     for (index, line) in lines.iter().enumerate().filter(|(_, line)| !line.points.is_empty()) {
-        svg.polyline(line.points.iter().map(|&(across, up)| (x.at(across), y.at(up))), colour(index), &line.name);
+        svg.polyline(
+            line.points.iter().map(|&(across, up)| (x.at(across), y.at(up))),
+            colour(index),
+            &line.name,
+        );
     }
     svg.finish()
 }
@@ -49,8 +59,16 @@ mod tests {
 
     #[test]
     fn lines_lie_within_the_axes() {
-        let line = |name: &str, points: &[(f64, f64)]| Line { name: name.to_owned(), points: points.to_vec() };
-        let picture = lines("Chunks", "", ("ms", "rows"), &[line("hat", &[(0.0, 64.0), (100.0, 128.0)]), line("empty", &[])]);
+        let line = |name: &str, points: &[(f64, f64)]| Line {
+            name: name.to_owned(),
+            points: points.to_vec(),
+        };
+        let picture = lines(
+            "Chunks",
+            "",
+            ("ms", "rows"),
+            &[line("hat", &[(0.0, 64.0), (100.0, 128.0)]), line("empty", &[])],
+        );
         is_well_formed(&picture);
         assert_eq!(picture.matches("<polyline").count(), 1);
         is_well_formed(&lines("", "", ("", ""), &[]));

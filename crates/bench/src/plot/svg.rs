@@ -32,7 +32,10 @@ impl Svg {
     pub(super) fn new(width: f64, height: f64, title: &str, subtitle: &str) -> Self {
         let mut svg = Self { body: String::new(), width, height };
         svg.rect(0.0, 0.0, width, height, "#fff", "");
-        svg.put(format_args!(r##"<text x="20" y="28" font-size="16" font-weight="600" fill="#111">{}</text>"##, escape(title)));
+        svg.put(format_args!(
+            r##"<text x="20" y="28" font-size="16" font-weight="600" fill="#111">{}</text>"##,
+            escape(title)
+        ));
         svg.put(format_args!(r#"<text x="20" y="46">{}</text>"#, escape(subtitle)));
         svg
     }
@@ -45,7 +48,8 @@ impl Svg {
     /// A filled rectangle; `tip` is shown by viewers that show such things.
     pub(super) fn rect(&mut self, x: f64, y: f64, width: f64, height: f64, fill: &str, tip: &str) {
         let (width, height) = (width.max(0.0), height.max(0.0));
-        let tip = if tip.is_empty() { String::new() } else { format!("<title>{}</title>", escape(tip)) };
+        let tip =
+            if tip.is_empty() { String::new() } else { format!("<title>{}</title>", escape(tip)) };
         self.put(format_args!(r#"<rect x="{x:.1}" y="{y:.1}" width="{width:.1}" height="{height:.1}" fill="{fill}">{tip}</rect>"#));
     }
 
@@ -55,7 +59,10 @@ impl Svg {
             Anchor::Middle => "middle",
             Anchor::End => "end",
         };
-        self.put(format_args!(r#"<text x="{x:.1}" y="{y:.1}" text-anchor="{anchor}">{}</text>"#, escape(text)));
+        self.put(format_args!(
+            r#"<text x="{x:.1}" y="{y:.1}" text-anchor="{anchor}">{}</text>"#,
+            escape(text)
+        ));
     }
 
     /// A text that reads upwards, centred on its point.
@@ -64,10 +71,17 @@ impl Svg {
     }
 
     pub(super) fn grid(&mut self, (x1, y1): (f64, f64), (x2, y2): (f64, f64)) {
-        self.put(format_args!(r#"<line x1="{x1:.1}" y1="{y1:.1}" x2="{x2:.1}" y2="{y2:.1}" stroke="{GRID}"/>"#));
+        self.put(format_args!(
+            r#"<line x1="{x1:.1}" y1="{y1:.1}" x2="{x2:.1}" y2="{y2:.1}" stroke="{GRID}"/>"#
+        ));
     }
 
-    pub(super) fn polyline(&mut self, points: impl Iterator<Item = (f64, f64)>, stroke: &str, tip: &str) {
+    pub(super) fn polyline(
+        &mut self,
+        points: impl Iterator<Item = (f64, f64)>,
+        stroke: &str,
+        tip: &str,
+    ) {
         let points: Vec<String> = points.map(|(x, y)| format!("{x:.1},{y:.1}")).collect();
         self.put(format_args!(
             r#"<polyline points="{}" fill="none" stroke="{stroke}" stroke-width="2" stroke-linejoin="round"><title>{}</title></polyline>"#,
@@ -77,7 +91,12 @@ impl Svg {
     }
 
     /// Names beside squares of their colours, in lines of the picture's width from `y` on.
-    pub(super) fn legend<'a>(&mut self, left: f64, mut y: f64, entries: impl Iterator<Item = (&'a str, &'a str)>) {
+    pub(super) fn legend<'a>(
+        &mut self,
+        left: f64,
+        mut y: f64,
+        entries: impl Iterator<Item = (&'a str, &'a str)>,
+    ) {
         let mut x = left;
         for (name, colour) in entries {
             let wide = 26.0 + 7.0 * name.chars().count() as f64;
@@ -93,8 +112,8 @@ impl Svg {
     pub(super) fn finish(self) -> String {
         let Self { body, width, height } = self;
         format!(
-            "<svg xmlns=\"http://www.w3.org/2000/svg\" viewBox=\"0 0 {width} {height}\" font-family=\"system-ui, sans-serif\" font-size=\"12\" \
-             fill=\"#444\">\n{body}</svg>\n"
+            "<svg xmlns=\"http://www.w3.org/2000/svg\" viewBox=\"0 0 {width} {height}\" \
+             font-family=\"system-ui, sans-serif\" font-size=\"12\" fill=\"#444\">\n{body}</svg>\n"
         )
     }
 }
@@ -110,10 +129,17 @@ pub(super) mod tests {
     /// Every element is closed in order, attributes are quoted, and no number is missing.
     #[track_caller]
     pub(in crate::plot) fn is_well_formed(svg: &str) {
-        assert!(svg.starts_with("<svg ") && svg.ends_with("</svg>\n") && !svg.contains("NaN") && !svg.contains("inf"), "{svg}");
+        assert!(
+            svg.starts_with("<svg ")
+                && svg.ends_with("</svg>\n")
+                && !svg.contains("NaN")
+                && !svg.contains("inf"),
+            "{svg}"
+        );
         let mut open: Vec<&str> = Vec::new();
         for tag in svg.split('<').skip(1) {
-            let (tag, text) = tag.split_once('>').unwrap_or_else(|| panic!("a tag without an end: {tag}"));
+            let (tag, text) =
+                tag.split_once('>').unwrap_or_else(|| panic!("a tag without an end: {tag}"));
             assert!(!text.contains(['<', '"']) && tag.matches('"').count() % 2 == 0, "{tag}");
             match tag.strip_prefix('/') {
                 Some(name) => assert_eq!(open.pop(), Some(name)),

@@ -1,4 +1,5 @@
-//! Times to first token against one lower bound a request, the same for every mode that sends rows in the same codec.
+//! Times to first token against one lower bound a request, the same for every mode that sends rows
+//! in the same codec.
 
 use std::collections::BTreeMap;
 
@@ -7,21 +8,30 @@ use crate::{Cell, Summary, shared::requests, stats::ratio};
 /// A time to first token within so many times its bound counts as close to it.
 const CLOSE: f64 = 1.10;
 
-/// By load, codec and request, the least [`bound`](crate::Breakdown::bound), in milliseconds, over all modes of the codec.
+/// By load, codec and request, the least [`bound`](crate::Breakdown::bound), in milliseconds, over
+/// all modes of the codec.
 ///
-/// Only requests that every mode answered under the load have one: otherwise each mode would be measured by other requests.
-/// Coded rows are fewer bytes: what they make possible is no bound for those who send them plain.
-/// A mode's own bound would flatter it: a whole prompt's cheapest chunk is the whole prompt, and its first chunk too.
+/// Only requests that every mode answered under the load have one: otherwise each mode would be
+/// measured by other requests. Coded rows are fewer bytes: what they make possible is no bound for
+/// those who send them plain. A mode's own bound would flatter it: a whole prompt's cheapest chunk
+/// is the whole prompt, and its first chunk too.
 pub(super) struct Bounds<'c>(BTreeMap<(&'c str, &'static str, usize), f64>);
 
 impl<'c> Bounds<'c> {
     pub(super) fn of(cells: &'c [Cell]) -> Self {
         let mut least = BTreeMap::new();
         for cell in cells {
-            let others: Vec<_> = cells.iter().filter(|other| other.load == cell.load).map(requests).collect();
-            for sample in cell.samples.iter().filter(|sample| others.iter().all(|other| other.contains(&sample.request))) {
+            let others: Vec<_> =
+                cells.iter().filter(|other| other.load == cell.load).map(requests).collect();
+            for sample in cell
+                .samples
+                .iter()
+                .filter(|sample| others.iter().all(|other| other.contains(&sample.request)))
+            {
                 let Some(breakdown) = sample.breakdown else { continue };
-                let bound = least.entry((cell.load.as_str(), cell.codec.name(), sample.request)).or_insert(breakdown.bound);
+                let bound = least
+                    .entry((cell.load.as_str(), cell.codec.name(), sample.request))
+                    .or_insert(breakdown.bound);
                 *bound = breakdown.bound.min(*bound);
             }
         }
@@ -30,7 +40,10 @@ impl<'c> Bounds<'c> {
 
     /// Times to first token and their bounds, of the requests that have one.
     fn pairs(&self, cell: &Cell) -> Vec<(f64, f64)> {
-        cell.samples.iter().filter_map(|sample| Some((sample.ttft_ms, self.get(cell, sample.request)?))).collect()
+        cell.samples
+            .iter()
+            .filter_map(|sample| Some((sample.ttft_ms, self.get(cell, sample.request)?)))
+            .collect()
     }
 
     fn get(&self, cell: &Cell, request: usize) -> Option<f64> {
@@ -51,7 +64,10 @@ impl<'c> Bounds<'c> {
     /// The share of these requests whose time to first token is within 1.10 of its bound.
     pub(super) fn share_close(&self, cell: &Cell) -> Option<f64> {
         let pairs = self.pairs(cell);
-        (!pairs.is_empty()).then(|| pairs.iter().filter(|(ttft, bound)| *ttft <= CLOSE * bound).count() as f64 / pairs.len() as f64)
+        (!pairs.is_empty()).then(|| {
+            pairs.iter().filter(|(ttft, bound)| *ttft <= CLOSE * bound).count() as f64
+                / pairs.len() as f64
+        })
     }
 }
 
@@ -62,7 +78,8 @@ mod tests {
 
     use crate::{Breakdown, cell::tests::cell};
 
-    /// A cell of four requests with these bounds; their times to first token are `ttft` and 1, 2 and 3 ms more.
+    /// A cell of four requests with these bounds; their times to first token are `ttft` and 1, 2
+    /// and 3 ms more.
     fn bounded(mode: &str, ttft: u64, bounds: [f64; 4]) -> Cell {
         let mut cell = cell(mode, ttft, 10);
         for (sample, bound) in cell.samples.iter_mut().zip(bounds) {
@@ -73,12 +90,18 @@ mod tests {
 
     #[test]
     fn all_modes_are_measured_against_the_least_bound_of_each_request() {
-        let cells = [bounded("u-shape", 600, [600.0; 4]), bounded("hat", 330, [300.0, 301.0, 302.0, 200.0])];
+        let cells = [
+            bounded("u-shape", 600, [600.0; 4]),
+            bounded("hat", 330, [300.0, 301.0, 302.0, 200.0]),
+        ];
         let bounds = Bounds::of(&cells);
         let mean = (300.0 + 301.0 + 302.0 + 200.0) / 4.0;
         assert_eq!(bounds.mean_over(&cells[0]), Some(601.5 / mean));
         assert_eq!(bounds.mean_over(&cells[1]), Some(331.5 / mean));
-        assert_eq!((bounds.share_close(&cells[0]), bounds.share_close(&cells[1])), (Some(0.0), Some(0.75)));
+        assert_eq!(
+            (bounds.share_close(&cells[0]), bounds.share_close(&cells[1])),
+            (Some(0.0), Some(0.75))
+        );
         assert_eq!(bounds.each_over(&cells[1]).map(|summary| summary.p99), Some(333.0 / 200.0));
     }
 
@@ -88,7 +111,10 @@ mod tests {
         coded.codec = HiddenCodec::F16z;
         let cells = [bounded("hat", 330, [300.0; 4]), coded];
         let bounds = Bounds::of(&cells);
-        assert_eq!(cells.each_ref().map(|cell| bounds.mean_over(cell)), [Some(331.5 / 300.0), Some(331.5 / 250.0)]);
+        assert_eq!(
+            cells.each_ref().map(|cell| bounds.mean_over(cell)),
+            [Some(331.5 / 300.0), Some(331.5 / 250.0)]
+        );
     }
 
     #[test]
@@ -99,11 +125,21 @@ mod tests {
         other.load = "low".to_owned();
         let mut cells = [bounded("u-shape", 600, [400.0, 400.0, 400.0, 1.0]), partly, other];
         let bounds = Bounds::of(&cells);
-        assert_eq!([0, 1, 2].map(|cell| bounds.each_over(&cells[cell]).map(|over| over.count)), [Some(3), Some(3), Some(4)]);
-        assert_eq!((bounds.mean_over(&cells[0]), bounds.share_close(&cells[1])), (Some(601.0 / 330.0), Some(1.0)));
+        assert_eq!(
+            [0, 1, 2].map(|cell| bounds.each_over(&cells[cell]).map(|over| over.count)),
+            [Some(3), Some(3), Some(4)]
+        );
+        assert_eq!(
+            (bounds.mean_over(&cells[0]), bounds.share_close(&cells[1])),
+            (Some(601.0 / 330.0), Some(1.0))
+        );
         cells[1].samples.clear();
         let bounds = Bounds::of(&cells);
-        assert_eq!((bounds.mean_over(&cells[0]), bounds.share_close(&cells[1])), (None, None), "a mode that answered nothing");
+        assert_eq!(
+            (bounds.mean_over(&cells[0]), bounds.share_close(&cells[1])),
+            (None, None),
+            "a mode that answered nothing"
+        );
         let none = [cell("hat", 330, 10)];
         let bounds = Bounds::of(&none);
         assert_eq!((bounds.mean_over(&none[0]), bounds.share_close(&none[0])), (None, None));

@@ -25,7 +25,8 @@ impl Report {
     /// # Errors
     /// When a file cannot be written.
     pub fn write(&self, folder: &Path) -> Result<(), BenchError> {
-        fs::create_dir_all(folder).map_err(|source| BenchError::Write { file: folder.to_owned(), source })?;
+        fs::create_dir_all(folder)
+            .map_err(|source| BenchError::Write { file: folder.to_owned(), source })?;
         let write = |name: &str, text: &str| {
             let file = folder.join(name);
             fs::write(&file, text).map_err(|source| BenchError::Write { file, source })
@@ -38,27 +39,49 @@ impl Report {
     /// All pictures, in the order of the document.
     pub(super) fn pictures(&self) -> Vec<Picture> {
         let mut pictures = vec![
-            self.bars("Mean time to first token", "ttft.svg", |cell| cell.ttft().map(|summary| summary.mean)),
-            self.bars("Mean time between tokens", "tbt.svg", |cell| cell.tbt().map(|summary| summary.mean)),
+            self.bars("Mean time to first token", "ttft.svg", |cell| {
+                cell.ttft().map(|summary| summary.mean)
+            }),
+            self.bars("Mean time between tokens", "tbt.svg", |cell| {
+                cell.tbt().map(|summary| summary.mean)
+            }),
         ];
         for load in self.loads() {
             let cells: Vec<&Cell> = self.cells.iter().filter(|cell| cell.load == load).collect();
-            let of = |what: fn(&Cell) -> Vec<f64>| cells.iter().map(|cell| (cell.mode.clone(), what(cell))).collect::<Vec<_>>();
+            let of = |what: fn(&Cell) -> Vec<f64>| {
+                cells.iter().map(|cell| (cell.mode.clone(), what(cell))).collect::<Vec<_>>()
+            };
             let name = |title: &str| format!("{title}, load {load}");
             let note = format!("{}, {} requests a mode", self.scenario, self.settings.requests);
-            let mut add = |title: String, file: String, svg: String| pictures.push(Picture { title, file, svg });
+            let mut add = |title: String, file: String, svg: String| {
+                pictures.push(Picture { title, file, svg })
+            };
             let title = name("Distribution of the time to first token");
             let ttft = of(|cell| cell.samples.iter().map(|sample| sample.ttft_ms).collect());
             add(title.clone(), format!("{load}-ttft-cdf.svg"), cdf(&title, &note, "ms", &ttft));
             let title = name("Distribution of the time between tokens");
-            let tbt = of(|cell| cell.samples.iter().flat_map(|sample| sample.gaps_ms.iter().copied()).collect());
+            let tbt = of(|cell| {
+                cell.samples.iter().flat_map(|sample| sample.gaps_ms.iter().copied()).collect()
+            });
             add(title.clone(), format!("{load}-tbt-cdf.svg"), cdf(&title, &note, "ms", &tbt));
             if let Some(request) = cells.first().and_then(|cell| median(cell)) {
-                let of_request = |cell: &Cell| cell.samples.iter().find(|sample| sample.request == request)?.breakdown;
-                let parts: Vec<_> = cells.iter().filter_map(|cell| Some((cell.mode.clone(), of_request(cell)?))).collect();
+                let of_request = |cell: &Cell| {
+                    cell.samples.iter().find(|sample| sample.request == request)?.breakdown
+                };
+                let parts: Vec<_> = cells
+                    .iter()
+                    .filter_map(|cell| Some((cell.mode.clone(), of_request(cell)?)))
+                    .collect();
                 let title = name("Where the time to first token went");
-                let note = format!("{}, request {request}, which has the median time of {}", self.scenario, cells[0].mode);
-                add(title.clone(), format!("{load}-waterfall.svg"), waterfall(&title, &note, &parts));
+                let note = format!(
+                    "{}, request {request}, which has the median time of {}",
+                    self.scenario, cells[0].mode
+                );
+                add(
+                    title.clone(),
+                    format!("{load}-waterfall.svg"),
+                    waterfall(&title, &note, &parts),
+                );
             }
         }
         pictures.extend(self.extra.iter().cloned());
@@ -72,7 +95,12 @@ impl Report {
             .into_iter()
             .map(|load| {
                 let cells = self.cells.iter().filter(|cell| cell.load == load);
-                let bar = |cell: &Cell| Some(Bar { index: modes.iter().position(|mode| *mode == cell.mode)?, value: value(cell) });
+                let bar = |cell: &Cell| {
+                    Some(Bar {
+                        index: modes.iter().position(|mode| *mode == cell.mode)?,
+                        value: value(cell),
+                    })
+                };
                 Group { name: format!("load {load}"), bars: cells.filter_map(bar).collect() }
             })
             .collect();
@@ -81,7 +109,8 @@ impl Report {
     }
 }
 
-/// The number of the request with the median time to first token, of those whose time is known in parts.
+/// The number of the request with the median time to first token, of those whose time is known in
+/// parts.
 fn median(cell: &Cell) -> Option<usize> {
     let known = || cell.samples.iter().filter(|sample| sample.breakdown.is_some());
     let middle = quantile(&sorted(known().map(|sample| sample.ttft_ms)), 0.5)?;
@@ -98,9 +127,14 @@ mod tests {
         let folder = std::env::temp_dir().join(format!("tricorn-report-{}", std::process::id()));
         report().write(&folder).unwrap();
         let markdown = std::fs::read_to_string(folder.join("report.md")).unwrap();
-        let shown: Vec<&str> = markdown.split("](").skip(1).map(|rest| rest.split(')').next().unwrap()).collect();
-        assert!(shown.len() >= 4 && shown.iter().all(|file| folder.join(file).is_file()), "{shown:?}");
-        let json: serde_json::Value = serde_json::from_slice(&std::fs::read(folder.join("report.json")).unwrap()).unwrap();
+        let shown: Vec<&str> =
+            markdown.split("](").skip(1).map(|rest| rest.split(')').next().unwrap()).collect();
+        assert!(
+            shown.len() >= 4 && shown.iter().all(|file| folder.join(file).is_file()),
+            "{shown:?}"
+        );
+        let json: serde_json::Value =
+            serde_json::from_slice(&std::fs::read(folder.join("report.json")).unwrap()).unwrap();
         assert_eq!(json["report"]["rows"].as_array().unwrap().len(), 4);
         assert_eq!(json["cells"][0]["samples"].as_array().unwrap().len(), 4);
         std::fs::remove_dir_all(&folder).unwrap();

@@ -30,7 +30,8 @@ pub struct Row {
     pub waited_ms: Option<Summary>,
     /// Requests that both the mode and the baseline answered, which the ratios are over.
     pub shared: usize,
-    /// Mean time to first token over that of the baseline under the same load: [`Mode::BASELINE`], or the first mode where it was not measured.
+    /// Mean time to first token over that of the baseline under the same load: [`Mode::BASELINE`],
+    /// or the first mode where it was not measured.
     pub ttft_ratio: Option<f64>,
     /// Mean time between tokens, likewise.
     pub tbt_ratio: Option<f64>,
@@ -42,8 +43,9 @@ pub struct Row {
     pub bytes_down: f64,
     /// Share of requests within the scenario's objective.
     pub slo_attainment: Option<f64>,
-    /// Request by request, time to first token over its lower bound: the least [`bound`](crate::Breakdown::bound) over all modes of the
-    /// run. Of requests that all modes answered.
+    /// Request by request, time to first token over its lower bound: the least
+    /// [`bound`](crate::Breakdown::bound) over all modes of the run. Of requests that all modes
+    /// answered.
     pub ttft_over_bound: Option<Summary>,
     /// Mean time to first token over the mean of those bounds.
     pub mean_ttft_over_bound: Option<f64>,
@@ -110,10 +112,23 @@ mod tests {
     fn ratios_are_to_u_shape_under_the_same_load() {
         let mut other = cell("u-shape", 100, 1);
         other.load = "low".to_owned();
-        let rows = rows(&[other, cell("u-shape", 600, 50), cell("hat", 300, 25)], &Scenario::named("paper-proportions").unwrap());
-        assert_eq!(rows.iter().map(|row| row.tbt_ratio).collect::<Vec<_>>(), [Some(1.0), Some(1.0), Some(0.5)]);
+        let rows = rows(
+            &[other, cell("u-shape", 600, 50), cell("hat", 300, 25)],
+            &Scenario::named("paper-proportions").unwrap(),
+        );
+        assert_eq!(
+            rows.iter().map(|row| row.tbt_ratio).collect::<Vec<_>>(),
+            [Some(1.0), Some(1.0), Some(0.5)]
+        );
         assert!((rows[2].ttft_ratio.unwrap() - 301.5 / 601.5).abs() < 1e-12);
-        let without = super::rows(&[cell("hat", 300, 25), cell("hat-fused", 300, 20)], &Scenario::named("quick").unwrap());
-        assert_eq!(without[1].tbt_ratio, Some(0.8), "to the first mode where u-shape was not measured");
+        let without = super::rows(
+            &[cell("hat", 300, 25), cell("hat-fused", 300, 20)],
+            &Scenario::named("quick").unwrap(),
+        );
+        assert_eq!(
+            without[1].tbt_ratio,
+            Some(0.8),
+            "to the first mode where u-shape was not measured"
+        );
     }
 }

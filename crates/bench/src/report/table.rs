@@ -19,13 +19,20 @@ impl Table {
     pub(crate) fn text(&self) -> String {
         let all = || std::iter::once(&self.header).chain(&self.rows);
         let widths: Vec<usize> = (0..self.header.len())
-            .map(|column| all().filter_map(|row| row.get(column)).map(|cell| cell.chars().count()).max().unwrap_or_default())
+            .map(|column| {
+                all()
+                    .filter_map(|row| row.get(column))
+                    .map(|cell| cell.chars().count())
+                    .max()
+                    .unwrap_or_default()
+            })
             .collect();
         let line = |row: &Vec<String>| {
-            let cells = row.iter().zip(&widths).enumerate().map(|(column, (cell, &width))| match column {
-                0 => format!("{cell:<width$}"),
-                _ => format!("{cell:>width$}"),
-            });
+            let cells =
+                row.iter().zip(&widths).enumerate().map(|(column, (cell, &width))| match column {
+                    0 => format!("{cell:<width$}"),
+                    _ => format!("{cell:>width$}"),
+                });
             format!("  {}\n", cells.collect::<Vec<_>>().join("  ").trim_end())
         };
         all().map(line).collect()
@@ -33,7 +40,12 @@ impl Table {
 
     /// A Markdown table.
     pub(crate) fn markdown(&self) -> String {
-        let line = |row: &Vec<String>| format!("| {} |\n", row.iter().map(|cell| cell.replace('|', "\\|")).collect::<Vec<_>>().join(" | "));
+        let line = |row: &Vec<String>| {
+            format!(
+                "| {} |\n",
+                row.iter().map(|cell| cell.replace('|', "\\|")).collect::<Vec<_>>().join(" | ")
+            )
+        };
         let rule = format!("|{}\n", "---|".repeat(self.header.len()));
         line(&self.header) + &rule + &self.rows.iter().map(line).collect::<String>()
     }

@@ -17,7 +17,8 @@ pub struct DeviceClass {
     pub head: Cost,
 }
 
-/// Matrix parameters of the 7B model whose times the scenarios stand for: Llama 2 7B with two layers on the device.
+/// Matrix parameters of the 7B model whose times the scenarios stand for: Llama 2 7B with two
+/// layers on the device.
 mod parameters {
     use tricorn_model::DrafterKind;
 
@@ -55,14 +56,18 @@ mod parameters {
 }
 
 impl DeviceClass {
-    /// How long it computes with this drafter: a draft step and the taking in of a prompt cost as many times more or less than what is known of
-    /// them (HAT's step, the first layers) as they have parameters.
+    /// How long it computes with this drafter: a draft step and the taking in of a prompt cost as
+    /// many times more or less than what is known of them (HAT's step, the first layers) as they
+    /// have parameters.
     #[must_use]
     pub fn pace(&self, drafter: Option<DrafterKind>) -> DevicePace {
         use parameters::{FIRST_LAYERS, draft_step, take_in};
         let Self { shallow, draft, head, .. } = *self;
         let (draft, take_in) = match drafter {
-            Some(kind) => (times(draft, draft_step(kind), draft_step(DrafterKind::Hat)), times(shallow, take_in(kind), FIRST_LAYERS)),
+            Some(kind) => (
+                times(draft, draft_step(kind), draft_step(DrafterKind::Hat)),
+                times(shallow, take_in(kind), FIRST_LAYERS),
+            ),
             None => Default::default(),
         };
         DevicePace { shallow, take_in, draft, head }
@@ -82,18 +87,33 @@ mod tests {
 
     #[test]
     fn a_drafter_costs_by_its_parameters() {
-        let cost = |base_us, row_us| Cost { base: Duration::from_micros(base_us), per_row: Duration::from_micros(row_us) };
-        let class = DeviceClass { name: "x", shallow: cost(1_200, 520), draft: cost(5_400, 240), head: cost(1_200, 50) };
-        let [hat, fused] = [DrafterKind::Hat, DrafterKind::Fused].map(|kind| class.pace(Some(kind)));
+        let cost = |base_us, row_us| Cost {
+            base: Duration::from_micros(base_us),
+            per_row: Duration::from_micros(row_us),
+        };
+        let class = DeviceClass {
+            name: "x",
+            shallow: cost(1_200, 520),
+            draft: cost(5_400, 240),
+            head: cost(1_200, 50),
+        };
+        let [hat, fused] =
+            [DrafterKind::Hat, DrafterKind::Fused].map(|kind| class.pace(Some(kind)));
         assert_eq!((hat.shallow, hat.draft, hat.head), (class.shallow, class.draft, class.head));
-        // 405 M + 131 M + 67 M parameters a step with HAT's adapter, 236 M in place of the 67 M with the fused drafter: 1.28 times as many.
+        // 405 M + 131 M + 67 M parameters a step with HAT's adapter, 236 M in place of the 67 M
+        // with the fused drafter: 1.28 times as many.
         let ratio = |a: Duration, b: Duration| a.as_secs_f64() / b.as_secs_f64();
-        for step in [ratio(fused.draft.base, hat.draft.base), ratio(fused.draft.per_row, hat.draft.per_row)] {
+        for step in
+            [ratio(fused.draft.base, hat.draft.base), ratio(fused.draft.per_row, hat.draft.per_row)]
+        {
             assert!((step - 1.28).abs() < 0.005, "{step}");
         }
         // 50 M and 84 M of the first layers' 405 M.
         assert!((ratio(hat.take_in.per_row, class.shallow.per_row) - 50.3 / 404.8).abs() < 1e-3);
         assert!((ratio(fused.take_in.per_row, class.shallow.per_row) - 83.9 / 404.8).abs() < 1e-3);
-        assert_eq!((class.pace(None).take_in, class.pace(None).shallow), (Cost::default(), class.shallow));
+        assert_eq!(
+            (class.pace(None).take_in, class.pace(None).shallow),
+            (Cost::default(), class.shallow)
+        );
     }
 }

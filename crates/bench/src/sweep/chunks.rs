@@ -16,7 +16,12 @@ const NEW_TOKENS: usize = 32;
 const TARGET: Target = Target::AtMost(1.05);
 
 pub(super) fn modes() -> Result<Vec<Mode>, BenchError> {
-    FIXED.iter().map(|rows| format!("fixed-{rows}")).chain([DYNAMIC.to_owned()]).map(|name| Mode::named(&name)).collect()
+    FIXED
+        .iter()
+        .map(|rows| format!("fixed-{rows}"))
+        .chain([DYNAMIC.to_owned()])
+        .map(|name| Mode::named(&name))
+        .collect()
 }
 
 /// One report a bandwidth.
@@ -32,7 +37,10 @@ pub(super) fn run(run: Run<'_>, plan: &Plan) -> Result<Vec<Report>, BenchError> 
         plan.max_new_tokens = plan.max_new_tokens.min(NEW_TOKENS);
         let comparison = compare(run.setup, run.prompts, &plan, run.observer, run.stop)?;
         let findings = plan.loads.iter().map(|(load, _)| Finding {
-            what: format!("TTFT of dynamic chunks over the best fixed size, {bandwidth} x the link's rates, load {load}"),
+            what: format!(
+                "TTFT of dynamic chunks over the best fixed size, {bandwidth} x the link's rates, \
+                 load {load}"
+            ),
             measured: over_best(&comparison, load),
             target: TARGET,
         });
@@ -42,11 +50,15 @@ pub(super) fn run(run: Run<'_>, plan: &Plan) -> Result<Vec<Report>, BenchError> 
     Ok(reports)
 }
 
-/// The mean time to first token of dynamic chunks over that of the best fixed size, over the requests that both answered.
+/// The mean time to first token of dynamic chunks over that of the best fixed size, over the
+/// requests that both answered.
 pub(super) fn over_best(comparison: &Comparison, load: &str) -> Option<f64> {
     let of_load = comparison.cells.iter().filter(|cell| cell.load == load);
     let dynamic = of_load.clone().find(|cell| cell.mode == DYNAMIC)?;
-    let ratios: Option<Vec<f64>> = of_load.filter(|cell| cell.mode != DYNAMIC).map(|fixed| Shared::of(dynamic, fixed).ttft).collect();
+    let ratios: Option<Vec<f64>> = of_load
+        .filter(|cell| cell.mode != DYNAMIC)
+        .map(|fixed| Shared::of(dynamic, fixed).ttft)
+        .collect();
     // A size that answered nothing might have been the best.
     ratios?.into_iter().max_by(f64::total_cmp)
 }
@@ -58,8 +70,16 @@ mod tests {
 
     #[test]
     fn the_best_fixed_size_is_what_counts() {
-        let cells = vec![cell("fixed-16", 500, 9), cell("fixed-64", 400, 9), cell("+chunks", 420, 9)];
-        let comparison = Comparison { cells, compared: None, mismatches: Vec::new(), clouds: Vec::new(), blocks: 3, partial: false };
+        let cells =
+            vec![cell("fixed-16", 500, 9), cell("fixed-64", 400, 9), cell("+chunks", 420, 9)];
+        let comparison = Comparison {
+            cells,
+            compared: None,
+            mismatches: Vec::new(),
+            clouds: Vec::new(),
+            blocks: 3,
+            partial: false,
+        };
         assert_eq!(over_best(&comparison, "mid"), Some(421.5 / 401.5));
         assert_eq!(over_best(&comparison, "low"), None);
     }

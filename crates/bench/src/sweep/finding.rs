@@ -46,7 +46,13 @@ impl fmt::Display for Finding {
         };
         match (self.measured, self.is_met()) {
             (Some(measured), Some(met)) => {
-                write!(f, "{}: {} ({}; target {target})", self.what, short(measured), if met { "met" } else { "not met" })
+                write!(
+                    f,
+                    "{}: {} ({}; target {target})",
+                    self.what,
+                    short(measured),
+                    if met { "met" } else { "not met" }
+                )
             }
             _ => write!(f, "{}: not measured (target {target})", self.what),
         }
@@ -60,7 +66,10 @@ mod tests {
     #[test]
     fn a_finding_says_whether_its_target_is_met() {
         let finding = |measured, target| Finding { what: "TBT".to_owned(), measured, target };
-        assert_eq!(finding(Some(0.75), Target::AtMost(0.8)).to_string(), "TBT: 0.75 (met; target at most 0.80)");
+        assert_eq!(
+            finding(Some(0.75), Target::AtMost(0.8)).to_string(),
+            "TBT: 0.75 (met; target at most 0.80)"
+        );
         assert_eq!(finding(Some(1.5), Target::AtLeast(2.0)).is_met(), Some(false));
         assert_eq!(finding(None, Target::AtMost(1.0)).is_met(), None);
     }

@@ -18,7 +18,8 @@ use crate::{
 
 /// Devices that write; one more brings the prompt.
 const WRITERS: usize = 9;
-/// Tokens of their prompts, and of their texts: long enough to be still writing when the long prompt is done.
+/// Tokens of their prompts, and of their texts: long enough to be still writing when the long
+/// prompt is done.
 const WRITER: (usize, usize) = (48, 400);
 /// Tokens of the prompt that comes among them, or as many as fit.
 const LONG: usize = 2000;
@@ -28,7 +29,8 @@ const LONG_NEW: usize = 4;
 const ARRIVAL: Duration = Duration::from_secs(4);
 /// Use of the seed for prompts.
 const STREAM: u64 = 101;
-/// The 99th percentile of the time between tokens while the cloud holds the prompt, over that before: at most so much.
+/// The 99th percentile of the time between tokens while the cloud holds the prompt, over that
+/// before: at most so much.
 const TARGET: Target = Target::AtMost(1.5);
 
 pub(super) fn modes() -> Result<Vec<Mode>, BenchError> {
@@ -36,7 +38,8 @@ pub(super) fn modes() -> Result<Vec<Mode>, BenchError> {
 }
 
 pub(super) fn run(run: Run<'_>, plan: &Plan) -> Result<Report, BenchError> {
-    let mut plan = Plan { requests: WRITERS + 1, max_new_tokens: WRITER.1, check: false, ..plan.clone() };
+    let mut plan =
+        Plan { requests: WRITERS + 1, max_new_tokens: WRITER.1, check: false, ..plan.clone() };
     plan.scenario.devices = WRITERS + 1;
     plan.loads = vec![("one long prompt".to_owned(), 1.0)];
     plan.check()?;
@@ -56,7 +59,9 @@ pub(super) fn run(run: Run<'_>, plan: &Plan) -> Result<Report, BenchError> {
         let outcomes = fleet.run(job, &requests);
         let mut cell = Cell::new("one long prompt", 1.0, &mode.name, mode.codec);
         cell.add_cpu(before, CpuTimes::now());
-        outcomes.iter().for_each(|outcome| cell.take(outcome, &plan.scenario, run.setup.plain().hidden));
+        outcomes
+            .iter()
+            .for_each(|outcome| cell.take(outcome, &plan.scenario, run.setup.plain().hidden));
         let what = format!(
             "99th percentile of TBT while the cloud holds a prompt of {} tokens over before, {}",
             requests[WRITERS].prompt.len(),
@@ -65,8 +70,14 @@ pub(super) fn run(run: Run<'_>, plan: &Plan) -> Result<Report, BenchError> {
         findings.push(Finding { what, measured: slowdown(&outcomes), target: TARGET });
         cells.push(cell);
     }
-    let comparison =
-        Comparison { cells, compared: None, mismatches: Vec::new(), clouds: fleet.stop(), blocks: 1, partial: run.stop.is_asked() };
+    let comparison = Comparison {
+        cells,
+        compared: None,
+        mismatches: Vec::new(),
+        clouds: fleet.stop(),
+        blocks: 1,
+        partial: run.stop.is_asked(),
+    };
     Ok(Report::new(&plan, comparison, findings))
 }
 
@@ -76,13 +87,15 @@ fn requests(plan: &Plan, run: Run<'_>) -> Vec<Request> {
         let prompt = run.prompts.one(length, &mut rng);
         Request { index: device, arrival, device, prompt, max_new_tokens }
     };
-    let mut requests: Vec<Request> = (0..WRITERS).map(|device| request(device, WRITER, Duration::ZERO)).collect();
+    let mut requests: Vec<Request> =
+        (0..WRITERS).map(|device| request(device, WRITER, Duration::ZERO)).collect();
     requests.push(request(WRITERS, (LONG, LONG_NEW), ARRIVAL));
     requests
 }
 
-/// The writers' 99th percentile of gaps that fall into the time in which the cloud holds rows of the long prompt, over that of gaps that end
-/// before it comes. A whole prompt is there for a short time and stops everybody; chunks are there for as long as they are sent.
+/// The writers' 99th percentile of gaps that fall into the time in which the cloud holds rows of
+/// the long prompt, over that of gaps that end before it comes. A whole prompt is there for a short
+/// time and stops everybody; chunks are there for as long as they are sent.
 fn slowdown(outcomes: &[Outcome]) -> Option<f64> {
     let long = outcomes.iter().find(|outcome| outcome.request == WRITERS)?;
     let came = ms(ARRIVAL + long.waited);
@@ -106,7 +119,8 @@ fn slowdown(outcomes: &[Outcome]) -> Option<f64> {
     Some(p99(during)? / p99(before)?)
 }
 
-/// From when to when the cloud held rows of a prompt that it had not answered, in milliseconds of its turn.
+/// From when to when the cloud held rows of a prompt that it had not answered, in milliseconds of
+/// its turn.
 fn in_the_cloud(report: &TurnReport) -> Option<(f64, f64)> {
     let answers = report.trace.iter().filter_map(|event| match *event {
         TraceEvent::Answered { at, timing, .. } if at <= report.ttft => {
@@ -126,16 +140,27 @@ mod tests {
 
     #[test]
     fn gaps_before_and_during_the_prompt_are_told_apart() {
-        // Writers have a token each 40 ms from 105 ms on. The cloud holds the prompt from 4.5 s to 5 s: four gaps of 120 ms. Later ones do not
-        // count.
+        // Writers have a token each 40 ms from 105 ms on. The cloud holds the prompt from 4.5 s to
+        // 5 s: four gaps of 120 ms. Later ones do not count.
         let gaps: Vec<u64> = [vec![40; 110], vec![120; 4], vec![400; 5]].concat();
-        let mut outcomes: Vec<Outcome> = (0..2).map(|request| outcome(request, 100, &gaps)).collect();
+        let mut outcomes: Vec<Outcome> =
+            (0..2).map(|request| outcome(request, 100, &gaps)).collect();
         assert_eq!(slowdown(&outcomes), None, "no long prompt");
         let mut long = outcome(WRITERS, 1000, &[]);
         long.waited = Duration::ZERO;
         if let Ok(report) = &mut long.result {
-            let timing = AnswerTiming { queue: Duration::from_millis(100), compute: Duration::from_millis(380), ..AnswerTiming::default() };
-            report.trace = vec![TraceEvent::Answered { pos: 0, rows: 1, bytes: 0, at: Duration::from_millis(980), timing }];
+            let timing = AnswerTiming {
+                queue: Duration::from_millis(100),
+                compute: Duration::from_millis(380),
+                ..AnswerTiming::default()
+            };
+            report.trace = vec![TraceEvent::Answered {
+                pos: 0,
+                rows: 1,
+                bytes: 0,
+                at: Duration::from_millis(980),
+                timing,
+            }];
         }
         outcomes.push(long);
         assert_eq!(slowdown(&outcomes), Some(3.0));

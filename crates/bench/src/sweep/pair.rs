@@ -50,7 +50,10 @@ pub(super) const STREAMING: Pair = Pair {
 
 impl Pair {
     pub(super) fn modes(&self) -> Result<Vec<Mode>, BenchError> {
-        self.variants.iter().map(|(name, change)| Ok(Mode::named(self.base)?.with(name, change))).collect()
+        self.variants
+            .iter()
+            .map(|(name, change)| Ok(Mode::named(self.base)?.with(name, change)))
+            .collect()
     }
 
     pub(super) fn run(&self, run: Run<'_>, plan: &Plan) -> Result<Report, BenchError> {
@@ -58,9 +61,13 @@ impl Pair {
         (self.scenario)(&mut plan.scenario);
         let comparison = compare(run.setup, run.prompts, &plan, run.observer, run.stop)?;
         let findings = plan.loads.iter().map(|(load, _)| {
-            let cell = |mode: &str| comparison.cells.iter().find(|cell| cell.mode == mode && cell.load == *load);
+            let cell = |mode: &str| {
+                comparison.cells.iter().find(|cell| cell.mode == mode && cell.load == *load)
+            };
             let [(first, _), (second, _)] = self.variants;
-            let measured = cell(second).zip(cell(first)).and_then(|(second, first)| Shared::of(second, first).tbt);
+            let measured = cell(second)
+                .zip(cell(first))
+                .and_then(|(second, first)| Shared::of(second, first).tbt);
             Finding { what: format!("{}, load {load}", self.what), measured, target: self.target }
         });
         let findings = findings.collect();

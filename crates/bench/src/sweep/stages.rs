@@ -41,11 +41,17 @@ pub(super) fn run(run: Run<'_>, plan: &Plan) -> Result<Report, BenchError> {
     let cut = middle.start + middle.len() / 2;
     if cut == middle.start {
         let instead = "a model whose middle has two layers or more".to_owned();
-        return Err(BenchError::Setting { what: "the number of middle layers", value: middle.len().to_string(), instead });
+        return Err(BenchError::Setting {
+            what: "the number of middle layers",
+            value: middle.len().to_string(),
+            instead,
+        });
     }
     let fleets = [
         Fleet::start(run.setup, &plan.scenario, &plan.modes)?,
-        Fleet::with(run.setup, &plan.scenario, &plan.modes, |schedule| run.setup.cloud.start_two(schedule, context, pace, &middle, cut))?,
+        Fleet::with(run.setup, &plan.scenario, &plan.modes, |schedule| {
+            run.setup.cloud.start_two(schedule, context, pace, &middle, cut)
+        })?,
     ];
     let requests = requests(&plan, run);
     run.observer.planned(NAMES.len() * SESSIONS * (TIMES + 1));
@@ -54,7 +60,9 @@ pub(super) fn run(run: Run<'_>, plan: &Plan) -> Result<Report, BenchError> {
     let (mut compared, mut mismatches) = (0, Vec::new());
     for mode in &plan.modes {
         let job = Job { mode, stop: run.stop, observer: run.observer };
-        fleets.iter().for_each(|fleet| drop(fleet.run(job, &warm_ups(SESSIONS, &plan, run.prompts))));
+        fleets
+            .iter()
+            .for_each(|fleet| drop(fleet.run(job, &warm_ups(SESSIONS, &plan, run.prompts))));
         for round in 0..TIMES {
             if run.stop.is_asked() {
                 break;
@@ -63,13 +71,19 @@ pub(super) fn run(run: Run<'_>, plan: &Plan) -> Result<Report, BenchError> {
             for place in 0..fleets.len() {
                 // Each side is first in turn, so that drift of the machine hits both alike.
                 let index = (place + round) % fleets.len();
-                run.observer.measuring(&format!("stages, {}, {} of {TIMES}", NAMES[index], round + 1));
+                run.observer.measuring(&format!(
+                    "stages, {}, {} of {TIMES}",
+                    NAMES[index],
+                    round + 1
+                ));
                 let ready = fleets[index].open(job, &requests);
                 let (before, started) = (CpuTimes::now(), Instant::now());
                 let outcomes = ready.run();
                 speeds[index].add(&outcomes, started.elapsed());
                 cells[index].add_cpu(before, CpuTimes::now());
-                outcomes.iter().for_each(|outcome| cells[index].take(outcome, &plan.scenario, run.setup.plain().hidden));
+                outcomes.iter().for_each(|outcome| {
+                    cells[index].take(outcome, &plan.scenario, run.setup.plain().hidden)
+                });
                 texts[index] = outcomes;
             }
             let pairs = pairs(&texts);
@@ -85,15 +99,32 @@ pub(super) fn run(run: Run<'_>, plan: &Plan) -> Result<Report, BenchError> {
     let texts = "texts of two stages that are not those of one".to_owned();
     let findings = vec![
         Finding { what, measured, target: TARGET },
-        Finding { what: texts, measured: (compared > 0).then_some(mismatches.len() as f64), target: Target::AtMost(0.0) },
+        Finding {
+            what: texts,
+            measured: (compared > 0).then_some(mismatches.len() as f64),
+            target: Target::AtMost(0.0),
+        },
     ];
-    let comparison = Comparison { cells: cells.to_vec(), compared: None, mismatches, clouds, blocks: TIMES, partial: run.stop.is_asked() };
+    let comparison = Comparison {
+        cells: cells.to_vec(),
+        compared: None,
+        mismatches,
+        clouds,
+        blocks: TIMES,
+        partial: run.stop.is_asked(),
+    };
     Ok(Report::new(&plan, comparison, findings))
 }
 
 fn requests(plan: &Plan, run: Run<'_>) -> Vec<Request> {
     let prompts = run.prompts.pick(SESSIONS, PROMPTS, &mut Rng::stream(plan.seed, STREAM));
-    let request = |(index, prompt)| Request { index, arrival: Duration::ZERO, device: index, prompt, max_new_tokens: plan.max_new_tokens };
+    let request = |(index, prompt)| Request {
+        index,
+        arrival: Duration::ZERO,
+        device: index,
+        prompt,
+        max_new_tokens: plan.max_new_tokens,
+    };
     prompts.into_iter().enumerate().map(request).collect()
 }
 
@@ -103,7 +134,10 @@ type Pair<'o> = (usize, [&'o [u32]; 2]);
 /// The texts that both fleets finished.
 fn pairs<'o>([one, two]: &'o [Vec<Outcome>; 2]) -> Vec<Pair<'o>> {
     let pair = |(one, two): (&'o Outcome, &'o Outcome)| -> Option<Pair<'o>> {
-        Some((one.request, [&one.result.as_ref().ok()?.token_ids, &two.result.as_ref().ok()?.token_ids]))
+        Some((
+            one.request,
+            [&one.result.as_ref().ok()?.token_ids, &two.result.as_ref().ok()?.token_ids],
+        ))
     };
     let second = |one: &'o Outcome| Some((one, two.iter().find(|two| two.request == one.request)?));
     one.iter().filter_map(second).filter_map(pair).collect()
@@ -113,7 +147,14 @@ fn pairs<'o>([one, two]: &'o [Vec<Outcome>; 2]) -> Vec<Pair<'o>> {
 fn differing(pairs: &[Pair<'_>], load: &str) -> Vec<Mismatch> {
     let differs = |&(request, [one, two]): &Pair<'_>| {
         let (at, expected, got) = difference(one, two)?;
-        Some(Mismatch { mode: NAMES[1].to_owned(), load: load.to_owned(), request, at, expected, got })
+        Some(Mismatch {
+            mode: NAMES[1].to_owned(),
+            load: load.to_owned(),
+            request,
+            at,
+            expected,
+            got,
+        })
     };
     pairs.iter().filter_map(differs).collect()
 }
@@ -127,13 +168,17 @@ struct Speed {
 
 impl Speed {
     fn add(&mut self, outcomes: &[Outcome], time: Duration) {
-        self.tokens +=
-            outcomes.iter().filter_map(|outcome| outcome.result.as_ref().ok()).map(|report| report.token_ids.len()).sum::<usize>();
+        self.tokens += outcomes
+            .iter()
+            .filter_map(|outcome| outcome.result.as_ref().ok())
+            .map(|report| report.token_ids.len())
+            .sum::<usize>();
         self.time += time;
     }
 
     fn per_second(self) -> Option<f64> {
-        (self.tokens > 0 && !self.time.is_zero()).then(|| self.tokens as f64 / self.time.as_secs_f64())
+        (self.tokens > 0 && !self.time.is_zero())
+            .then(|| self.tokens as f64 / self.time.as_secs_f64())
     }
 }
 
@@ -156,7 +201,10 @@ mod tests {
         let texts = |gaps: &[u64]| vec![outcome(0, 10, &[1]), outcome(1, 10, gaps)];
         assert!(differing(&pairs(&[texts(&[1, 1]), texts(&[1, 1])]), "x").is_empty());
         let found = differing(&pairs(&[texts(&[1, 1]), texts(&[1])]), "x");
-        assert_eq!((found[0].request, found[0].at, found[0].expected, found[0].got), (1, 2, Some(0), None));
+        assert_eq!(
+            (found[0].request, found[0].at, found[0].expected, found[0].got),
+            (1, 2, Some(0), None)
+        );
     }
 
     #[test]

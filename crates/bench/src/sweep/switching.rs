@@ -29,7 +29,8 @@ use crate::{
     workload::Request,
 };
 
-/// The link's rates are so many times the scenario's, in turn, for so long each: first the cloud is slower than the link, then the link.
+/// The link's rates are so many times the scenario's, in turn, for so long each: first the cloud is
+/// slower than the link, then the link.
 const TIMES: [f64; 2] = [4.0, 0.5];
 const PERIOD: Duration = Duration::from_millis(400);
 /// Tokens of a prompt, so that it meets both.
@@ -44,7 +45,8 @@ const LOAD: &str = "changing rate";
 const TARGET: Target = Target::AtMost(1.0);
 
 pub(super) fn run(run: Run<'_>, plan: &Plan) -> Result<Report, BenchError> {
-    let mut plan = Plan { requests: PROMPTS, max_new_tokens: NEW_TOKENS, check: false, ..plan.clone() };
+    let mut plan =
+        Plan { requests: PROMPTS, max_new_tokens: NEW_TOKENS, check: false, ..plan.clone() };
     plan.scenario.devices = 1;
     plan.loads = vec![(LOAD.to_owned(), 1.0)];
     let hidden = run.setup.plain().hidden;
@@ -58,15 +60,18 @@ pub(super) fn run(run: Run<'_>, plan: &Plan) -> Result<Report, BenchError> {
     let mut fastest = plan.scenario.clone();
     fastest.rates_times *= TIMES[0];
     let mut rng = Rng::stream(plan.seed, STREAM);
-    let prompts: Vec<Arc<[u32]>> = (0..PROMPTS).map(|_| run.prompts.one(PROMPT, &mut rng)).collect();
+    let prompts: Vec<Arc<[u32]>> =
+        (0..PROMPTS).map(|_| run.prompts.one(PROMPT, &mut rng)).collect();
     run.observer.planned(plan.modes.len() * (PROMPTS + 1));
     let fleet = Fleet::start(run.setup, &plan.scenario, &plan.modes)?;
     let job = |mode| Job { mode, stop: run.stop, observer: run.observer };
     plan.modes.iter().for_each(|mode| drop(fleet.run(job(mode), &warm_ups(1, &plan, run.prompts))));
-    let mut cells: Vec<Cell> = plan.modes.iter().map(|mode| Cell::new(LOAD, 1.0, &mode.name, mode.codec)).collect();
+    let mut cells: Vec<Cell> =
+        plan.modes.iter().map(|mode| Cell::new(LOAD, 1.0, &mode.name, mode.codec)).collect();
     let mut picture = None;
     for (index, prompt) in prompts.iter().enumerate() {
-        // Every prompt is sent in every mode before the next, so that drift of the machine hits all alike.
+        // Every prompt is sent in every mode before the next, so that drift of the machine hits all
+        // alike.
         for turn in 0..plan.modes.len() {
             let which = (turn + index) % plan.modes.len();
             let (mode, cell) = (&plan.modes[which], &mut cells[which]);
@@ -74,7 +79,13 @@ pub(super) fn run(run: Run<'_>, plan: &Plan) -> Result<Report, BenchError> {
                 break;
             }
             run.observer.measuring(&format!("{LOAD}, {}", mode.name));
-            let request = Request { index, arrival: Duration::ZERO, device: 0, prompt: Arc::clone(prompt), max_new_tokens: NEW_TOKENS };
+            let request = Request {
+                index,
+                arrival: Duration::ZERO,
+                device: 0,
+                prompt: Arc::clone(prompt),
+                max_new_tokens: NEW_TOKENS,
+            };
             let before = CpuTimes::now();
             let requests = [request];
             let ready = fleet.open(job(mode), &requests);
@@ -96,12 +107,20 @@ pub(super) fn run(run: Run<'_>, plan: &Plan) -> Result<Report, BenchError> {
             }
         }
     }
-    let comparison =
-        Comparison { cells, compared: None, mismatches: Vec::new(), clouds: fleet.stop(), blocks: PROMPTS, partial: run.stop.is_asked() };
-    let what = "TTFT of dynamic chunks over the best fixed size while the link's rate changes".to_owned();
+    let comparison = Comparison {
+        cells,
+        compared: None,
+        mismatches: Vec::new(),
+        clouds: fleet.stop(),
+        blocks: PROMPTS,
+        partial: run.stop.is_asked(),
+    };
+    let what =
+        "TTFT of dynamic chunks over the best fixed size while the link's rate changes".to_owned();
     let finding = Finding { what, measured: over_best(&comparison, LOAD), target: TARGET };
     let mut report = Report::new(&plan, comparison, vec![finding]);
-    report.settings.link += &format!(", its rates {} x and {} x that in turn, for {PERIOD:?} each", TIMES[0], TIMES[1]);
+    report.settings.link +=
+        &format!(", its rates {} x and {} x that in turn, for {PERIOD:?} each", TIMES[0], TIMES[1]);
     Ok(match picture {
         Some(picture) => report.with(picture),
         None => report,
@@ -111,7 +130,8 @@ pub(super) fn run(run: Run<'_>, plan: &Plan) -> Result<Report, BenchError> {
 /// Gives the link one shape after the other, from the first on, until the prompt is done.
 fn switch(link: &Emulator, shapes: &[Shape], done: &Receiver<()>) {
     for shape in shapes.iter().cycle() {
-        // The shapes are links: the scenario's own is checked when it starts, and these have some times its rates.
+        // The shapes are links: the scenario's own is checked when it starts, and these have some
+        // times its rates.
         let _ = link.set_shape(shape.clone());
         if done.recv_timeout(PERIOD) != Err(RecvTimeoutError::Timeout) {
             break;
@@ -127,14 +147,19 @@ fn chunks_over_time(outcomes: &[Outcome]) -> Picture {
         let Ok(report) = &outcome.result else { continue };
         start = f64::max(start, ms(outcome.waited));
         let sent = report.trace.iter().filter_map(|event| match *event {
-            TraceEvent::Sent { rows, kind: AppendKind::Prompt, at, .. } => Some((start + ms(at), rows as f64)),
+            TraceEvent::Sent { rows, kind: AppendKind::Prompt, at, .. } => {
+                Some((start + ms(at), rows as f64))
+            }
             _ => None,
         });
         rows.extend(sent);
     }
     let end = rows.last().map_or(0.0, |point| point.0);
     // A chunk's size holds until the next one is sent.
-    let until_next = rows.windows(2).flat_map(|pair| [pair[0], (pair[1].0, pair[0].1)]).chain(rows.last().copied());
+    let until_next = rows
+        .windows(2)
+        .flat_map(|pair| [pair[0], (pair[1].0, pair[0].1)])
+        .chain(rows.last().copied());
     let period = ms(PERIOD);
     let switches = (0..=(end / period) as usize).flat_map(|turn| {
         let percent = 100.0 * TIMES[turn % TIMES.len()];

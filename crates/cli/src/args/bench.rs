@@ -17,7 +17,8 @@ pub(crate) struct BenchArgs {
 pub(crate) enum Bench {
     /// Compare HAT with its baselines over emulated links
     Hat(HatArgs),
-    /// Measure prefill, decoding and small batches against the machine's limits, and against llama.cpp
+    /// Measure prefill, decoding and small batches against the machine's limits, and against
+    /// llama.cpp
     Engine(EngineArgs),
     /// Measure how well a model predicts a text, in one or several formats of its weights
     Perplexity(PerplexityArgs),
@@ -26,9 +27,10 @@ pub(crate) enum Bench {
 #[derive(Debug, ClapArgs)]
 #[command(after_help = "\
 Scenarios: paper-proportions, wifi-scaled, 5g, lte, wan80, quick.
-Modes: u-shape, u-sarathi, +chunks, +chunks+drafts, hat, hat-no-chunks, hat-fused, u-shape-coded, hat-coded, fixed-N.
-Exit codes: 0 done, 1 a text differs from the whole model's or a request failed, 2 asked wrongly, 130 stopped by Ctrl-C \
-(what was measured is reported).
+Modes: u-shape, u-sarathi, +chunks, +chunks+drafts, hat, hat-no-chunks, hat-fused, u-shape-coded, \
+                        hat-coded, fixed-N.
+Exit codes: 0 done, 1 a text differs from the whole model's or a request failed, 2 asked wrongly, \
+                        130 stopped by Ctrl-C (what was measured is reported).
 
 Examples:
   tricorn bench hat --scenario quick             # seconds: does every mode write the right text?
@@ -36,7 +38,8 @@ Examples:
   tricorn bench hat --scenario lte --modes u-shape,hat --requests 12
   tricorn bench hat --sweep chunks --out chunks")]
 pub(crate) struct HatArgs {
-    /// Model directory in the Hugging Face layout, a .gguf file, hf:ORG/NAME, or `demo` for the built-in model
+    /// Model directory in the Hugging Face layout, a .gguf file, hf:ORG/NAME, or `demo` for the
+    /// built-in model
     #[arg(long, value_name = "PATH", default_value = "demo")]
     pub(crate) model: PathBuf,
     /// First M and last K decoder layers on the device [default: the drafter's, else 2:0]
@@ -60,7 +63,8 @@ pub(crate) struct HatArgs {
     /// Modes, with commas [default: all whose drafter is there]
     #[arg(long, value_name = "MODES", value_delimiter = ',', conflicts_with = "sweep")]
     pub(crate) modes: Vec<String>,
-    /// One question in place of the comparison: chunks, interference, parallel, drafters, streaming, stages
+    /// One question in place of the comparison: chunks, interference, parallel, drafters,
+    /// streaming, stages
     #[arg(long, value_name = "NAME")]
     pub(crate) sweep: Option<Sweep>,
     /// Devices [default: the scenario's]
@@ -75,7 +79,8 @@ pub(crate) struct HatArgs {
     /// Seed of arrivals, prompts and devices; the same requests for every mode
     #[arg(long, value_name = "S", default_value_t = 1)]
     pub(crate) seed: u64,
-    /// Own prompts: one JSON object a line with the field `prompt` [default: stories, as long as Spec-Bench's prompts]
+    /// Own prompts: one JSON object a line with the field `prompt` [default: stories, as long as
+    /// Spec-Bench's prompts]
     #[arg(long, value_name = "FILE")]
     pub(crate) prompts: Option<PathBuf>,
     /// Compare every text with the whole model's (always so in `quick`)

@@ -7,13 +7,16 @@ use std::{ffi::OsString, path::PathBuf};
 
 #[derive(Debug, ClapArgs)]
 #[command(after_help = "\
-A file sets flags by their names, for all commands or for one; TRICORN_ variables win over it, and flags over both:
+A file sets flags by their names, for all commands or for one; TRICORN_ variables \
+                        win over it, and flags over both:
 
-  model = \"/models/llama\"         # TRICORN_MODEL, --model
+  model = \"/models/llama\"         # TRICORN_MODEL, \
+                        --model
   [device]
   cloud = \"http://cloud:7070\"     # TRICORN_CLOUD, --cloud
 
-The file is --config, else TRICORN_CONFIG, else tricorn/config.toml in the user's configuration folder.
+The file is --config, else TRICORN_CONFIG, else tricorn/config.toml in the user's configuration \
+                        folder.
 
 Examples:
   tricorn config device
@@ -50,21 +53,26 @@ Examples:
   tricorn man | man -l -
   tricorn man --out ~/.local/share/man/man1")]
 pub(crate) struct ManArgs {
-    /// Write a page for the program and one for every command into this folder, in place of the program's to standard output
+    /// Write a page for the program and one for every command into this folder, in place of the
+    /// program's to standard output
     #[arg(long, value_name = "DIR")]
     pub(crate) out: Option<PathBuf>,
 }
 
 #[derive(Debug, ClapArgs)]
 #[command(after_help = "\
-Files go into the cache that Python's huggingface_hub shares. HF_ENDPOINT, HF_HOME, HF_HUB_CACHE, HF_TOKEN and HF_HUB_OFFLINE are obeyed.
+Files go into the cache that Python's huggingface_hub shares. HF_ENDPOINT, \
+                        HF_HOME, HF_HUB_CACHE, HF_TOKEN and HF_HUB_OFFLINE are obeyed.
 
 Examples:
-  tricorn pull hf:ORG/NAME
+  tricorn \
+                        pull hf:ORG/NAME
   tricorn pull hf:ORG/NAME-GGUF:name-q4_k_m.gguf
-  tricorn device --model hf:ORG/NAME --cloud http://cloud:7070")]
+  tricorn \
+                        device --model hf:ORG/NAME --cloud http://cloud:7070")]
 pub(crate) struct PullArgs {
-    /// The model: hf:ORG/NAME, with @REVISION for another than main, and :FILE.gguf for one of several files
+    /// The model: hf:ORG/NAME, with @REVISION for another than main, and :FILE.gguf for one of
+    /// several files
     #[arg(value_name = "MODEL")]
     pub(crate) model: tricorn_hub::ModelName,
     /// Print one JSON object: path, commit, bytes

@@ -14,7 +14,9 @@ use tricorn_device::engine::Offline;
 #[command(after_help = "\
 Examples:
   tricorn device --model demo --cloud http://127.0.0.1:7070
-  curl http://127.0.0.1:8080/v1/chat/completions -H 'content-type: application/json' \\
+  curl \
+                        http://127.0.0.1:8080/v1/chat/completions -H 'content-type: \
+                        application/json' \\
       -d '{\"model\": \"demo\", \"temperature\": 0,
            \"messages\": [{\"role\": \"user\", \"content\": \"A lost letter.\"}]}'")]
 pub(crate) struct DeviceArgs {
@@ -36,25 +38,30 @@ pub(crate) struct DeviceArgs {
     pub(crate) queue: usize,
     #[command(flatten)]
     pub(crate) drafter: DrafterArgs,
-    /// While the cloud is out of reach: `refuse` requests, or `draft` answers with the device's drafter alone, which are marked as such
+    /// While the cloud is out of reach: `refuse` requests, or `draft` answers with the device's
+    /// drafter alone, which are marked as such
     #[arg(long, value_name = "WHAT", default_value = "refuse", value_parser = named(["refuse", "draft"], parse_offline), hide_possible_values = true)]
     pub(crate) offline_fallback: Offline,
     /// Seconds after which a conversation that nobody goes on with gives its memory back
     #[arg(long, value_name = "SECONDS", default_value_t = 600.0, value_parser = parse_seconds)]
     pub(crate) idle: f64,
-    /// Seconds for which a client that does not keep up with its answer is waited for; each part that it takes gives one back
+    /// Seconds for which a client that does not keep up with its answer is waited for; each part
+    /// that it takes gives one back
     #[arg(long, value_name = "SECONDS", default_value_t = 30.0, value_parser = parse_seconds)]
     pub(crate) client_patience: f64,
     /// Seconds that a request may take, its wait for a slot included [default: as long as it takes]
     #[arg(long, value_name = "SECONDS", value_parser = parse_seconds)]
     pub(crate) request_deadline: Option<f64>,
-    /// Origins whose web pages may use the endpoint, such as http://localhost:5173, with commas between them [default: its own page alone]
+    /// Origins whose web pages may use the endpoint, such as http://localhost:5173, with commas
+    /// between them [default: its own page alone]
     #[arg(long, value_name = "ORIGINS", value_delimiter = ',', value_parser = parse_origin)]
     pub(crate) allow_origin: Vec<String>,
-    /// Names by which the endpoint may be called on loopback beside localhost, with commas between them
+    /// Names by which the endpoint may be called on loopback beside localhost, with commas between
+    /// them
     #[arg(long, value_name = "NAMES", value_delimiter = ',', value_parser = parse_host)]
     pub(crate) allow_host: Vec<String>,
-    /// Format of hidden states on the wire: f16z (f16 in fewer bytes), f16, or f32 for exact numbers at twice the bytes
+    /// Format of hidden states on the wire: f16z (f16 in fewer bytes), f16, or f32 for exact
+    /// numbers at twice the bytes
     #[arg(long, value_name = "CODEC", default_value_t = HiddenCodec::F16z, value_parser = named::codec(), hide_possible_values = true)]
     pub(crate) codec: HiddenCodec,
     /// Seconds without an answer after which the cloud is taken for dead
@@ -67,23 +74,35 @@ pub(crate) struct DeviceArgs {
 
 /// An origin as browsers send it, which is compared letter by letter.
 fn parse_origin(text: &str) -> Result<String, String> {
-    let mend = || "write it as browsers do: scheme://host or scheme://host:port, for example http://localhost:5173".to_owned();
+    let mend = || {
+        "write it as browsers do: scheme://host or scheme://host:port, for example http://localhost:5173".to_owned()
+    };
     let (scheme, place) = text.split_once("://").ok_or_else(mend)?;
     let is_scheme = scheme.starts_with(|letter: char| letter.is_ascii_lowercase())
-        && scheme.chars().all(|letter| letter.is_ascii_lowercase() || letter.is_ascii_digit() || "+-.".contains(letter));
-    let (host, port) = place.rsplit_once(':').filter(|_| !place.ends_with(']')).unwrap_or((place, "1"));
-    let is_good = is_scheme && is_host(host.trim_start_matches('[').trim_end_matches(']')) && port.parse::<u16>().is_ok();
+        && scheme.chars().all(|letter| {
+            letter.is_ascii_lowercase() || letter.is_ascii_digit() || "+-.".contains(letter)
+        });
+    let (host, port) =
+        place.rsplit_once(':').filter(|_| !place.ends_with(']')).unwrap_or((place, "1"));
+    let is_good = is_scheme
+        && is_host(host.trim_start_matches('[').trim_end_matches(']'))
+        && port.parse::<u16>().is_ok();
     if is_good { Ok(text.to_owned()) } else { Err(mend()) }
 }
 
 fn parse_host(text: &str) -> Result<String, String> {
     let is_name = is_host(text) && !text.contains(':');
-    if is_name { Ok(text.to_owned()) } else { Err("write the name alone, without http:// and port, for example box.lan".to_owned()) }
+    if is_name {
+        Ok(text.to_owned())
+    } else {
+        Err("write the name alone, without http:// and port, for example box.lan".to_owned())
+    }
 }
 
 /// A name, or an address in either version of IP, as far as letters tell.
 fn is_host(text: &str) -> bool {
-    !text.is_empty() && text.chars().all(|letter| letter.is_ascii_alphanumeric() || "-._:".contains(letter))
+    !text.is_empty()
+        && text.chars().all(|letter| letter.is_ascii_alphanumeric() || "-._:".contains(letter))
 }
 
 fn parse_offline(text: &str) -> Result<Offline, String> {
@@ -100,7 +119,13 @@ mod tests {
 
     #[test]
     fn origins_are_those_that_browsers_send() {
-        for good in ["http://localhost:5173", "https://app.example", "http://[::1]:8080", "http://[::1]", "chrome-extension://abcdefgh"] {
+        for good in [
+            "http://localhost:5173",
+            "https://app.example",
+            "http://[::1]:8080",
+            "http://[::1]",
+            "chrome-extension://abcdefgh",
+        ] {
             assert_eq!(parse_origin(good).as_deref(), Ok(good));
         }
         for bad in [

@@ -7,7 +7,8 @@ use tricorn_model::DrafterKind;
 
 #[derive(Debug, ClapArgs)]
 #[command(after_help = "\
-Ctrl-C stops cleanly: a checkpoint is written and --resume goes on from it. A second one ends at once.
+Ctrl-C stops cleanly: a checkpoint is written and --resume goes on from it. A second one ends at \
+                        once.
 
 Example:
   tricorn distill --model DIR --data train.jsonl --valid valid.jsonl --out drafter --minutes 60
@@ -27,7 +28,8 @@ pub(crate) struct DistillArgs {
     /// Train nothing: measure the drafter beside the model on the prompts of --valid
     #[arg(long, conflicts_with_all = ["data", "out", "resume"])]
     pub(crate) measure: bool,
-    /// The drafter: hat, a small adapter, or fused, a decoder block that also reads the cloud's answers [default: hat; to measure, the best]
+    /// The drafter: hat, a small adapter, or fused, a decoder block that also reads the cloud's
+    /// answers [default: hat; to measure, the best]
     #[arg(long, value_name = "KIND", value_parser = named::drafter(), hide_possible_values = true)]
     pub(crate) kind: Option<DrafterKind>,
     /// Steps over which the fused drafter learns from its own guesses, the first included, up to 16
@@ -45,7 +47,8 @@ pub(crate) struct DistillArgs {
     /// Stop after so many measurements in a row without half a percent of progress
     #[arg(long, value_name = "N")]
     pub(crate) stop_when_flat: Option<usize>,
-    /// Share of the training texts whose response the model writes itself, as it will when drafts are judged
+    /// Share of the training texts whose response the model writes itself, as it will when drafts
+    /// are judged
     #[arg(long, value_name = "SHARE", default_value_t = 0.9)]
     pub(crate) own_text: f64,
     /// Tokens a batch
@@ -54,7 +57,8 @@ pub(crate) struct DistillArgs {
     /// Tokens after which a text is cut [default: 512, or the model's context if that is less]
     #[arg(long, value_name = "N")]
     pub(crate) context: Option<usize>,
-    /// Put up to so many tokens of other texts before half of the texts, so that the drafter learns at the positions of long conversations
+    /// Put up to so many tokens of other texts before half of the texts, so that the drafter learns
+    /// at the positions of long conversations
     #[arg(long, value_name = "N", default_value_t = 0)]
     pub(crate) earlier_tokens: usize,
     /// Start from the drafter of this kind in DIR, such as that of an earlier version of the model
@@ -84,7 +88,8 @@ pub(crate) struct DistillArgs {
     /// Most drafts in a round when measuring, up to 64
     #[arg(long, value_name = "N", default_value_t = 8)]
     pub(crate) max_draft: usize,
-    /// Time of one draft over the time of a verification round, for choosing the threshold [default: measured here, without any link]
+    /// Time of one draft over the time of a verification round, for choosing the threshold
+    /// [default: measured here, without any link]
     #[arg(long, value_name = "RATIO")]
     pub(crate) draft_cost: Option<f64>,
     /// Go on from the checkpoint in --out

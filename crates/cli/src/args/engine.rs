@@ -24,7 +24,8 @@ Examples:
 pub(crate) struct EngineArgs {
     #[command(flatten)]
     pub(crate) model: ModelArgs,
-    /// Lengths of prompts, with commas; decoding is measured behind the shortest and the longest [default: of 8, 64, 512, 2048 what fits]
+    /// Lengths of prompts, with commas; decoding is measured behind the shortest and the longest
+    /// [default: of 8, 64, 512, 2048 what fits]
     #[arg(long, value_name = "LENGTHS", value_delimiter = ',')]
     pub(crate) prefill: Vec<usize>,
     /// Rows of verification-sized batches, with commas

@@ -23,20 +23,23 @@ pub(crate) struct GenerateArgs {
     /// Most drafts before a verification
     #[arg(long, value_name = "N", default_value_t = 8)]
     pub(crate) max_draft: usize,
-    /// Confidence below which drafting stops, 0 to 1, or `auto` to stop where a draft is expected to cost more time than it saves
-    /// [default: the best found for the drafter, else 0.6]
+    /// Confidence below which drafting stops, 0 to 1, or `auto` to stop where a draft is expected
+    /// to cost more time than it saves [default: the best found for the drafter, else 0.6]
     #[arg(long, value_name = "P", value_parser = parse_threshold)]
     pub(crate) threshold: Option<Threshold>,
-    /// Continuations drafted while a verification is out, 0 to 8; one of them may be how the text goes on
+    /// Continuations drafted while a verification is out, 0 to 8; one of them may be how the text
+    /// goes on
     #[arg(long, value_name = "N", default_value_t = PARALLEL, value_parser = parse_parallel)]
     pub(crate) parallel: usize,
     /// Whether drafts are sent one by one as they are made: auto, always or never
     #[arg(long, value_name = "WHEN", default_value = "auto", value_parser = named(["auto", "always", "never"], parse_streaming), hide_possible_values = true)]
     pub(crate) stream: Streaming,
-    /// Tokens in one chunk of the prompt's upload, `whole`, or `dynamic` for what is best by what is measured of device, link and cloud
+    /// Tokens in one chunk of the prompt's upload, `whole`, or `dynamic` for what is best by what
+    /// is measured of device, link and cloud
     #[arg(long, value_name = "N", default_value = "dynamic", value_parser = parse_chunk)]
     pub(crate) chunk: ChunkPolicy,
-    /// Format of hidden states on the wire: f16z (f16 in fewer bytes), f16, or f32 for exact numbers at twice the bytes
+    /// Format of hidden states on the wire: f16z (f16 in fewer bytes), f16, or f32 for exact
+    /// numbers at twice the bytes
     #[arg(long, value_name = "CODEC", default_value_t = HiddenCodec::F16z, value_parser = named::codec(), hide_possible_values = true)]
     pub(crate) codec: HiddenCodec,
     /// Seconds without an answer after which the cloud is taken for dead
@@ -50,14 +53,19 @@ pub(crate) struct DrafterArgs {
     /// Do not draft: one token a round trip
     #[arg(long)]
     pub(crate) no_draft: bool,
-    /// Which of the model's drafters to use: hat or fused [default: the one with the most tokens a round]
+    /// Which of the model's drafters to use: hat or fused [default: the one with the most tokens a
+    /// round]
     #[arg(long, value_name = "KIND", conflicts_with = "no_draft", value_parser = named::drafter(), hide_possible_values = true)]
     drafter: Option<DrafterKind>,
 }
 
 impl DrafterArgs {
     pub(crate) fn drafting(&self) -> Drafting {
-        if self.no_draft { Drafting::Off } else { self.drafter.map_or(Drafting::Best, Drafting::Kind) }
+        if self.no_draft {
+            Drafting::Off
+        } else {
+            self.drafter.map_or(Drafting::Best, Drafting::Kind)
+        }
     }
 }
 
@@ -93,7 +101,10 @@ fn parse_threshold(text: &str) -> Result<Threshold, String> {
 
 fn parse_parallel(text: &str) -> Result<usize, String> {
     let most = DraftPolicy::MAX_PARALLEL;
-    text.parse().ok().filter(|count| *count <= most).ok_or_else(|| format!("give a number from 0 to {most}"))
+    text.parse()
+        .ok()
+        .filter(|count| *count <= most)
+        .ok_or_else(|| format!("give a number from 0 to {most}"))
 }
 
 fn parse_streaming(text: &str) -> Result<Streaming, String> {
@@ -106,5 +117,8 @@ fn parse_streaming(text: &str) -> Result<Streaming, String> {
 }
 
 pub(super) fn parse_seconds(text: &str) -> Result<f64, String> {
-    text.parse::<f64>().ok().filter(|s| (0.001..=86_400.0).contains(s)).ok_or_else(|| "give seconds from 0.001 to 86400".to_owned())
+    text.parse::<f64>()
+        .ok()
+        .filter(|s| (0.001..=86_400.0).contains(s))
+        .ok_or_else(|| "give seconds from 0.001 to 86400".to_owned())
 }

@@ -45,10 +45,12 @@ pub(crate) struct LinkArgs {
     /// Each way's delay varies by as much either way, without reordering
     #[arg(long, value_name = "TIME", allow_hyphen_values = true, value_parser = parse_duration)]
     pub(crate) jitter: Option<Duration>,
-    /// Random moments in which nothing leaves, each way: how often, per second or per megabyte, and how long, such as 0.5/s:200ms or 2/MB:50ms
+    /// Random moments in which nothing leaves, each way: how often, per second or per megabyte, and
+    /// how long, such as 0.5/s:200ms or 2/MB:50ms
     #[arg(long, value_name = "OFTEN:TIME", allow_hyphen_values = true, value_parser = parse_stalls)]
     pub(crate) stall: Option<Stalls>,
-    /// Bytes that may wait in each way before the sender is held back, such as 256KiB [default: about two bandwidth-delay products]
+    /// Bytes that may wait in each way before the sender is held back, such as 256KiB [default:
+    /// about two bandwidth-delay products]
     #[arg(long, value_name = "SIZE", allow_hyphen_values = true, value_parser = parse_bytes)]
     pub(crate) queue: Option<usize>,
     /// Outages: after how long the next begins, and how long it lasts, such as 30s:2s
@@ -60,7 +62,8 @@ pub(crate) struct LinkArgs {
     /// Seed of jitter and stalls
     #[arg(long, value_name = "S", default_value_t = 0)]
     pub(crate) seed: u64,
-    /// Measure the link instead, against a server on this machine; exit code 1 when a rate is off by 3 % or the round trip by 1 ms
+    /// Measure the link instead, against a server on this machine; exit code 1 when a rate is off
+    /// by 3 % or the round trip by 1 ms
     #[arg(long, conflicts_with_all = ["to", "listen"])]
     pub(crate) check: bool,
     /// Print the ready line and the figures as JSON, one object a line
@@ -91,7 +94,8 @@ fn parse_stalls(text: &str) -> Result<Stalls, String> {
 fn parse_outages(text: &str) -> Result<Outages, String> {
     let parse = || {
         let (after, lasting) = text.split_once(':')?;
-        let outages = Outages { after: parse_duration(after).ok()?, lasting: parse_duration(lasting).ok()? };
+        let outages =
+            Outages { after: parse_duration(after).ok()?, lasting: parse_duration(lasting).ok()? };
         (!outages.after.is_zero() && !outages.lasting.is_zero()).then_some(outages)
     };
     parse().ok_or_else(|| "write two times above 0, for example 30s:2s".to_owned())
@@ -106,7 +110,10 @@ mod tests {
         let stalls = |rate| Ok(Stalls { rate, duration: Duration::from_millis(50) });
         assert_eq!(parse_stalls("0.5/s:50ms"), stalls(StallRate::PerSecond(0.5)));
         assert_eq!(parse_stalls("2/MB:50ms"), stalls(StallRate::PerMegabyte(2.0)));
-        assert_eq!(parse_outages("30s:2s"), Ok(Outages { after: Duration::from_secs(30), lasting: Duration::from_secs(2) }));
+        assert_eq!(
+            parse_outages("30s:2s"),
+            Ok(Outages { after: Duration::from_secs(30), lasting: Duration::from_secs(2) })
+        );
         for text in ["", "50ms", "2:50ms", "2/min:50ms", "x/s:50ms", "2/s:50"] {
             assert!(parse_stalls(text).is_err_and(|error| error.contains("0.5/s:200ms")), "{text}");
         }

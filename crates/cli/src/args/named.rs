@@ -8,7 +8,8 @@ use std::{ffi::OsStr, str::FromStr};
 use tricorn_core::HiddenCodec;
 use tricorn_model::{DrafterKind, KvFormat, quant::Quant};
 
-/// A parser that says in its own words what is wrong with a value, and lets completions know the names.
+/// A parser that says in its own words what is wrong with a value, and lets completions know the
+/// names.
 #[derive(Clone)]
 pub(super) struct Named<T, E> {
     names: Vec<&'static str>,
@@ -16,7 +17,10 @@ pub(super) struct Named<T, E> {
 }
 
 /// Reads one of `names` by `parse`.
-pub(super) fn named<T, E>(names: impl IntoIterator<Item = &'static str>, parse: fn(&str) -> Result<T, E>) -> Named<T, E> {
+pub(super) fn named<T, E>(
+    names: impl IntoIterator<Item = &'static str>,
+    parse: fn(&str) -> Result<T, E>,
+) -> Named<T, E> {
     Named { names: names.into_iter().collect(), parse }
 }
 

@@ -7,8 +7,9 @@ use tricorn_model::{KvFormat, quant::Quant};
 
 #[derive(Debug, ClapArgs)]
 #[command(after_help = "\
-Perplexity is exp(mean of -ln p) over all tokens but the first of each window; windows do not overlap. \
-The first format is what the others are compared with, token by token.
+Perplexity is exp(mean of -ln p) over all tokens but the first of each window; windows do not \
+                        overlap. The first format is what the others are compared with, token by \
+                        token.
 
 Examples:
   tricorn bench perplexity --model demo --text stories.jsonl
@@ -16,16 +17,20 @@ Examples:
   tricorn bench perplexity --text stories.jsonl --quant f32 --kv f32,f16,q8
   tricorn bench perplexity --model model.gguf --text wiki.txt --quant stored,f32 --tokens 20000")]
 pub(crate) struct PerplexityArgs {
-    /// Model directory in the Hugging Face layout, a .gguf file, hf:ORG/NAME, or `demo` for the built-in model
+    /// Model directory in the Hugging Face layout, a .gguf file, hf:ORG/NAME, or `demo` for the
+    /// built-in model
     #[arg(long, value_name = "DIR", default_value = "demo")]
     pub(crate) model: PathBuf,
-    /// What to predict: plain text, or one JSON object {"prompt", "response"} a line in a file that ends in .jsonl
+    /// What to predict: plain text, or one JSON object {"prompt", "response"} a line in a file that
+    /// ends in .jsonl
     #[arg(long, value_name = "FILE")]
     pub(crate) text: PathBuf,
-    /// Formats of the weights, with commas: q4k, q8, f16, f32, stored [default: f32,q8,q4k; for a model that is stored quantised: stored]
+    /// Formats of the weights, with commas: q4k, q8, f16, f32, stored [default: f32,q8,q4k; for a
+    /// model that is stored quantised: stored]
     #[arg(long, value_name = "FORMATS", value_delimiter = ',', value_parser = parse_format)]
     pub(crate) quant: Vec<Format>,
-    /// Formats of keys and values, with commas: f16, q8, f32; the first with every format of the weights, then the next
+    /// Formats of keys and values, with commas: f16, q8, f32; the first with every format of the
+    /// weights, then the next
     #[arg(long, value_name = "FORMATS", value_delimiter = ',', default_value = "f16", value_parser = named::kv(), hide_possible_values = true)]
     pub(crate) kv: Vec<KvFormat>,
     /// Tokens in a window, at least 2 [default: the model's context]
@@ -54,6 +59,8 @@ pub(crate) enum Format {
 fn parse_format(text: &str) -> Result<Format, String> {
     match text {
         "stored" => Ok(Format::Stored),
-        _ => text.parse().map(Format::Held).map_err(|_| format!("`{text}` is no format of weights; use q4k, q8, f16, f32 or stored")),
+        _ => text.parse().map(Format::Held).map_err(|_| {
+            format!("`{text}` is no format of weights; use q4k, q8, f16, f32 or stored")
+        }),
     }
 }

@@ -14,7 +14,9 @@ use crate::{
 };
 use serde_json::json;
 use std::path::Path;
-use tricorn_bench::{CloudProgram, Load, Mode, Plan, Prompts, Report, Scenario, Setup, Stop, Sweep, compare, sweep};
+use tricorn_bench::{
+    CloudProgram, Load, Mode, Plan, Prompts, Report, Scenario, Setup, Stop, Sweep, compare, sweep,
+};
 use tricorn_device::Prompter;
 use view::View;
 
@@ -63,7 +65,8 @@ fn hat(args: &HatArgs) -> Result<(), CliError> {
     let view = View::new(args.json, "requests");
     let reports = match args.sweep {
         Some(kind) => sweep(kind, &setup, &prompts, &plan, &view, &stop),
-        None => compare(&setup, &prompts, &plan, &view, &stop).map(|comparison| vec![Report::new(&plan, comparison, Vec::new())]),
+        None => compare(&setup, &prompts, &plan, &view, &stop)
+            .map(|comparison| vec![Report::new(&plan, comparison, Vec::new())]),
     };
     view.finish();
     show(&reports?, args, stop.is_asked())
@@ -80,11 +83,19 @@ fn plan(args: &HatArgs) -> Result<Plan, CliError> {
         (None, []) => Load::ALL.map(|load| scenario.load(load)).to_vec(),
         (None, loads) => loads.iter().map(|&load| scenario.load(load)).collect(),
     };
-    let names = if args.modes.is_empty() { Mode::NAMES.map(str::to_owned).to_vec() } else { args.modes.clone() };
+    let names = if args.modes.is_empty() {
+        Mode::NAMES.map(str::to_owned).to_vec()
+    } else {
+        args.modes.clone()
+    };
     Ok(Plan {
         loads,
         modes: names.iter().map(|name| Mode::named(name.trim())).collect::<Result<_, _>>()?,
-        requests: args.requests.unwrap_or(if args.sweep.is_some() { Sweep::REQUESTS } else { scenario.requests }),
+        requests: args.requests.unwrap_or(if args.sweep.is_some() {
+            Sweep::REQUESTS
+        } else {
+            scenario.requests
+        }),
         max_new_tokens: args.max_new.unwrap_or(scenario.max_new_tokens),
         seed: args.seed,
         check: args.check || quick,
@@ -92,12 +103,13 @@ fn plan(args: &HatArgs) -> Result<Plan, CliError> {
     })
 }
 
-/// Prints and writes the reports; then says what went wrong, if anything did. Neither a reader that is gone nor a disk that is full takes the
-/// other's report away.
+/// Prints and writes the reports; then says what went wrong, if anything did. Neither a reader that
+/// is gone nor a disk that is full takes the other's report away.
 fn show(reports: &[Report], args: &HatArgs, stopped: bool) -> Result<(), CliError> {
     let printed = match args.json {
         true => print_json(&json!({ "bench": "hat", "reports": reports, "partial": stopped })),
-        false => ui::print(reports.iter().map(|report| report.text() + "\n").collect::<String>()).map_err(CliError::from),
+        false => ui::print(reports.iter().map(|report| report.text() + "\n").collect::<String>())
+            .map_err(CliError::from),
     };
     if let Some(out) = &args.out {
         for (index, report) in reports.iter().enumerate() {
@@ -110,7 +122,8 @@ fn show(reports: &[Report], args: &HatArgs, stopped: bool) -> Result<(), CliErro
     verdict(reports, stopped).and(printed)
 }
 
-/// What went wrong, if anything did: a wrong text is worse than a stop, and a stop explains what is missing.
+/// What went wrong, if anything did: a wrong text is worse than a stop, and a stop explains what is
+/// missing.
 fn verdict(reports: &[Report], stopped: bool) -> Result<(), CliError> {
     if let Some(mismatch) = reports.iter().find_map(|report| report.mismatches.first()) {
         return Err(CliError::OtherText(mismatch.to_string()));
@@ -153,19 +166,39 @@ mod tests {
         let compared = Some(Compared { planned: 4, done });
         Report::new(
             &plan,
-            Comparison { cells: Vec::new(), compared, mismatches, clouds: Vec::new(), blocks: 3, partial: false },
+            Comparison {
+                cells: Vec::new(),
+                compared,
+                mismatches,
+                clouds: Vec::new(),
+                blocks: 3,
+                partial: false,
+            },
             Vec::new(),
         )
     }
 
     #[test]
     fn a_text_that_is_not_the_references_ends_with_1_whatever_else_happened() {
-        let mismatch = Mismatch { mode: "hat".into(), load: "mid".into(), request: 3, at: 7, expected: Some(5), got: Some(6) };
+        let mismatch = Mismatch {
+            mode: "hat".into(),
+            load: "mid".into(),
+            request: 3,
+            at: 7,
+            expected: Some(5),
+            got: Some(6),
+        };
         let reports = [report(4, Vec::new()), report(4, vec![mismatch])];
         for stopped in [false, true] {
             let error = verdict(&reports, stopped).unwrap_err();
-            assert!(matches!(&error, CliError::OtherText(said) if said.contains("request 3, token 7: 6 in place of 5")), "{error}");
-            assert_eq!(format!("{:?}", error.exit_code()), format!("{:?}", std::process::ExitCode::from(1)));
+            assert!(
+                matches!(&error, CliError::OtherText(said) if said.contains("request 3, token 7: 6 in place of 5")),
+                "{error}"
+            );
+            assert_eq!(
+                format!("{:?}", error.exit_code()),
+                format!("{:?}", std::process::ExitCode::from(1))
+            );
         }
     }
 

@@ -19,17 +19,33 @@ pub(crate) fn run(args: &ChatArgs) -> Result<(), CliError> {
     let (source, split) = open(&args.model)?;
     source.expect_part(BundlePart::Device, split)?;
     let prompter = Prompter::load(&source)?;
-    let ends = Ends::load(&source, split, args.generate.codec, args.generate.drafter.drafting())?.with_kv(args.model.kv);
+    let ends = Ends::load(&source, split, args.generate.codec, args.generate.drafter.drafting())?
+        .with_kv(args.model.kv);
     match &args.middle.cloud {
         Some(url) => {
             let runtime = generate::runtime()?;
-            turns(args, &ends, &prompter, generate::remote(url, args.generate.deadline, &ends, &runtime))
+            turns(
+                args,
+                &ends,
+                &prompter,
+                generate::remote(url, args.generate.deadline, &ends, &runtime),
+            )
         }
-        None => turns(args, &ends, &prompter, generate::local(local_middle(&source, split)?, &ends, args.model.kv)),
+        None => turns(
+            args,
+            &ends,
+            &prompter,
+            generate::local(local_middle(&source, split)?, &ends, args.model.kv),
+        ),
     }
 }
 
-fn turns(args: &ChatArgs, ends: &Ends, prompter: &Prompter, link: impl Link) -> Result<(), CliError> {
+fn turns(
+    args: &ChatArgs,
+    ends: &Ends,
+    prompter: &Prompter,
+    link: impl Link,
+) -> Result<(), CliError> {
     let grammar = generate::grammar(&args.generate, ends, prompter)?;
     let mut conversation = Conversation::open(ends, link)?;
     let mut chat = Chat::new();
@@ -37,7 +53,10 @@ fn turns(args: &ChatArgs, ends: &Ends, prompter: &Prompter, link: impl Link) -> 
     let colour = ui::shows_colour(&io::stderr());
     let at_a_terminal = io::stdin().is_terminal();
     if at_a_terminal {
-        ui::note(ui::faint("One message a line; /clear begins a new chat; an empty line or Ctrl-D ends it.\n", colour));
+        ui::note(ui::faint(
+            "One message a line; /clear begins a new chat; an empty line or Ctrl-D ends it.\n",
+            colour,
+        ));
     }
     let mut lines = io::stdin().lock();
     loop {
@@ -63,24 +82,33 @@ fn turns(args: &ChatArgs, ends: &Ends, prompter: &Prompter, link: impl Link) -> 
         }
         let tokens = chat.ask(prompter, message)?;
         let turn = generate::turn(&args.generate, ends, grammar.as_ref(), tokens)?;
-        let done = generate::run(&mut conversation, prompter, &ends.stop_tokens, turn, Show::Stream).map_err(|error| match error {
-            CliError::Device(DeviceError::Turn(TurnError::TooLong { tokens, context })) if answers > 0 => {
-                CliError::ChatFull { tokens, context }
-            }
-            error => error,
-        });
+        let done =
+            generate::run(&mut conversation, prompter, &ends.stop_tokens, turn, Show::Stream)
+                .map_err(|error| match error {
+                    CliError::Device(DeviceError::Turn(TurnError::TooLong { tokens, context }))
+                        if answers > 0 =>
+                    {
+                        CliError::ChatFull { tokens, context }
+                    }
+                    error => error,
+                });
         match done {
             Ok(generated) => {
                 let ids = &generated.report.token_ids;
-                let spoken = ids.iter().position(|id| ends.stop_tokens.contains(id)).unwrap_or(ids.len());
+                let spoken =
+                    ids.iter().position(|id| ends.stop_tokens.contains(id)).unwrap_or(ids.len());
                 chat.answered(&ids[..spoken], &generated.text);
                 answers += 1;
                 let reused = generated.report.stats.reused_tokens;
-                let figures =
-                    format!("{} | {reused} of {} prompt tokens reused", generated.summary(), generated.report.stats.prompt_tokens);
+                let figures = format!(
+                    "{} | {reused} of {} prompt tokens reused",
+                    generated.summary(),
+                    generated.report.stats.prompt_tokens
+                );
                 ui::note(ui::faint(&figures, colour) + "\n");
             }
-            // A conversation that has grown too long, or a cloud that is away for a while, need not end the chat.
+            // A conversation that has grown too long, or a cloud that is away for a while, need not
+            // end the chat.
             Err(error @ (CliError::Device(_) | CliError::ChatFull { .. })) if at_a_terminal => {
                 chat.take_back();
                 ui::note(ui::error_line(&error) + "\n");

@@ -9,7 +9,8 @@ use tricorn_core::SessionLimits;
 use tricorn_model::{KvPool, MiddlePart, ModelConfig, source::BundlePart};
 use tricorn_wire::{FormatName, Formats};
 
-/// Threads that serve streams and run small batches; for others the runtime adds one, and the model computes on threads of its own.
+/// Threads that serve streams and run small batches; for others the runtime adds one, and the model
+/// computes on threads of its own.
 const WORKERS: usize = 1;
 /// How long the next stage may take before that is said.
 const PATIENCE: Duration = Duration::from_secs(1);
@@ -21,10 +22,22 @@ pub(crate) fn run(args: &CloudArgs) -> Result<(), CliError> {
     let (source, split) = open(&args.model)?;
     source.expect_part(BundlePart::Cloud, split)?;
     let config = config(args, source.config().context);
-    let formats = Formats { weights: source.weights_format().and_then(FormatName::new), kv: FormatName::new(args.model.kv.name()) };
-    let served = Served { fingerprint: source.fingerprint()?, split, layers: source.config().layers, formats };
+    let formats = Formats {
+        weights: source.weights_format().and_then(FormatName::new),
+        kv: FormatName::new(args.model.kv.name()),
+    };
+    let served = Served {
+        fingerprint: source.fingerprint()?,
+        split,
+        layers: source.config().layers,
+        formats,
+    };
     let pool = KvPool::with_format(args.kv_memory.saturating_mul(1 << 20), args.model.kv);
-    let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(WORKERS).enable_all().build().map_err(CliError::Start)?;
+    let runtime = tokio::runtime::Builder::new_multi_thread()
+        .worker_threads(WORKERS)
+        .enable_all()
+        .build()
+        .map_err(CliError::Start)?;
     let (stop, mut stopped) = mpsc::channel::<()>(1);
     let on_signal = stop.clone();
     // Sending fails only when the cloud is stopping already.
@@ -47,7 +60,8 @@ pub(crate) fn run(args: &CloudArgs) -> Result<(), CliError> {
     let (address, held) = (cloud.local_addr(), cloud.held());
     if let Some(needed) = missing_memory(args, source.config(), held.len()) {
         ui::note(format!(
-            "warning: --kv-memory {} is too little for one session of the model's context of {} tokens, which takes {needed} MiB\n",
+            "warning: --kv-memory {} is too little for one session of the model's context of {} \
+             tokens, which takes {needed} MiB\n",
             args.kv_memory,
             source.config().context
         ));
@@ -71,8 +85,11 @@ pub(crate) fn run(args: &CloudArgs) -> Result<(), CliError> {
             "layers": [held.start, held.end], "stages": stages,
         }))?;
     } else {
-        let place =
-            if address.ip().is_unspecified() { format!("port {} of every address", address.port()) } else { format!("http://{address}") };
+        let place = if address.ip().is_unspecified() {
+            format!("port {} of every address", address.port())
+        } else {
+            format!("http://{address}")
+        };
         let chain = match stages {
             1 => String::new(),
             2 => ", one stage behind".to_owned(),
@@ -87,18 +104,25 @@ pub(crate) fn run(args: &CloudArgs) -> Result<(), CliError> {
             ui::bytes(weights)
         ))?;
     }
-    let Figures { batches, rows, overruns } = runtime.block_on(cloud.serve(middle, async move {
-        stopped.recv().await;
-    }))?;
+    let Figures { batches, rows, overruns } =
+        runtime.block_on(cloud.serve(middle, async move {
+            stopped.recv().await;
+        }))?;
     if args.json {
-        print_json(&serde_json::json!({ "event": "end", "batches": batches, "rows": rows, "overruns": overruns }))?;
+        print_json(
+            &serde_json::json!({ "event": "end", "batches": batches, "rows": rows, "overruns": overruns }),
+        )?;
     }
     Ok(())
 }
 
 /// What one session over the whole context takes, in MiB, where that is more than there is.
 fn missing_memory(args: &CloudArgs, model: &ModelConfig, layers: usize) -> Option<usize> {
-    let needed = args.model.kv.bytes(model.context, layers, model.kv_heads, model.head_dim).div_ceil(1 << 20);
+    let needed = args
+        .model
+        .kv
+        .bytes(model.context, layers, model.kv_heads, model.head_dim)
+        .div_ceil(1 << 20);
     (needed > args.kv_memory).then_some(needed)
 }
 
@@ -117,8 +141,14 @@ fn config(args: &CloudArgs, context: usize) -> CloudConfig {
     let max_append_rows = args.max_append_rows.min(context);
     CloudConfig {
         max_sessions: args.max_sessions,
-        max_connections: defaults.max_connections.max(args.max_sessions.saturating_mul(CONNECTIONS)),
-        limits: SessionLimits { max_append_rows, max_queued_rows: defaults.limits.max_queued_rows.max(max_append_rows), ..defaults.limits },
+        max_connections: defaults
+            .max_connections
+            .max(args.max_sessions.saturating_mul(CONNECTIONS)),
+        limits: SessionLimits {
+            max_append_rows,
+            max_queued_rows: defaults.limits.max_queued_rows.max(max_append_rows),
+            ..defaults.limits
+        },
         outbox_rows: defaults.outbox_rows.max(max_append_rows),
         batch_rows: args.batch_rows,
         schedule: args.schedule,

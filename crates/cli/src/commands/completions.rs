@@ -16,8 +16,11 @@ pub(crate) fn completions(args: &CompletionsArgs) -> Result<(), CliError> {
 
 /// The same commands, so that a shell offers files only where a file is wanted.
 fn hinted(command: Command) -> Command {
-    let is_open = |arg: &Arg| arg.get_action().takes_values() && arg.get_value_hint() == ValueHint::Unknown;
-    command.mut_args(|arg| if is_open(&arg) { arg.value_hint(ValueHint::Other) } else { arg }).mut_subcommands(hinted)
+    let is_open =
+        |arg: &Arg| arg.get_action().takes_values() && arg.get_value_hint() == ValueHint::Unknown;
+    command
+        .mut_args(|arg| if is_open(&arg) { arg.value_hint(ValueHint::Other) } else { arg })
+        .mut_subcommands(hinted)
 }
 
 pub(crate) fn man(args: &ManArgs) -> Result<(), CliError> {

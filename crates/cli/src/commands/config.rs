@@ -11,20 +11,36 @@ use serde_json::{Map, Value, json};
 use std::ffi::OsString;
 
 pub(crate) fn run(args: &ConfigArgs) -> Result<(), CliError> {
-    let chosen: Vec<&str> = args.command.as_deref().map_or_else(|| COMMANDS.to_vec(), |command| vec![command]);
+    let chosen: Vec<&str> =
+        args.command.as_deref().map_or_else(|| COMMANDS.to_vec(), |command| vec![command]);
     let file = args.config.iter().flat_map(|path| [OsString::from("--config"), path.into()]);
     let flags: Vec<OsString> = file.chain(args.flags.iter().cloned()).collect();
-    let shown = chosen.into_iter().map(|name| Ok((name, settings(name, &flags)?))).collect::<Result<Vec<_>, CliError>>()?;
+    let shown = chosen
+        .into_iter()
+        .map(|name| Ok((name, settings(name, &flags)?)))
+        .collect::<Result<Vec<_>, CliError>>()?;
     if args.json {
-        let object: Map<String, Value> = shown.into_iter().map(|(name, settings)| (name.to_owned(), object(&settings))).collect();
+        let object: Map<String, Value> = shown
+            .into_iter()
+            .map(|(name, settings)| (name.to_owned(), object(&settings)))
+            .collect();
         return print_json(&object);
     }
-    let sections: Vec<String> = shown.iter().map(|(name, settings)| format!("[{name}]\n{}", lines(settings))).collect();
+    let sections: Vec<String> =
+        shown.iter().map(|(name, settings)| format!("[{name}]\n{}", lines(settings))).collect();
     Ok(ui::print(sections.join("\n"))?)
 }
 
 fn object(settings: &[Setting]) -> Value {
-    settings.iter().map(|setting| (setting.name.clone(), json!({ "value": setting.value, "from": setting.origin.to_string() }))).collect()
+    settings
+        .iter()
+        .map(|setting| {
+            (
+                setting.name.clone(),
+                json!({ "value": setting.value, "from": setting.origin.to_string() }),
+            )
+        })
+        .collect()
 }
 
 /// As a configuration file that would come to the same.
@@ -37,7 +53,11 @@ fn lines(settings: &[Setting]) -> String {
         })
         .collect();
     let width = texts.iter().map(|text| text.chars().count()).max().unwrap_or_default();
-    texts.iter().zip(settings).map(|(text, setting)| format!("{text:<width$}  # {}\n", comment(&setting.origin))).collect()
+    texts
+        .iter()
+        .zip(settings)
+        .map(|(text, setting)| format!("{text:<width$}  # {}\n", comment(&setting.origin)))
+        .collect()
 }
 
 fn comment(origin: &Origin) -> String {
@@ -54,6 +74,12 @@ fn literal(value: &Given) -> String {
 }
 
 fn number_or_text(value: &str) -> String {
-    let is_plain = value.parse::<i64>().is_ok() || value.parse::<bool>().is_ok() || value.contains('.') && value.parse::<f64>().is_ok();
-    if is_plain && !value.starts_with('+') { value.to_owned() } else { toml::Value::from(value).to_string() }
+    let is_plain = value.parse::<i64>().is_ok()
+        || value.parse::<bool>().is_ok()
+        || value.contains('.') && value.parse::<f64>().is_ok();
+    if is_plain && !value.starts_with('+') {
+        value.to_owned()
+    } else {
+        toml::Value::from(value).to_string()
+    }
 }

@@ -19,7 +19,17 @@ const DEADLINE: f64 = 30.0;
 /// The cloud of the demo; it ends when standard input does, so with this process at the latest.
 fn start_cloud(kv: KvFormat) -> Result<CloudProcess, CliError> {
     let mut command = Command::new(std::env::current_exe().map_err(CliError::Start)?);
-    command.args(["cloud", "--model", bundled::NAME, "--listen", "127.0.0.1:0", "--until-stdin-ends", "--json", "--kv", kv.name()]);
+    command.args([
+        "cloud",
+        "--model",
+        bundled::NAME,
+        "--listen",
+        "127.0.0.1:0",
+        "--until-stdin-ends",
+        "--json",
+        "--kv",
+        kv.name(),
+    ]);
     Ok(CloudProcess::spawn(&mut command)?)
 }
 
@@ -39,7 +49,8 @@ pub(crate) fn run(args: &DemoArgs) -> Result<(), CliError> {
     let ranges = split.ranges(layers)?;
     if !args.json {
         let where_it_runs = format!(
-            "Layers {}..{} of {layers} run in process {} ({}); the rest, and all text, stays here in process {}.",
+            "Layers {}..{} of {layers} run in process {} ({}); the rest, and all text, stays here \
+             in process {}.",
             ranges.middle.start,
             ranges.middle.end,
             cloud.id(),
@@ -48,7 +59,10 @@ pub(crate) fn run(args: &DemoArgs) -> Result<(), CliError> {
         );
         ui::print(ui::faint(&where_it_runs, colour) + "\n")?;
         if colour {
-            ui::print(format!("Tokens {} by this device and accepted are marked.\n", ui::drafted("drafted", colour)))?;
+            ui::print(format!(
+                "Tokens {} by this device and accepted are marked.\n",
+                ui::drafted("drafted", colour)
+            ))?;
         }
         ui::print(format!("\n{}\n\n", ui::faint(&format!("> {prompt}"), colour)))?;
     }
@@ -62,7 +76,8 @@ pub(crate) fn run(args: &DemoArgs) -> Result<(), CliError> {
         chunk: ChunkPolicy::Dynamic,
     };
     let runtime = generate::runtime()?;
-    let mut conversation = Conversation::open(&ends, generate::remote(&url, DEADLINE, &ends, &runtime))?;
+    let mut conversation =
+        Conversation::open(&ends, generate::remote(&url, DEADLINE, &ends, &runtime))?;
     let show = if args.json { Show::Nothing } else { Show::Stream };
     let generated = generate::run(&mut conversation, &prompter, &ends.stop_tokens, turn, show)?;
     if args.json { print_json(&generated.json()) } else { summarise(&generated) }
@@ -77,13 +92,30 @@ fn summarise(generated: &Generated) -> Result<(), CliError> {
     let between = if report.gaps.is_empty() {
         "-".to_owned()
     } else {
-        format!("{:.2} ms mean, {:.2} ms p99 ({:.0} tokens/s)", ms(tbt), ms(report.tbt_quantile(0.99)), 1.0 / tbt.as_secs_f64().max(1e-9))
+        format!(
+            "{:.2} ms mean, {:.2} ms p99 ({:.0} tokens/s)",
+            ms(tbt),
+            ms(report.tbt_quantile(0.99)),
+            1.0 / tbt.as_secs_f64().max(1e-9)
+        )
     };
     let rows = [
-        ("tokens", format!("{tokens} ({} drafted here and accepted, {} drafted in all)", stats.accepted, stats.drafted)),
-        ("time to first token", format!("{:.1} ms ({} prompt tokens)", ms(report.ttft), stats.prompt_tokens)),
+        (
+            "tokens",
+            format!(
+                "{tokens} ({} drafted here and accepted, {} drafted in all)",
+                stats.accepted, stats.drafted
+            ),
+        ),
+        (
+            "time to first token",
+            format!("{:.1} ms ({} prompt tokens)", ms(report.ttft), stats.prompt_tokens),
+        ),
         ("time between tokens", between),
-        ("round trips", format!("{} ({:.2} tokens each)", stats.rounds, stats.accepted_per_round())),
+        (
+            "round trips",
+            format!("{} ({:.2} tokens each)", stats.rounds, stats.accepted_per_round()),
+        ),
         (
             "on the wire",
             format!(

@@ -7,8 +7,8 @@ use tokio::{net::TcpListener, sync::mpsc};
 use tricorn_api::{CloudBehind, Limits, Service, ServiceConfig, serve};
 use tricorn_core::DraftPolicy;
 use tricorn_device::{
-    CloudProbe, DeviceError, Ends, Engine, EngineConfig, LocalLink, Options, Prompter, RemoteConfig, RemoteLink, SharedMonitor,
-    engine::Offline,
+    CloudProbe, DeviceError, Ends, Engine, EngineConfig, LocalLink, Options, Prompter,
+    RemoteConfig, RemoteLink, SharedMonitor, engine::Offline,
 };
 use tricorn_model::source::BundlePart;
 
@@ -19,12 +19,16 @@ pub(crate) fn run(args: &DeviceArgs) -> Result<(), CliError> {
     allow_many_connections();
     let runtime = generate::runtime()?;
     // The port first: that it is taken should not be learnt after gigabytes of weights.
-    let listener = runtime.block_on(TcpListener::bind(args.listen)).map_err(|error| CliError::listen(args.listen, error))?;
+    let listener = runtime
+        .block_on(TcpListener::bind(args.listen))
+        .map_err(|error| CliError::listen(args.listen, error))?;
     let address = listener.local_addr()?;
     let (source, split) = open(&args.model)?;
     source.expect_part(BundlePart::Device, split)?;
     let prompter = Arc::new(Prompter::load(&source)?);
-    let ends = Arc::new(Ends::load(&source, split, args.codec, args.drafter.drafting())?.with_kv(args.model.kv));
+    let ends = Arc::new(
+        Ends::load(&source, split, args.codec, args.drafter.drafting())?.with_kv(args.model.kv),
+    );
     if args.offline_fallback == Offline::Draft && ends.drafter().is_none() {
         return Err(CliError::NoFallback);
     }
@@ -38,21 +42,37 @@ pub(crate) fn run(args: &DeviceArgs) -> Result<(), CliError> {
         offline: args.offline_fallback,
         ..EngineConfig::default()
     };
-    let draft = if args.drafter.no_draft { DraftPolicy::OFF } else { generate::draft_policy(&ends) };
+    let draft =
+        if args.drafter.no_draft { DraftPolicy::OFF } else { generate::draft_policy(&ends) };
     let probe = match &args.middle.cloud {
-        Some(url) => Some(CloudProbe::new(url, &ends, runtime.handle()).map_err(DeviceError::Link)?),
+        Some(url) => {
+            Some(CloudProbe::new(url, &ends, runtime.handle()).map_err(DeviceError::Link)?)
+        }
         None => None,
     };
     let engine = match &args.middle.cloud {
         Some(url) => {
-            let remote = RemoteConfig { deadline: Duration::from_secs_f64(args.deadline), ..RemoteConfig::new(url) };
+            let remote = RemoteConfig {
+                deadline: Duration::from_secs_f64(args.deadline),
+                ..RemoteConfig::new(url)
+            };
             let (device, handle) = (Arc::clone(&ends), runtime.handle().clone());
-            Engine::start(ends, prompter, move || RemoteLink::new(remote.clone(), &device, handle.clone()), config)
+            Engine::start(
+                ends,
+                prompter,
+                move || RemoteLink::new(remote.clone(), &device, handle.clone()),
+                config,
+            )
         }
         None => {
             let middle = Arc::new(local_middle(&source, split)?);
             let (context, codec, kv) = (ends.context, ends.codec, args.model.kv);
-            Engine::start(ends, prompter, move || LocalLink::new(Arc::clone(&middle), context, codec).with_kv(kv), config)
+            Engine::start(
+                ends,
+                prompter,
+                move || LocalLink::new(Arc::clone(&middle), context, codec).with_kv(kv),
+                config,
+            )
         }
     }
     .map_err(CliError::Start)?;
@@ -71,10 +91,12 @@ pub(crate) fn run(args: &DeviceArgs) -> Result<(), CliError> {
     }
     if !address.ip().is_loopback() {
         ui::note(format!(
-            "warning: everybody who can reach {address} can use the endpoint, which asks for no key; see that it is a network you trust\n"
+            "warning: everybody who can reach {address} can use the endpoint, which asks for no \
+             key; see that it is a network you trust\n"
         ));
     }
-    // Requests wait for a cloud that comes later; that there is none, or the wrong one, is worth knowing before the first.
+    // Requests wait for a cloud that comes later; that there is none, or the wrong one, is worth
+    // knowing before the first.
     if let Some(probe) = probe.clone() {
         runtime.spawn(async move {
             if let Err(error) = probe.ask(FIRST_LOOK).await {
@@ -90,13 +112,17 @@ pub(crate) fn run(args: &DeviceArgs) -> Result<(), CliError> {
         cloud: probe.map(|probe| CloudBehind { probe, offline_fallback: offline }),
         allowed_origins: args.allow_origin.clone(),
         allowed_hosts: args.allow_host.clone(),
-        limits: Limits { request_deadline: args.request_deadline.map(Duration::from_secs_f64), ..Limits::default() },
+        limits: Limits {
+            request_deadline: args.request_deadline.map(Duration::from_secs_f64),
+            ..Limits::default()
+        },
         ..ServiceConfig::new(model, draft)
     };
     Ok(runtime.block_on(serve(listener, Service::new(engine, config), stop))?)
 }
 
-/// What a model is called whose path is all that is known: its folder's name, or its file's without the ending.
+/// What a model is called whose path is all that is known: its folder's name, or its file's without
+/// the ending.
 fn model_name(path: &Path) -> String {
     let text = path.to_string_lossy();
     let last = text.trim_end_matches('/').rsplit(['/', ':']).next().unwrap_or_default();

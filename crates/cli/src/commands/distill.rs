@@ -12,7 +12,9 @@ use std::{
     time::Duration,
 };
 use tricorn_model::{Drafter, DrafterKind};
-use tricorn_train::{Budget, DistillConfig, Event, HeldOutConfig, HeldOutReport, StepReport, distill, measure};
+use tricorn_train::{
+    Budget, DistillConfig, Event, HeldOutConfig, HeldOutReport, StepReport, distill, measure,
+};
 
 /// Minutes of training where no budget is given.
 const DEFAULT_MINUTES: f64 = 30.0;
@@ -29,8 +31,12 @@ pub(crate) fn run(args: &DistillArgs) -> Result<(), CliError> {
             std::process::exit(INTERRUPTED);
         }
     })?;
-    let held_out =
-        HeldOutConfig { prompts: args.eval_prompts, new_tokens: args.eval_tokens, max_draft: args.max_draft, draft_cost: args.draft_cost };
+    let held_out = HeldOutConfig {
+        prompts: args.eval_prompts,
+        new_tokens: args.eval_tokens,
+        max_draft: args.max_draft,
+        draft_cost: args.draft_cost,
+    };
     // clap lets the two be absent only together with --measure.
     let (Some(data), Some(out)) = (&args.data, &args.out) else {
         let drafter = Drafter::load(&source, split, args.kind)?.ok_or(CliError::NoDrafter)?;
@@ -43,7 +49,11 @@ pub(crate) fn run(args: &DistillArgs) -> Result<(), CliError> {
         kind: args.kind.unwrap_or(DrafterKind::Hat),
         unroll: args.unroll,
         split,
-        budget: Budget { steps: args.steps, tokens: args.tokens, minutes: args.minutes.or(unlimited.then_some(DEFAULT_MINUTES)) },
+        budget: Budget {
+            steps: args.steps,
+            tokens: args.tokens,
+            minutes: args.minutes.or(unlimited.then_some(DEFAULT_MINUTES)),
+        },
         batch_tokens: args.batch_tokens,
         context: args.context.unwrap_or(defaults.context.min(source.config().context)),
         earlier_tokens: args.earlier_tokens,
@@ -71,7 +81,10 @@ pub(crate) fn run(args: &DistillArgs) -> Result<(), CliError> {
     }
     match outcome.report {
         Some(report) => ui::print(curve(&report))?,
-        None => ui::print(format!("stopped after {} tokens; go on with the same command and --resume\n", outcome.tokens))?,
+        None => ui::print(format!(
+            "stopped after {} tokens; go on with the same command and --resume\n",
+            outcome.tokens
+        ))?,
     }
     Ok(ui::print(format!("drafter, history and plot are in {}\n", out.display()))?)
 }
@@ -85,8 +98,10 @@ struct View {
 impl View {
     fn new(json: bool) -> Self {
         let bar = if json { ProgressBar::hidden() } else { ProgressBar::new(1000) };
-        // The template is a constant that the crate's own tests accept; the default style is a fair second.
-        let style = ProgressStyle::with_template("{bar:30} {percent:>3} %  {msg}").unwrap_or_else(|_| ProgressStyle::default_bar());
+        // The template is a constant that the crate's own tests accept; the default style is a fair
+        // second.
+        let style = ProgressStyle::with_template("{bar:30} {percent:>3} %  {msg}")
+            .unwrap_or_else(|_| ProgressStyle::default_bar());
         bar.set_style(style);
         bar.set_message("reading texts and writing the held-out continuations");
         bar.enable_steady_tick(Duration::from_millis(250));
@@ -100,10 +115,12 @@ impl View {
             return;
         }
         match event {
-            Event::Loaded { examples, held_out } => {
-                self.bar.println(format!("{examples} texts to learn from, {held_out} prompts to measure with"))
+            Event::Loaded { examples, held_out } => self.bar.println(format!(
+                "{examples} texts to learn from, {held_out} prompts to measure with"
+            )),
+            Event::Resumed { step, tokens } => {
+                self.bar.println(format!("resumed at step {step}, {tokens} tokens"))
             }
-            Event::Resumed { step, tokens } => self.bar.println(format!("resumed at step {step}, {tokens} tokens")),
             Event::Step(step) => {
                 self.bar.set_position((step.progress * 1000.0) as u64);
                 self.bar.set_message(progress(step));
@@ -121,13 +138,20 @@ impl View {
 
 fn progress(step: &StepReport) -> String {
     let left = step.left.map_or_else(String::new, |left| format!(", {} left", HumanDuration(left)));
-    format!("loss {:.4}, {} tokens at {:.0} a second{left}", step.loss, step.tokens, step.tokens_per_s)
+    format!(
+        "loss {:.4}, {} tokens at {:.0} a second{left}",
+        step.loss, step.tokens, step.tokens_per_s
+    )
 }
 
 fn as_json(event: &Event<'_>) -> serde_json::Value {
     match event {
-        Event::Loaded { examples, held_out } => json!({"event": "loaded", "examples": examples, "held_out": held_out}),
-        Event::Resumed { step, tokens } => json!({"event": "resumed", "step": step, "tokens": tokens}),
+        Event::Loaded { examples, held_out } => {
+            json!({"event": "loaded", "examples": examples, "held_out": held_out})
+        }
+        Event::Resumed { step, tokens } => {
+            json!({"event": "resumed", "step": step, "tokens": tokens})
+        }
         Event::Step(step) => json!({
             "event": "step", "step": step.step, "tokens": step.tokens, "tokens_per_s": step.tokens_per_s, "loss": step.loss,
             "smooth_l1": step.smooth_l1, "cross_entropy": step.cross_entropy, "learning_rate": step.learning_rate,
@@ -148,12 +172,14 @@ fn curve(report: &HeldOutReport) -> String {
         .map(|point| {
             let mark = if point.threshold == report.best.threshold { "  <- best" } else { "" };
             let figures = format!(
-                "{:.3} tokens a round, {:.2} drafts a round, {:.2} x the speed without drafts{mark}",
+                "{:.3} tokens a round, {:.2} drafts a round, {:.2} x the speed without \
+                 drafts{mark}",
                 point.tokens_per_round, point.drafted_per_round, point.speedup
             );
             (format!("threshold {:.1}", point.threshold), figures)
         })
         .collect();
-    let rows: Vec<(&str, String)> = rows.iter().map(|(label, figures)| (label.as_str(), figures.clone())).collect();
+    let rows: Vec<(&str, String)> =
+        rows.iter().map(|(label, figures)| (label.as_str(), figures.clone())).collect();
     ui::table(&rows)
 }

@@ -13,20 +13,33 @@ pub(crate) fn run(args: &InspectArgs) -> Result<(), CliError> {
     }
     let Inspection { layers, split: cut, .. } = &inspection;
     let ranges = split.ranges(*layers)?;
-    let device: Vec<String> =
-        [&ranges.input, &ranges.output].into_iter().filter(|part| !part.is_empty()).map(|part| format!("{part:?}")).collect();
+    let device: Vec<String> = [&ranges.input, &ranges.output]
+        .into_iter()
+        .filter(|part| !part.is_empty())
+        .map(|part| format!("{part:?}"))
+        .collect();
     let held = inspection.quant.as_deref().map_or_else(String::new, |quant| format!(" as {quant}"));
-    let part = |stored, resident| format!("{} stored, {} in memory{held}", ui::bytes(stored), ui::bytes(resident));
+    let part = |stored, resident| {
+        format!("{} stored, {} in memory{held}", ui::bytes(stored), ui::bytes(resident))
+    };
     let tied = if source.config().tied { " (the head is the embedding above)" } else { "" };
     let mut rows = vec![
         (
             "model",
-            format!("{} {:.1} M parameters, {}", inspection.family, inspection.parameters as f64 / 1e6, inspection.dtypes.join(" + ")),
+            format!(
+                "{} {:.1} M parameters, {}",
+                inspection.family,
+                inspection.parameters as f64 / 1e6,
+                inspection.dtypes.join(" + ")
+            ),
         ),
         ("fingerprint", inspection.fingerprint[..16].to_owned()),
         (
             "shape",
-            format!("{layers} layers, hidden {}, vocabulary {}, context {}", inspection.hidden, inspection.vocab, inspection.context),
+            format!(
+                "{layers} layers, hidden {}, vocabulary {}, context {}",
+                inspection.hidden, inspection.vocab, inspection.context
+            ),
         ),
         ("split", format!("{cut}: device {}, cloud {:?}", device.join(" and "), ranges.middle)),
         ("input part", part(inspection.input_bytes, inspection.input_resident_bytes)),
@@ -55,8 +68,10 @@ pub(crate) fn run(args: &InspectArgs) -> Result<(), CliError> {
         rows.push(("bundle", format!("the {bundle}'s share only")));
     }
     for info in &inspection.drafters {
-        let figures =
-            format!("{} for split {}, trained on {} tokens, threshold {:.1}", info.kind, info.split, info.trained_tokens, info.threshold);
+        let figures = format!(
+            "{} for split {}, trained on {} tokens, threshold {:.1}",
+            info.kind, info.split, info.trained_tokens, info.threshold
+        );
         rows.push(("drafter", figures));
     }
     if inspection.drafters.is_empty() && inspection.bundle.is_none() {

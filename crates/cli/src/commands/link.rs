@@ -47,7 +47,11 @@ pub(crate) fn run(args: &LinkArgs) -> Result<(), CliError> {
 fn shape(args: &LinkArgs) -> Result<Shape, CliError> {
     let hidden = match args.hidden {
         Some(hidden) => hidden as usize,
-        None if args.preset.is_scaled() => bundled::open(args.model.as_deref().unwrap_or(Path::new(bundled::NAME)))?.config().hidden,
+        None if args.preset.is_scaled() => {
+            bundled::open(args.model.as_deref().unwrap_or(Path::new(bundled::NAME)))?
+                .config()
+                .hidden
+        }
         None => 0,
     };
     let mut shape = Shape { seed: args.seed, ..args.preset.shape(hidden) };
@@ -63,7 +67,10 @@ fn shape(args: &LinkArgs) -> Result<Shape, CliError> {
 }
 
 fn resolve(to: &str) -> Result<SocketAddr, CliError> {
-    to.to_socket_addrs().ok().and_then(|mut addresses| addresses.next()).ok_or_else(|| CliError::NoAddress(to.to_owned()))
+    to.to_socket_addrs()
+        .ok()
+        .and_then(|mut addresses| addresses.next())
+        .ok_or_else(|| CliError::NoAddress(to.to_owned()))
 }
 
 /// Shows the traffic and keeps the outages until Ctrl-C.
@@ -92,7 +99,9 @@ fn keep(args: &LinkArgs, emulator: &Emulator, stopped: &Receiver<()>) {
             if out && args.reset {
                 emulator.reset_connections();
             }
-            next_switch = next_switch.and_then(|switch| switch.checked_add(if out { outages.lasting } else { outages.after }));
+            next_switch = next_switch.and_then(|switch| {
+                switch.checked_add(if out { outages.lasting } else { outages.after })
+            });
         }
         if next_status.is_some_and(|status| status <= now) {
             let counters = emulator.counters();
@@ -109,7 +118,12 @@ fn keep(args: &LinkArgs, emulator: &Emulator, stopped: &Receiver<()>) {
 /// Overwrites the line before it.
 fn status_line(before: Counters, now: Counters, out: bool) -> String {
     let traffic = |name: &str, before: u64, now: u64, held: usize| {
-        format!("{name} {}/s, {} in all, {} held", ui::bytes((now - before) as usize), ui::bytes(now as usize), ui::bytes(held))
+        format!(
+            "{name} {}/s, {} in all, {} held",
+            ui::bytes((now - before) as usize),
+            ui::bytes(now as usize),
+            ui::bytes(held)
+        )
     };
     format!(
         "\r\x1b[2K{}{} | {} | {} open",
@@ -136,8 +150,11 @@ fn measure(args: &LinkArgs, shape: &Shape) -> Result<(), CliError> {
 fn report_rows(report: &LinkReport) -> [(&'static str, String); 3] {
     let rates = |report: &RateReport| {
         let [alone, both] = [report.alone, report.both_ways].map(|measured| {
-            let error =
-                if report.asked.is_finite() { format!(" ({:+.2} %)", (measured / report.asked - 1.0) * 100.0) } else { String::new() };
+            let error = if report.asked.is_finite() {
+                format!(" ({:+.2} %)", (measured / report.asked - 1.0) * 100.0)
+            } else {
+                String::new()
+            };
             rate(measured) + &error
         });
         format!("asked {}, measured {alone}, with the other way full {both}", rate(report.asked))
@@ -146,12 +163,23 @@ fn report_rows(report: &LinkReport) -> [(&'static str, String); 3] {
     [
         ("up", rates(&report.up)),
         ("down", rates(&report.down)),
-        ("round trip", format!("asked {asked:.2} ms, measured {median:.2} ms (median), {:+.2} ms", median - asked)),
+        (
+            "round trip",
+            format!(
+                "asked {asked:.2} ms, measured {median:.2} ms (median), {:+.2} ms",
+                median - asked
+            ),
+        ),
     ]
 }
 
 fn describe(shape: &Shape) -> String {
-    format!("up {}, down {}, RTT {:.1} ms", rate(shape.up.bytes_per_s), rate(shape.down.bytes_per_s), ms(shape.rtt()))
+    format!(
+        "up {}, down {}, RTT {:.1} ms",
+        rate(shape.up.bytes_per_s),
+        rate(shape.down.bytes_per_s),
+        ms(shape.rtt())
+    )
 }
 
 fn rate(bytes_per_s: f64) -> String {

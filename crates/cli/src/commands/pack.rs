@@ -15,7 +15,10 @@ pub(crate) fn run(args: &PackArgs) -> Result<(), CliError> {
         return if args.json {
             print_json(&json!({ "whole": args.out, "whole_bytes": bytes }))
         } else {
-            Ok(ui::print(ui::table(&[("whole", format!("{} in {}", ui::bytes(bytes), args.out.display()))]))?)
+            Ok(ui::print(ui::table(&[(
+                "whole",
+                format!("{} in {}", ui::bytes(bytes), args.out.display()),
+            )]))?)
         };
     }
     let packed = pack(&source, resolve(&source, args.split)?, &args.out)?;

@@ -16,14 +16,31 @@ pub(crate) fn run(args: &RunArgs) -> Result<(), CliError> {
     let (source, split) = open(&args.model)?;
     source.expect_part(BundlePart::Device, split)?;
     let prompter = Prompter::load(&source)?;
-    let tokens = if args.raw { prompter.raw(&prompt)? } else { prompter.chat(&[Message::new("user", prompt)])? };
-    let ends = Ends::load(&source, split, args.generate.codec, args.generate.drafter.drafting())?.with_kv(args.model.kv);
+    let tokens = if args.raw {
+        prompter.raw(&prompt)?
+    } else {
+        prompter.chat(&[Message::new("user", prompt)])?
+    };
+    let ends = Ends::load(&source, split, args.generate.codec, args.generate.drafter.drafting())?
+        .with_kv(args.model.kv);
     let generated = match &args.middle.cloud {
         Some(url) => {
             let runtime = generate::runtime()?;
-            turn(args, &ends, &prompter, generate::remote(url, args.generate.deadline, &ends, &runtime), tokens)?
+            turn(
+                args,
+                &ends,
+                &prompter,
+                generate::remote(url, args.generate.deadline, &ends, &runtime),
+                tokens,
+            )?
         }
-        None => turn(args, &ends, &prompter, generate::local(local_middle(&source, split)?, &ends, args.model.kv), tokens)?,
+        None => turn(
+            args,
+            &ends,
+            &prompter,
+            generate::local(local_middle(&source, split)?, &ends, args.model.kv),
+            tokens,
+        )?,
     };
     if args.json {
         print_json(&generated.json())
@@ -33,7 +50,13 @@ pub(crate) fn run(args: &RunArgs) -> Result<(), CliError> {
     }
 }
 
-fn turn(args: &RunArgs, ends: &Ends, prompter: &Prompter, link: impl Link, tokens: Vec<u32>) -> Result<Generated, CliError> {
+fn turn(
+    args: &RunArgs,
+    ends: &Ends,
+    prompter: &Prompter,
+    link: impl Link,
+    tokens: Vec<u32>,
+) -> Result<Generated, CliError> {
     let grammar = generate::grammar(&args.generate, ends, prompter)?;
     let turn = generate::turn(&args.generate, ends, grammar.as_ref(), tokens)?;
     let show = if args.json { Show::Nothing } else { Show::Stream };
@@ -49,7 +72,9 @@ fn read_prompt(prompt: &str) -> Result<String, CliError> {
     std::io::stdin().read_to_end(&mut bytes)?;
     let mut text = String::from_utf8(bytes).map_err(|_| CliError::NotUtf8)?;
     // The newline that ends the last line belongs to the shell, not to the prompt.
-    let end = text.strip_suffix('\n').map_or(text.len(), |line| line.strip_suffix('\r').unwrap_or(line).len());
+    let end = text
+        .strip_suffix('\n')
+        .map_or(text.len(), |line| line.strip_suffix('\r').unwrap_or(line).len());
     text.truncate(end);
     Ok(text)
 }

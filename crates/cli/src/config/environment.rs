@@ -14,7 +14,8 @@ pub(super) fn variable(arg: &Arg) -> Option<String> {
     Some(PREFIX.to_owned() + &arg.get_long()?.replace('-', "_").to_uppercase())
 }
 
-/// What the environment says of a flag. An empty variable is one that is not set, as shells and compose files have it.
+/// What the environment says of a flag. An empty variable is one that is not set, as shells and
+/// compose files have it.
 pub(super) fn value(arg: &Arg) -> Option<OsString> {
     std::env::var_os(variable(arg)?).filter(|value| !value.is_empty())
 }
@@ -34,12 +35,15 @@ pub(super) fn read_by(arg: Arg) -> Arg {
     }
 }
 
-/// Checks what the environment says of the flags that `is_given` does not know, as the flags themselves would be.
+/// Checks what the environment says of the flags that `is_given` does not know, as the flags
+/// themselves would be.
 pub(super) fn check(command: &Command, is_given: impl Fn(&Arg) -> bool) -> Result<(), ConfigError> {
     let set = || command.get_arguments().filter(|arg| is_setting(arg) && !is_given(arg));
     for (arg, value) in set().filter_map(|arg| Some((arg, value(arg)?))) {
         let problem = if is_switch(arg) {
-            switch(&value).is_none().then(|| format!("invalid value '{}'; write true or false", value.to_string_lossy()))
+            switch(&value).is_none().then(|| {
+                format!("invalid value '{}'; write true or false", value.to_string_lossy())
+            })
         } else {
             problem_with(arg, &value)
         };
@@ -48,7 +52,9 @@ pub(super) fn check(command: &Command, is_given: impl Fn(&Arg) -> bool) -> Resul
         }
     }
     for arg in set().filter(|arg| sets(arg)) {
-        let other = rivals(command, arg).into_iter().find(|other| is_setting(other) && !is_given(other) && sets(other));
+        let other = rivals(command, arg)
+            .into_iter()
+            .find(|other| is_setting(other) && !is_given(other) && sets(other));
         if let (Some(one), Some(other)) = (variable(arg), other.and_then(variable)) {
             return Err(ConfigError::BothVariables { names: [one, other] });
         }

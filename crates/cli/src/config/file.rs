@@ -13,9 +13,15 @@ pub(crate) struct ConfigFile {
 }
 
 impl ConfigFile {
-    /// The file that was asked for, that `TRICORN_CONFIG` names, or the user's own where there is one; checked against the flags of `command`.
-    pub(crate) fn find(asked: Option<PathBuf>, command: &Command) -> Result<Option<Self>, ConfigError> {
-        let named = asked.or_else(|| std::env::var_os("TRICORN_CONFIG").filter(|path| !path.is_empty()).map(PathBuf::from));
+    /// The file that was asked for, that `TRICORN_CONFIG` names, or the user's own where there is
+    /// one; checked against the flags of `command`.
+    pub(crate) fn find(
+        asked: Option<PathBuf>,
+        command: &Command,
+    ) -> Result<Option<Self>, ConfigError> {
+        let named = asked.or_else(|| {
+            std::env::var_os("TRICORN_CONFIG").filter(|path| !path.is_empty()).map(PathBuf::from)
+        });
         let path = match named {
             Some(path) => path,
             None => match default_path() {
@@ -23,20 +29,26 @@ impl ConfigFile {
                 _ => return Ok(None),
             },
         };
-        let text = std::fs::read_to_string(&path).map_err(|error| ConfigError::Read { path: path.clone(), error })?;
+        let text = std::fs::read_to_string(&path)
+            .map_err(|error| ConfigError::Read { path: path.clone(), error })?;
         Self::parse(path, &text, command).map(Some)
     }
 
     fn parse(path: PathBuf, text: &str, command: &Command) -> Result<Self, ConfigError> {
         let table = text.parse::<Table>().map_err(|error| match twice(&error, text) {
             Some(key) => ConfigError::FlagAndSection { path: path.clone(), key: key.to_owned() },
-            None => ConfigError::Syntax { path: path.clone(), problem: error.to_string().split_whitespace().collect::<Vec<_>>().join(" ") },
+            None => ConfigError::Syntax {
+                path: path.clone(),
+                problem: error.to_string().split_whitespace().collect::<Vec<_>>().join(" "),
+            },
         })?;
         let file = Self { path, table };
         for (key, value) in &file.table {
             match value {
                 Value::Table(section) if COMMANDS.contains(&key.as_str()) => {
-                    section.iter().try_for_each(|(flag, value)| file.check(command, &[key.as_str()], Some(key), flag, value))?;
+                    section.iter().try_for_each(|(flag, value)| {
+                        file.check(command, &[key.as_str()], Some(key), flag, value)
+                    })?;
                 }
                 value => file.check(command, &COMMANDS, None, key, value)?,
             }
@@ -52,24 +64,48 @@ impl ConfigFile {
         &self.path
     }
 
-    /// What it says of a command's flag: in the command's section, or above all sections. Several values have commas between them.
+    /// What it says of a command's flag: in the command's section, or above all sections. Several
+    /// values have commas between them.
     pub(crate) fn value(&self, command: &str, flag: &str) -> Option<String> {
-        let section = self.table.get(command).and_then(Value::as_table).and_then(|section| section.get(flag));
-        section.or_else(|| self.table.get(flag)).filter(|value| !is_empty_list(value)).and_then(plain)
+        let section =
+            self.table.get(command).and_then(Value::as_table).and_then(|section| section.get(flag));
+        section
+            .or_else(|| self.table.get(flag))
+            .filter(|value| !is_empty_list(value))
+            .and_then(plain)
     }
 
     /// Checks one value as the flag itself would be.
-    fn check(&self, command: &Command, commands: &[&str], section: Option<&str>, key: &str, value: &Value) -> Result<(), ConfigError> {
+    fn check(
+        &self,
+        command: &Command,
+        commands: &[&str],
+        section: Option<&str>,
+        key: &str,
+        value: &Value,
+    ) -> Result<(), ConfigError> {
         let path = || self.path.clone();
         let full = section.map_or_else(|| key.to_owned(), |section| format!("{section}.{key}"));
-        let owners: Vec<&Command> = command.get_subcommands().filter(|owner| commands.contains(&owner.get_name())).collect();
-        let flags: Vec<&Arg> = owners.iter().flat_map(|owner| owner.get_arguments()).filter(|arg| is_setting(arg)).collect();
+        let owners: Vec<&Command> = command
+            .get_subcommands()
+            .filter(|owner| commands.contains(&owner.get_name()))
+            .collect();
+        let flags: Vec<&Arg> = owners
+            .iter()
+            .flat_map(|owner| owner.get_arguments())
+            .filter(|arg| is_setting(arg))
+            .collect();
         let Some(arg) = flags.iter().find(|arg| arg.get_long() == Some(key)) else {
             let mut known: Vec<&str> = flags.iter().filter_map(|arg| arg.get_long()).collect();
             known.sort_unstable();
             known.dedup();
             let place = section.map_or_else(String::new, |section| format!(" in [{section}]"));
-            return Err(ConfigError::Unknown { path: path(), key: key.to_owned(), place, known: known.join(", ") });
+            return Err(ConfigError::Unknown {
+                path: path(),
+                key: key.to_owned(),
+                place,
+                known: known.join(", "),
+            });
         };
         let (takes_list, text) = (arg.get_value_delimiter().is_some(), plain(value));
         let (wanted, text) = if is_switch(arg) {
@@ -79,19 +115,40 @@ impl ConfigFile {
         } else {
             ("a text, a number, true or false", text.filter(|_| !value.is_array()))
         };
-        let text = text.ok_or_else(|| ConfigError::Kind { path: path(), key: full.clone(), found: value.type_str(), wanted })?;
-        let problem = if is_switch(arg) || is_empty_list(value) { None } else { problem_with(arg, text.as_ref()) };
-        problem.map_or(Ok(()), |problem| Err(ConfigError::Value { path: path(), key: full, problem }))
+        let text = text.ok_or_else(|| ConfigError::Kind {
+            path: path(),
+            key: full.clone(),
+            found: value.type_str(),
+            wanted,
+        })?;
+        let problem = if is_switch(arg) || is_empty_list(value) {
+            None
+        } else {
+            problem_with(arg, text.as_ref())
+        };
+        problem
+            .map_or(Ok(()), |problem| Err(ConfigError::Value { path: path(), key: full, problem }))
     }
 
     /// Two values that exclude each other cannot both be meant.
     fn check_exclusive(&self, command: &Command, name: &str) -> Result<(), ConfigError> {
-        let Some(owner) = command.get_subcommands().find(|owner| owner.get_name() == name) else { return Ok(()) };
+        let Some(owner) = command.get_subcommands().find(|owner| owner.get_name() == name) else {
+            return Ok(());
+        };
         let is_set = |flag: &str| self.value(name, flag).is_some_and(|value| value != "false");
-        for arg in owner.get_arguments().filter(|arg| is_setting(arg) && arg.get_long().is_some_and(is_set)) {
-            let other = rivals(owner, arg).into_iter().filter_map(|other| other.get_long()).find(|flag| is_set(flag));
+        for arg in owner
+            .get_arguments()
+            .filter(|arg| is_setting(arg) && arg.get_long().is_some_and(is_set))
+        {
+            let other = rivals(owner, arg)
+                .into_iter()
+                .filter_map(|other| other.get_long())
+                .find(|flag| is_set(flag));
             if let (Some(one), Some(other)) = (arg.get_long(), other) {
-                return Err(ConfigError::Both { path: self.path.clone(), keys: [one.to_owned(), other.to_owned()] });
+                return Err(ConfigError::Both {
+                    path: self.path.clone(),
+                    keys: [one.to_owned(), other.to_owned()],
+                });
             }
         }
         Ok(())
@@ -125,7 +182,11 @@ fn is_empty_list(value: &Value) -> bool {
 fn twice(error: &toml::de::Error, text: &str) -> Option<&'static str> {
     let at = text.get(error.span()?)?;
     let is_command = |name: &&str| at.trim_matches(['[', ']', '"', '\'', ' ']) == *name;
-    error.message().contains("duplicate key").then(|| COMMANDS.into_iter().find(is_command)).flatten()
+    error
+        .message()
+        .contains("duplicate key")
+        .then(|| COMMANDS.into_iter().find(is_command))
+        .flatten()
 }
 
 #[cfg(test)]
@@ -134,12 +195,16 @@ mod tests {
     use super::{super::flags_alone, *};
 
     fn parse(text: &str) -> Result<ConfigFile, String> {
-        ConfigFile::parse("config.toml".into(), text, &flags_alone()).map_err(|error| error.to_string())
+        ConfigFile::parse("config.toml".into(), text, &flags_alone())
+            .map_err(|error| error.to_string())
     }
 
     #[test]
     fn a_section_wins_over_what_stands_above_all_sections() {
-        let file = parse("model = 'demo'\nlisten = '127.0.0.1:1'\n[device]\nlisten = '127.0.0.1:2'\nslots = 3").unwrap();
+        let file = parse(
+            "model = 'demo'\nlisten = '127.0.0.1:1'\n[device]\nlisten = '127.0.0.1:2'\nslots = 3",
+        )
+        .unwrap();
         assert_eq!(file.value("device", "listen").as_deref(), Some("127.0.0.1:2"));
         assert_eq!(file.value("cloud", "listen").as_deref(), Some("127.0.0.1:1"));
         assert_eq!(file.value("device", "slots").as_deref(), Some("3"));
@@ -156,14 +221,23 @@ mod tests {
             ("[device]\nallow-host = ['a', 1]", &["device.allow-host is array", "a list of texts"]),
             ("[device]\nlocal = 1", &["device.local is integer", "true or false"]),
             ("[device]\nlocal = 'yes'", &["device.local is string", "true or false"]),
-            ("device = 'cpu'\n[device]\nlocal = true", &["device is both a flag", "the section [device]", "write the flag into"]),
-            ("cloud = 'http://a:1'\n[cloud]\nlisten = '127.0.0.1:1'", &["cloud is both a flag", "the section [cloud]"]),
+            (
+                "device = 'cpu'\n[device]\nlocal = true",
+                &["device is both a flag", "the section [device]", "write the flag into"],
+            ),
+            (
+                "cloud = 'http://a:1'\n[cloud]\nlisten = '127.0.0.1:1'",
+                &["cloud is both a flag", "the section [cloud]"],
+            ),
             ("[device]\nlocal = true\ncloud = 'http://a:1'", &["exclude each other"]),
             ("[nothing]\na = 1", &["nothing"]),
             ("model = ", &["config.toml:"]),
         ] {
             let error = parse(text).unwrap_err();
-            assert!(parts.iter().all(|part| error.contains(part)) && !error.contains('\n'), "{text}: {error}");
+            assert!(
+                parts.iter().all(|part| error.contains(part)) && !error.contains('\n'),
+                "{text}: {error}"
+            );
         }
     }
 }

@@ -49,16 +49,24 @@ pub(crate) struct Setting {
 
 /// All settings of command `name` when it is given `flags`, which need not be all that it demands.
 pub(crate) fn settings(name: &str, flags: &[OsString]) -> Result<Vec<Setting>, Refusal> {
-    let given: Vec<OsString> = [OsString::from("tricorn"), name.into()].into_iter().chain(flags.iter().cloned()).collect();
+    let given: Vec<OsString> =
+        [OsString::from("tricorn"), name.into()].into_iter().chain(flags.iter().cloned()).collect();
     let layers = Layers::of(&given)?;
     let matches = optional(layers.command.clone()).try_get_matches_from(given)?;
     // Filling values in changes the order of flags; these are as the help has them.
     let plain = super::command();
-    let (Some((_, chosen)), Some(owner)) = (matches.subcommand(), plain.find_subcommand(name)) else { return Ok(Vec::new()) };
+    let (Some((_, chosen)), Some(owner)) = (matches.subcommand(), plain.find_subcommand(name))
+    else {
+        return Ok(Vec::new());
+    };
     let args = owner.get_arguments().filter(|arg| is_setting(arg) && !arg.is_hide_set());
     Ok(args
         .filter_map(|arg| {
-            Some(Setting { name: arg.get_long()?.to_owned(), value: value(chosen, arg), origin: origin(&layers, chosen, owner, arg) })
+            Some(Setting {
+                name: arg.get_long()?.to_owned(),
+                value: value(chosen, arg),
+                origin: origin(&layers, chosen, owner, arg),
+            })
         })
         .collect())
 }
@@ -69,13 +77,19 @@ fn value(chosen: &ArgMatches, arg: &Arg) -> Option<Given> {
         return Some(Given::One(chosen.get_flag(id).to_string()));
     }
     let mut values = chosen.get_raw(id)?.map(|value| value.to_string_lossy().into_owned());
-    if arg.get_value_delimiter().is_some() { Some(Given::Several(values.collect())) } else { values.next().map(Given::One) }
+    if arg.get_value_delimiter().is_some() {
+        Some(Given::Several(values.collect()))
+    } else {
+        values.next().map(Given::One)
+    }
 }
 
 fn origin(layers: &Layers, chosen: &ArgMatches, owner: &Command, arg: &Arg) -> Origin {
     let winner = |arg: &Arg| {
         let variable = environment::variable(arg).filter(|_| !layers.is_on_line(arg));
-        Origin::GaveWay(variable.unwrap_or_else(|| format!("--{}", arg.get_long().unwrap_or_default())))
+        Origin::GaveWay(
+            variable.unwrap_or_else(|| format!("--{}", arg.get_long().unwrap_or_default())),
+        )
     };
     if layers.is_on_line(arg) {
         return Origin::Flag;
@@ -83,9 +97,13 @@ fn origin(layers: &Layers, chosen: &ArgMatches, owner: &Command, arg: &Arg) -> O
     if let Some(name) = environment::value(arg).and_then(|_| environment::variable(arg)) {
         return layers.wins_over_environment(owner, arg).map_or(Origin::Environment(name), winner);
     }
-    let file = layers.file.as_ref().filter(|file| arg.get_long().and_then(|long| file.value(owner.get_name(), long)).is_some());
+    let file = layers.file.as_ref().filter(|file| {
+        arg.get_long().and_then(|long| file.value(owner.get_name(), long)).is_some()
+    });
     match (file, chosen.value_source(arg.get_id().as_str())) {
-        (Some(file), _) => layers.wins_over_file(owner, arg).map_or_else(|| Origin::File(file.path().to_owned()), winner),
+        (Some(file), _) => layers
+            .wins_over_file(owner, arg)
+            .map_or_else(|| Origin::File(file.path().to_owned()), winner),
         (None, Some(ValueSource::DefaultValue)) => Origin::Default,
         (None, _) => Origin::Unset,
     }

@@ -20,7 +20,8 @@ impl<M: MiddleModel> Scheduler<M> {
         self.x = x;
     }
 
-    /// Answers the appends that end in `member`'s run; `rows` are the run's last ones, as many as [`tricorn_core::Run::answer_rows`].
+    /// Answers the appends that end in `member`'s run; `rows` are the run's last ones, as many as
+    /// [`tricorn_core::Run::answer_rows`].
     pub(super) fn answer(&mut self, member: &Member, rows: &[f32], flight: &Flight) {
         let (hidden, end) = (self.model.hidden(), Instant::now());
         let Some(seat) = self.seats.get_mut(&member.session) else { return };
@@ -34,12 +35,15 @@ impl<M: MiddleModel> Scheduler<M> {
             }
             let own = piece.answer_rows();
             if !own.is_empty() {
-                seat.answer.rows.extend_from_slice(&rows[(own.start - first_pos) * hidden..(own.end - first_pos) * hidden]);
+                seat.answer.rows.extend_from_slice(
+                    &rows[(own.start - first_pos) * hidden..(own.end - first_pos) * hidden],
+                );
             }
             if !piece.is_last() || !wanted {
                 continue;
             }
-            let Answer { rows, start } = std::mem::replace(&mut seat.answer, Answer { rows: Vec::new(), start: end });
+            let Answer { rows, start } =
+                std::mem::replace(&mut seat.answer, Answer { rows: Vec::new(), start: end });
             let timing = AnswerTiming {
                 queue: start.saturating_duration_since(piece.payload.at),
                 compute: end.saturating_duration_since(start),
@@ -47,11 +51,15 @@ impl<M: MiddleModel> Scheduler<M> {
                 batch_appends: flight.appends(),
                 received: piece.payload.received,
             };
-            // A verification's answer is small, and what it would say of larger batches is hardly new.
+            // A verification's answer is small, and what it would say of larger batches is hardly
+            // new.
             let load = self.load.snapshot(piece.header.kind == AppendKind::Prompt);
             match Deep::encode(piece.header.answer(), seat.codec, hidden, &rows, timing, load) {
                 Ok(deep) => self.send(member.session, Downlink::Deep(deep)),
-                Err(error) => self.fail(member.session, Failure { code: ErrorCode::Internal, message: error.to_string() }),
+                Err(error) => self.fail(
+                    member.session,
+                    Failure { code: ErrorCode::Internal, message: error.to_string() },
+                ),
             }
         }
     }

@@ -44,16 +44,22 @@ pub(super) fn form<'a, M: MiddleModel>(
         let head = seat.state.head()?;
         Some(Candidate { arrival: head.payload.ticket, rows: head.rows, kind: head.kind })
     };
-    let (candidates, mut ready): (Vec<_>, Vec<_>) =
-        seats.iter_mut().filter_map(|(&id, seat)| Some((candidate(seat)?, Some((id, seat))))).unzip();
+    let (candidates, mut ready): (Vec<_>, Vec<_>) = seats
+        .iter_mut()
+        .filter_map(|(&id, seat)| Some((candidate(seat)?, Some((id, seat)))))
+        .unzip();
     let mut formed = Formed { members: Vec::new(), entries: Vec::new(), refused: Vec::new() };
     let (hidden, mut first_row) = (model.hidden(), 0);
     x.clear();
     for share in choose_batch(&candidates, limits) {
-        let Some((session, seat)) = ready.get_mut(share.index).and_then(Option::take) else { continue };
+        let Some((session, seat)) = ready.get_mut(share.index).and_then(Option::take) else {
+            continue;
+        };
         let Some(run) = seat.state.start_next(share.rows) else { continue };
         if let Err(error) = model.prepare(&mut seat.kv, run.pos, run.rows) {
-            formed.refused.push((session, Failure { code: ErrorCode::Busy, message: error.to_string() }));
+            formed
+                .refused
+                .push((session, Failure { code: ErrorCode::Busy, message: error.to_string() }));
             continue;
         }
         for piece in &run.pieces {
@@ -74,6 +80,11 @@ pub(super) fn form<'a, M: MiddleModel>(
 
 /// The rows have been copied; dropping them makes room in the session's queue.
 fn without_rows(run: Run<Arc<Waiting>>) -> Run<Arrival> {
-    let piece = |Piece { header, pos, rows, payload }: Piece<Arc<Waiting>>| Piece { header, pos, rows, payload: payload.rows.arrival };
+    let piece = |Piece { header, pos, rows, payload }: Piece<Arc<Waiting>>| Piece {
+        header,
+        pos,
+        rows,
+        payload: payload.rows.arrival,
+    };
     Run { pos: run.pos, rows: run.rows, pieces: run.pieces.into_iter().map(piece).collect() }
 }

@@ -64,8 +64,22 @@ pub(super) struct Answer {
 }
 
 impl<Kv> Seat<Kv> {
-    pub(super) fn new(NewSession { limits, codec, outbox, slot, .. }: NewSession, kv: Kv, stages: usize, now: Instant) -> Self {
+    pub(super) fn new(
+        NewSession { limits, codec, outbox, slot, .. }: NewSession,
+        kv: Kv,
+        stages: usize,
+        now: Instant,
+    ) -> Self {
         let state = CloudSession::new(limits).with_stages(stages);
-        Self { state, kv, codec, outbox, free_since: now, verified: None, answer: Answer { rows: Vec::new(), start: now }, _slot: slot }
+        Self {
+            state,
+            kv,
+            codec,
+            outbox,
+            free_since: now,
+            verified: None,
+            answer: Answer { rows: Vec::new(), start: now },
+            _slot: slot,
+        }
     }
 }

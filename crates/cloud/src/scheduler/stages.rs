@@ -40,8 +40,9 @@ impl Next {
         }
     }
 
-    /// Whether it must be told something while `out` batches are out, without a batch to tell it with. An empty one takes a place in the
-    /// window, so it never goes beside others: what they release will bring the next along.
+    /// Whether it must be told something while `out` batches are out, without a batch to tell it
+    /// with. An empty one takes a place in the window, so it never goes beside others: what they
+    /// release will bring the next along.
     pub(super) fn has_news(&self, out: usize) -> bool {
         matches!(self, Self::Up { closed, .. } if out == 0 && !closed.is_empty())
     }
@@ -110,7 +111,8 @@ impl<M: MiddleModel> Scheduler<M> {
         // Absent: the connection that it went over was lost.
         let Some(flight) = self.flights.remove(&id) else { return };
         if !flight.members.is_empty() {
-            // With the ways there and back, and without the waits for batches before it: those the pipeline hides.
+            // With the ways there and back, and without the waits for batches before it: those the
+            // pipeline hides.
             let later = flight.start.elapsed().saturating_sub(flight.own).saturating_sub(queue);
             self.load.monitor().returned(flight.own, later);
         }
@@ -119,20 +121,29 @@ impl<M: MiddleModel> Scheduler<M> {
         }
         let hidden = self.model.hidden();
         let mut rest = rows.as_slice();
-        for member in flight.members.iter().filter(|member| failed.iter().all(|(session, _)| *session != member.session)) {
-            let Some((own, behind)) = rest.split_at_checked(member.run.answer_rows() * hidden) else {
-                return self.change_next(Err(StageLost("it answered with fewer rows than were asked for".to_owned())));
+        for member in flight
+            .members
+            .iter()
+            .filter(|member| failed.iter().all(|(session, _)| *session != member.session))
+        {
+            let Some((own, behind)) = rest.split_at_checked(member.run.answer_rows() * hidden)
+            else {
+                return self.change_next(Err(StageLost(
+                    "it answered with fewer rows than were asked for".to_owned(),
+                )));
             };
             rest = behind;
             self.answer(member, own, &flight);
         }
     }
 
-    /// Goes on over a new connection, or ends every session: without a later stage's rows none can go on.
+    /// Goes on over a new connection, or ends every session: without a later stage's rows none can
+    /// go on.
     pub(super) fn change_next(&mut self, next: Result<Box<dyn Downstream>, StageLost>) {
         self.flights.clear();
         let reason = next.as_ref().err().cloned();
-        let ended = reason.clone().unwrap_or_else(|| StageLost("its connection is a new one".to_owned()));
+        let ended =
+            reason.clone().unwrap_or_else(|| StageLost("its connection is a new one".to_owned()));
         for seat in std::mem::take(&mut self.seats).into_values() {
             seat.outbox.end(Some(stage_failure(&ended)));
         }

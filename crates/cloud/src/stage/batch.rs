@@ -34,8 +34,8 @@ pub(crate) struct Outcome {
     pub(crate) overran: bool,
 }
 
-/// Runs `entries` on their rows `x`, those that cannot run left out. New sessions are named by `names`; `delay` says what
-/// batches take here.
+/// Runs `entries` on their rows `x`, those that cannot run left out. New sessions are named by
+/// `names`; `delay` says what batches take here.
 pub(crate) fn run<M: MiddleModel>(
     model: &M,
     sessions: &mut Sessions<M::Kv>,
@@ -67,14 +67,18 @@ pub(crate) fn run<M: MiddleModel>(
     let entries: Vec<StageEntry> = entries.into_iter().filter(|entry| fits(entry)).collect();
     x.truncate(kept);
 
-    let mut running: Vec<(StageEntry, Held<M::Kv>)> =
-        entries.into_iter().filter_map(|entry| Some((entry, sessions.take(entry.session)?))).collect();
+    let mut running: Vec<(StageEntry, Held<M::Kv>)> = entries
+        .into_iter()
+        .filter_map(|entry| Some((entry, sessions.take(entry.session)?)))
+        .collect();
     let rows = running.iter().map(|(entry, _)| entry.rows).sum::<usize>();
     let computed = if rows == 0 {
         Computed { outcome: Ok(()), time: Duration::ZERO, overran: false }
     } else {
-        let mut batch: Vec<BatchEntry<'_, M::Kv>> =
-            running.iter_mut().map(|(entry, held)| BatchEntry { kv: &mut held.kv, pos: entry.pos, rows: entry.rows }).collect();
+        let mut batch: Vec<BatchEntry<'_, M::Kv>> = running
+            .iter_mut()
+            .map(|(entry, held)| BatchEntry { kv: &mut held.kv, pos: entry.pos, rows: entry.rows })
+            .collect();
         // Nobody knows how slow the first one is.
         compute(model, &mut batch, &mut x, delay.at(rows).unwrap_or(Duration::MAX), pace)
     };
@@ -88,7 +92,8 @@ pub(crate) fn run<M: MiddleModel>(
             }
         }
         Err(error) => {
-            let failure = Failure { code: ErrorCode::Internal, message: one_short_line(&error.to_string()) };
+            let failure =
+                Failure { code: ErrorCode::Internal, message: one_short_line(&error.to_string()) };
             gone.extend(running.iter().map(|(_, held)| held.name));
             failed.extend(running.iter().map(|(entry, _)| (entry.session, failure.clone())));
             x.clear();
@@ -98,7 +103,8 @@ pub(crate) fn run<M: MiddleModel>(
 }
 
 impl Outcome {
-    /// The answer rows of the middle's last stage. A session whose rows have overflowed fails, and takes none of the others along.
+    /// The answer rows of the middle's last stage. A session whose rows have overflowed fails, and
+    /// takes none of the others along.
     pub(crate) fn answer<Kv>(&mut self, sessions: &mut Sessions<Kv>, hidden: usize) -> Vec<f32> {
         let (mut rows, mut end) = (Vec::new(), 0);
         for (entry, _) in &self.entries {

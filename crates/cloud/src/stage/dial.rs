@@ -8,7 +8,10 @@ use tokio::{
 };
 use tokio_stream::wrappers::ReceiverStream;
 use tonic::{Code, Streaming};
-use tricorn_wire::{Failure, StageDown, StageOpen, StageOpened, StageUp, WireError, limits::max_stage_message_bytes, proto, transport};
+use tricorn_wire::{
+    Failure, StageDown, StageOpen, StageOpened, StageUp, WireError,
+    limits::max_stage_message_bytes, proto, transport,
+};
 
 use super::MAX_STAGES;
 
@@ -85,7 +88,9 @@ impl NextConfig {
 
     /// One try.
     pub(crate) async fn dial_within(&self, limit: Duration) -> Result<Dialled, DialError> {
-        timeout(limit, self.open()).await.unwrap_or_else(|_| Err(DialError::Unreachable(format!("no answer within {limit:.1?}"))))
+        timeout(limit, self.open()).await.unwrap_or_else(|_| {
+            Err(DialError::Unreachable(format!("no answer within {limit:.1?}")))
+        })
     }
 
     async fn open(&self) -> Result<Dialled, DialError> {
@@ -93,31 +98,46 @@ impl NextConfig {
         let channel = transport::endpoint(&self.url).map_err(DialError::Address)?.connect().await;
         let channel = channel.map_err(|error| DialError::Unreachable(root_cause(&error)))?;
         let StageOpen { hidden, max_sessions, max_batch_rows, .. } = self.open;
-        let mut client = transport::stage_client(channel, max_stage_message_bytes(max_batch_rows, max_sessions, hidden));
+        let mut client = transport::stage_client(
+            channel,
+            max_stage_message_bytes(max_batch_rows, max_sessions, hidden),
+        );
         // A message for every batch that may be out, and the first.
         let (up, messages) = mpsc::channel(MAX_STAGES + 2);
-        up.try_send(StageUp::Open(self.open).into()).map_err(|_| unreachable("the stream closed at once"))?;
-        let mut down = client.run(ReceiverStream::new(messages)).await.map_err(|status| status_error(&status))?.into_inner();
+        up.try_send(StageUp::Open(self.open).into())
+            .map_err(|_| unreachable("the stream closed at once"))?;
+        let mut down = client
+            .run(ReceiverStream::new(messages))
+            .await
+            .map_err(|status| status_error(&status))?
+            .into_inner();
         let first = down.message().await.map_err(|status| status_error(&status))?;
         let first = first.ok_or_else(|| unreachable("it closed the stream at once"))?;
         match StageDown::try_from(first).map_err(|error| DialError::Refused(error.to_string()))? {
             StageDown::Opened(opened) => Ok(Dialled { up, down, stages: self.agree(opened)? }),
-            StageDown::Failed(Failure { code, message }) if code.is_transient() => Err(DialError::Unreachable(message)),
+            StageDown::Failed(Failure { code, message }) if code.is_transient() => {
+                Err(DialError::Unreachable(message))
+            }
             StageDown::Failed(failure) => Err(DialError::Refused(failure.message)),
-            StageDown::Done(_) => Err(DialError::Refused("it answered before the stream was open".to_owned())),
+            StageDown::Done(_) => {
+                Err(DialError::Refused("it answered before the stream was open".to_owned()))
+            }
         }
     }
 
     fn agree(&self, StageOpened { stages, end_layer }: StageOpened) -> Result<usize, DialError> {
         if end_layer != self.end_layer {
             return Err(DialError::Refused(format!(
-                "the stages from there on end before layer {end_layer}, the middle before layer {}; give the last stage --layers up to there",
+                "the stages from there on end before layer {end_layer}, the middle before layer \
+                 {}; give the last stage --layers up to there",
                 self.end_layer
             )));
         }
         // One stage is here.
         if stages >= MAX_STAGES {
-            return Err(DialError::Refused(format!("it counts {stages} stages from there on; use at most {MAX_STAGES} in all")));
+            return Err(DialError::Refused(format!(
+                "it counts {stages} stages from there on; use at most {MAX_STAGES} in all"
+            )));
         }
         Ok(stages)
     }
@@ -125,9 +145,10 @@ impl NextConfig {
 
 fn status_error(status: &tonic::Status) -> DialError {
     match status.code() {
-        Code::Unimplemented => {
-            DialError::Refused("it serves no other clouds: it holds the middle's first layers, or is no tricorn cloud".to_owned())
-        }
+        Code::Unimplemented => DialError::Refused(
+            "it serves no other clouds: it holds the middle's first layers, or is no tricorn cloud"
+                .to_owned(),
+        ),
         _ => DialError::Unreachable(describe(status)),
     }
 }

@@ -1,4 +1,5 @@
-//! The way to the next stage: the connection that the owner of a model holds, and the task that reads its answers and makes another.
+//! The way to the next stage: the connection that the owner of a model holds, and the task that
+//! reads its answers and makes another.
 
 use std::{
     collections::{BTreeSet, VecDeque},
@@ -13,8 +14,8 @@ use tricorn_wire::{ErrorCode, Failure, StageDone, StageDown, StageUp, proto};
 use super::dial::{Backoff, DialError, Dialled, FIRST_ANSWER, NextConfig, describe};
 use crate::downstream::{Downstream, NextEvent, StageAnswer, StageBatch, StageEntry, StageLost};
 
-/// Tries to reach a next stage that was never there, within about three seconds where it refuses them. Where it accepts connections and
-/// says nothing, none begins once one has failed.
+/// Tries to reach a next stage that was never there, within about three seconds where it refuses
+/// them. Where it accepts connections and says nothing, none begins once one has failed.
 const FIRST_TRIES: usize = 5;
 
 /// A next stage that answered.
@@ -34,13 +35,18 @@ pub(crate) async fn join(config: NextConfig) -> Result<Joined, DialError> {
     loop {
         tried += 1;
         match config.dial_within(FIRST_ANSWER).await {
-            Err(DialError::Unreachable(_)) if tried < FIRST_TRIES && begun.elapsed() < FIRST_ANSWER => backoff.wait().await,
+            Err(DialError::Unreachable(_))
+                if tried < FIRST_TRIES && begun.elapsed() < FIRST_ANSWER =>
+            {
+                backoff.wait().await
+            }
             dialled => return Ok(Joined { dialled: dialled?, config }),
         }
     }
 }
 
-/// One connection to the next stage, as the owner of a model sees it. The stream ends when it is dropped.
+/// One connection to the next stage, as the owner of a model sees it. The stream ends when it is
+/// dropped.
 #[derive(Debug)]
 struct NextStage {
     hidden: usize,
@@ -76,8 +82,12 @@ impl Joined {
         self.dialled.stages
     }
 
-    /// The connection. Until `events` are closed they get whatever it gives, and another when it is lost.
-    pub(crate) fn keep<C: From<NextEvent> + Send + 'static>(self, events: mpsc::Sender<C>) -> Box<dyn Downstream> {
+    /// The connection. Until `events` are closed they get whatever it gives, and another when it is
+    /// lost.
+    pub(crate) fn keep<C: From<NextEvent> + Send + 'static>(
+        self,
+        events: mpsc::Sender<C>,
+    ) -> Box<dyn Downstream> {
         let Self { config, dialled } = self;
         let (next, answers) = NextStage::over(dialled, config.open.hidden);
         tokio::spawn(Keeper { config, events }.run(answers));
@@ -94,7 +104,10 @@ struct Answers {
 impl NextStage {
     fn over(Dialled { up, down, stages }: Dialled, hidden: usize) -> (Self, Answers) {
         let out = Arc::new(OutBatches::default());
-        (Self { hidden, up, stages, known: BTreeSet::new(), out: Arc::clone(&out) }, Answers { down, out })
+        (
+            Self { hidden, up, stages, known: BTreeSet::new(), out: Arc::clone(&out) },
+            Answers { down, out },
+        )
     }
 }
 
@@ -108,10 +121,13 @@ impl Downstream for NextStage {
         let batch = tricorn_wire::StageBatch::encode(id, entries.clone(), closed, self.hidden, &x);
         let batch = batch.map_err(|error| StageLost(error.to_string()))?;
         self.out.lock().push_back(OutBatch { id, entries, failed, since: Instant::now() });
-        self.up.try_send(StageUp::Batch(batch).into()).map_err(|_| StageLost("it takes no more batches".to_owned()))
+        self.up
+            .try_send(StageUp::Batch(batch).into())
+            .map_err(|_| StageLost("it takes no more batches".to_owned()))
     }
 
-    /// One batch for each later stage, and one that is on its way while the stage here computes another.
+    /// One batch for each later stage, and one that is on its way while the stage here computes
+    /// another.
     fn window(&self) -> usize {
         self.stages + 1
     }
@@ -121,8 +137,13 @@ impl Downstream for NextStage {
     }
 }
 
-/// One session's overflow must not take the others along: what is not finite stays here, and its session fails.
-fn finite_only(entries: Vec<StageEntry>, mut x: Vec<f32>, hidden: usize) -> (Vec<StageEntry>, Vec<f32>, Vec<(u64, Failure)>) {
+/// One session's overflow must not take the others along: what is not finite stays here, and its
+/// session fails.
+fn finite_only(
+    entries: Vec<StageEntry>,
+    mut x: Vec<f32>,
+    hidden: usize,
+) -> (Vec<StageEntry>, Vec<f32>, Vec<(u64, Failure)>) {
     let mut failed = Vec::new();
     let (mut start, mut kept) = (0, 0);
     let entries = entries.into_iter().filter(|entry| {
@@ -143,7 +164,9 @@ fn finite_only(entries: Vec<StageEntry>, mut x: Vec<f32>, hidden: usize) -> (Vec
 }
 
 pub(crate) fn not_finite() -> Failure {
-    let message = "the hidden rows have grown beyond what a number holds; the rows sent were not the model's".to_owned();
+    let message = "the hidden rows have grown beyond what a number holds; the rows sent were not \
+                   the model's"
+        .to_owned();
     Failure { code: ErrorCode::Internal, message }
 }
 
@@ -160,7 +183,10 @@ impl OutBatches {
 
     /// Matches an answer with the oldest.
     fn answered(&self, done: StageDone, hidden: usize) -> Result<StageAnswer, String> {
-        let out = self.lock().pop_front().ok_or_else(|| format!("it answered batch {}, which was never sent", done.id))?;
+        let out = self
+            .lock()
+            .pop_front()
+            .ok_or_else(|| format!("it answered batch {}, which was never sent", done.id))?;
         if done.id != out.id {
             return Err(format!("it answered batch {} when {} was due", done.id, out.id));
         }
@@ -169,7 +195,12 @@ impl OutBatches {
         if !failed_there.iter().all(sent) {
             return Err(format!("it answered batch {} for sessions that were not in it", out.id));
         }
-        let rows = out.entries.iter().filter(|entry| !failed_there.contains(&entry.session)).map(|entry| entry.answer_rows).sum();
+        let rows = out
+            .entries
+            .iter()
+            .filter(|entry| !failed_there.contains(&entry.session))
+            .map(|entry| entry.answer_rows)
+            .sum();
         let rows = done.decode(rows, hidden).map_err(|error| error.to_string())?;
         let failed = out.failed.into_iter().chain(done.failed).collect();
         Ok(StageAnswer { id: out.id, rows, failed, compute: done.compute, queue: done.queue })
@@ -195,7 +226,8 @@ impl<C: From<NextEvent>> Keeper<C> {
         }
     }
 
-    /// Nobody hears it only when there is no owner of a model any more, which is noticed by the next wait.
+    /// Nobody hears it only when there is no owner of a model any more, which is noticed by the
+    /// next wait.
     async fn tell(&self, event: NextEvent) {
         let _ = self.events.send(event.into()).await;
     }
@@ -226,7 +258,8 @@ impl<C: From<NextEvent>> Keeper<C> {
         }
     }
 
-    /// Tries until the stage is there again and fits; says so when the reason why it is not changes.
+    /// Tries until the stage is there again and fits; says so when the reason why it is not
+    /// changes.
     async fn redial(&self, mut told: String) -> Dialled {
         let mut backoff = Backoff::new();
         loop {
@@ -254,8 +287,12 @@ mod tests {
     #[test]
     fn what_is_not_finite_stays_and_the_rest_closes_up() {
         let x = vec![1.0, 2.0, f32::NAN, 0.0, 5.0, 6.0, 7.0, 8.0, f32::INFINITY, 9.0];
-        let (entries, x, failed) = finite_only(vec![entry(1, 1), entry(2, 1), entry(3, 2), entry(4, 1)], x, 2);
-        assert_eq!((entries, x), (vec![entry(1, 1), entry(3, 2)], vec![1.0, 2.0, 5.0, 6.0, 7.0, 8.0]));
+        let (entries, x, failed) =
+            finite_only(vec![entry(1, 1), entry(2, 1), entry(3, 2), entry(4, 1)], x, 2);
+        assert_eq!(
+            (entries, x),
+            (vec![entry(1, 1), entry(3, 2)], vec![1.0, 2.0, 5.0, 6.0, 7.0, 8.0])
+        );
         assert_eq!(failed.iter().map(|(session, _)| *session).collect::<Vec<_>>(), [2, 4]);
     }
 
@@ -263,7 +300,12 @@ mod tests {
     fn an_answer_must_be_that_of_the_oldest_batch() {
         let answered = |done| {
             let out = OutBatches::default();
-            out.lock().push_back(OutBatch { id: 3, entries: vec![entry(1, 1), entry(2, 2)], failed: Vec::new(), since: Instant::now() });
+            out.lock().push_back(OutBatch {
+                id: 3,
+                entries: vec![entry(1, 1), entry(2, 2)],
+                failed: Vec::new(),
+                since: Instant::now(),
+            });
             out.answered(done, 1)
         };
         let failure = Failure { code: ErrorCode::Busy, message: "full".to_owned() };
@@ -271,9 +313,19 @@ mod tests {
             let rows = StageDone::encode_rows(values.len(), 1, values).unwrap_or_default();
             StageDone { id, rows, failed, compute: Duration::ZERO, queue: Duration::ZERO }
         };
-        assert!(answered(done(3, &[1.0, 2.0, 3.0], Vec::new())).is_ok_and(|back| back.rows == [1.0, 2.0, 3.0]));
-        assert!(answered(done(3, &[1.0], vec![(2, failure.clone())])).is_ok_and(|back| back.failed == [(2, failure.clone())]));
-        for wrong in [done(4, &[1.0, 2.0, 3.0], Vec::new()), done(3, &[1.0], Vec::new()), done(3, &[1.0, 2.0, 3.0], vec![(7, failure)])] {
+        assert!(
+            answered(done(3, &[1.0, 2.0, 3.0], Vec::new()))
+                .is_ok_and(|back| back.rows == [1.0, 2.0, 3.0])
+        );
+        assert!(
+            answered(done(3, &[1.0], vec![(2, failure.clone())]))
+                .is_ok_and(|back| back.failed == [(2, failure.clone())])
+        );
+        for wrong in [
+            done(4, &[1.0, 2.0, 3.0], Vec::new()),
+            done(3, &[1.0], Vec::new()),
+            done(3, &[1.0, 2.0, 3.0], vec![(7, failure)]),
+        ] {
             assert!(answered(wrong).is_err());
         }
         assert!(OutBatches::default().answered(done(1, &[], Vec::new()), 1).is_err());

@@ -5,7 +5,8 @@ use std::net::{IpAddr, SocketAddr, UdpSocket};
 use tokio::net::lookup_host;
 use tricorn_wire::transport::endpoint;
 
-/// Whether `url` leads to `local`, where this process listens. A name that is not known leads nowhere.
+/// Whether `url` leads to `local`, where this process listens. A name that is not known leads
+/// nowhere.
 pub(crate) async fn leads_to(url: &str, local: SocketAddr) -> bool {
     let Ok(endpoint) = endpoint(url) else { return false };
     let uri = endpoint.uri();
@@ -14,7 +15,9 @@ pub(crate) async fn leads_to(url: &str, local: SocketAddr) -> bool {
     }
     let host = uri.host().unwrap_or_default().trim_matches(['[', ']']);
     let Ok(mut found) = lookup_host((host, local.port())).await else { return false };
-    found.any(|address| address.ip() == local.ip() || local.ip().is_unspecified() && is_own(address.ip()))
+    found.any(|address| {
+        address.ip() == local.ip() || local.ip().is_unspecified() && is_own(address.ip())
+    })
 }
 
 /// Only a machine's own addresses can be bound.

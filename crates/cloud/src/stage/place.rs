@@ -12,14 +12,16 @@ pub(crate) struct Place {
 }
 
 impl Place {
-    /// Checks that the layers of `config` are a part of the middle, and that a next stage is named when, and only when, there are layers
-    /// left for it.
+    /// Checks that the layers of `config` are a part of the middle, and that a next stage is named
+    /// when, and only when, there are layers left for it.
     pub(crate) fn new(config: &CloudConfig, served: Served) -> Result<Self, CloudError> {
         let whole = served.split.ranges(served.layers)?.middle;
         let held = config.held.clone().unwrap_or(whole);
         let middle = served.split.middle_around(served.layers, &held)?;
         match &config.next {
-            None if held.end < middle.end => Err(CloudError::NoNext { end: held.end, last: middle.end }),
+            None if held.end < middle.end => {
+                Err(CloudError::NoNext { end: held.end, last: middle.end })
+            }
             Some(_) if held.end == middle.end => Err(CloudError::NothingLeft { end: held.end }),
             _ => Ok(Self { held, middle }),
         }
@@ -40,9 +42,17 @@ mod tests {
 
     fn place(held: Option<Range<usize>>, next: bool) -> Result<Place, CloudError> {
         let split = Split { input_layers: 2, output_layers: 1 };
-        let served = Served { fingerprint: Fingerprint([1; 32]), split, layers: 8, formats: Formats::UNKNOWN };
+        let served = Served {
+            fingerprint: Fingerprint([1; 32]),
+            split,
+            layers: 8,
+            formats: Formats::UNKNOWN,
+        };
         let config = CloudConfig::new("127.0.0.1:0".parse().unwrap(), 64);
-        Place::new(&CloudConfig { held, next: next.then(|| "127.0.0.1:1".to_owned()), ..config }, served)
+        Place::new(
+            &CloudConfig { held, next: next.then(|| "127.0.0.1:1".to_owned()), ..config },
+            served,
+        )
     }
 
     #[test]

@@ -17,7 +17,8 @@ impl RefuseDevices {
     fn failure(&self) -> Failure {
         let Self { held, first } = self;
         let message = format!(
-            "this cloud holds layers {}..{}, a later stage of the middle; connect to the cloud that holds layer {first}",
+            "this cloud holds layers {}..{}, a later stage of the middle; connect to the cloud \
+             that holds layer {first}",
             held.start, held.end
         );
         Failure { code: ErrorCode::NotFirstStage, message }
@@ -28,11 +29,17 @@ impl RefuseDevices {
 impl proto::middle_server::Middle for RefuseDevices {
     type SessionStream = Once<Result<proto::Downlink, Status>>;
 
-    async fn describe(&self, _: Request<proto::DescribeRequest>) -> Result<Response<proto::DescribeResponse>, Status> {
+    async fn describe(
+        &self,
+        _: Request<proto::DescribeRequest>,
+    ) -> Result<Response<proto::DescribeResponse>, Status> {
         Err(Status::failed_precondition(self.failure().message))
     }
 
-    async fn session(&self, _: Request<Streaming<proto::Uplink>>) -> Result<Response<Self::SessionStream>, Status> {
+    async fn session(
+        &self,
+        _: Request<Streaming<proto::Uplink>>,
+    ) -> Result<Response<Self::SessionStream>, Status> {
         Ok(Response::new(tokio_stream::once(Ok(Downlink::Failed(self.failure()).into()))))
     }
 }

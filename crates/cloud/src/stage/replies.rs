@@ -22,7 +22,8 @@ pub(crate) type Over = oneshot::Receiver<()>;
 /// What the upstream reads.
 pub(crate) type ReplyStream = ReceiverStream<Result<proto::StageDown, Status>>;
 
-/// A way to answer at most `window` batches that wait, in three ends: the worker's, its stream's task's, and the stream.
+/// A way to answer at most `window` batches that wait, in three ends: the worker's, its stream's
+/// task's, and the stream.
 pub(crate) fn replies(window: usize) -> (Replies, Over, ReplyStream) {
     let (messages, stream) = mpsc::channel(window + EXTRA);
     let (over_sender, over) = oneshot::channel();

@@ -43,14 +43,17 @@ pub(crate) async fn serve<M: MiddleModel>(
         context: config.limits.context,
         max_sessions: config.max_sessions,
         max_batch_rows: config.max_batch_rows(),
-        // As many as the stage before may have out: one for each stage from here on, and one on its way.
+        // As many as the stage before may have out: one for each stage from here on, and one on its
+        // way.
         window: behind + 2,
         open_timeout: config.open_timeout,
         commands: commands.clone(),
     };
     let next = joined.map(|joined| joined.keep(commands.clone()));
-    let mut worker = tokio::spawn(Worker::new(model, received, place.middle.end, next, config.pace).run());
-    let max_message = max_stage_message_bytes(shared.max_batch_rows, shared.max_sessions, shared.hidden);
+    let mut worker =
+        tokio::spawn(Worker::new(model, received, place.middle.end, next, config.pace).run());
+    let max_message =
+        max_stage_message_bytes(shared.max_batch_rows, shared.max_sessions, shared.hidden);
     let refuse = RefuseDevices { held: place.held, first: place.middle.start };
     let (stop, stopped) = oneshot::channel::<()>();
     let server = transport::server()

@@ -64,7 +64,11 @@ enum Ending {
 
 impl StageService {
     pub(crate) fn new(shared: Shared) -> Self {
-        Self { shared: Arc::new(shared), upstreams: Arc::new(Semaphore::new(UPSTREAMS)), last_line: AtomicU64::new(0) }
+        Self {
+            shared: Arc::new(shared),
+            upstreams: Arc::new(Semaphore::new(UPSTREAMS)),
+            last_line: AtomicU64::new(0),
+        }
     }
 }
 
@@ -72,15 +76,27 @@ impl StageService {
 impl proto::stage_server::Stage for StageService {
     type RunStream = ReplyStream;
 
-    async fn run(&self, request: Request<Streaming<proto::StageUp>>) -> Result<Response<ReplyStream>, Status> {
+    async fn run(
+        &self,
+        request: Request<Streaming<proto::StageUp>>,
+    ) -> Result<Response<ReplyStream>, Status> {
         let (replies, over, stream) = replies(self.shared.window);
         match Arc::clone(&self.upstreams).try_acquire_owned() {
             Ok(place) => {
                 let line = self.last_line.fetch_add(1, Ordering::Relaxed) + 1;
-                let task = UpstreamTask { shared: Arc::clone(&self.shared), line, up: request.into_inner(), over, _place: place };
+                let task = UpstreamTask {
+                    shared: Arc::clone(&self.shared),
+                    line,
+                    up: request.into_inner(),
+                    over,
+                    _place: place,
+                };
                 tokio::spawn(task.run(replies));
             }
-            Err(_) => replies.end(failure(ErrorCode::Busy, format!("all {UPSTREAMS} places for other clouds are taken; try again later"))),
+            Err(_) => replies.end(failure(
+                ErrorCode::Busy,
+                format!("all {UPSTREAMS} places for other clouds are taken; try again later"),
+            )),
         }
         Ok(Response::new(stream))
     }
@@ -95,7 +111,8 @@ impl UpstreamTask {
         };
         let line = self.line;
         // Telling fails only when there is no worker, which ends the stream as well.
-        let _ = self.shared.commands.send(Command::Open { line, context, max_sessions, replies }).await;
+        let _ =
+            self.shared.commands.send(Command::Open { line, context, max_sessions, replies }).await;
         let Err(ending) = self.serve(max_batch_rows).await;
         let failure = match ending {
             Ending::Quiet => None,
@@ -108,10 +125,17 @@ impl UpstreamTask {
     async fn open(&mut self) -> Result<StageOpen, Ending> {
         match timeout(self.shared.open_timeout, self.next()).await {
             Ok(message) => match message? {
-                StageUp::Open(open) => self.shared.check(&open).map(|()| open).map_err(Ending::Failed),
-                StageUp::Batch(_) => Err(bad_message("the first message of a stage's stream must be StageOpen")),
+                StageUp::Open(open) => {
+                    self.shared.check(&open).map(|()| open).map_err(Ending::Failed)
+                }
+                StageUp::Batch(_) => {
+                    Err(bad_message("the first message of a stage's stream must be StageOpen"))
+                }
             },
-            Err(_) => Err(Ending::Failed(failure(ErrorCode::Deadline, "no StageOpen arrived in time; send it first".to_owned()))),
+            Err(_) => Err(Ending::Failed(failure(
+                ErrorCode::Deadline,
+                "no StageOpen arrived in time; send it first".to_owned(),
+            ))),
         }
     }
 
@@ -149,7 +173,9 @@ impl UpstreamTask {
     fn decode(&self, batch: StageBatch, most: usize) -> Result<downstream::StageBatch, Ending> {
         let rows = batch.row_count();
         if rows > most {
-            let message = format!("a batch of {rows} rows, where at most {most} were announced; send smaller batches");
+            let message = format!(
+                "a batch of {rows} rows, where at most {most} were announced; send smaller batches"
+            );
             return Err(Ending::Failed(failure(ErrorCode::TooLarge, message)));
         }
         let x = batch.decode(self.shared.hidden).map_err(|error| wire_failure(&error))?;
@@ -161,25 +187,34 @@ impl Shared {
     fn check(&self, open: &StageOpen) -> Result<(), Failure> {
         let (served, held) = (&self.served, &self.held);
         if open.fingerprint != served.fingerprint {
-            let message =
-                format!("the stage before holds model {}, this one {}; give both the same model", open.fingerprint, served.fingerprint);
+            let message = format!(
+                "the stage before holds model {}, this one {}; give both the same model",
+                open.fingerprint, served.fingerprint
+            );
             return Err(failure(ErrorCode::WrongModel, message));
         }
         if open.split != served.split {
-            let message =
-                format!("the stage before splits the model at {}, this one at {}; use the same --split", open.split, served.split);
+            let message = format!(
+                "the stage before splits the model at {}, this one at {}; use the same --split",
+                open.split, served.split
+            );
             return Err(failure(ErrorCode::WrongSplit, message));
         }
         if open.hidden != self.hidden {
-            let message = format!("the stage before has hidden rows of {} values, this one of {}", open.hidden, self.hidden);
+            let message = format!(
+                "the stage before has hidden rows of {} values, this one of {}",
+                open.hidden, self.hidden
+            );
             return Err(failure(ErrorCode::WrongHidden, message));
         }
-        if let Some(message) = served.formats.mismatch("this one", open.formats, "the stage before") {
+        if let Some(message) = served.formats.mismatch("this one", open.formats, "the stage before")
+        {
             return Err(failure(ErrorCode::WrongModel, message));
         }
         if open.first_layer != held.start {
             let message = format!(
-                "the stage before ends before layer {}, this one has layers {}..{}; give it --layers {}..B",
+                "the stage before ends before layer {}, this one has layers {}..{}; give it \
+                 --layers {}..B",
                 open.first_layer, held.start, held.end, open.first_layer
             );
             return Err(failure(ErrorCode::WrongStage, message));
@@ -188,12 +223,20 @@ impl Shared {
             if wanted <= granted {
                 return Ok(());
             }
-            let message = format!("the stage before may send {wanted} {what}, this one takes {granted}; give both the same {flag}");
+            let message = format!(
+                "the stage before may send {wanted} {what}, this one takes {granted}; give both \
+                 the same {flag}"
+            );
             Err(failure(ErrorCode::WrongStage, message))
         };
         at_most("tokens a session", "model", open.context, self.context)?;
         at_most("sessions", "--max-sessions", open.max_sessions, self.max_sessions)?;
-        at_most("rows a batch", "--batch-rows and --max-append-rows", open.max_batch_rows, self.max_batch_rows)
+        at_most(
+            "rows a batch",
+            "--batch-rows and --max-append-rows",
+            open.max_batch_rows,
+            self.max_batch_rows,
+        )
     }
 }
 

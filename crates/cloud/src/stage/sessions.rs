@@ -25,7 +25,8 @@ pub(crate) struct Held<Kv> {
 }
 
 impl<Kv> Sessions<Kv> {
-    /// No session yet; of those to come at most `limit` at a time, of at most `context` positions each.
+    /// No session yet; of those to come at most `limit` at a time, of at most `context` positions
+    /// each.
     pub(crate) fn new(context: usize, limit: usize) -> Self {
         Self { context, limit, held: BTreeMap::new() }
     }
@@ -43,27 +44,45 @@ impl<Kv> Sessions<Kv> {
     /// Makes room for the rows of `entry`; its session, if new, is named `name`.
     ///
     /// # Errors
-    /// When the entry does not fit what is held, or there is no memory for it. The session is then forgotten; with the failure comes what
-    /// the next stage called it.
-    pub(crate) fn prepare<M>(&mut self, model: &M, entry: &StageEntry, name: u64) -> Result<(), (Option<u64>, Failure)>
+    /// When the entry does not fit what is held, or there is no memory for it. The session is then
+    /// forgotten; with the failure comes what the next stage called it.
+    pub(crate) fn prepare<M>(
+        &mut self,
+        model: &M,
+        entry: &StageEntry,
+        name: u64,
+    ) -> Result<(), (Option<u64>, Failure)>
     where
         M: MiddleModel<Kv = Kv>,
     {
         let StageEntry { session, pos, rows, .. } = *entry;
         if !self.held.contains_key(&session) && self.held.len() >= self.limit {
-            let message = format!("all {} sessions of a later stage are taken; try again later", self.limit);
+            let message =
+                format!("all {} sessions of a later stage are taken; try again later", self.limit);
             return Err((None, Failure { code: ErrorCode::Busy, message }));
         }
         let context = self.context;
-        let held = self.held.entry(session).or_insert_with(|| Held { kv: model.new_kv(context), len: 0, name });
+        let held = self.held.entry(session).or_insert_with(|| Held {
+            kv: model.new_kv(context),
+            len: 0,
+            name,
+        });
         let prepared = if pos > held.len {
             // As after a loss that the upstream has not heard of yet.
-            let message = format!("a later stage holds {} of the {pos} rows before these; reconnect and replay", held.len);
+            let message = format!(
+                "a later stage holds {} of the {pos} rows before these; reconnect and replay",
+                held.len
+            );
             Err((ErrorCode::StageLost, message))
         } else if pos.saturating_add(rows) > context {
-            Err((ErrorCode::BadAppend, format!("{rows} rows at position {pos} end beyond the context of {context} tokens")))
+            Err((
+                ErrorCode::BadAppend,
+                format!("{rows} rows at position {pos} end beyond the context of {context} tokens"),
+            ))
         } else {
-            model.prepare(&mut held.kv, pos, rows).map_err(|error| (ErrorCode::Busy, one_short_line(&error.to_string())))
+            model
+                .prepare(&mut held.kv, pos, rows)
+                .map_err(|error| (ErrorCode::Busy, one_short_line(&error.to_string())))
         };
         match prepared {
             Ok(()) => {
@@ -118,7 +137,12 @@ mod tests {
         }
     }
 
-    fn run(sessions: &mut Sessions<()>, session: u64, pos: usize, rows: usize) -> Result<u64, (Option<u64>, ErrorCode)> {
+    fn run(
+        sessions: &mut Sessions<()>,
+        session: u64,
+        pos: usize,
+        rows: usize,
+    ) -> Result<u64, (Option<u64>, ErrorCode)> {
         let entry = StageEntry { session, pos, rows, answer_rows: 0 };
         sessions.prepare(&Small, &entry, session + 100).map_err(|(name, failure)| {
             assert!(!failure.message.contains('\n'));

@@ -1,4 +1,5 @@
-//! The one task of a later stage that owns the model and the KV caches of every upstream's sessions.
+//! The one task of a later stage that owns the model and the KV caches of every upstream's
+//! sessions.
 
 use std::{
     collections::{BTreeMap, VecDeque},
@@ -80,7 +81,8 @@ pub(crate) struct Worker<M: MiddleModel> {
     next: Option<Result<Box<dyn Downstream>, StageLost>>,
     lines: BTreeMap<u64, Line<M::Kv>>,
     waiting: VecDeque<Job>,
-    /// What the next stage has, by its batches' names, oldest first; `None` is one of ours that only names the closed sessions.
+    /// What the next stage has, by its batches' names, oldest first; `None` is one of ours that
+    /// only names the closed sessions.
     onward: VecDeque<(u64, Option<Ran>)>,
     /// Sessions that ended, for the next stage to know.
     closed: Vec<u64>,
@@ -125,7 +127,10 @@ impl<M: MiddleModel> Worker<M> {
         let outcome = self.serve().await;
         let failure = match &outcome {
             Ok(()) => shutting_down(),
-            Err(_) => Failure { code: ErrorCode::Internal, message: "a later stage's model failed; reconnect and replay".to_owned() },
+            Err(_) => Failure {
+                code: ErrorCode::Internal,
+                message: "a later stage's model failed; reconnect and replay".to_owned(),
+            },
         };
         self.end_all(&failure);
         outcome.map(|()| self.figures)
@@ -159,14 +164,17 @@ impl<M: MiddleModel> Worker<M> {
         !self.waiting.is_empty()
             && match &self.next {
                 Some(Ok(next)) => self.onward.len() < next.window(),
-                // There is nothing to do for a stage that is not there; the batches of the lines that it has ended go.
+                // There is nothing to do for a stage that is not there; the batches of the lines
+                // that it has ended go.
                 Some(Err(_)) | None => true,
             }
     }
 
     fn handle(&mut self, command: Command) {
         match command {
-            Command::Open { line, context, max_sessions, replies } => self.open(line, Sessions::new(context, max_sessions), replies),
+            Command::Open { line, context, max_sessions, replies } => {
+                self.open(line, Sessions::new(context, max_sessions), replies)
+            }
             Command::Batch(job) => self.waiting.push_back(job),
             Command::Close { line, failure } => self.close(line, failure),
             Command::Next(NextEvent::Answer(answer)) => self.returned(answer),
@@ -185,7 +193,10 @@ impl<M: MiddleModel> Worker<M> {
         };
         match behind {
             Ok(behind) => {
-                replies.send(StageDown::Opened(StageOpened { stages: behind + 1, end_layer: self.end_layer }));
+                replies.send(StageDown::Opened(StageOpened {
+                    stages: behind + 1,
+                    end_layer: self.end_layer,
+                }));
                 self.lines.insert(line, Line { sessions, replies });
             }
             Err(lost) => replies.end(stage_failure(lost)),
@@ -220,23 +231,41 @@ impl<M: MiddleModel> Worker<M> {
 
     /// One batch: run, then sent on or answered.
     fn step(&mut self) {
-        let Some(Job { line: id, batch, arrived, permit }) = self.waiting.pop_front() else { return };
+        let Some(Job { line: id, batch, arrived, permit }) = self.waiting.pop_front() else {
+            return;
+        };
         let Some(line) = self.lines.get_mut(&id) else { return };
         let start = Instant::now();
-        self.closed.extend(batch.closed.iter().filter_map(|&session| line.sessions.remove(session)));
+        self.closed
+            .extend(batch.closed.iter().filter_map(|&session| line.sessions.remove(session)));
         let mut name = || {
             self.names += 1;
             self.names
         };
-        let mut outcome = run(&self.model, &mut line.sessions, batch.entries, batch.x, &mut name, &self.delay, self.pace);
+        let mut outcome = run(
+            &self.model,
+            &mut line.sessions,
+            batch.entries,
+            batch.x,
+            &mut name,
+            &self.delay,
+            self.pace,
+        );
         if outcome.rows > 0 {
             self.delay.observe(outcome.rows, outcome.time);
             self.figures.count(outcome.rows, outcome.overran);
         }
         self.closed.append(&mut outcome.gone);
         let queue = start.saturating_duration_since(arrived);
-        let mut ran =
-            Ran { line: id, id: batch.id, entries: Vec::new(), failed: Vec::new(), compute: outcome.time, queue, _permit: permit };
+        let mut ran = Ran {
+            line: id,
+            id: batch.id,
+            entries: Vec::new(),
+            failed: Vec::new(),
+            compute: outcome.time,
+            queue,
+            _permit: permit,
+        };
         if self.next.is_some() {
             let Outcome { entries, x, failed, .. } = outcome;
             self.hand_on(Some(Ran { entries, failed, ..ran }), x);
@@ -247,7 +276,8 @@ impl<M: MiddleModel> Worker<M> {
         }
     }
 
-    /// Tells the next stage of ended sessions when no batch will: their KV caches must not stay there until somebody else comes.
+    /// Tells the next stage of ended sessions when no batch will: their KV caches must not stay
+    /// there until somebody else comes.
     fn tell_closed(&mut self) {
         if self.next.is_none() {
             // Nobody is behind to be told.
@@ -260,12 +290,19 @@ impl<M: MiddleModel> Worker<M> {
 
     /// Sends `ran` on with its rows `x`, or nothing but the names of ended sessions.
     fn hand_on(&mut self, ran: Option<Ran>, x: Vec<f32>) {
-        // A connection that is lost has taken the upstreams' lines along, and with them their batches.
+        // A connection that is lost has taken the upstreams' lines along, and with them their
+        // batches.
         let Some(Ok(next)) = &mut self.next else { return };
         self.batches += 1;
         let ran_here = ran.iter().flat_map(|ran| &ran.entries);
-        let entries = ran_here.map(|&(entry, name)| StageEntry { session: name, ..entry }).collect();
-        match next.start(StageBatch { id: self.batches, entries, x, closed: mem::take(&mut self.closed) }) {
+        let entries =
+            ran_here.map(|&(entry, name)| StageEntry { session: name, ..entry }).collect();
+        match next.start(StageBatch {
+            id: self.batches,
+            entries,
+            x,
+            closed: mem::take(&mut self.closed),
+        }) {
             Ok(()) => self.onward.push_back((self.batches, ran)),
             Err(lost) => self.lose(lost),
         }
@@ -280,7 +317,9 @@ impl<M: MiddleModel> Worker<M> {
         let Some((_, Some(mut ran))) = self.onward.pop_front() else { return };
         let Some(line) = self.lines.get_mut(&ran.line) else { return };
         for (name, failure) in failed {
-            let Some(&(entry, _)) = ran.entries.iter().find(|(_, known)| *known == name) else { continue };
+            let Some(&(entry, _)) = ran.entries.iter().find(|(_, known)| *known == name) else {
+                continue;
+            };
             self.closed.extend(line.sessions.remove(entry.session));
             ran.failed.push((entry.session, failure));
         }
@@ -294,7 +333,13 @@ impl<M: MiddleModel> Worker<M> {
         let Ran { line: id, failed, compute, queue, .. } = ran;
         let hidden = self.model.hidden();
         let sent = match StageDone::encode_rows(rows.len() / hidden.max(1), hidden, rows) {
-            Ok(rows) => line.replies.send(StageDown::Done(StageDone { id: ran.id, rows, failed, compute, queue })),
+            Ok(rows) => line.replies.send(StageDown::Done(StageDone {
+                id: ran.id,
+                rows,
+                failed,
+                compute,
+                queue,
+            })),
             Err(_) => false,
         };
         if !sent {

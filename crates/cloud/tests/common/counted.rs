@@ -46,7 +46,11 @@ impl MiddleModel for Counted {
         Ok(())
     }
 
-    fn forward(&self, batch: &mut [BatchEntry<'_, CountedKv>], _: &mut [f32]) -> Result<(), String> {
+    fn forward(
+        &self,
+        batch: &mut [BatchEntry<'_, CountedKv>],
+        _: &mut [f32],
+    ) -> Result<(), String> {
         batch.iter_mut().for_each(|entry| entry.kv.len += entry.rows);
         Ok(())
     }

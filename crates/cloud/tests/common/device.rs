@@ -15,11 +15,21 @@ const LARGE: usize = 64 << 20;
 
 pub fn good_open() -> Open {
     let Served { fingerprint, split, formats, .. } = SERVED;
-    Open { fingerprint, split, hidden: HIDDEN, codecs: vec![HiddenCodec::F16], context: None, formats }
+    Open {
+        fingerprint,
+        split,
+        hidden: HIDDEN,
+        codecs: vec![HiddenCodec::F16],
+        context: None,
+        formats,
+    }
 }
 
 pub async fn dial(addr: SocketAddr) -> proto::middle_client::MiddleClient<Channel> {
-    transport::client(transport::endpoint(&addr.to_string()).unwrap().connect().await.unwrap(), LARGE)
+    transport::client(
+        transport::endpoint(&addr.to_string()).unwrap().connect().await.unwrap(),
+        LARGE,
+    )
 }
 
 /// A device with its session open.
@@ -70,7 +80,8 @@ impl Device {
     }
 
     pub async fn append(&self, header: AppendHeader, rows: &[f32]) {
-        self.say(Uplink::Append(Append::encode(header, self.codec, self.hidden, rows).unwrap())).await;
+        self.say(Uplink::Append(Append::encode(header, self.codec, self.hidden, rows).unwrap()))
+            .await;
     }
 
     /// The next message; `None` when the stream has ended in good order.
@@ -93,7 +104,10 @@ impl Device {
         match self.hear().await {
             Some(Downlink::Failed(failure)) => {
                 assert_eq!(self.hear().await, None);
-                assert!(!failure.message.is_empty() && !failure.message.contains('\n'), "{failure:?}");
+                assert!(
+                    !failure.message.is_empty() && !failure.message.contains('\n'),
+                    "{failure:?}"
+                );
                 failure
             }
             other => panic!("expected Failed, got {other:?}"),

@@ -1,4 +1,5 @@
-//! A cloud with a toy middle on a real loopback socket, and a device that says whatever a test wants.
+//! A cloud with a toy middle on a real loopback socket, and a device that says whatever a test
+//! wants.
 #![allow(dead_code, unused_imports, unreachable_pub, clippy::unwrap_used, clippy::expect_used)]
 
 mod counted;
@@ -22,9 +23,14 @@ pub use toy::{Gate, POISON, POISON_CONTEXT, Toy, gated, toy, visitor};
 pub use upstream::{Upstream, entry, stage, stage_open, through};
 
 pub const HIDDEN: usize = 8;
-pub const SERVED: Served =
-    Served { fingerprint: Fingerprint([7; 32]), split: Split { input_layers: 2, output_layers: 1 }, layers: 6, formats: Formats::UNKNOWN };
-pub const LIMITS: SessionLimits = SessionLimits { context: 64, max_append_rows: 16, max_queued_rows: 32 };
+pub const SERVED: Served = Served {
+    fingerprint: Fingerprint([7; 32]),
+    split: Split { input_layers: 2, output_layers: 1 },
+    layers: 6,
+    formats: Formats::UNKNOWN,
+};
+pub const LIMITS: SessionLimits =
+    SessionLimits { context: 64, max_append_rows: 16, max_queued_rows: 32 };
 
 pub fn config() -> CloudConfig {
     let mut config = CloudConfig::new("127.0.0.1:0".parse().unwrap(), LIMITS.context);

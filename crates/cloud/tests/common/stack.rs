@@ -25,8 +25,14 @@ impl MiddleModel for Stack {
 
     fn forward(&self, batch: &mut [BatchEntry<'_, Self::Kv>], x: &mut [f32]) -> Result<(), String> {
         for (layer, toy) in self.0.iter().enumerate() {
-            let mut one: Vec<BatchEntry<'_, Vec<f32>>> =
-                batch.iter_mut().map(|entry| BatchEntry { kv: &mut entry.kv[layer], pos: entry.pos, rows: entry.rows }).collect();
+            let mut one: Vec<BatchEntry<'_, Vec<f32>>> = batch
+                .iter_mut()
+                .map(|entry| BatchEntry {
+                    kv: &mut entry.kv[layer],
+                    pos: entry.pos,
+                    rows: entry.rows,
+                })
+                .collect();
             toy.forward(&mut one, x)?;
         }
         Ok(())

@@ -1,4 +1,5 @@
-//! A middle without weights whose rows depend on every row before them, so that a wrong truncation shows.
+//! A middle without weights whose rows depend on every row before them, so that a wrong truncation
+//! shows.
 
 use std::sync::{Arc, Condvar, Mutex};
 
@@ -62,7 +63,8 @@ impl Toy {
         Self { hidden, gate: None, memory: usize::MAX }
     }
 
-    /// What the cloud should say to the rows of a whole sequence: each value plus a hash of all rows' first values up to its own.
+    /// What the cloud should say to the rows of a whole sequence: each value plus a hash of all
+    /// rows' first values up to its own.
     pub fn answer(hidden: usize, rows: &[f32]) -> Vec<f32> {
         let mut kv = Vec::new();
         let mut x = rows.to_vec();
@@ -102,7 +104,11 @@ impl MiddleModel for Toy {
         Ok(())
     }
 
-    fn forward(&self, batch: &mut [BatchEntry<'_, Vec<f32>>], mut x: &mut [f32]) -> Result<(), String> {
+    fn forward(
+        &self,
+        batch: &mut [BatchEntry<'_, Vec<f32>>],
+        mut x: &mut [f32],
+    ) -> Result<(), String> {
         if let Some(gate) = &self.gate {
             gate.pass();
         }

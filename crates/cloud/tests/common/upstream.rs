@@ -6,7 +6,10 @@ use tokio::sync::mpsc;
 use tokio_stream::wrappers::ReceiverStream;
 use tonic::Streaming;
 use tricorn_cloud::CloudConfig;
-use tricorn_wire::{Failure, StageBatch, StageDone, StageDown, StageEntry, StageOpen, StageOpened, StageUp, proto, transport};
+use tricorn_wire::{
+    Failure, StageBatch, StageDone, StageDown, StageEntry, StageOpen, StageOpened, StageUp, proto,
+    transport,
+};
 
 use super::{HIDDEN, LIMITS, SERVED, Toy, config};
 
@@ -49,7 +52,11 @@ impl Upstream {
     pub async fn dial(addr: SocketAddr) -> Self {
         let channel = transport::endpoint(&addr.to_string()).unwrap().connect().await.unwrap();
         let (up, messages) = mpsc::channel(64);
-        let down = transport::stage_client(channel, LARGE).run(ReceiverStream::new(messages)).await.unwrap().into_inner();
+        let down = transport::stage_client(channel, LARGE)
+            .run(ReceiverStream::new(messages))
+            .await
+            .unwrap()
+            .into_inner();
         Self { up, down }
     }
 
@@ -79,12 +86,16 @@ impl Upstream {
     }
 
     pub async fn batch(&self, id: u64, entries: Vec<StageEntry>, closed: Vec<u64>, rows: &[f32]) {
-        self.say(StageUp::Batch(StageBatch::encode(id, entries, closed, HIDDEN, rows).unwrap())).await;
+        self.say(StageUp::Batch(StageBatch::encode(id, entries, closed, HIDDEN, rows).unwrap()))
+            .await;
     }
 
     /// As [`batch`](Self::batch), with rows of another size.
     pub async fn batch_of(&self, hidden: usize, id: u64, entries: Vec<StageEntry>, rows: &[f32]) {
-        self.say(StageUp::Batch(StageBatch::encode(id, entries, Vec::new(), hidden, rows).unwrap())).await;
+        self.say(StageUp::Batch(
+            StageBatch::encode(id, entries, Vec::new(), hidden, rows).unwrap(),
+        ))
+        .await;
     }
 
     /// The next message; `None` when the stream has ended in good order.
@@ -108,7 +119,10 @@ impl Upstream {
         match self.hear().await {
             Some(StageDown::Failed(failure)) => {
                 assert_eq!(self.hear().await, None);
-                assert!(!failure.message.is_empty() && !failure.message.contains('\n'), "{failure:?}");
+                assert!(
+                    !failure.message.is_empty() && !failure.message.contains('\n'),
+                    "{failure:?}"
+                );
                 failure
             }
             other => panic!("expected Failed, got {other:?}"),

@@ -18,7 +18,10 @@ pub enum AppendError {
         limit: usize,
     },
     /// It ends beyond the context.
-    #[error("append of {rows} rows at position {pos} ends beyond the context of {context} tokens; shorten the conversation")]
+    #[error(
+        "append of {rows} rows at position {pos} ends beyond the context of {context} tokens; \
+         shorten the conversation"
+    )]
     BeyondContext {
         /// The append's position.
         pos: usize,
@@ -28,7 +31,10 @@ pub enum AppendError {
         context: usize,
     },
     /// Rows between the session's end and the append are missing.
-    #[error("append at position {pos} leaves a gap, the session holds {len} rows; replay from position {len} or below")]
+    #[error(
+        "append at position {pos} leaves a gap, the session holds {len} rows; replay from \
+         position {len} or below"
+    )]
     Gap {
         /// The append's position.
         pos: usize,
@@ -36,7 +42,10 @@ pub enum AppendError {
         len: usize,
     },
     /// Too much is waiting already.
-    #[error("append of {rows} rows does not fit the queue, {queued} of {limit} rows wait already; await answers before sending more")]
+    #[error(
+        "append of {rows} rows does not fit the queue, {queued} of {limit} rows wait already; \
+         await answers before sending more"
+    )]
     QueueFull {
         /// The append's rows.
         rows: usize,

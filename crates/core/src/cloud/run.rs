@@ -36,7 +36,8 @@ impl<P> Piece<P> {
         self.end() == self.header.end()
     }
 
-    /// The positions of the rows that belong into the append's answer; the last rows of the piece, possibly none.
+    /// The positions of the rows that belong into the append's answer; the last rows of the piece,
+    /// possibly none.
     #[must_use]
     pub fn answer_rows(&self) -> Range<usize> {
         let end = self.end();
@@ -44,7 +45,8 @@ impl<P> Piece<P> {
     }
 }
 
-/// Contiguous rows of one session that run together: pieces of one or several appends of one kind. Never empty.
+/// Contiguous rows of one session that run together: pieces of one or several appends of one kind.
+/// Never empty.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Run<P> {
     /// Position of the first row; the KV cache is truncated there first.
@@ -97,12 +99,17 @@ mod tests {
         assert_eq!(piece(Want::Last, 10, 4).answer_rows(), 14..14);
         assert_eq!(piece(Want::Last, 14, 6).answer_rows(), 19..20);
         assert_eq!(piece(Want::All, 14, 3).answer_rows(), 14..17);
-        assert!(piece(Want::All, 10, 4).is_first() && !piece(Want::All, 10, 4).is_last() && piece(Want::All, 14, 6).is_last());
+        assert!(
+            piece(Want::All, 10, 4).is_first()
+                && !piece(Want::All, 10, 4).is_last()
+                && piece(Want::All, 14, 6).is_last()
+        );
     }
 
     #[test]
     fn a_run_answers_from_the_first_row_that_anyone_wants() {
-        let next = AppendHeader { epoch: 0, pos: 20, rows: 3, want: Want::None, kind: AppendKind::Prompt };
+        let next =
+            AppendHeader { epoch: 0, pos: 20, rows: 3, want: Want::None, kind: AppendKind::Prompt };
         let silent = Piece { header: next, pos: 20, rows: 3, payload: () };
         let run = Run { pos: 14, rows: 9, pieces: vec![piece(Want::Last, 14, 6), silent.clone()] };
         assert_eq!(run.answer_rows(), 4);

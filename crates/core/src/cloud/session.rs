@@ -29,11 +29,13 @@ struct Running {
     stale: bool,
 }
 
-/// The cloud's state machine for one session: checks appends, keeps them in order, and says which answers are still wanted.
+/// The cloud's state machine for one session: checks appends, keeps them in order, and says which
+/// answers are still wanted.
 ///
-/// [`accept`](Self::accept), then [`start_next`](Self::start_next), compute, [`done`](Self::done). What runs is a [`Run`]: appends that
-/// follow each other run together, and a prompt may be cut anywhere, since its rows are computed the same in any company. As many runs as
-/// the middle has stages may be under way, each behind the one before.
+/// [`accept`](Self::accept), then [`start_next`](Self::start_next), compute, [`done`](Self::done).
+/// What runs is a [`Run`]: appends that follow each other run together, and a prompt may be cut
+/// anywhere, since its rows are computed the same in any company. As many runs as the middle has
+/// stages may be under way, each behind the one before.
 #[derive(Debug)]
 pub struct CloudSession<P = ()> {
     limits: SessionLimits,
@@ -71,11 +73,13 @@ impl<P> CloudSession<P> {
 
     /// Checks an append and queues it.
     ///
-    /// An append of a newer epoch drops everything older that has not started. An append below [`len`](Self::len) truncates when it runs.
+    /// An append of a newer epoch drops everything older that has not started. An append below
+    /// [`len`](Self::len) truncates when it runs.
     ///
     /// # Errors
-    /// When the device broke a limit or left a gap; the session is unchanged, but the device must be told and the session ended, since an
-    /// append without an answer would leave the two sides out of step.
+    /// When the device broke a limit or left a gap; the session is unchanged, but the device must
+    /// be told and the session ended, since an append without an answer would leave the two sides
+    /// out of step.
     pub fn accept(&mut self, header: AppendHeader, payload: P) -> Result<Admission, AppendError> {
         let AppendHeader { epoch, pos, rows, .. } = header;
         let SessionLimits { context, max_append_rows, max_queued_rows } = self.limits;
@@ -92,7 +96,8 @@ impl<P> CloudSession<P> {
             return Ok(Admission::Stale);
         }
         let abandons = epoch > self.epoch;
-        let (len, queued) = if abandons { (self.started_len(), 0) } else { (self.len(), self.queued_rows) };
+        let (len, queued) =
+            if abandons { (self.started_len(), 0) } else { (self.len(), self.queued_rows) };
         if pos > len {
             return Err(AppendError::Gap { pos, len });
         }
@@ -110,18 +115,24 @@ impl<P> CloudSession<P> {
         Ok(Admission::Queued)
     }
 
-    /// What [`start_next`](Self::start_next) would begin with; `None` while as many runs as there are stages are under way, or when nothing
-    /// waits.
+    /// What [`start_next`](Self::start_next) would begin with; `None` while as many runs as there
+    /// are stages are under way, or when nothing waits.
     #[must_use]
     pub fn head(&self) -> Option<Head<'_, P>> {
         let front = self.queue.front().filter(|_| self.running.len() < self.stages)?;
-        let together = self.queue.iter().zip(self.queue.iter().skip(1)).take_while(|(before, next)| follows(&before.header, &next.header));
-        let rows = together.map(|(_, next)| next.header.rows).sum::<usize>() + front.header.rows - self.front_started;
+        let together = self
+            .queue
+            .iter()
+            .zip(self.queue.iter().skip(1))
+            .take_while(|(before, next)| follows(&before.header, &next.header));
+        let rows = together.map(|(_, next)| next.header.rows).sum::<usize>() + front.header.rows
+            - self.front_started;
         Some(Head { kind: front.header.kind, rows, payload: &front.payload })
     }
 
-    /// Takes what is to run now, the oldest rows first: appends of one kind that follow each other, together at most `most_rows`. A prompt
-    /// is cut there; a verification is not, and the first is taken whatever its size. `None` as [`head`](Self::head) says, or for 0 rows.
+    /// Takes what is to run now, the oldest rows first: appends of one kind that follow each other,
+    /// together at most `most_rows`. A prompt is cut there; a verification is not, and the first is
+    /// taken whatever its size. `None` as [`head`](Self::head) says, or for 0 rows.
     ///
     /// The payload of a prompt that is cut is cloned.
     pub fn start_next(&mut self, most_rows: usize) -> Option<Run<P>>
@@ -133,11 +144,16 @@ impl<P> CloudSession<P> {
         while let Some(front) = self.queue.front() {
             let header = front.header;
             let taken = run.as_ref().map_or(0, |run| run.rows);
-            if run.as_ref().and_then(|run| run.pieces.last()).is_some_and(|before| !follows(&before.header, &header)) {
+            if run
+                .as_ref()
+                .and_then(|run| run.pieces.last())
+                .is_some_and(|before| !follows(&before.header, &header))
+            {
                 break;
             }
             let (pos, left) = (header.pos + self.front_started, header.rows - self.front_started);
-            let whole = left <= most_rows.saturating_sub(taken) || (header.kind == AppendKind::Verify && run.is_none());
+            let whole = left <= most_rows.saturating_sub(taken)
+                || (header.kind == AppendKind::Verify && run.is_none());
             let rows = match (whole, header.kind) {
                 (true, _) => left,
                 (false, AppendKind::Prompt) => most_rows - taken,
@@ -153,7 +169,8 @@ impl<P> CloudSession<P> {
                 self.front_started += rows;
                 front.payload.clone()
             };
-            let run = run.get_or_insert_with(|| Run { pos, rows: 0, pieces: Vec::with_capacity(1) });
+            let run =
+                run.get_or_insert_with(|| Run { pos, rows: 0, pieces: Vec::with_capacity(1) });
             run.rows += rows;
             run.pieces.push(Piece { header, pos, rows, payload });
             if !whole {
@@ -166,8 +183,8 @@ impl<P> CloudSession<P> {
         Some(run)
     }
 
-    /// The oldest run has been computed. Whether the answers of the appends that end in it are wanted: not when the device abandoned them
-    /// meanwhile.
+    /// The oldest run has been computed. Whether the answers of the appends that end in it are
+    /// wanted: not when the device abandoned them meanwhile.
     pub fn done(&mut self) -> bool {
         let Some(Running { end, stale }) = self.running.pop_front() else { return false };
         self.computed = end;

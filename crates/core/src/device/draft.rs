@@ -1,6 +1,7 @@
 //! When drafting stops, what of a round is sent when, and what is drafted while the cloud verifies.
 
-/// Bounds on the drafts of one verification round (HAT, arXiv 2503.18989). None of them has an influence on the text.
+/// Bounds on the drafts of one verification round (HAT, arXiv 2503.18989). None of them has an
+/// influence on the text.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct DraftPolicy {
     /// Most drafts in a round; 0 turns drafting off.
@@ -9,7 +10,8 @@ pub struct DraftPolicy {
     pub stop: DraftStop,
     /// Whether a round's rows are sent one by one, as they come to be.
     pub stream: Streaming,
-    /// Most continuations drafted while a verification is out; 0 for none. More than [`DraftPolicy::MAX_PARALLEL`] counts as that.
+    /// Most continuations drafted while a verification is out; 0 for none. More than
+    /// [`DraftPolicy::MAX_PARALLEL`] counts as that.
     pub parallel: usize,
     /// Where such continuations may part from the round's drafts.
     pub branch: BranchAt,
@@ -20,7 +22,8 @@ pub struct DraftPolicy {
 pub enum DraftStop {
     /// The first whose confidence (the drafter's greatest probability) is below this.
     Threshold(f32),
-    /// The first after which one more would cost more time than it is expected to save, by what was measured of drafts, link and cloud.
+    /// The first after which one more would cost more time than it is expected to save, by what was
+    /// measured of drafts, link and cloud.
     Expected {
         /// The threshold that counts until enough has been measured.
         until_known: f32,
@@ -56,23 +59,31 @@ impl DraftPolicy {
     /// The greatest number of continuations at a time.
     pub const MAX_PARALLEL: usize = 8;
 
-    /// At most `max_len` drafts, the last one the first whose confidence is below `threshold`; all sent together, none in parallel.
+    /// At most `max_len` drafts, the last one the first whose confidence is below `threshold`; all
+    /// sent together, none in parallel.
     #[must_use]
     pub const fn up_to(max_len: usize, threshold: f32) -> Self {
-        Self { max_len, stop: DraftStop::Threshold(threshold), stream: Streaming::Never, parallel: 0, branch: BranchAt::Anywhere }
+        Self {
+            max_len,
+            stop: DraftStop::Threshold(threshold),
+            stream: Streaming::Never,
+            parallel: 0,
+            branch: BranchAt::Anywhere,
+        }
     }
 }
 
 impl Default for DraftPolicy {
-    /// At most 8 drafts, threshold 0.6 as in HAT. The 6 of Kangaroo cost the `fused` drafter of the demo model a
-    /// tenth of what it gains (3.90 tokens a round in place of 4.26).
+    /// At most 8 drafts, threshold 0.6 as in HAT. The 6 of Kangaroo cost the `fused` drafter of the
+    /// demo model a tenth of what it gains (3.90 tokens a round in place of 4.26).
     fn default() -> Self {
         Self::up_to(8, 0.6)
     }
 }
 
 impl DraftStop {
-    /// The confidence below which a draft is the last, whatever is measured. Without measurements that is all there is to it.
+    /// The confidence below which a draft is the last, whatever is measured. Without measurements
+    /// that is all there is to it.
     #[must_use]
     pub fn threshold(self) -> f32 {
         match self {
@@ -80,7 +91,8 @@ impl DraftStop {
         }
     }
 
-    /// Whether drafting goes on after a draft of this confidence when nothing has been measured. NaN stops it.
+    /// Whether drafting goes on after a draft of this confidence when nothing has been measured.
+    /// NaN stops it.
     #[must_use]
     pub fn is_confident(self, confidence: f32) -> bool {
         confidence >= self.threshold()
@@ -94,7 +106,8 @@ pub struct Draft {
     pub token: u32,
     /// The drafter's greatest probability there.
     pub confidence: f32,
-    /// What else the drafter holds possible at this position, likeliest first; needed for parallel drafting only.
+    /// What else the drafter holds possible at this position, likeliest first; needed for parallel
+    /// drafting only.
     pub others: Vec<Guess>,
     /// No token can follow it: what the text is held to has no longer one.
     pub ends: bool,

@@ -2,7 +2,8 @@
 
 use super::pipeline::Pipeline;
 
-/// What a [`Pipeline`] predicts for each size of the next chunk; seconds as the pipeline counts them.
+/// What a [`Pipeline`] predicts for each size of the next chunk; seconds as the pipeline counts
+/// them.
 pub(super) struct Forecast {
     sizes: Vec<Size>,
     /// The soonest end.
@@ -22,14 +23,17 @@ struct Size {
 impl Forecast {
     /// For `left` rows behind what is in `pipeline`; `sizes` ascend.
     ///
-    /// Nothing hides what the first chunk takes the device, nor what the last takes the cloud: the next one may do better with another size
-    /// than those behind it, or with all the rest behind it in one.
+    /// Nothing hides what the first chunk takes the device, nor what the last takes the cloud: the
+    /// next one may do better with another size than those behind it, or with all the rest behind
+    /// it in one.
     pub(super) fn new(left: usize, sizes: &[usize], pipeline: &Pipeline<'_>) -> Self {
-        let even: Vec<(usize, f64)> = sizes.iter().map(|&rows| (rows, pipeline.computed_after(left, rows, rows))).collect();
+        let even: Vec<(usize, f64)> =
+            sizes.iter().map(|&rows| (rows, pipeline.computed_after(left, rows, rows))).collect();
         let rest = even.iter().min_by(|a, b| a.1.total_cmp(&b.1)).map_or(1, |&(rows, _)| rows);
         let longest = sizes.last().map_or(1, |&rows| rows);
         let size = |(rows, even): (usize, f64)| {
-            let others = [rest, left.saturating_sub(rows).clamp(1, longest)].map(|rest| pipeline.computed_after(left, rows, rest));
+            let others = [rest, left.saturating_sub(rows).clamp(1, longest)]
+                .map(|rest| pipeline.computed_after(left, rows, rest));
             Size { rows, even, least: others.into_iter().fold(even, f64::min) }
         };
         let sizes: Vec<Size> = even.into_iter().map(size).collect();
@@ -37,10 +41,18 @@ impl Forecast {
         Self { sizes, best }
     }
 
-    /// Of the sizes that end within `about` of the best, the nearest to `aim` that need no other behind it; where all need one, the largest.
+    /// Of the sizes that end within `about` of the best, the nearest to `aim` that need no other
+    /// behind it; where all need one, the largest.
     pub(super) fn nearest(&self, aim: usize, about: f64) -> Option<usize> {
         let enough = self.best + about;
-        let even = self.sizes.iter().filter(|size| size.even <= enough).map(|size| size.rows).min_by_key(|rows| rows.abs_diff(aim));
-        even.or_else(|| self.sizes.iter().filter(|size| size.least <= enough).map(|size| size.rows).max())
+        let even = self
+            .sizes
+            .iter()
+            .filter(|size| size.even <= enough)
+            .map(|size| size.rows)
+            .min_by_key(|rows| rows.abs_diff(aim));
+        even.or_else(|| {
+            self.sizes.iter().filter(|size| size.least <= enough).map(|size| size.rows).max()
+        })
     }
 }

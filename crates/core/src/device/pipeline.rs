@@ -4,15 +4,19 @@ use crate::monitor::Conditions;
 
 /// Stages that are told apart at most.
 const MOST_STAGES: usize = 16;
-/// A cloud that says it takes fewer rows of a prompt at once is taken to say this; it bounds what a prediction costs.
+/// A cloud that says it takes fewer rows of a prompt at once is taken to say this; it bounds what a
+/// prediction costs.
 const LEAST_TAKEN: usize = 16;
 
-/// Device, link and cloud as one pipeline, with the time at which each is free; seconds from any moment, the same for all.
+/// Device, link and cloud as one pipeline, with the time at which each is free; seconds from any
+/// moment, the same for all.
 ///
-/// A chunk of `x` rows takes the device `shallow(x)`, then the link `x A / beta` (`A` bytes a row, `beta` bytes a second). What arrives
-/// while the cloud has the session's batch before runs in one batch of `n` rows, `w` after it could, which takes `g(mu + n)` through all `P`
-/// stages; the next may start `g(mu + n) / P` after it. Of more rows than the cloud takes at once, the rest runs in the batch after. Nothing
-/// is expected to join in the wait: it is a mean, and often there is none. Delays that are the same for every chunk are left out.
+/// A chunk of `x` rows takes the device `shallow(x)`, then the link `x A / beta` (`A` bytes a row,
+/// `beta` bytes a second). What arrives while the cloud has the session's batch before runs in one
+/// batch of `n` rows, `w` after it could, which takes `g(mu + n)` through all `P` stages; the next
+/// may start `g(mu + n) / P` after it. Of more rows than the cloud takes at once, the rest runs in
+/// the batch after. Nothing is expected to join in the wait: it is a mean, and often there is none.
+/// Delays that are the same for every chunk are left out.
 #[derive(Clone, Copy, Debug)]
 pub struct Pipeline<'c> {
     conditions: &'c Conditions,
@@ -37,7 +41,8 @@ pub struct Pipeline<'c> {
 }
 
 impl<'c> Pipeline<'c> {
-    /// One whose link is free at `link` and whose cloud at `cloud`; the device at 0. `None` where link or cloud are not known.
+    /// One whose link is free at `link` and whose cloud at `cloud`; the device at 0. `None` where
+    /// link or cloud are not known.
     #[must_use]
     pub fn new(link: f64, cloud: f64, conditions: &'c Conditions) -> Option<Self> {
         conditions.send_seconds(1)?;
@@ -46,7 +51,19 @@ impl<'c> Pipeline<'c> {
         let wait = pace.prompt_wait.as_secs_f64();
         let stages = pace.stages.clamp(1, MOST_STAGES) as f64;
         let taken = pace.prompt_rows.map_or(usize::MAX, |rows| rows.max(LEAST_TAKEN));
-        Some(Self { conditions, wait, stages, taken, device: 0.0, link, cloud, end: cloud, closes: cloud, start: cloud, rows: 0 })
+        Some(Self {
+            conditions,
+            wait,
+            stages,
+            taken,
+            device: 0.0,
+            link,
+            cloud,
+            end: cloud,
+            closes: cloud,
+            start: cloud,
+            rows: 0,
+        })
     }
 
     /// The device does nothing for the chunks to come before `at`.
@@ -75,7 +92,8 @@ impl<'c> Pipeline<'c> {
         self.end
     }
 
-    /// When the cloud has computed `left` rows more, cut into a chunk of `first`, then chunks of `rest`, of which the last may be smaller.
+    /// When the cloud has computed `left` rows more, cut into a chunk of `first`, then chunks of
+    /// `rest`, of which the last may be smaller.
     #[must_use]
     pub fn computed_after(mut self, left: usize, first: usize, rest: usize) -> f64 {
         let (first, rest) = (first.min(left), rest.max(1));
@@ -107,7 +125,8 @@ impl<'c> Pipeline<'c> {
         self.rows += rows;
     }
 
-    /// A batch of the waiting rows runs. What it leaves has had its wait, and is joined by what arrives until the next.
+    /// A batch of the waiting rows runs. What it leaves has had its wait, and is joined by what
+    /// arrives until the next.
     fn run(&mut self) {
         let rows = self.rows.min(self.taken);
         let batch = self.conditions.batch_seconds(rows).unwrap_or_default();
@@ -141,7 +160,12 @@ mod tests {
     /// A row takes the device 1 ms, the link 10 ms and a batch 20 ms and 1 ms a row; 5 ms of wait.
     fn conditions(stages: usize) -> Conditions {
         let point = |rows: usize| DelayPoint { rows, delay: ms(20 + rows as u64) };
-        let pace = CloudPace { prompt_wait: ms(5), stages, delay: vec![point(1), point(1000)], ..CloudPace::default() };
+        let pace = CloudPace {
+            prompt_wait: ms(5),
+            stages,
+            delay: vec![point(1), point(1000)],
+            ..CloudPace::default()
+        };
         Conditions {
             row_bytes: 1_000_000,
             uplink: Some(1e8),
@@ -195,7 +219,8 @@ mod tests {
     fn stages_take_batches_before_others_are_through() {
         let conditions = conditions(5);
         let busy = Pipeline::new(0.0, 0.0, &conditions).unwrap();
-        // 11 to 16, 16 + 21 at the end; the first stage is free at 16 + 4.2, before the next row arrives.
+        // 11 to 16, 16 + 21 at the end; the first stage is free at 16 + 4.2, before the next row
+        // arrives.
         near(busy.computed_after(2, 1, 1), 21 + 5 + 21);
     }
 

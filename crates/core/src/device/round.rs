@@ -1,4 +1,5 @@
-//! One verification round: its drafts, what is known of their chances, and the continuations drafted meanwhile.
+//! One verification round: its drafts, what is known of their chances, and the continuations
+//! drafted meanwhile.
 
 use super::{Branch, Draft};
 

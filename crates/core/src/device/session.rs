@@ -1,4 +1,5 @@
-//! One conversation as the device sees it: confirmed tokens, drafts, and what the cloud holds of them.
+//! One conversation as the device sees it: confirmed tokens, drafts, and what the cloud holds of
+//! them.
 
 mod answers;
 mod drafting;
@@ -9,7 +10,9 @@ use std::{collections::VecDeque, time::Duration};
 
 use timeline::Timeline;
 
-use super::{Action, Branch, FinishReason, TurnError, TurnOptions, calibration::Calibration, round::Round};
+use super::{
+    Action, Branch, FinishReason, TurnError, TurnOptions, calibration::Calibration, round::Round,
+};
 use crate::{
     AppendHeader, AppendKind, SessionLimits, TurnStats,
     monitor::{AnswerTiming, Average, Conditions},
@@ -50,10 +53,12 @@ struct Habit {
     accepted: Average,
 }
 
-/// The device's state machine for one conversation: drafts, uploads, verifies, rolls back and replays.
+/// The device's state machine for one conversation: drafts, uploads, verifies, rolls back and
+/// replays.
 ///
-/// A driver obeys [`poll`](Self::poll) and reports what happens; it does all computing and all I/O. Rows are addressed by position
-/// throughout: every KV cache is truncated to the position at which rows are fed to it.
+/// A driver obeys [`poll`](Self::poll) and reports what happens; it does all computing and all I/O.
+/// Rows are addressed by position throughout: every KV cache is truncated to the position at which
+/// rows are fed to it.
 ///
 /// ```
 /// use tricorn_core::{Action, DeviceSession, SessionConfig, TurnOptions};
@@ -91,7 +96,8 @@ pub struct DeviceSession {
     acknowledged: usize,
     /// It holds rows `[0, upload_pos)` once everything in flight has arrived.
     upload_pos: usize,
-    /// The output layers' KV cache holds valid rows `[0, deep_len)`; never below `acknowledged` when there are such layers.
+    /// The output layers' KV cache holds valid rows `[0, deep_len)`; never below `acknowledged`
+    /// when there are such layers.
     deep_len: usize,
     stats: TurnStats,
 }
@@ -121,8 +127,8 @@ impl DeviceSession {
         }
     }
 
-    /// Starts a turn on the whole conversation `tokens`; a turn under way is cancelled. What they share with the tokens held is not
-    /// uploaded again, but for the last row.
+    /// Starts a turn on the whole conversation `tokens`; a turn under way is cancelled. What they
+    /// share with the tokens held is not uploaded again, but for the last row.
     ///
     /// # Errors
     /// When there are no tokens, or so many that none can follow; nothing has changed then.
@@ -135,10 +141,15 @@ impl DeviceSession {
         }
         self.cancel();
         self.timeline = Timeline::default();
-        let common = self.tokens().iter().zip(&tokens).take_while(|(held, new)| held == new).count();
+        let common =
+            self.tokens().iter().zip(&tokens).take_while(|(held, new)| held == new).count();
         let kept = common.min(tokens.len() - 1);
         self.truncate_rows(kept);
-        self.stats = TurnStats { prompt_tokens: tokens.len(), reused_tokens: self.upload_pos, ..TurnStats::default() };
+        self.stats = TurnStats {
+            prompt_tokens: tokens.len(),
+            reused_tokens: self.upload_pos,
+            ..TurnStats::default()
+        };
         let finished = (options.max_new_tokens == 0).then_some(FinishReason::Length);
         self.turn = Some(Turn { options, prompt: tokens.len(), finished });
         self.confirmed = tokens.len();
@@ -147,7 +158,8 @@ impl DeviceSession {
         Ok(())
     }
 
-    /// What to do next. Asking again without an event in between gives the same answer, except that an append is given out once.
+    /// What to do next. Asking again without an event in between gives the same answer, except that
+    /// an append is given out once.
     pub fn poll(&mut self) -> Action {
         let action = self.next_action();
         if let Action::Append(header) = action {
@@ -159,49 +171,60 @@ impl DeviceSession {
         action
     }
 
-    /// What was measured of device, link and cloud. It counts from the next decision on, and has no influence on the text.
+    /// What was measured of device, link and cloud. It counts from the next decision on, and has no
+    /// influence on the text.
     pub fn set_conditions(&mut self, conditions: Conditions) {
         self.conditions = conditions;
     }
 
-    /// The time since the turn began. Like [conditions](Self::set_conditions) it has no influence on the text: chunks are sized by where those
-    /// before them should be.
+    /// The time since the turn began. Like [conditions](Self::set_conditions) it has no influence
+    /// on the text: chunks are sized by where those before them should be.
     pub fn set_now(&mut self, since_start: Duration) {
         self.timeline.set_now(since_start);
     }
 
-    /// Where the cloud spent its time on the append answered last, whose answer was `awaited` or may have lain unread.
+    /// Where the cloud spent its time on the append answered last, whose answer was `awaited` or
+    /// may have lain unread.
     pub fn timed(&mut self, timing: &AnswerTiming, awaited: bool) {
         self.timeline.timed(timing, awaited, &self.conditions);
     }
 
-    /// There is a connection to a cloud session that holds nothing yet: everything is uploaded again, in a new epoch.
+    /// There is a connection to a cloud session that holds nothing yet: everything is uploaded
+    /// again, in a new epoch.
     pub fn connected(&mut self) {
         self.forget_cloud();
         self.epoch += 1;
         self.connected = true;
     }
 
-    /// The session that was opened in place of a lost one is held to other limits; `context` is still the longest sequence here.
+    /// The session that was opened in place of a lost one is held to other limits; `context` is
+    /// still the longest sequence here.
     ///
     /// # Errors
-    /// When the conversation leaves no room for a token more; a later turn on a shorter one is possible.
+    /// When the conversation leaves no room for a token more; a later turn on a shorter one is
+    /// possible.
     pub fn set_limits(&mut self, limits: SessionLimits, context: usize) -> Result<(), TurnError> {
         let SessionLimits { context: longest, max_append_rows, max_queued_rows } = limits;
-        self.config = SessionConfig { context: longest.min(context), max_append_rows, max_queued_rows, ..self.config };
+        self.config = SessionConfig {
+            context: longest.min(context),
+            max_append_rows,
+            max_queued_rows,
+            ..self.config
+        };
         let (tokens, context) = (self.tokens.len(), self.config.context);
         if tokens < context { Ok(()) } else { Err(TurnError::TooLong { tokens, context }) }
     }
 
-    /// The connection is gone, and with it what was in flight and what the cloud held. Tokens and drafts stay: after
-    /// [`connected`](Self::connected) they are replayed.
+    /// The connection is gone, and with it what was in flight and what the cloud held. Tokens and
+    /// drafts stay: after [`connected`](Self::connected) they are replayed.
     pub fn disconnected(&mut self) {
         self.forget_cloud();
         self.stats.lost_connections += usize::from(self.connected);
         self.connected = false;
     }
 
-    /// Abandons the turn under way, if any: confirmed tokens stay, drafts and answers in flight are dropped.
+    /// Abandons the turn under way, if any: confirmed tokens stay, drafts and answers in flight are
+    /// dropped.
     pub fn cancel(&mut self) {
         let Some(turn) = self.turn.as_mut().filter(|turn| turn.finished.is_none()) else {
             return;
@@ -211,7 +234,8 @@ impl DeviceSession {
         self.settle(None);
     }
 
-    /// The tokens of rows `[pos, pos + rows)`: confirmed tokens, then drafts; empty when there are not so many.
+    /// The tokens of rows `[pos, pos + rows)`: confirmed tokens, then drafts; empty when there are
+    /// not so many.
     #[must_use]
     pub fn tokens_at(&self, pos: usize, rows: usize) -> &[u32] {
         pos.checked_add(rows).and_then(|end| self.tokens.get(pos..end)).unwrap_or_default()
@@ -265,7 +289,8 @@ impl DeviceSession {
         self.epoch
     }
 
-    /// Rows from `len` on are no longer valid anywhere; uploads continue from what is valid and acknowledged.
+    /// Rows from `len` on are no longer valid anywhere; uploads continue from what is valid and
+    /// acknowledged.
     fn truncate_rows(&mut self, len: usize) {
         self.acknowledged = self.acknowledged.min(len);
         self.deep_len = self.deep_len.min(len);

@@ -33,7 +33,10 @@ pub enum TurnError {
     #[error("the prompt is empty; give at least one token")]
     Empty,
     /// The prompt leaves no room for a token.
-    #[error("the prompt has {tokens} tokens, the context holds {context} and one must be left to generate; shorten the prompt")]
+    #[error(
+        "the prompt has {tokens} tokens, the context holds {context} and one must be left to \
+         generate; shorten the prompt"
+    )]
     TooLong {
         /// The prompt's tokens.
         tokens: usize,

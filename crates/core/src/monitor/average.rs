@@ -7,8 +7,9 @@ const CONVINCING: usize = 3;
 
 /// Moving average: `history x average + (1 - history) x sample`, the first sample as it is.
 ///
-/// A sample beyond a factor of 4 from the average is taken as that bound, so that one stall does little harm; after three in a row on the
-/// same side the average jumps to their median, because what is measured has changed. Units are the caller's.
+/// A sample beyond a factor of 4 from the average is taken as that bound, so that one stall does
+/// little harm; after three in a row on the same side the average jumps to their median, because
+/// what is measured has changed. Units are the caller's.
 #[derive(Clone, Debug)]
 pub struct Average {
     history: f64,
@@ -39,7 +40,8 @@ impl Average {
         Self { history: history.clamp(0.0, 1.0), wary: true, value: None, odd: Vec::new() }
     }
 
-    /// One that takes every sample as it is: for what leaps by nature, such as time spent waiting, where the mean is wanted.
+    /// One that takes every sample as it is: for what leaps by nature, such as time spent waiting,
+    /// where the mean is wanted.
     #[must_use]
     pub fn plain() -> Self {
         Self { wary: false, ..Self::new() }
@@ -54,7 +56,8 @@ impl Average {
             self.value = Some(sample);
             return;
         };
-        let counted = if self.wary && value > 0.0 { sample.clamp(value / ODD, value * ODD) } else { sample };
+        let counted =
+            if self.wary && value > 0.0 { sample.clamp(value / ODD, value * ODD) } else { sample };
         if counted == sample {
             self.odd.clear();
         } else {
@@ -102,12 +105,17 @@ mod tests {
 
     #[test]
     fn nonsense_is_ignored() {
-        assert_eq!(after(&[f64::NAN, -1.0, 10.0, f64::INFINITY, f64::NEG_INFINITY, -0.5]), Some(10.0));
+        assert_eq!(
+            after(&[f64::NAN, -1.0, 10.0, f64::INFINITY, f64::NEG_INFINITY, -0.5]),
+            Some(10.0)
+        );
     }
 
     #[test]
     fn one_odd_sample_moves_it_no_further_than_the_bound_would() {
-        let near = |samples, expected: f64| assert!(after(samples).is_some_and(|value| (value - expected).abs() < 1e-9));
+        let near = |samples, expected: f64| {
+            assert!(after(samples).is_some_and(|value| (value - expected).abs() < 1e-9))
+        };
         near(&[10.0, 1e9], 16.0);
         near(&[10.0, 0.0], 8.5);
     }

@@ -4,14 +4,16 @@ use std::time::Duration;
 
 use super::{CloudPace, Cost};
 
-/// Link, cloud and device as they were measured last; `None` is not known yet. No condition has an influence on the text.
+/// Link, cloud and device as they were measured last; `None` is not known yet. No condition has an
+/// influence on the text.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct Conditions {
     /// Bytes of one hidden row on the wire, either way.
     pub row_bytes: usize,
     /// Uplink rate, in bytes per second.
     pub uplink: Option<f64>,
-    /// Round trip: what an append takes beyond its upload, its wait and its computing, the way of its answer included.
+    /// Round trip: what an append takes beyond its upload, its wait and its computing, the way of
+    /// its answer included.
     pub rtt: Option<Duration>,
     /// What the cloud says about its speed.
     pub pace: Option<CloudPace>,
@@ -23,7 +25,8 @@ pub struct Conditions {
     pub tokens_per_second: Option<f64>,
 }
 
-/// What a message holds beside its rows, in bytes: fields of the contract, HTTP/2 frames, TCP and IP headers.
+/// What a message holds beside its rows, in bytes: fields of the contract, HTTP/2 frames, TCP and
+/// IP headers.
 const MESSAGE_BYTES: f64 = 120.0;
 
 impl Conditions {
@@ -33,19 +36,26 @@ impl Conditions {
         Some((rows as f64 * self.row_bytes as f64 + MESSAGE_BYTES) / self.uplink_rate()?)
     }
 
-    /// Seconds that a batch takes in the cloud in which `rows` rows join those expected there: `g(mu + rows)`.
+    /// Seconds that a batch takes in the cloud in which `rows` rows join those expected there:
+    /// `g(mu + rows)`.
     #[must_use]
     pub fn batch_seconds(&self, rows: usize) -> Option<f64> {
         let pace = self.pace.as_ref()?;
         Some(pace.batch_delay(pace.batch_rows.saturating_add(rows))?.as_secs_f64())
     }
 
-    /// Seconds from sending a verification of `rows` rows to its answer, at least: while the uplink's rate is not known, because no append
-    /// was large enough to show it, the upload counts as nothing.
+    /// Seconds from sending a verification of `rows` rows to its answer, at least: while the
+    /// uplink's rate is not known, because no append was large enough to show it, the upload counts
+    /// as nothing.
     #[must_use]
     pub fn verify_seconds(&self, rows: usize) -> Option<f64> {
         let wait = self.pace.as_ref()?.verify_wait.as_secs_f64();
-        Some(self.rtt?.as_secs_f64() + self.send_seconds(rows).unwrap_or(0.0) + wait + self.batch_seconds(rows)?)
+        Some(
+            self.rtt?.as_secs_f64()
+                + self.send_seconds(rows).unwrap_or(0.0)
+                + wait
+                + self.batch_seconds(rows)?,
+        )
     }
 
     /// Seconds of one draft step for `branches` continuations at once.

@@ -4,7 +4,8 @@ use std::time::Duration;
 
 /// The weight of the past against a new measurement.
 const HISTORY: f64 = 0.9;
-/// A measurement beyond this factor of what is expected counts as that: something else had the processor.
+/// A measurement beyond this factor of what is expected counts as that: something else had the
+/// processor.
 const ODD: f64 = 4.0;
 
 /// What computing costs: so much at once, and so much a row.
@@ -20,7 +21,8 @@ impl Cost {
     /// The cost of `rows` rows.
     #[must_use]
     pub fn of(self, rows: usize) -> Duration {
-        self.base.saturating_add(self.per_row.saturating_mul(u32::try_from(rows).unwrap_or(u32::MAX)))
+        self.base
+            .saturating_add(self.per_row.saturating_mul(u32::try_from(rows).unwrap_or(u32::MAX)))
     }
 }
 
@@ -41,15 +43,25 @@ impl CostModel {
             return;
         }
         let in_proportion = self.seconds / self.rows * rows as f64;
-        let bound = self.get().map_or(f64::INFINITY, |cost| cost.of(rows).as_secs_f64().max(in_proportion) * ODD);
+        let bound = self
+            .get()
+            .map_or(f64::INFINITY, |cost| cost.of(rows).as_secs_f64().max(in_proportion) * ODD);
         let (rows, seconds) = (rows as f64, time.as_secs_f64().min(bound.max(1e-9)));
-        let sums = [&mut self.weight, &mut self.rows, &mut self.seconds, &mut self.rows_rows, &mut self.rows_seconds];
-        for (sum, sample) in sums.into_iter().zip([1.0, rows, seconds, rows * rows, rows * seconds]) {
+        let sums = [
+            &mut self.weight,
+            &mut self.rows,
+            &mut self.seconds,
+            &mut self.rows_rows,
+            &mut self.rows_seconds,
+        ];
+        for (sum, sample) in sums.into_iter().zip([1.0, rows, seconds, rows * rows, rows * seconds])
+        {
             *sum = *sum * HISTORY + sample;
         }
     }
 
-    /// The fit; `None` before the first measurement. While all had the same number of rows, one row's share counts as the base.
+    /// The fit; `None` before the first measurement. While all had the same number of rows, one
+    /// row's share counts as the base.
     pub(super) fn get(&self) -> Option<Cost> {
         if self.weight == 0.0 {
             return None;
@@ -62,7 +74,8 @@ impl CostModel {
             (seconds - seconds / rows) / rows
         };
         let per_row = slope.clamp(0.0, seconds / rows);
-        let duration = |seconds: f64| Duration::try_from_secs_f64(seconds.max(0.0)).unwrap_or(Duration::MAX);
+        let duration =
+            |seconds: f64| Duration::try_from_secs_f64(seconds.max(0.0)).unwrap_or(Duration::MAX);
         Some(Cost { base: duration(seconds - per_row * rows), per_row: duration(per_row) })
     }
 }

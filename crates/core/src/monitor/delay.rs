@@ -20,9 +20,9 @@ pub struct DelayPoint {
 
 /// The delay of a batch by its rows, `g(n)` in HAT (arXiv 2503.18989), fitted as batches run.
 ///
-/// Buckets of doubling size each average rows and delay; the points are made monotone by pooling neighbours that fall (isotonic
-/// regression, weighted by the batches seen, so that a bucket that stalled once and is hardly used counts little), and joined by straight
-/// lines.
+/// Buckets of doubling size each average rows and delay; the points are made monotone by pooling
+/// neighbours that fall (isotonic regression, weighted by the batches seen, so that a bucket that
+/// stalled once and is hardly used counts little), and joined by straight lines.
 #[derive(Clone, Debug, Default)]
 pub struct DelayModel {
     buckets: [Bucket; BUCKETS],
@@ -40,7 +40,12 @@ struct Bucket {
 impl DelayModel {
     /// Takes in that a batch of `rows` rows took `delay`. A batch without rows says nothing.
     pub fn observe(&mut self, rows: usize, delay: Duration) {
-        let Some(bucket) = rows.checked_ilog2().and_then(|log| self.buckets.get_mut((log as usize).min(BUCKETS - 1))) else { return };
+        let Some(bucket) = rows
+            .checked_ilog2()
+            .and_then(|log| self.buckets.get_mut((log as usize).min(BUCKETS - 1)))
+        else {
+            return;
+        };
         bucket.rows.add(rows as f64);
         bucket.seconds.add(delay.as_secs_f64());
         bucket.weight += 1.0;
@@ -49,14 +54,16 @@ impl DelayModel {
 
     /// The delay of a batch of `rows` rows; `None` before the first batch.
     ///
-    /// Between points along the line; below the first point its delay, since a batch has a cost of its own; beyond the last at the steeper
-    /// of the last line and the line from first to last, or in proportion when there is one point only.
+    /// Between points along the line; below the first point its delay, since a batch has a cost of
+    /// its own; beyond the last at the steeper of the last line and the line from first to last, or
+    /// in proportion when there is one point only.
     #[must_use]
     pub fn at(&self, rows: usize) -> Option<Duration> {
         interpolate(&self.fitted, rows)
     }
 
-    /// The most rows whose delay keeps to `target`; 0 when a single row does not, `None` before the first batch.
+    /// The most rows whose delay keeps to `target`; 0 when a single row does not, `None` before the
+    /// first batch.
     #[must_use]
     pub fn rows_within(&self, target: Duration) -> Option<usize> {
         self.at(1)?;
@@ -78,7 +85,10 @@ impl DelayModel {
         // (mean delay, weight, points pooled): pool adjacent violators.
         let mut pools: Vec<(f64, f64, usize)> = Vec::with_capacity(BUCKETS);
         self.fitted.clear();
-        let seen = self.buckets.iter().filter_map(|bucket| Some((bucket.rows.get()?, bucket.seconds.get()?, bucket.weight)));
+        let seen = self
+            .buckets
+            .iter()
+            .filter_map(|bucket| Some((bucket.rows.get()?, bucket.seconds.get()?, bucket.weight)));
         for (rows, seconds, weight) in seen {
             self.fitted.push(DelayPoint { rows: rows.round() as usize, delay: Duration::ZERO });
             let mut last = (seconds, weight, 1);
@@ -89,7 +99,10 @@ impl DelayModel {
             pools.push(last);
         }
         let delays = pools.iter().flat_map(|&(mean, _, count)| std::iter::repeat_n(mean, count));
-        self.fitted.iter_mut().zip(delays).for_each(|(point, seconds)| point.delay = duration(seconds));
+        self.fitted
+            .iter_mut()
+            .zip(delays)
+            .for_each(|(point, seconds)| point.delay = duration(seconds));
     }
 }
 
@@ -102,8 +115,10 @@ pub(super) fn interpolate(points: &[DelayPoint], rows: usize) -> Option<Duration
         (Some(below), Some(point)) => along(below, slope(below, point), rows),
         (Some(_), None) => {
             let before = points.len().checked_sub(2).and_then(|index| points.get(index));
-            let steepest = before
-                .map_or_else(|| last.delay.as_secs_f64() / last.rows.max(1) as f64, |before| slope(before, last).max(slope(first, last)));
+            let steepest = before.map_or_else(
+                || last.delay.as_secs_f64() / last.rows.max(1) as f64,
+                |before| slope(before, last).max(slope(first, last)),
+            );
             along(last, steepest.max(0.0), rows)
         }
     })
@@ -111,7 +126,8 @@ pub(super) fn interpolate(points: &[DelayPoint], rows: usize) -> Option<Duration
 
 /// Seconds a row.
 fn slope(from: &DelayPoint, to: &DelayPoint) -> f64 {
-    (to.delay.as_secs_f64() - from.delay.as_secs_f64()) / to.rows.saturating_sub(from.rows).max(1) as f64
+    (to.delay.as_secs_f64() - from.delay.as_secs_f64())
+        / to.rows.saturating_sub(from.rows).max(1) as f64
 }
 
 fn along(from: &DelayPoint, slope: f64, rows: usize) -> Duration {
@@ -145,7 +161,10 @@ mod tests {
     #[test]
     fn lines_between_points_and_beyond() {
         let model = fitted(&[(4, 10), (16, 22), (64, 70)]);
-        assert_eq!([1, 4, 10, 16, 40, 64, 128].map(|rows| model.at(rows)), [10, 10, 16, 22, 46, 70, 134].map(|delay| Some(ms(delay))));
+        assert_eq!(
+            [1, 4, 10, 16, 40, 64, 128].map(|rows| model.at(rows)),
+            [10, 10, 16, 22, 46, 70, 134].map(|delay| Some(ms(delay)))
+        );
         assert_eq!(fitted(&[(8, 16)]).at(16), Some(ms(32)));
         assert_eq!(model.points().iter().map(|point| point.rows).collect::<Vec<_>>(), [4, 16, 64]);
     }
@@ -156,7 +175,10 @@ mod tests {
         assert_eq!(model.rows_within(ms(9)), Some(0));
         for target in [10, 16, 22, 46, 70, 134] {
             let rows = model.rows_within(ms(target)).unwrap_or_default();
-            assert!(model.at(rows) <= Some(ms(target)) && model.at(rows + 1) > Some(ms(target)), "{target} ms: {rows} rows");
+            assert!(
+                model.at(rows) <= Some(ms(target)) && model.at(rows + 1) > Some(ms(target)),
+                "{target} ms: {rows} rows"
+            );
         }
     }
 
@@ -182,6 +204,10 @@ mod tests {
     fn follows_a_server_that_becomes_slower() {
         let mut model = fitted(&[(8, 10)]);
         (0..30).for_each(|_| model.observe(8, ms(20)));
-        assert!(model.at(8).is_some_and(|delay| delay > ms(19) && delay <= ms(20)), "{:?}", model.at(8));
+        assert!(
+            model.at(8).is_some_and(|delay| delay > ms(19) && delay <= ms(20)),
+            "{:?}",
+            model.at(8)
+        );
     }
 }

@@ -27,7 +27,8 @@ pub struct DeviceMonitor {
 pub struct Answered {
     /// Bytes of the append.
     pub bytes: u64,
-    /// Time since the append was handed to the link, when it was alone on its way; `None` otherwise.
+    /// Time since the append was handed to the link, when it was alone on its way; `None`
+    /// otherwise.
     pub elapsed: Option<Duration>,
     /// Whether the answer was waited for; if not, it may have lain unread for some of that time.
     pub awaited: bool,
@@ -59,7 +60,8 @@ impl DeviceMonitor {
         }
     }
 
-    /// A session was opened: the time that took, which is a round trip or more, and how fast the cloud says it is.
+    /// A session was opened: the time that took, which is a round trip or more, and how fast the
+    /// cloud says it is.
     pub fn connected(&mut self, round_trip: Option<Duration>, pace: Option<CloudPace>) {
         if let Some(time) = round_trip {
             self.link.opened(time);
@@ -107,7 +109,9 @@ impl DeviceMonitor {
             pace: self.pace.clone(),
             shallow: self.shallow.get(),
             draft: self.draft.get(),
-            tokens_per_second: rate.filter(|(_, seconds)| *seconds > 0.0).map(|(tokens, seconds)| tokens / seconds),
+            tokens_per_second: rate
+                .filter(|(_, seconds)| *seconds > 0.0)
+                .map(|(tokens, seconds)| tokens / seconds),
         }
     }
 
@@ -134,7 +138,10 @@ mod tests {
     fn chunk(bytes: u64, time: Duration) -> Answered {
         Answered {
             bytes,
-            timing: AnswerTiming { received: Some(Received { bytes, time }), ..AnswerTiming::default() },
+            timing: AnswerTiming {
+                received: Some(Received { bytes, time }),
+                ..AnswerTiming::default()
+            },
             ..Answered::default()
         }
     }
@@ -161,9 +168,13 @@ mod tests {
         (0..3).for_each(|_| monitor.answered(chunk(75_000, ms(10))));
         let timing = AnswerTiming { queue: ms(5), compute: ms(7), ..AnswerTiming::default() };
         // 7.5 kB take 1 ms up.
-        let answered = Answered { bytes: 7500, elapsed: Some(ms(43)), awaited: true, timing, pace: None };
+        let answered =
+            Answered { bytes: 7500, elapsed: Some(ms(43)), awaited: true, timing, pace: None };
         monitor.answered(answered.clone());
-        assert!(monitor.conditions(512).rtt.unwrap().abs_diff(ms(30)) < Duration::from_micros(10), "opening takes less or more");
+        assert!(
+            monitor.conditions(512).rtt.unwrap().abs_diff(ms(30)) < Duration::from_micros(10),
+            "opening takes less or more"
+        );
         monitor.connected(Some(ms(500)), None);
         assert!(monitor.conditions(512).rtt.unwrap() < ms(31), "what appends show counts");
         let before = monitor.conditions(512).rtt;
@@ -179,7 +190,10 @@ mod tests {
         let mut monitor = DeviceMonitor::new();
         let delay = vec![DelayPoint { rows: 1, delay: ms(4) }];
         monitor.connected(None, Some(CloudPace { delay: delay.clone(), ..CloudPace::default() }));
-        monitor.answered(Answered { pace: Some(CloudPace { verify_wait: ms(9), ..CloudPace::default() }), ..Answered::default() });
+        monitor.answered(Answered {
+            pace: Some(CloudPace { verify_wait: ms(9), ..CloudPace::default() }),
+            ..Answered::default()
+        });
         let pace = monitor.conditions(512).pace.unwrap();
         assert_eq!((pace.verify_wait, pace.delay), (ms(9), delay));
     }

@@ -15,10 +15,12 @@ const BURST_BYTES: u64 = 16 * 1024;
 #[derive(Clone, Debug, Default)]
 pub(super) struct LinkMonitor {
     uplink: Average,
-    /// What the uplink carries at least. A receiver that was held up finds all of a message at once: this counts while nothing else is known.
+    /// What the uplink carries at least. A receiver that was held up finds all of a message at
+    /// once: this counts while nothing else is known.
     burst: Average,
     rtt: Average,
-    /// What opening a session took: no less than a round trip, and more where the connection was not there yet.
+    /// What opening a session took: no less than a round trip, and more where the connection was
+    /// not there yet.
     opened: Option<f64>,
 }
 
@@ -28,9 +30,15 @@ impl LinkMonitor {
         self.opened = Some(time.as_secs_f64());
     }
 
-    /// An append of `bytes` was answered; `elapsed` is the time since it was handed over when it was alone on its way, and more than that
-    /// time unless its answer was `awaited`.
-    pub(super) fn answered(&mut self, bytes: u64, elapsed: Option<Duration>, awaited: bool, timing: &AnswerTiming) {
+    /// An append of `bytes` was answered; `elapsed` is the time since it was handed over when it
+    /// was alone on its way, and more than that time unless its answer was `awaited`.
+    pub(super) fn answered(
+        &mut self,
+        bytes: u64,
+        elapsed: Option<Duration>,
+        awaited: bool,
+        timing: &AnswerTiming,
+    ) {
         if let Some(received) = timing.received {
             self.received(received);
         }
@@ -41,7 +49,9 @@ impl LinkMonitor {
             _ if bytes > LEAST_BYTES => return,
             _ => 0.0,
         };
-        let rest = elapsed.saturating_sub(timing.queue).saturating_sub(timing.compute).as_secs_f64() - upload;
+        let rest =
+            elapsed.saturating_sub(timing.queue).saturating_sub(timing.compute).as_secs_f64()
+                - upload;
         if awaited || self.seconds().is_some_and(|rtt| rest < rtt) {
             self.rtt.add(rest.max(0.0));
         }

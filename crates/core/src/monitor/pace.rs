@@ -7,33 +7,41 @@ use super::{DelayPoint, delay::interpolate};
 /// How fast a cloud is now, as it says with its answers.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct CloudPace {
-    /// What a prompt's append is expected to wait from the moment it could have run (it had arrived and the session's rows before it were
-    /// done) to the start of its first batch.
+    /// What a prompt's append is expected to wait from the moment it could have run (it had arrived
+    /// and the session's rows before it were done) to the start of its first batch.
     pub prompt_wait: Duration,
     /// What a verification is expected to wait, counted in the same way.
     pub verify_wait: Duration,
     /// Rows of others expected in the batch that an append joins; `mu` in HAT (arXiv 2503.18989).
     pub batch_rows: usize,
-    /// Stages that the middle runs in, one after the other; at least 1. A pipeline of `P` stages takes a new batch `P` times per
-    /// [`delay`](Self::delay).
+    /// Stages that the middle runs in, one after the other; at least 1. A pipeline of `P` stages
+    /// takes a new batch `P` times per [`delay`](Self::delay).
     pub stages: usize,
-    /// Rows of one prompt that a batch takes now, beside the others expected in it: longer appends are cut, and those that wait run together
-    /// up to so many. `None` when the cloud does not say.
+    /// Rows of one prompt that a batch takes now, beside the others expected in it: longer appends
+    /// are cut, and those that wait run together up to so many. `None` when the cloud does not say.
     pub prompt_rows: Option<usize>,
-    /// `g`: the delay of a batch through all stages by its rows, in ascending order of rows. Empty when the cloud does not say.
+    /// `g`: the delay of a batch through all stages by its rows, in ascending order of rows. Empty
+    /// when the cloud does not say.
     pub delay: Vec<DelayPoint>,
 }
 
 impl Default for CloudPace {
     /// A cloud that says nothing.
     fn default() -> Self {
-        Self { prompt_wait: Duration::ZERO, verify_wait: Duration::ZERO, batch_rows: 0, stages: 1, prompt_rows: None, delay: Vec::new() }
+        Self {
+            prompt_wait: Duration::ZERO,
+            verify_wait: Duration::ZERO,
+            batch_rows: 0,
+            stages: 1,
+            prompt_rows: None,
+            delay: Vec::new(),
+        }
     }
 }
 
 impl CloudPace {
-    /// The delay of a batch of `rows` rows through all stages; `None` when the cloud does not say. Interpolated as
-    /// [`DelayModel::at`](super::DelayModel::at) does.
+    /// The delay of a batch of `rows` rows through all stages; `None` when the cloud does not say.
+    /// Interpolated as [`DelayModel::at`](super::DelayModel::at) does.
     #[must_use]
     pub fn batch_delay(&self, rows: usize) -> Option<Duration> {
         interpolate(&self.delay, rows)

@@ -2,10 +2,12 @@
 
 use super::{SamplingOptions, SamplingParams, argmax, filters, noise::Noise};
 
-/// The token for position `pos` in the sequence, given the logits of the row at `pos - 1`: drawn from what top-k, top-p and min-p leave of
-/// `softmax(logits / T)`. What depends on the tokens before is [`Sampler`](super::Sampler)'s.
+/// The token for position `pos` in the sequence, given the logits of the row at `pos - 1`: drawn
+/// from what top-k, top-p and min-p leave of `softmax(logits / T)`. What depends on the tokens
+/// before is [`Sampler`](super::Sampler)'s.
 ///
-/// NaN logits are never chosen while there is another; ties go to the lowest index; no logits give token 0.
+/// NaN logits are never chosen while there is another; ties go to the lowest index; no logits give
+/// token 0.
 #[must_use]
 pub fn choose(logits: &[f32], params: &SamplingParams, pos: usize) -> u32 {
     Candidates::new(logits, params.options()).choose(pos)
@@ -16,7 +18,8 @@ pub fn choose(logits: &[f32], params: &SamplingParams, pos: usize) -> u32 {
 pub(super) struct Candidates<'a> {
     pub(super) logits: &'a [f32],
     pub(super) options: &'a SamplingOptions,
-    /// Tokens with their logits, likeliest first, of equal ones the lowest token first; `None` for all.
+    /// Tokens with their logits, likeliest first, of equal ones the lowest token first; `None` for
+    /// all.
     pub(super) kept: Option<Vec<(u32, f32)>>,
 }
 
@@ -43,11 +46,13 @@ impl<'a> Candidates<'a> {
     fn draw(&self, likeliest: u32, tokens: impl Iterator<Item = (u32, f32)>, noise: &Noise) -> u32 {
         let temperature = f64::from(self.options.temperature);
         let mut best = likeliest;
-        let mut best_score = f64::from(self.logits[likeliest as usize]) / temperature + Noise::gumbel(noise.bits(likeliest));
+        let mut best_score = f64::from(self.logits[likeliest as usize]) / temperature
+            + Noise::gumbel(noise.bits(likeliest));
         for (token, logit) in tokens {
             let scaled = f64::from(logit) / temperature;
-            // Most of a large vocabulary cannot win even with the greatest noise there is; most of the rest not with the noise that the
-            // hash's leading zeros still allow. Only what is left costs two logarithms. (A NaN fails the first comparison.)
+            // Most of a large vocabulary cannot win even with the greatest noise there is; most of
+            // the rest not with the noise that the hash's leading zeros still allow. Only what is
+            // left costs two logarithms. (A NaN fails the first comparison.)
             let in_reach = scaled + Noise::MAX >= best_score;
             if !in_reach || token == likeliest {
                 continue;
@@ -94,9 +99,13 @@ mod tests {
     fn skipping_changes_nothing() {
         for seed in 0..2000 {
             let params = SamplingParams::new(0.7, seed).unwrap();
-            let logits: Vec<f32> = (0..300).map(|i| (mix(seed * 1000 + i) >> 40) as f32 / 2.0_f32.powi(19) - 16.0).collect();
+            let logits: Vec<f32> = (0..300)
+                .map(|i| (mix(seed * 1000 + i) >> 40) as f32 / 2.0_f32.powi(19) - 16.0)
+                .collect();
             let noise = Noise::new(seed, 3);
-            let all = (0..300).map(|t| f64::from(logits[t as usize]) / f64::from(0.7_f32) + Noise::gumbel(noise.bits(t)));
+            let all = (0..300).map(|t| {
+                f64::from(logits[t as usize]) / f64::from(0.7_f32) + Noise::gumbel(noise.bits(t))
+            });
             let best = all.enumerate().max_by(|a, b| a.1.total_cmp(&b.1)).unwrap();
             assert_eq!(choose(&logits, &params, 3) as usize, best.0);
         }

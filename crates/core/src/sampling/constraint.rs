@@ -2,15 +2,18 @@
 
 use std::fmt::Debug;
 
-/// Says which tokens may come next, so that the text belongs to some language, such as JSON of a schema.
+/// Says which tokens may come next, so that the text belongs to some language, such as JSON of a
+/// schema.
 ///
-/// It is asked about paths, the tokens generated so far with drafts behind them, and its answer depends on the path alone; that the paths of
-/// neighbouring questions share most of their tokens is what an implementation may make use of.
+/// It is asked about paths, the tokens generated so far with drafts behind them, and its answer
+/// depends on the path alone; that the paths of neighbouring questions share most of their tokens
+/// is what an implementation may make use of.
 pub trait Constraint: Debug + Send + Sync {
     /// The tokens that may follow `path`, the turn's tokens after its prompt.
     ///
     /// # Errors
-    /// When `path` is not of the language, or nothing may follow it and it may not end either, or the answer is too costly.
+    /// When `path` is not of the language, or nothing may follow it and it may not end either, or
+    /// the answer is too costly.
     fn allowed(&mut self, path: &[u32]) -> Result<&TokenMask, ConstraintFailed>;
 
     /// Whether `path` is complete: it may end, and nothing may follow it but the end.
@@ -44,7 +47,8 @@ pub struct TokenMask {
 }
 
 impl TokenMask {
-    /// The set given as bits, token 0 the lowest of the first word. Tokens beyond the words do not belong to it.
+    /// The set given as bits, token 0 the lowest of the first word. Tokens beyond the words do not
+    /// belong to it.
     #[must_use]
     pub fn from_words(words: Vec<u32>) -> Self {
         Self { words }
@@ -80,8 +84,8 @@ impl TokenMask {
         self.words.iter().all(|&word| word == 0)
     }
 
-    /// Makes the logits of all other tokens NaN, which is never chosen, and one of the set that is NaN the least there is: so one of the set
-    /// is chosen whatever the model says.
+    /// Makes the logits of all other tokens NaN, which is never chosen, and one of the set that is
+    /// NaN the least there is: so one of the set is chosen whatever the model says.
     pub(super) fn apply(&self, logits: &mut [f32]) {
         let mut words = self.words.iter();
         for chunk in logits.chunks_mut(32) {
@@ -89,7 +93,11 @@ impl TokenMask {
                 None | Some(0) => chunk.fill(f32::NAN),
                 Some(&word) => {
                     for (bit, logit) in chunk.iter_mut().enumerate() {
-                        *logit = if word >> bit & 1 == 0 { f32::NAN } else { logit.max(f32::NEG_INFINITY) };
+                        *logit = if word >> bit & 1 == 0 {
+                            f32::NAN
+                        } else {
+                            logit.max(f32::NEG_INFINITY)
+                        };
                     }
                 }
             }
@@ -118,7 +126,8 @@ mod tests {
         let mut logits = vec![1.0; 100];
         logits[33] = f32::NAN;
         mask.apply(&mut logits);
-        let numbers: Vec<(usize, f32)> = logits.into_iter().enumerate().filter(|(_, logit)| !logit.is_nan()).collect();
+        let numbers: Vec<(usize, f32)> =
+            logits.into_iter().enumerate().filter(|(_, logit)| !logit.is_nan()).collect();
         assert_eq!(numbers, [(32, 1.0), (33, f32::NEG_INFINITY)]);
     }
 }

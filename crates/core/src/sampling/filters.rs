@@ -1,9 +1,11 @@
 //! Top-k, top-p and min-p: which of the likeliest tokens take part in the draw.
 //!
-//! The sets are those of transformers' `TopKLogitsWarper`, `TopPLogitsWarper` and `MinPLogitsWarper` applied in this order to `logits / T`:
-//! top-k keeps the k greatest logits and all that equal the least of them; top-p (Holtzman et al. 2019, arXiv 1904.09751) keeps a token while
-//! those before it, likeliest first, have less than p of the probability that top-k left; min-p (Nguyen et al. 2024, arXiv 2407.01082) keeps
-//! a token with at least its share of the greatest probability.
+//! The sets are those of transformers' `TopKLogitsWarper`, `TopPLogitsWarper` and
+//! `MinPLogitsWarper` applied in this order to `logits / T`: top-k keeps the k greatest logits and
+//! all that equal the least of them; top-p (Holtzman et al. 2019, arXiv 1904.09751) keeps a token
+//! while those before it, likeliest first, have less than p of the probability that top-k left;
+//! min-p (Nguyen et al. 2024, arXiv 2407.01082) keeps a token with at least its share of the
+//! greatest probability.
 
 use super::{
     SamplingOptions,
@@ -14,11 +16,12 @@ use super::{
 /// Up to this many the greatest logits are found by insertion, beyond by selection.
 const FEW: usize = 128;
 
-/// How far below the likeliest token, in units of `logit / T`, a top-p's tokens are looked for, until they are all there.
+/// How far below the likeliest token, in units of `logit / T`, a top-p's tokens are looked for,
+/// until they are all there.
 const REACHES: [f32; 4] = [4.0, 8.0, 16.0, f32::INFINITY];
 
-/// The tokens that the filters leave, with their logits, likeliest first, of equal ones the lowest token first; `None` when no filter is on.
-/// `options.temperature` is above 0.
+/// The tokens that the filters leave, with their logits, likeliest first, of equal ones the lowest
+/// token first; `None` when no filter is on. `options.temperature` is above 0.
 pub(super) fn keep(logits: &[f32], options: &SamplingOptions) -> Option<Vec<(u32, f32)>> {
     let &SamplingOptions { temperature, top_p, top_k, min_p, .. } = options;
     let top_k = if top_k < logits.len() { top_k } else { 0 };
@@ -27,12 +30,19 @@ pub(super) fn keep(logits: &[f32], options: &SamplingOptions) -> Option<Vec<(u32
     }
     let max = greatest(logits);
     if !max.is_finite() {
-        // Infinite logits share the whole probability, and where there is nothing else negative infinities do.
+        // Infinite logits share the whole probability, and where there is nothing else negative
+        // infinities do.
         return Some(from(logits, max));
     }
     let by_k = if top_k == 0 { f32::NEG_INFINITY } else { kth_greatest(logits, top_k) };
-    let likely_enough = |&(_, logit): &(u32, f32)| f64::from(logit - max) >= f64::from(temperature) * f64::from(min_p).ln();
-    let mut kept = if top_p < 1.0 { nucleus(logits, by_k, max, temperature, top_p) } else { from(logits, by_k) };
+    let likely_enough = |&(_, logit): &(u32, f32)| {
+        f64::from(logit - max) >= f64::from(temperature) * f64::from(min_p).ln()
+    };
+    let mut kept = if top_p < 1.0 {
+        nucleus(logits, by_k, max, temperature, top_p)
+    } else {
+        from(logits, by_k)
+    };
     kept.retain(likely_enough);
     kept.sort_unstable_by(likelier);
     Some(kept)
@@ -66,7 +76,8 @@ fn nucleus(logits: &[f32], bar: f32, max: f32, temperature: f32, top_p: f32) -> 
     for reach in REACHES {
         let mut head = from(logits, bar.max(max - reach * temperature));
         let held: f64 = head.iter().map(|&(_, logit)| f64::from(weight(logit))).sum();
-        // What was looked at may miss the last token by a rounding; then the next, wider look decides.
+        // What was looked at may miss the last token by a rounding; then the next, wider look
+        // decides.
         if held > wanted || reach == f32::INFINITY {
             head.sort_unstable_by(likelier);
             let mut before = 0.0;
@@ -103,7 +114,8 @@ mod tests {
     fn kept(logits: &[f32], change: impl Fn(&mut SamplingOptions)) -> Vec<u32> {
         let mut options = SamplingOptions { temperature: 1.0, ..SamplingOptions::default() };
         change(&mut options);
-        keep(logits, &options).map_or(vec![99], |kept| kept.into_iter().map(|(token, _)| token).collect())
+        keep(logits, &options)
+            .map_or(vec![99], |kept| kept.into_iter().map(|(token, _)| token).collect())
     }
 
     #[test]
@@ -123,11 +135,19 @@ mod tests {
     #[test]
     fn logits_without_a_probability_are_dropped_and_infinite_ones_share_it() {
         let odd = [f32::NAN, f32::INFINITY, 2.0, f32::INFINITY];
-        let all_on = |options: &mut SamplingOptions| (options.top_k, options.top_p, options.min_p) = (3, 0.5, 0.1);
+        let all_on = |options: &mut SamplingOptions| {
+            (options.top_k, options.top_p, options.min_p) = (3, 0.5, 0.1)
+        };
         assert_eq!(kept(&odd, all_on), [1, 3]);
-        assert_eq!(kept(&[f32::NAN, f32::NEG_INFINITY, f32::NEG_INFINITY, f32::NAN], all_on), [1, 2]);
+        assert_eq!(
+            kept(&[f32::NAN, f32::NEG_INFINITY, f32::NEG_INFINITY, f32::NAN], all_on),
+            [1, 2]
+        );
         assert_eq!(kept(&[f32::NAN; 4], all_on), Vec::<u32>::new());
-        assert_eq!(kept(&[f32::NAN, 1.0, f32::NEG_INFINITY, f32::NAN], |options| options.top_p = 0.9), [1]);
+        assert_eq!(
+            kept(&[f32::NAN, 1.0, f32::NEG_INFINITY, f32::NAN], |options| options.top_p = 0.9),
+            [1]
+        );
     }
 
     #[test]

@@ -1,4 +1,5 @@
-//! What else might be chosen: the tokens that another model, whose logits differ a little, is likeliest to choose at a position.
+//! What else might be chosen: the tokens that another model, whose logits differ a little, is
+//! likeliest to choose at a position.
 
 use super::{SamplingParams, candidates::Candidates, confidence, noise::Noise};
 use crate::Guess;
@@ -6,10 +7,12 @@ use crate::Guess;
 /// Sampled tokens are looked for among so many of the greatest logits.
 const NEAR: usize = 32;
 
-/// The `count` likeliest choices at position `pos` by these logits, likeliest first, with their probabilities. NaN is no choice.
+/// The `count` likeliest choices at position `pos` by these logits, likeliest first, with their
+/// probabilities. NaN is no choice.
 ///
-/// At temperature 0 that is the head of `softmax(logits)`. Otherwise both models choose under the same noise, and what counts is how the
-/// scores `logit / T + G` of [`choose`](super::choose) compare: the head of their softmax, among the 32 greatest logits that the filters leave.
+/// At temperature 0 that is the head of `softmax(logits)`. Otherwise both models choose under the
+/// same noise, and what counts is how the scores `logit / T + G` of [`choose`](super::choose)
+/// compare: the head of their softmax, among the 32 greatest logits that the filters leave.
 #[must_use]
 pub fn guesses(logits: &[f32], params: &SamplingParams, pos: usize, count: usize) -> Vec<Guess> {
     Candidates::new(logits, params.options()).guesses(pos, count)
@@ -19,13 +22,21 @@ impl Candidates<'_> {
     pub(super) fn guesses(&self, pos: usize, count: usize) -> Vec<Guess> {
         if self.options.temperature == 0.0 {
             let head = greatest(self.logits, count);
-            let (Some(&(_, max)), most) = (head.first(), confidence(self.logits)) else { return Vec::new() };
+            let (Some(&(_, max)), most) = (head.first(), confidence(self.logits)) else {
+                return Vec::new();
+            };
             // Infinite logits share what there is.
             let share = |logit: f32| if logit == max { 1.0 } else { (logit - max).exp() };
-            return head.iter().map(|&(token, logit)| Guess { token, probability: share(logit) * most }).collect();
+            return head
+                .iter()
+                .map(|&(token, logit)| Guess { token, probability: share(logit) * most })
+                .collect();
         }
-        let (noise, temperature) = (Noise::new(self.options.seed, pos), f64::from(self.options.temperature));
-        let score = |(token, logit): (u32, f32)| (token, f64::from(logit) / temperature + Noise::gumbel(noise.bits(token)));
+        let (noise, temperature) =
+            (Noise::new(self.options.seed, pos), f64::from(self.options.temperature));
+        let score = |(token, logit): (u32, f32)| {
+            (token, f64::from(logit) / temperature + Noise::gumbel(noise.bits(token)))
+        };
         let near = NEAR.max(count);
         let mut scores: Vec<(u32, f64)> = match &self.kept {
             Some(kept) => kept.iter().take(near).copied().map(score).collect(),
@@ -35,7 +46,11 @@ impl Candidates<'_> {
         let max = scores.first().map_or(0.0, |&(_, score)| score);
         let share = |score: f64| if score == max { 1.0 } else { (score - max).exp() };
         let sum: f64 = scores.iter().map(|&(_, score)| share(score)).sum();
-        scores.into_iter().take(count).map(|(token, score)| Guess { token, probability: (share(score) / sum) as f32 }).collect()
+        scores
+            .into_iter()
+            .take(count)
+            .map(|(token, score)| Guess { token, probability: (share(score) / sum) as f32 })
+            .collect()
     }
 }
 
@@ -72,13 +87,17 @@ mod tests {
             assert!((guess.probability - expected).abs() < 1e-6, "{guess:?}");
         }
         assert_eq!(guesses(&logits, &SamplingParams::greedy(), 5, 9).len(), 4);
-        assert!(guesses(&logits, &SamplingParams::greedy(), 5, 0).is_empty() && guesses(&[], &SamplingParams::greedy(), 5, 3).is_empty());
+        assert!(
+            guesses(&logits, &SamplingParams::greedy(), 5, 0).is_empty()
+                && guesses(&[], &SamplingParams::greedy(), 5, 3).is_empty()
+        );
     }
 
     #[test]
     fn the_first_guess_is_what_would_be_chosen() {
         for pos in 0..300 {
-            let logits: Vec<f32> = (0..20).map(|token| ((pos * 31 + token * 17) % 23) as f32 / 5.0).collect();
+            let logits: Vec<f32> =
+                (0..20).map(|token| ((pos * 31 + token * 17) % 23) as f32 / 5.0).collect();
             for temperature in [0.0, 0.7, 1.3] {
                 let params = SamplingParams::new(temperature, 3).unwrap();
                 let head = guesses(&logits, &params, pos, 4);
@@ -91,10 +110,15 @@ mod tests {
 
     #[test]
     fn odd_logits_give_odd_but_finite_guesses() {
-        for logits in [vec![f32::INFINITY, 1.0, f32::INFINITY], vec![f32::NEG_INFINITY; 3], vec![f32::NAN; 3]] {
+        for logits in
+            [vec![f32::INFINITY, 1.0, f32::INFINITY], vec![f32::NEG_INFINITY; 3], vec![f32::NAN; 3]]
+        {
             for params in [SamplingParams::greedy(), SamplingParams::new(0.8, 1).unwrap()] {
                 let head = guesses(&logits, &params, 0, 2);
-                assert!(head.iter().all(|guess| (0.0..=1.0).contains(&guess.probability)), "{logits:?} {head:?}");
+                assert!(
+                    head.iter().all(|guess| (0.0..=1.0).contains(&guess.probability)),
+                    "{logits:?} {head:?}"
+                );
             }
         }
     }

@@ -9,7 +9,8 @@ pub struct TokenLogprob {
     pub logprob: f32,
 }
 
-/// What the model itself held of a position: of `softmax(logits)` before temperature, bias, penalties, filters and constraint.
+/// What the model itself held of a position: of `softmax(logits)` before temperature, bias,
+/// penalties, filters and constraint.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Logprobs {
     /// The log-probability of the token that was chosen.
@@ -30,7 +31,11 @@ pub(super) struct RawLogprobs {
 impl RawLogprobs {
     pub(super) fn new(logits: &[f32]) -> Self {
         let max = f64::from(super::softmax::greatest(logits));
-        let sum: f64 = logits.iter().filter(|logit| !logit.is_nan()).map(|&logit| (f64::from(logit) - max).exp()).sum();
+        let sum: f64 = logits
+            .iter()
+            .filter(|logit| !logit.is_nan())
+            .map(|&logit| (f64::from(logit) - max).exp())
+            .sum();
         Self { logits: logits.to_vec(), max, log_sum: sum.ln() }
     }
 
@@ -43,8 +48,14 @@ impl RawLogprobs {
         };
         let head = super::guesses::greatest(&self.logits, top);
         Logprobs {
-            chosen: self.logits.get(token as usize).map_or(f32::NEG_INFINITY, |&logit| logprob(logit)),
-            top: head.into_iter().map(|(id, logit)| TokenLogprob { id, logprob: logprob(logit) }).collect(),
+            chosen: self
+                .logits
+                .get(token as usize)
+                .map_or(f32::NEG_INFINITY, |&logit| logprob(logit)),
+            top: head
+                .into_iter()
+                .map(|(id, logit)| TokenLogprob { id, logprob: logprob(logit) })
+                .collect(),
         }
     }
 }

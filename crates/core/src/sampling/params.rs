@@ -5,7 +5,8 @@ use std::collections::BTreeMap;
 /// How tokens are chosen. The default is greedy, everything else off.
 #[derive(Clone, Debug, PartialEq)]
 pub struct SamplingOptions {
-    /// Logits are divided by it; 0 takes the likeliest token always. Up to [`SamplingParams::MAX_TEMPERATURE`].
+    /// Logits are divided by it; 0 takes the likeliest token always. Up to
+    /// [`SamplingParams::MAX_TEMPERATURE`].
     pub temperature: f32,
     /// The seed of the noise.
     pub seed: u64,
@@ -19,7 +20,8 @@ pub struct SamplingOptions {
     pub presence_penalty: f32,
     /// Subtracted from a token's logit for each time it was generated so far, -2 to 2; 0 is off.
     pub frequency_penalty: f32,
-    /// Divides the logits above 0, and multiplies those below, of the tokens in prompt and text so far, above 0; 1 is off.
+    /// Divides the logits above 0, and multiplies those below, of the tokens in prompt and text so
+    /// far, above 0; 1 is off.
     pub repetition_penalty: f32,
     /// Added to the logits of these tokens, -100 to 100; of several for one token the last counts.
     pub logit_bias: Vec<(u32, f32)>,
@@ -97,10 +99,12 @@ impl SamplingParams {
     /// The highest temperature accepted; text is noise long before.
     pub const MAX_TEMPERATURE: f32 = 10.0;
 
-    /// The greatest repetition penalty accepted; a token that was there once cannot come again long before.
+    /// The greatest repetition penalty accepted; a token that was there once cannot come again long
+    /// before.
     pub const MAX_REPETITION_PENALTY: f32 = 100.0;
 
-    /// Temperature and seed, everything else off. Temperature 0 means greedy: always the likeliest token, whatever the seed.
+    /// Temperature and seed, everything else off. Temperature 0 means greedy: always the likeliest
+    /// token, whatever the seed.
     ///
     /// # Errors
     /// When the temperature is not in `0 ..= MAX_TEMPERATURE`.
@@ -113,7 +117,15 @@ impl SamplingParams {
     /// # Errors
     /// When one of them is out of its range.
     pub fn checked(mut options: SamplingOptions) -> Result<Self, SamplingError> {
-        let SamplingOptions { temperature, top_p, min_p, presence_penalty, frequency_penalty, repetition_penalty, .. } = options;
+        let SamplingOptions {
+            temperature,
+            top_p,
+            min_p,
+            presence_penalty,
+            frequency_penalty,
+            repetition_penalty,
+            ..
+        } = options;
         if !(0.0..=Self::MAX_TEMPERATURE).contains(&temperature) {
             return Err(SamplingError::Temperature(temperature));
         }
@@ -123,7 +135,9 @@ impl SamplingParams {
         if !(0.0..=1.0).contains(&min_p) {
             return Err(SamplingError::MinP(min_p));
         }
-        for (field, value) in [("presence_penalty", presence_penalty), ("frequency_penalty", frequency_penalty)] {
+        for (field, value) in
+            [("presence_penalty", presence_penalty), ("frequency_penalty", frequency_penalty)]
+        {
             if !(-2.0..=2.0).contains(&value) {
                 return Err(SamplingError::Penalty { field, value });
             }
@@ -131,7 +145,9 @@ impl SamplingParams {
         if !(repetition_penalty > 0.0 && repetition_penalty <= Self::MAX_REPETITION_PENALTY) {
             return Err(SamplingError::RepetitionPenalty(repetition_penalty));
         }
-        if let Some(&(token, bias)) = options.logit_bias.iter().find(|(_, bias)| !(-100.0..=100.0).contains(bias)) {
+        if let Some(&(token, bias)) =
+            options.logit_bias.iter().find(|(_, bias)| !(-100.0..=100.0).contains(bias))
+        {
             return Err(SamplingError::LogitBias { token, bias });
         }
         let last: BTreeMap<u32, f32> = options.logit_bias.into_iter().collect();
@@ -189,24 +205,53 @@ mod tests {
             ("temperature", |o, v| o.temperature = v, [0.0, 10.0], [-0.1, 10.1, f32::INFINITY]),
             ("top_p", |o, v| o.top_p = v, [0.01, 1.0], [0.0, -1.0, 1.1]),
             ("min_p", |o, v| o.min_p = v, [0.0, 1.0], [-0.1, 1.1, f32::INFINITY]),
-            ("presence_penalty", |o, v| o.presence_penalty = v, [-2.0, 2.0], [-2.1, 2.1, f32::NEG_INFINITY]),
-            ("frequency_penalty", |o, v| o.frequency_penalty = v, [-2.0, 2.0], [-2.1, 2.1, f32::INFINITY]),
-            ("repetition_penalty", |o, v| o.repetition_penalty = v, [0.1, 100.0], [0.0, -1.0, f32::INFINITY]),
-            ("logit_bias", |o, v| o.logit_bias = vec![(3, v)], [-100.0, 100.0], [-101.0, 100.5, f32::INFINITY]),
+            (
+                "presence_penalty",
+                |o, v| o.presence_penalty = v,
+                [-2.0, 2.0],
+                [-2.1, 2.1, f32::NEG_INFINITY],
+            ),
+            (
+                "frequency_penalty",
+                |o, v| o.frequency_penalty = v,
+                [-2.0, 2.0],
+                [-2.1, 2.1, f32::INFINITY],
+            ),
+            (
+                "repetition_penalty",
+                |o, v| o.repetition_penalty = v,
+                [0.1, 100.0],
+                [0.0, -1.0, f32::INFINITY],
+            ),
+            (
+                "logit_bias",
+                |o, v| o.logit_bias = vec![(3, v)],
+                [-100.0, 100.0],
+                [-101.0, 100.5, f32::INFINITY],
+            ),
         ];
         for (field, change, good, bad) in cases {
             for value in good {
                 assert!(with(&change, value).is_ok(), "{field} {value}");
             }
             for value in bad.into_iter().chain([f32::NAN]) {
-                assert_eq!(with(&change, value).map_err(|error| error.field()), Err(field), "{value}");
+                assert_eq!(
+                    with(&change, value).map_err(|error| error.field()),
+                    Err(field),
+                    "{value}"
+                );
             }
         }
     }
 
     #[test]
     fn biased_tokens_must_be_in_the_vocabulary() {
-        let biased = SamplingParams { options: SamplingOptions { logit_bias: vec![(3, 1.0), (9, 1.0)], ..SamplingOptions::default() } };
+        let biased = SamplingParams {
+            options: SamplingOptions {
+                logit_bias: vec![(3, 1.0), (9, 1.0)],
+                ..SamplingOptions::default()
+            },
+        };
         assert_eq!(biased.check_vocab(10), Ok(()));
         assert_eq!(biased.check_vocab(9), Err(SamplingError::UnknownToken { token: 9, vocab: 9 }));
     }

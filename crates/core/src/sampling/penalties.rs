@@ -3,7 +3,8 @@
 use super::SamplingOptions;
 use std::collections::HashMap;
 
-/// The tokens that penalties look at, with how often they came up: those of the prompt, and those of a path after it.
+/// The tokens that penalties look at, with how often they came up: those of the prompt, and those
+/// of a path after it.
 #[derive(Debug)]
 pub(super) struct History {
     seen: HashMap<u32, Seen>,
@@ -24,7 +25,8 @@ impl History {
             return None;
         }
         let prompt = if repetition { prompt } else { &[] };
-        let seen = prompt.iter().map(|&token| (token, Seen { prompted: true, generated: 0 })).collect();
+        let seen =
+            prompt.iter().map(|&token| (token, Seen { prompted: true, generated: 0 })).collect();
         Some(Self { seen, path: Vec::new() })
     }
 
@@ -42,10 +44,13 @@ impl History {
         self.path.extend_from_slice(&path[common..]);
     }
 
-    /// Repetition as in the `RepetitionPenaltyLogitsProcessor` of transformers (Keskar et al. 2019, arXiv 1909.05858), over prompt and text;
-    /// then frequency and presence as in OpenAI's API reference, over the text: `logit -= count * frequency + (count > 0) * presence`.
+    /// Repetition as in the `RepetitionPenaltyLogitsProcessor` of transformers (Keskar et al. 2019,
+    /// arXiv 1909.05858), over prompt and text; then frequency and presence as in OpenAI's API
+    /// reference, over the text: `logit -= count * frequency + (count > 0) * presence`.
     pub(super) fn penalise(&self, options: &SamplingOptions, logits: &mut [f32]) {
-        for (&token, seen) in self.seen.iter().filter(|(_, seen)| seen.prompted || seen.generated > 0) {
+        for (&token, seen) in
+            self.seen.iter().filter(|(_, seen)| seen.prompted || seen.generated > 0)
+        {
             let Some(logit) = logits.get_mut(token as usize) else { continue };
             if *logit < 0.0 {
                 *logit *= options.repetition_penalty;
@@ -85,7 +90,11 @@ mod tests {
 
     #[test]
     fn presence_counts_once_and_frequency_each_time_in_the_text_only() {
-        let options = SamplingOptions { presence_penalty: 0.5, frequency_penalty: 0.25, ..SamplingOptions::default() };
+        let options = SamplingOptions {
+            presence_penalty: 0.5,
+            frequency_penalty: 0.25,
+            ..SamplingOptions::default()
+        };
         assert_eq!(penalised(&options, &[2, 3], &[&[0, 1, 0]]), [0.0, -1.75, 2.0, -2.0]);
     }
 
@@ -97,7 +106,11 @@ mod tests {
 
     #[test]
     fn a_path_that_is_left_leaves_no_trace() {
-        let options = SamplingOptions { frequency_penalty: 1.0, repetition_penalty: 2.0, ..SamplingOptions::default() };
+        let options = SamplingOptions {
+            frequency_penalty: 1.0,
+            repetition_penalty: 2.0,
+            ..SamplingOptions::default()
+        };
         let ways: [&[u32]; 4] = [&[0, 1, 2, 2], &[0, 3], &[], &[0, 1]];
         assert_eq!(penalised(&options, &[1], &ways), penalised(&options, &[1], &[&[0, 1]]));
     }
@@ -109,7 +122,10 @@ mod tests {
 
     #[test]
     fn of_two_biases_for_a_token_the_last_counts() {
-        let options = SamplingOptions { logit_bias: vec![(1, 5.0), (0, 1.0), (1, -1.0), (9, 1.0)], ..SamplingOptions::default() };
+        let options = SamplingOptions {
+            logit_bias: vec![(1, 5.0), (0, 1.0), (1, -1.0), (9, 1.0)],
+            ..SamplingOptions::default()
+        };
         let checked = SamplingParams::checked(options).unwrap();
         let mut logits = vec![0.0; 3];
         bias(checked.options(), &mut logits);

@@ -9,11 +9,13 @@ pub fn argmax(logits: &[f32]) -> u32 {
     best.and_then(|token| u32::try_from(token).ok()).unwrap_or(0)
 }
 
-/// The greatest value but NaN; negative infinity when there is none. In lanes, so that it vectorises.
+/// The greatest value but NaN; negative infinity when there is none. In lanes, so that it
+/// vectorises.
 pub(super) fn greatest(logits: &[f32]) -> f32 {
     let mut lanes = [f32::NEG_INFINITY; 16];
     let (chunks, rest) = logits.as_chunks::<16>();
-    let padded: [f32; 16] = std::array::from_fn(|lane| rest.get(lane).copied().unwrap_or(f32::NEG_INFINITY));
+    let padded: [f32; 16] =
+        std::array::from_fn(|lane| rest.get(lane).copied().unwrap_or(f32::NEG_INFINITY));
     for chunk in chunks.iter().chain([&padded]) {
         for (lane, &logit) in lanes.iter_mut().zip(chunk) {
             *lane = if logit > *lane { logit } else { *lane };
@@ -22,8 +24,8 @@ pub(super) fn greatest(logits: &[f32]) -> f32 {
     lanes.into_iter().fold(f32::NEG_INFINITY, f32::max)
 }
 
-/// The probability of the likeliest token under `softmax(logits)`, at temperature 1 whatever the sampling is; NaN counts as impossible, and
-/// no logits give 0.
+/// The probability of the likeliest token under `softmax(logits)`, at temperature 1 whatever the
+/// sampling is; NaN counts as impossible, and no logits give 0.
 #[must_use]
 pub fn confidence(logits: &[f32]) -> f32 {
     let max = greatest(logits);
@@ -36,7 +38,8 @@ pub fn confidence(logits: &[f32]) -> f32 {
     }
     let mut lanes = [0.0_f32; 16];
     let (chunks, rest) = logits.as_chunks::<16>();
-    let padded: [f32; 16] = std::array::from_fn(|lane| rest.get(lane).copied().unwrap_or(f32::NEG_INFINITY));
+    let padded: [f32; 16] =
+        std::array::from_fn(|lane| rest.get(lane).copied().unwrap_or(f32::NEG_INFINITY));
     for chunk in chunks.iter().chain([&padded]) {
         for (lane, &logit) in lanes.iter_mut().zip(chunk) {
             *lane += exp_nonpositive(logit - max);
@@ -45,16 +48,21 @@ pub fn confidence(logits: &[f32]) -> f32 {
     lanes.iter().sum::<f32>().recip()
 }
 
-/// `e^x` for `x <= 0` to seven digits, 0 below -87 and for NaN: `2^n 2^f` with the Taylor polynomial of `2^f`, `|f| <= 1/2`. Unlike the
-/// standard one it vectorises, and it runs over the whole vocabulary for every draft.
+/// `e^x` for `x <= 0` to seven digits, 0 below -87 and for NaN: `2^n 2^f` with the Taylor
+/// polynomial of `2^f`, `|f| <= 1/2`. Unlike the standard one it vectorises, and it runs over the
+/// whole vocabulary for every draft.
 pub(super) fn exp_nonpositive(x: f32) -> f32 {
     const ROUND: f32 = 12_582_912.0; // 1.5 * 2^23: the sum's low bits are the rounded integer
     let reachable = if x > -87.0 { x } else { -87.0 };
     let t = reachable * std::f32::consts::LOG2_E;
     let shifted = t + ROUND;
     let f = (t - (shifted - ROUND)) * std::f32::consts::LN_2;
-    let p = 1.0 + f * (1.0 + f * (0.5 + f * (1.0 / 6.0 + f * (1.0 / 24.0 + f * (1.0 / 120.0 + f * (1.0 / 720.0))))));
-    let scale = f32::from_bits(shifted.to_bits().wrapping_sub(ROUND.to_bits()).wrapping_add(127) << 23);
+    let p = 1.0
+        + f * (1.0
+            + f * (0.5
+                + f * (1.0 / 6.0 + f * (1.0 / 24.0 + f * (1.0 / 120.0 + f * (1.0 / 720.0))))));
+    let scale =
+        f32::from_bits(shifted.to_bits().wrapping_sub(ROUND.to_bits()).wrapping_add(127) << 23);
     if x > -87.0 { p * scale } else { 0.0 }
 }
 
@@ -74,7 +82,8 @@ mod tests {
 
     #[test]
     fn confidence_agrees_with_the_standard_exponential() {
-        let logits: Vec<f32> = (0..4099).map(|i| (mix(i) >> 40) as f32 / 2.0_f32.powi(19) - 16.0).collect();
+        let logits: Vec<f32> =
+            (0..4099).map(|i| (mix(i) >> 40) as f32 / 2.0_f32.powi(19) - 16.0).collect();
         let max = logits.iter().copied().fold(f32::MIN, f32::max);
         let sum: f64 = logits.iter().map(|&logit| f64::from(logit - max).exp()).sum();
         assert!((f64::from(confidence(&logits)) * sum - 1.0).abs() < 1e-5);

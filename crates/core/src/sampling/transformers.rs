@@ -34,7 +34,8 @@ fn kept_tokens_and_penalised_logits_are_those_of_transformers() {
         };
         let (mut logits, history) = (numbers(&case["logits"]), tokens(&case["history"]));
         penalties::bias(&options, &mut logits);
-        // Some of the history is the prompt's, some the text's: repetition makes no difference between them.
+        // Some of the history is the prompt's, some the text's: repetition makes no difference
+        // between them.
         let (prompt, path) = history.split_at(5);
         if let Some(mut history) = History::new(&options, prompt) {
             history.seek(path);
@@ -44,7 +45,9 @@ fn kept_tokens_and_penalised_logits_are_those_of_transformers() {
             assert!((ours - theirs).abs() < 1e-4, "{options:?}: {ours} {theirs}");
         }
         let kept = filters::keep(&logits, &options);
-        let mut kept: Vec<u32> = kept.map_or((0..logits.len() as u32).collect(), |kept| kept.into_iter().map(|(token, _)| token).collect());
+        let mut kept: Vec<u32> = kept.map_or((0..logits.len() as u32).collect(), |kept| {
+            kept.into_iter().map(|(token, _)| token).collect()
+        });
         kept.sort_unstable();
         assert_eq!(kept, tokens(&case["kept"]), "{options:?}");
     }

@@ -3,13 +3,14 @@
 use std::time::Duration;
 
 use tricorn_core::{
-    Action, AppendHeader, BranchAt, CloudPace, Conditions, Cost, DelayPoint, DeviceSession, Draft, DraftPolicy, Guess, Judgement,
-    SessionConfig, TurnOptions,
+    Action, AppendHeader, BranchAt, CloudPace, Conditions, Cost, DelayPoint, DeviceSession, Draft,
+    DraftPolicy, Guess, Judgement, SessionConfig, TurnOptions,
 };
 
 use crate::rounds::{SETTLED, append, decoding, options};
 
-const CONFIG: SessionConfig = SessionConfig { context: 32, max_append_rows: 8, max_queued_rows: 16, output_layers: 0 };
+const CONFIG: SessionConfig =
+    SessionConfig { context: 32, max_append_rows: 8, max_queued_rows: 16, output_layers: 0 };
 
 fn branching(parallel: usize, branch: BranchAt) -> TurnOptions {
     let draft = DraftPolicy { parallel, branch, ..DraftPolicy::up_to(2, 0.6) };
@@ -20,12 +21,18 @@ fn guesses<const N: usize>(guesses: [(u32, f32); N]) -> Vec<Guess> {
     guesses.map(|(token, probability)| Guess { token, probability }).to_vec()
 }
 
-/// A session that waits for the answer to the drafts 5 and 6 at positions 4 and 5, the drafter's alternatives being 15 and 16.
+/// A session that waits for the answer to the drafts 5 and 6 at positions 4 and 5, the drafter's
+/// alternatives being 15 and 16.
 fn verifying(options: TurnOptions) -> (DeviceSession, AppendHeader) {
     let mut session = decoding(CONFIG, options);
     for (pos, token) in [(4, 5), (5, 6)] {
         assert_eq!(session.poll(), Action::Draft { pos });
-        session.drafted(Draft { token, confidence: 0.7, others: guesses([(token, 0.7), (token + 10, 0.25)]), ends: false });
+        session.drafted(Draft {
+            token,
+            confidence: 0.7,
+            others: guesses([(token, 0.7), (token + 10, 0.25)]),
+            ends: false,
+        });
     }
     let verify = append(&mut session);
     (session, verify)
@@ -59,7 +66,10 @@ fn the_way_that_the_target_takes_is_gone_on_with() {
     let next = append(&mut session);
     assert_eq!((next.pos, next.rows), (5, 3), "the next round is on its way at once");
     let stats = session.stats();
-    assert_eq!((stats.branch_rounds, stats.branch_hits, stats.branch_tokens, stats.drafted), (1, 1, 6, 4));
+    assert_eq!(
+        (stats.branch_rounds, stats.branch_hits, stats.branch_tokens, stats.drafted),
+        (1, 1, 6, 4)
+    );
 }
 
 #[test]
@@ -108,7 +118,10 @@ fn a_lost_connection_does_not_cost_the_continuations() {
     let (replay, verify) = (append(&mut session), append(&mut session));
     session.deep(replay.answer()).unwrap();
     session.deep(verify.answer()).unwrap();
-    assert_eq!([5, 6, 7].map(|token| session.judge(token))[2], Judgement::Settled { branch: Some(0) });
+    assert_eq!(
+        [5, 6, 7].map(|token| session.judge(token))[2],
+        Judgement::Settled { branch: Some(0) }
+    );
 }
 
 #[test]
@@ -127,7 +140,10 @@ fn step(step: u64) -> Conditions {
         row_bytes: 0,
         uplink: Some(1e12),
         rtt: Some(ms(20)),
-        pace: Some(CloudPace { delay: vec![DelayPoint { rows: 1, delay: ms(10) }], ..CloudPace::default() }),
+        pace: Some(CloudPace {
+            delay: vec![DelayPoint { rows: 1, delay: ms(10) }],
+            ..CloudPace::default()
+        }),
         draft: Some(Cost { base: ms(step), per_row: ms(0) }),
         ..Conditions::default()
     }

@@ -4,8 +4,9 @@ use std::time::Duration;
 
 use proptest::{collection::vec, option, prelude::*};
 use tricorn_core::{
-    AnswerTiming, BranchAt, ChunkPolicy, CloudPace, Conditions, Constraint, Cost, DelayPoint, DraftPolicy, DraftStop, FinishReason,
-    SamplingOptions, SamplingParams, SessionConfig, Streaming, TurnOptions,
+    AnswerTiming, BranchAt, ChunkPolicy, CloudPace, Conditions, Constraint, Cost, DelayPoint,
+    DraftPolicy, DraftStop, FinishReason, SamplingOptions, SamplingParams, SessionConfig,
+    Streaming, TurnOptions,
 };
 
 use crate::{language::Language, model::Model, world::World};
@@ -36,7 +37,8 @@ enum Event {
     Cancel,
     /// Something else was measured.
     Measure(Conditions),
-    /// So much time since the turn's start, it says, and where the last answer's append spent it; whether that was waited for.
+    /// So much time since the turn's start, it says, and where the last answer's append spent it;
+    /// whether that was waited for.
     Time(Duration, AnswerTiming, bool),
 }
 
@@ -64,25 +66,26 @@ fn us(count: u64) -> Duration {
 }
 
 fn cost() -> impl Strategy<Value = Cost> {
-    (0..50_000_u64, 0..5_000_u64).prop_map(|(base, per_row)| Cost { base: us(base), per_row: us(per_row) })
+    (0..50_000_u64, 0..5_000_u64)
+        .prop_map(|(base, per_row)| Cost { base: us(base), per_row: us(per_row) })
 }
 
 fn pace() -> impl Strategy<Value = CloudPace> {
-    let point = (1..600_usize, 0..200_000_u64).prop_map(|(rows, delay)| DelayPoint { rows, delay: us(delay) });
+    let point = (1..600_usize, 0..200_000_u64)
+        .prop_map(|(rows, delay)| DelayPoint { rows, delay: us(delay) });
     let delay = vec(point, 0..6).prop_map(|mut points| {
         points.sort_by_key(|point| point.rows);
         points
     });
-    (0..100_000_u64, 0..100_000_u64, 0..600_usize, 0..40_usize, option::of(0..600_usize), delay).prop_map(
-        |(prompt, verify, batch_rows, stages, prompt_rows, delay)| CloudPace {
+    (0..100_000_u64, 0..100_000_u64, 0..600_usize, 0..40_usize, option::of(0..600_usize), delay)
+        .prop_map(|(prompt, verify, batch_rows, stages, prompt_rows, delay)| CloudPace {
             prompt_wait: us(prompt),
             verify_wait: us(verify),
             batch_rows,
             stages,
             prompt_rows,
             delay,
-        },
-    )
+        })
 }
 
 /// Sensible ones and nonsense.
@@ -97,14 +100,16 @@ fn conditions() -> impl Strategy<Value = Conditions> {
         option::of(cost()),
         option::of(rate()),
     )
-        .prop_map(|(row_bytes, uplink, rtt, pace, shallow, draft, tokens_per_second)| Conditions {
-            row_bytes,
-            uplink,
-            rtt: rtt.map(us),
-            pace,
-            shallow,
-            draft,
-            tokens_per_second,
+        .prop_map(|(row_bytes, uplink, rtt, pace, shallow, draft, tokens_per_second)| {
+            Conditions {
+                row_bytes,
+                uplink,
+                rtt: rtt.map(us),
+                pace,
+                shallow,
+                draft,
+                tokens_per_second,
+            }
         })
 }
 
@@ -114,44 +119,68 @@ fn draft_policy() -> impl Strategy<Value = DraftPolicy> {
         2 => threshold().prop_map(DraftStop::Threshold),
         1 => threshold().prop_map(|until_known| DraftStop::Expected { until_known }),
     ];
-    let stream = prop_oneof![Just(Streaming::Never), Just(Streaming::Auto), Just(Streaming::Always)];
+    let stream =
+        prop_oneof![Just(Streaming::Never), Just(Streaming::Auto), Just(Streaming::Always)];
     let branch = prop_oneof![Just(BranchAt::Anywhere), Just(BranchAt::Bonus)];
-    (0..=8_usize, stop, stream, 0..=9_usize, branch).prop_map(|(max_len, stop, stream, parallel, branch)| DraftPolicy {
-        max_len,
-        stop,
-        stream,
-        parallel,
-        branch,
-    })
+    (0..=8_usize, stop, stream, 0..=9_usize, branch).prop_map(
+        |(max_len, stop, stream, parallel, branch)| DraftPolicy {
+            max_len,
+            stop,
+            stream,
+            parallel,
+            branch,
+        },
+    )
 }
 
 fn options() -> impl Strategy<Value = TurnOptions> {
-    let chunk = prop_oneof![Just(ChunkPolicy::Whole), (1..24_usize).prop_map(ChunkPolicy::Fixed), Just(ChunkPolicy::Dynamic)];
-    (0..24_usize, vec(0..VOCAB, 0..2), draft_policy(), chunk).prop_map(|(max_new_tokens, stop_tokens, draft, chunk)| TurnOptions {
-        max_new_tokens,
-        stop_tokens,
-        draft,
-        chunk,
-    })
+    let chunk = prop_oneof![
+        Just(ChunkPolicy::Whole),
+        (1..24_usize).prop_map(ChunkPolicy::Fixed),
+        Just(ChunkPolicy::Dynamic)
+    ];
+    (0..24_usize, vec(0..VOCAB, 0..2), draft_policy(), chunk).prop_map(
+        |(max_new_tokens, stop_tokens, draft, chunk)| TurnOptions {
+            max_new_tokens,
+            stop_tokens,
+            draft,
+            chunk,
+        },
+    )
 }
 
 fn turn() -> impl Strategy<Value = TurnPlan> {
-    (0..=4_usize, prop_oneof![1 => Just(vec![]), 3 => vec(0..VOCAB, 0..20)], options(), vec(event(), 0..160))
-        .prop_map(|(kept_quarters, suffix, options, events)| TurnPlan { kept_quarters, suffix, options, events })
+    (
+        0..=4_usize,
+        prop_oneof![1 => Just(vec![]), 3 => vec(0..VOCAB, 0..20)],
+        options(),
+        vec(event(), 0..160),
+    )
+        .prop_map(|(kept_quarters, suffix, options, events)| TurnPlan {
+            kept_quarters,
+            suffix,
+            options,
+            events,
+        })
 }
 
 fn model() -> impl Strategy<Value = Model> {
     let temperature = prop_oneof![Just(0.0_f32), Just(0.8)];
-    (any::<u64>(), prop_oneof![Just(0_usize), Just(2)], sampling(temperature), any::<bool>(), 0..=8_u64).prop_map(
-        |(seed, output_layers, sampling, constrained, drafter_skill)| Model {
+    (
+        any::<u64>(),
+        prop_oneof![Just(0_usize), Just(2)],
+        sampling(temperature),
+        any::<bool>(),
+        0..=8_u64,
+    )
+        .prop_map(|(seed, output_layers, sampling, constrained, drafter_skill)| Model {
             seed,
             vocab: VOCAB,
             output_layers,
             sampling,
             language: constrained.then(|| Language::new(seed, VOCAB)),
             drafter_skill,
-        },
-    )
+        })
 }
 
 /// Every option, off as often as on.
@@ -162,9 +191,9 @@ fn sampling(temperature: impl Strategy<Value = f32>) -> impl Strategy<Value = Sa
     let penalty = || prop_oneof![Just(0.0_f32), -2.0..2.0_f32];
     let repetition = prop_oneof![Just(1.0_f32), 0.5..2.0_f32];
     let bias = vec((0..VOCAB, -5.0..5.0_f32), 0..3);
-    (temperature, any::<u64>(), top_p, top_k, min_p, penalty(), penalty(), repetition, bias).prop_map(
-        |(temperature, seed, top_p, top_k, min_p, presence_penalty, frequency_penalty, repetition_penalty, logit_bias)| {
-            let options = SamplingOptions {
+    (temperature, any::<u64>(), top_p, top_k, min_p, penalty(), penalty(), repetition, bias)
+        .prop_map(
+            |(
                 temperature,
                 seed,
                 top_p,
@@ -174,18 +203,31 @@ fn sampling(temperature: impl Strategy<Value = f32>) -> impl Strategy<Value = Sa
                 frequency_penalty,
                 repetition_penalty,
                 logit_bias,
-            };
-            SamplingParams::checked(options).unwrap()
-        },
-    )
+            )| {
+                let options = SamplingOptions {
+                    temperature,
+                    seed,
+                    top_p,
+                    top_k,
+                    min_p,
+                    presence_penalty,
+                    frequency_penalty,
+                    repetition_penalty,
+                    logit_bias,
+                };
+                SamplingParams::checked(options).unwrap()
+            },
+        )
 }
 
 fn config() -> impl Strategy<Value = SessionConfig> {
-    (12..72_usize, 1..16_usize, 0..24_usize).prop_map(|(context, max_append_rows, more)| SessionConfig {
-        context,
-        max_append_rows,
-        max_queued_rows: max_append_rows + more,
-        output_layers: 0,
+    (12..72_usize, 1..16_usize, 0..24_usize).prop_map(|(context, max_append_rows, more)| {
+        SessionConfig {
+            context,
+            max_append_rows,
+            max_queued_rows: max_append_rows + more,
+            output_layers: 0,
+        }
     })
 }
 
@@ -232,7 +274,11 @@ fn run_turn(world: &mut World, plan: TurnPlan) {
         FinishReason::Cancelled => assert!(expected.starts_with(text), "{text:?} of {expected:?}"),
         FinishReason::Stop => {
             assert_eq!(text, expected);
-            let ended = world.model.language.as_mut().is_some_and(|language| language.is_complete(text).unwrap());
+            let ended = world
+                .model
+                .language
+                .as_mut()
+                .is_some_and(|language| language.is_complete(text).unwrap());
             assert!(ended || plan.options.stop_tokens.contains(&text[text.len() - 1]));
         }
         FinishReason::Length => assert_eq!(text, expected),
@@ -243,7 +289,10 @@ fn run_turn(world: &mut World, plan: TurnPlan) {
     assert_eq!(stats.verified, text.len().saturating_sub(1));
     assert!(stats.accepted <= stats.drafted && stats.accepted <= stats.verified);
     assert!(stats.verified <= stats.accepted + stats.rounds && stats.rounds <= stats.verified + 1);
-    assert!(stats.branch_hits <= stats.branch_rounds && stats.branch_rounds <= stats.branch_tokens, "{stats:?}");
+    assert!(
+        stats.branch_hits <= stats.branch_rounds && stats.branch_rounds <= stats.branch_tokens,
+        "{stats:?}"
+    );
 }
 
 proptest! {

@@ -32,7 +32,8 @@ impl Constraint for Language {
         self.mask = TokenMask::default();
         if !self.complete(path) {
             let always = (state % u64::from(self.vocab)) as u32;
-            let follows = |&token: &u32| token == always || hash(state, u64::from(token)).is_multiple_of(2);
+            let follows =
+                |&token: &u32| token == always || hash(state, u64::from(token)).is_multiple_of(2);
             (0..self.vocab).filter(follows).for_each(|token| self.mask.insert(token));
         }
         Ok(&self.mask)

@@ -1,4 +1,5 @@
-//! Device and cloud sessions against each other, over a simulated network and a toy model that notices every misplaced row.
+//! Device and cloud sessions against each other, over a simulated network and a toy model that
+//! notices every misplaced row.
 #![allow(clippy::unwrap_used, clippy::expect_used)]
 
 mod branches;

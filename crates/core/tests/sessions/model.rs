@@ -1,10 +1,12 @@
-//! A model in which every row depends on all rows below it, so that one stale or misplaced row changes all text after it.
+//! A model in which every row depends on all rows below it, so that one stale or misplaced row
+//! changes all text after it.
 
 use tricorn_core::{Choice, Constraint, Draft, Guess, Sampler, SamplingParams, TurnOptions};
 
 use crate::language::Language;
 
-/// A KV cache and its layers in one: the output row at a position is a hash over the input rows up to there.
+/// A KV cache and its layers in one: the output row at a position is a hash over the input rows up
+/// to there.
 #[derive(Clone, Debug, Default)]
 pub(crate) struct Layers(Vec<u64>);
 
@@ -44,7 +46,8 @@ impl Model {
 
     /// A turn's sampler.
     pub(crate) fn sampler(&self, prompt: &[u32]) -> Sampler {
-        let language = self.language.clone().map(|language| Box::new(language) as Box<dyn Constraint>);
+        let language =
+            self.language.clone().map(|language| Box::new(language) as Box<dyn Constraint>);
         Sampler::new(self.sampling.clone(), prompt, language)
     }
 
@@ -61,13 +64,19 @@ impl Model {
         self.logits(rows[rows.len() - 1])
     }
 
-    /// A draft of the token after `tokens`, `prompt` of which the turn began with, with its alternatives.
+    /// A draft of the token after `tokens`, `prompt` of which the turn began with, with its
+    /// alternatives.
     pub(crate) fn draft(&self, sampler: &mut Sampler, tokens: &[u32], prompt: usize) -> Draft {
         sampler.draft(&mut self.drafter_logits(tokens), &tokens[prompt..], 4)
     }
 
     /// The drafter's likeliest tokens after `tokens`.
-    pub(crate) fn guesses(&self, sampler: &mut Sampler, tokens: &[u32], prompt: usize) -> Vec<Guess> {
+    pub(crate) fn guesses(
+        &self,
+        sampler: &mut Sampler,
+        tokens: &[u32],
+        prompt: usize,
+    ) -> Vec<Guess> {
         sampler.guesses(&mut self.drafter_logits(tokens), &tokens[prompt..], 4)
     }
 
@@ -81,11 +90,19 @@ impl Model {
     }
 
     /// What a turn must generate: token by token, without any session.
-    pub(crate) fn reference(&self, prompt: &[u32], options: &TurnOptions, context: usize) -> Vec<u32> {
+    pub(crate) fn reference(
+        &self,
+        prompt: &[u32],
+        options: &TurnOptions,
+        context: usize,
+    ) -> Vec<u32> {
         let mut tokens = prompt.to_vec();
         while tokens.len() < context && tokens.len() - prompt.len() < options.max_new_tokens {
             // With a new sampler each time, which has seen no other path.
-            let Choice { token, ends, .. } = self.sampler(prompt).choose(&mut self.whole(&tokens), &tokens[prompt.len()..]).unwrap();
+            let Choice { token, ends, .. } = self
+                .sampler(prompt)
+                .choose(&mut self.whole(&tokens), &tokens[prompt.len()..])
+                .unwrap();
             tokens.push(token);
             if ends || options.stop_tokens.contains(&token) {
                 break;
@@ -96,7 +113,9 @@ impl Model {
 }
 
 pub(crate) fn hash(a: u64, b: u64) -> u64 {
-    let x = (a.rotate_left(23) ^ b).wrapping_add(0x9e37_79b9_7f4a_7c15).wrapping_mul(0xd6e8_feb8_6659_fd93);
+    let x = (a.rotate_left(23) ^ b)
+        .wrapping_add(0x9e37_79b9_7f4a_7c15)
+        .wrapping_mul(0xd6e8_feb8_6659_fd93);
     let x = (x ^ (x >> 32)).wrapping_mul(0xd6e8_feb8_6659_fd93);
     x ^ (x >> 29)
 }

@@ -4,7 +4,8 @@ use tricorn_core::{Action, AppendKind, DeepUse, Draft, FinishReason, SessionConf
 
 use crate::rounds::{append, decoding, options};
 
-const CONFIG: SessionConfig = SessionConfig { context: 32, max_append_rows: 8, max_queued_rows: 16, output_layers: 0 };
+const CONFIG: SessionConfig =
+    SessionConfig { context: 32, max_append_rows: 8, max_queued_rows: 16, output_layers: 0 };
 
 #[test]
 fn a_lost_verification_is_replayed_with_its_drafts() {
@@ -18,7 +19,10 @@ fn a_lost_verification_is_replayed_with_its_drafts() {
     assert_eq!(session.poll(), Action::Connect);
     session.connected();
     let replay = append(&mut session);
-    assert_eq!((replay.pos, replay.rows, replay.want, replay.kind), (0, 3, Want::None, AppendKind::Prompt));
+    assert_eq!(
+        (replay.pos, replay.rows, replay.want, replay.kind),
+        (0, 3, Want::None, AppendKind::Prompt)
+    );
     let verify = append(&mut session);
     assert_eq!((verify.pos, verify.rows, verify.kind), (lost.pos, lost.rows, lost.kind));
     assert_eq!(session.tokens_at(verify.pos, verify.rows), [4, 5, 6]);
@@ -39,7 +43,11 @@ fn every_connection_has_an_epoch_of_its_own() {
     let replaced = append(&mut session);
     session.connected();
     assert_eq!(session.deep(replaced.answer()), Ok(DeepUse::Stale));
-    assert_eq!(append(&mut session).pos, 0, "a connection that replaces another one starts from nothing too");
+    assert_eq!(
+        append(&mut session).pos,
+        0,
+        "a connection that replaces another one starts from nothing too"
+    );
 }
 
 #[test]

@@ -1,16 +1,22 @@
 //! What a device sends, one situation at a time.
 
 use tricorn_core::{
-    Action, AppendHeader, AppendKind, ChunkPolicy, DeepUse, DeviceSession, Draft, DraftPolicy, FinishReason, Judgement, ProtocolError,
-    SessionConfig, TurnError, TurnOptions, Want,
+    Action, AppendHeader, AppendKind, ChunkPolicy, DeepUse, DeviceSession, Draft, DraftPolicy,
+    FinishReason, Judgement, ProtocolError, SessionConfig, TurnError, TurnOptions, Want,
 };
 
-const CONFIG: SessionConfig = SessionConfig { context: 32, max_append_rows: 8, max_queued_rows: 16, output_layers: 0 };
+const CONFIG: SessionConfig =
+    SessionConfig { context: 32, max_append_rows: 8, max_queued_rows: 16, output_layers: 0 };
 
 pub(crate) const SETTLED: Judgement = Judgement::Settled { branch: None };
 
 pub(crate) fn options(max_new_tokens: usize, max_drafts: usize) -> TurnOptions {
-    TurnOptions { max_new_tokens, stop_tokens: vec![99], draft: DraftPolicy::up_to(max_drafts, 0.6), chunk: ChunkPolicy::Whole }
+    TurnOptions {
+        max_new_tokens,
+        stop_tokens: vec![99],
+        draft: DraftPolicy::up_to(max_drafts, 0.6),
+        chunk: ChunkPolicy::Whole,
+    }
 }
 
 pub(crate) fn append(session: &mut DeviceSession) -> AppendHeader {
@@ -49,7 +55,10 @@ fn a_prompt_goes_up_in_chunks_and_only_its_last_row_comes_back() {
     assert_eq!(session.poll(), Action::Wait, "no more rows in flight than the cloud queues");
     assert_eq!(session.deep(first.answer()), Ok(DeepUse::Ack));
     let third = append(&mut session);
-    assert_eq!((third.pos, third.rows, third.want, third.kind), (16, 4, Want::Last, AppendKind::Prompt));
+    assert_eq!(
+        (third.pos, third.rows, third.want, third.kind),
+        (16, 4, Want::Last, AppendKind::Prompt)
+    );
     assert_eq!(session.deep(second.answer()), Ok(DeepUse::Ack));
     assert_eq!(session.deep(third.answer()), Ok(DeepUse::Judge { first_row: 0, pos: 20 }));
 }
@@ -66,8 +75,13 @@ fn with_output_layers_every_row_comes_back_once() {
     session.judge(50);
     session.disconnected();
     session.connected();
-    let (first, second, verify) = (append(&mut session), append(&mut session), append(&mut session));
-    assert_eq!((first.want, second.want), (Want::None, Want::None), "a replay needs no rows the output layers have seen");
+    let (first, second, verify) =
+        (append(&mut session), append(&mut session), append(&mut session));
+    assert_eq!(
+        (first.want, second.want),
+        (Want::None, Want::None),
+        "a replay needs no rows the output layers have seen"
+    );
     assert_eq!((verify.pos, verify.rows, verify.want), (12, 1, Want::All));
 }
 
@@ -78,7 +92,10 @@ fn the_agreeing_drafts_and_one_token_more_are_kept() {
         draft(&mut session, pos, token, 0.9);
     }
     let verify = append(&mut session);
-    assert_eq!((verify.pos, verify.rows, verify.want, verify.kind), (3, 4, Want::All, AppendKind::Verify));
+    assert_eq!(
+        (verify.pos, verify.rows, verify.want, verify.kind),
+        (3, 4, Want::All, AppendKind::Verify)
+    );
     assert_eq!(session.tokens_at(verify.pos, verify.rows), [4, 5, 6, 7]);
     assert_eq!(session.poll(), Action::Wait);
     assert_eq!(session.deep(verify.answer()), Ok(DeepUse::Judge { first_row: 0, pos: 4 }));
@@ -122,7 +139,11 @@ fn drafting_stops_in_doubt_and_at_a_stop_token() {
 fn no_draft_is_made_that_could_not_be_used() {
     let mut session = decoding(CONFIG, options(3, 6));
     draft(&mut session, 4, 5, 0.9);
-    assert_eq!(append(&mut session).rows, 2, "two tokens are left, the round gives one more than its drafts");
+    assert_eq!(
+        append(&mut session).rows,
+        2,
+        "two tokens are left, the round gives one more than its drafts"
+    );
 
     let mut session = decoding(SessionConfig { context: 6, ..CONFIG }, options(30, 6));
     draft(&mut session, 4, 5, 0.9);
@@ -180,7 +201,10 @@ fn a_turn_that_asks_for_nothing_is_over() {
 fn refuses_prompts_that_leave_nothing_to_do() {
     let mut session = decoding(CONFIG, options(10, 0));
     assert_eq!(session.start_turn(vec![], options(1, 0)), Err(TurnError::Empty));
-    assert_eq!(session.start_turn(vec![0; 32], options(1, 0)), Err(TurnError::TooLong { tokens: 32, context: 32 }));
+    assert_eq!(
+        session.start_turn(vec![0; 32], options(1, 0)),
+        Err(TurnError::TooLong { tokens: 32, context: 32 })
+    );
     assert_eq!(session.generated(), [4], "the turn under way goes on");
     assert_eq!(session.finished(), None);
 }

@@ -3,8 +3,9 @@
 use std::collections::VecDeque;
 
 use tricorn_core::{
-    Action, Admission, AppendError, AppendHeader, Branch, Choice, CloudSession, DeepHeader, DeepUse, DeviceSession, Draft, FinishReason,
-    Judgement, Run, Sampler, SessionConfig, SessionLimits,
+    Action, Admission, AppendError, AppendHeader, Branch, Choice, CloudSession, DeepHeader,
+    DeepUse, DeviceSession, Draft, FinishReason, Judgement, Run, Sampler, SessionConfig,
+    SessionLimits,
 };
 
 use crate::model::{Layers, Model};
@@ -76,19 +77,28 @@ impl World {
                 });
             }
             Action::Draft { pos } => {
-                let draft = self.sample(|model, sampler, device, prompt| model.draft(sampler, device.tokens_at(0, pos), prompt));
+                let draft = self.sample(|model, sampler, device, prompt| {
+                    model.draft(sampler, device.tokens_at(0, pos), prompt)
+                });
                 self.device.drafted(draft);
             }
             Action::Guess { pos } => {
                 assert!(self.device.awaits_answers(), "nothing is out");
-                let guesses = self.sample(|model, sampler, device, prompt| model.guesses(sampler, device.tokens_at(0, pos), prompt));
+                let guesses = self.sample(|model, sampler, device, prompt| {
+                    model.guesses(sampler, device.tokens_at(0, pos), prompt)
+                });
                 self.device.guessed(guesses);
             }
             Action::Branch => {
-                let branches = self.device.open_branches().map(|index| &self.device.branches()[index]);
+                let branches =
+                    self.device.open_branches().map(|index| &self.device.branches()[index]);
                 let paths: Vec<Vec<u32>> = branches.map(|branch| self.tokens_of(branch)).collect();
-                let drafts: Vec<Draft> =
-                    paths.iter().map(|path| self.sample(|model, sampler, _, prompt| model.draft(sampler, path, prompt))).collect();
+                let drafts: Vec<Draft> = paths
+                    .iter()
+                    .map(|path| {
+                        self.sample(|model, sampler, _, prompt| model.draft(sampler, path, prompt))
+                    })
+                    .collect();
                 assert!(!drafts.is_empty());
                 self.device.branched(drafts);
             }
@@ -128,8 +138,12 @@ impl World {
         let Some(run) = cloud.session.start_next(most_rows) else {
             return false;
         };
-        let rows: Vec<u64> =
-            run.pieces.iter().flat_map(|piece| &piece.payload[piece.pos - piece.header.pos..][..piece.rows]).copied().collect();
+        let rows: Vec<u64> = run
+            .pieces
+            .iter()
+            .flat_map(|piece| &piece.payload[piece.pos - piece.header.pos..][..piece.rows])
+            .copied()
+            .collect();
         let deep = cloud.middle.forward_at(run.pos, &rows);
         cloud.running.push_back((run, deep));
         true
@@ -163,7 +177,9 @@ impl World {
             return false;
         };
         let use_of = self.device.deep(header).expect("answers match");
-        if self.config.output_layers > 0 && matches!(use_of, DeepUse::Extend | DeepUse::Judge { .. }) {
+        if self.config.output_layers > 0
+            && matches!(use_of, DeepUse::Extend | DeepUse::Judge { .. })
+        {
             rows = self.output.forward_at(header.first_row_pos, &rows);
         }
         if let DeepUse::Judge { first_row, pos } = use_of {
@@ -176,7 +192,8 @@ impl World {
         let branches = self.device.branches().to_vec();
         for (index, (pos, &row)) in (pos..).zip(rows).enumerate() {
             assert_eq!(pos, self.device.tokens().len());
-            let Choice { token, ends, .. } = self.sample(|model, sampler, device, _| model.target(sampler, row, device.generated()));
+            let Choice { token, ends, .. } = self
+                .sample(|model, sampler, device, _| model.target(sampler, row, device.generated()));
             match if ends { self.device.judge_last(token) } else { self.device.judge(token) } {
                 Judgement::Accepted => assert!(index + 1 < rows.len(), "no row is left"),
                 Judgement::Pending => {
@@ -191,20 +208,32 @@ impl World {
                     let branch = &branches[branch];
                     assert_eq!((branch.pos, branch.token), (pos, token));
                     let drafts: Vec<u32> = branch.drafts.iter().map(|draft| draft.token).collect();
-                    assert!(drafts.starts_with(self.device.drafts()) && self.device.finished().is_none());
+                    assert!(
+                        drafts.starts_with(self.device.drafts())
+                            && self.device.finished().is_none()
+                    );
                     break;
                 }
             }
         }
-        assert_eq!(self.device.judge(0), Judgement::Settled { branch: None }, "a round has as many rows as it needs");
+        assert_eq!(
+            self.device.judge(0),
+            Judgement::Settled { branch: None },
+            "a round has as many rows as it needs"
+        );
     }
 
     /// Asks the turn's sampler, which is one and the same for drafts, continuations and target.
-    fn sample<T>(&mut self, ask: impl FnOnce(&Model, &mut Sampler, &DeviceSession, usize) -> T) -> T {
+    fn sample<T>(
+        &mut self,
+        ask: impl FnOnce(&Model, &mut Sampler, &DeviceSession, usize) -> T,
+    ) -> T {
         let prompt = self.device.tokens().len() - self.device.generated().len();
         let prompt = &self.device.tokens()[..prompt];
         let held = self.sampler.take().filter(|(held, _)| held == prompt);
-        let (_, sampler) = self.sampler.insert(held.unwrap_or_else(|| (prompt.to_vec(), self.model.sampler(prompt))));
+        let (_, sampler) = self
+            .sampler
+            .insert(held.unwrap_or_else(|| (prompt.to_vec(), self.model.sampler(prompt))));
         ask(&self.model, sampler, &self.device, prompt.len())
     }
 
@@ -252,20 +281,31 @@ impl World {
         true
     }
 
-    /// Runs on without further mishaps until the turn is over; the silence of a killed cloud counts as a lost connection.
+    /// Runs on without further mishaps until the turn is over; the silence of a killed cloud counts
+    /// as a lost connection.
     pub(crate) fn finish(&mut self) -> FinishReason {
         for _ in 0..100_000 {
             if let Some(reason) = self.device.finished() {
                 return reason;
             }
             let cloud_start = |world: &mut Self| world.cloud_start(usize::MAX);
-            let steps = [Self::device_step, Self::deliver_up, cloud_start, Self::cloud_done, Self::deliver_down];
+            let steps = [
+                Self::device_step,
+                Self::deliver_up,
+                cloud_start,
+                Self::cloud_done,
+                Self::deliver_down,
+            ];
             let mut progress = false;
             for step in steps {
                 progress |= step(self);
             }
             if !progress {
-                assert!(self.cloud.is_none(), "device and cloud wait for each other: {:?}", self.device);
+                assert!(
+                    self.cloud.is_none(),
+                    "device and cloud wait for each other: {:?}",
+                    self.device
+                );
                 self.lose();
             }
         }

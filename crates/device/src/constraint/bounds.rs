@@ -1,7 +1,9 @@
-//! What is refused before it is compiled: schemas small in bytes that the compiler would need minutes, gigabytes or a huge stack for.
+//! What is refused before it is compiled: schemas small in bytes that the compiler would need
+//! minutes, gigabytes or a huge stack for.
 //!
-//! Compiling merges all that is said of one place: its own keywords, `allOf`, what `$ref` leads to, and one of each `anyOf` and `oneOf`.
-//! What that comes to is counted here, without merging; what is said of properties and items are places of their own.
+//! Compiling merges all that is said of one place: its own keywords, `allOf`, what `$ref` leads to,
+//! and one of each `anyOf` and `oneOf`. What that comes to is counted here, without merging; what
+//! is said of properties and items are places of their own.
 
 use super::ConstraintError;
 use serde_json::{Map, Value};
@@ -9,7 +11,8 @@ use std::collections::HashMap;
 
 /// Bytes of a schema or grammar.
 pub(super) const MAX_BYTES: usize = 256 << 10;
-/// Patterns that one text has to match all at once: each may multiply the states of their intersection.
+/// Patterns that one text has to match all at once: each may multiply the states of their
+/// intersection.
 const MAX_PATTERNS: u64 = 6;
 /// Ways in which alternatives of one place can be put together.
 const MAX_WAYS: u64 = 2_000;
@@ -58,7 +61,9 @@ impl<'s> Counter<'s> {
             (parts, MAX_PARTS, "schemas for one place"),
         ] {
             if count > most {
-                return Err(ConstraintError::TooLarge { problem: format!("there are over {most} {what}") });
+                return Err(ConstraintError::TooLarge {
+                    problem: format!("there are over {most} {what}"),
+                });
             }
         }
         match schema {
@@ -85,9 +90,14 @@ impl<'s> Counter<'s> {
     }
 
     fn merged(&mut self, keywords: &'s Map<String, Value>) -> Count {
-        let own = ["pattern", "format"].iter().filter(|keyword| keywords.contains_key(**keyword)).count() as u64;
+        let own =
+            ["pattern", "format"].iter().filter(|keyword| keywords.contains_key(**keyword)).count()
+                as u64;
         let mut all = Count { patterns: own, ways: 1, parts: 1 };
-        let target = keywords.get("$ref").and_then(Value::as_str).and_then(|target| target.strip_prefix('#'));
+        let target = keywords
+            .get("$ref")
+            .and_then(Value::as_str)
+            .and_then(|target| target.strip_prefix('#'));
         let target = target.and_then(|pointer| self.root.pointer(pointer));
         for part in list(keywords, "allOf").iter().chain(target) {
             let Count { patterns, ways, parts } = self.place(part);
@@ -95,7 +105,11 @@ impl<'s> Counter<'s> {
             all.ways = all.ways.saturating_mul(ways);
             all.parts = all.parts.saturating_add(parts);
         }
-        for alternatives in ["anyOf", "oneOf"].map(|keyword| list(keywords, keyword)).into_iter().filter(|list| !list.is_empty()) {
+        for alternatives in ["anyOf", "oneOf"]
+            .map(|keyword| list(keywords, keyword))
+            .into_iter()
+            .filter(|list| !list.is_empty())
+        {
             let (mut patterns, mut ways) = (0, 0_u64);
             for alternative in alternatives {
                 let count = self.place(alternative);
@@ -122,7 +136,9 @@ mod tests {
     #[track_caller]
     fn refused(schema: &Value, what: &str) {
         match check_schema(schema) {
-            Err(ConstraintError::TooLarge { problem }) => assert!(problem.contains(what), "{problem}"),
+            Err(ConstraintError::TooLarge { problem }) => {
+                assert!(problem.contains(what), "{problem}")
+            }
             other => panic!("{other:?}"),
         }
     }
@@ -134,12 +150,25 @@ mod tests {
     #[test]
     fn patterns_count_where_they_meet() {
         assert_eq!(check_schema(&json!({ "allOf": patterns(6) })), Ok(()));
-        refused(&json!({ "properties": { "a": { "items": { "allOf": patterns(7) } } } }), "patterns");
-        refused(&json!({ "$defs": { "a": { "allOf": patterns(4) } }, "items": { "$ref": "#/$defs/a", "allOf": patterns(3) } }), "patterns");
-        refused(&json!({ "allOf": [{ "anyOf": patterns(2) }, { "allOf": patterns(6) }] }), "patterns");
+        refused(
+            &json!({ "properties": { "a": { "items": { "allOf": patterns(7) } } } }),
+            "patterns",
+        );
+        refused(
+            &json!({ "$defs": { "a": { "allOf": patterns(4) } }, "items": { "$ref": "#/$defs/a", "allOf": patterns(3) } }),
+            "patterns",
+        );
+        refused(
+            &json!({ "allOf": [{ "anyOf": patterns(2) }, { "allOf": patterns(6) }] }),
+            "patterns",
+        );
         // Not where they do not: alternatives, and places of their own.
-        let properties: Map<String, Value> = (0..100).map(|index| (format!("p{index}"), json!({ "pattern": "a+" }))).collect();
-        assert_eq!(check_schema(&json!({ "anyOf": patterns(50), "properties": properties })), Ok(()));
+        let properties: Map<String, Value> =
+            (0..100).map(|index| (format!("p{index}"), json!({ "pattern": "a+" }))).collect();
+        assert_eq!(
+            check_schema(&json!({ "anyOf": patterns(50), "properties": properties })),
+            Ok(())
+        );
     }
 
     #[test]
@@ -154,7 +183,8 @@ mod tests {
     #[test]
     fn references_that_double_are_counted_without_following_them_each_time() {
         let twice = |index: usize| json!({ "allOf": [{ "$ref": format!("#/$defs/{index}") }, { "$ref": format!("#/$defs/{index}") }] });
-        let mut definitions: Map<String, Value> = (0..60).map(|index| (index.to_string(), twice(index + 1))).collect();
+        let mut definitions: Map<String, Value> =
+            (0..60).map(|index| (index.to_string(), twice(index + 1))).collect();
         definitions.insert("60".to_owned(), json!({ "type": "string" }));
         refused(&json!({ "$ref": "#/$defs/0", "$defs": definitions }), "schemas for one place");
     }

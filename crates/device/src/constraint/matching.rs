@@ -18,13 +18,25 @@ pub(super) struct Matching {
 
 impl Matching {
     pub(super) fn new(start: Matcher, end: u32, stop_tokens: Arc<[u32]>) -> Self {
-        Self { matcher: start.deep_clone(), start, path: Vec::new(), mask: TokenMask::default(), end, stop_tokens }
+        Self {
+            matcher: start.deep_clone(),
+            start,
+            path: Vec::new(),
+            mask: TokenMask::default(),
+            end,
+            stop_tokens,
+        }
     }
 
     /// What the matcher says after `path`.
-    fn at<T>(&mut self, path: &[u32], ask: impl Fn(&mut Matcher) -> Result<T, ConstraintFailed>) -> Result<T, ConstraintFailed> {
+    fn at<T>(
+        &mut self,
+        path: &[u32],
+        ask: impl Fn(&mut Matcher) -> Result<T, ConstraintFailed>,
+    ) -> Result<T, ConstraintFailed> {
         self.seek(path).and_then(|()| ask(&mut self.matcher)).or_else(|_| {
-            // A matcher stays in error, and its bounds count what earlier paths cost: those of drafts must not fail the text.
+            // A matcher stays in error, and its bounds count what earlier paths cost: those of
+            // drafts must not fail the text.
             self.matcher = self.start.deep_clone();
             self.path.clear();
             self.seek(path)?;
@@ -49,7 +61,8 @@ impl Matching {
 
 impl Constraint for Matching {
     fn allowed(&mut self, path: &[u32]) -> Result<&TokenMask, ConstraintFailed> {
-        let mask = self.at(path, |matcher| matcher.compute_mask_or_eos().map_err(|error| failed(&error)))?;
+        let mask =
+            self.at(path, |matcher| matcher.compute_mask_or_eos().map_err(|error| failed(&error)))?;
         self.mask = TokenMask::from_words(mask.as_slice().to_vec());
         let may_end = self.mask.contains(self.end);
         self.mask.remove(self.end);

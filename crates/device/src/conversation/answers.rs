@@ -11,12 +11,23 @@ use tricorn_core::{Answered, Choice, DeepUse, Judgement};
 
 impl<L: Link> Conversation<'_, L> {
     /// Takes in an answer; `awaited` when nothing else was done while it was on its way.
-    pub(super) fn answer(&mut self, answer: Answer, awaited: bool, progress: &mut Progress<'_>) -> Result<ControlFlow<()>, DeviceError> {
+    pub(super) fn answer(
+        &mut self,
+        answer: Answer,
+        awaited: bool,
+        progress: &mut Progress<'_>,
+    ) -> Result<ControlFlow<()>, DeviceError> {
         let Answer { header, mut rows, timing, pace, bytes } = answer;
         let received = Instant::now();
         let used = self.session.deep(header)?;
         let at = progress.trace.at(received);
-        progress.trace.push(TraceEvent::Answered { pos: header.pos, rows: header.rows, bytes, at, timing });
+        progress.trace.push(TraceEvent::Answered {
+            pos: header.pos,
+            rows: header.rows,
+            bytes,
+            at,
+            timing,
+        });
         progress.trace.crossed(Direction::Down, header.first_row_pos, bytes, &rows);
         if used == DeepUse::Stale {
             progress.outdated(received, self.link.deadline())?;
@@ -31,7 +42,8 @@ impl<L: Link> Conversation<'_, L> {
             monitor.answered(Answered { bytes: sent.bytes, elapsed, awaited, timing, pace });
             self.session.set_conditions(monitor.conditions(self.row_bytes));
         }
-        let turn = matches!(used, DeepUse::Extend | DeepUse::Judge { .. }).then(|| self.processor.turn());
+        let turn =
+            matches!(used, DeepUse::Extend | DeepUse::Judge { .. }).then(|| self.processor.turn());
         let start = Instant::now();
         if turn.is_some() {
             self.ends.output.forward_at(&mut self.output_kv, header.first_row_pos, &mut rows)?;
@@ -39,7 +51,8 @@ impl<L: Link> Conversation<'_, L> {
         let DeepUse::Judge { first_row, pos } = used else {
             return Ok(ControlFlow::Continue(()));
         };
-        // Only a token is progress: a cloud may well acknowledge a replay each time before it fails again.
+        // Only a token is progress: a cloud may well acknowledge a replay each time before it fails
+        // again.
         progress.losses = 0;
         let rows = &rows[first_row * self.ends.hidden..];
         let mut logits = self.ends.output.logits(rows)?;
@@ -47,8 +60,13 @@ impl<L: Link> Conversation<'_, L> {
         self.pacer.finish(|pace| pace.head, rows.len() / self.ends.hidden, start);
         let (mut confirmed, mut settled) = (Vec::new(), None);
         for logits in logits.chunks_exact_mut(self.ends.output.vocab()) {
-            let Choice { token, ends, logprobs } = progress.sampler.choose(logits, self.session.generated())?;
-            confirmed.push(Event::Token { id: token, drafted: drafts.get(confirmed.len()) == Some(&token), logprobs });
+            let Choice { token, ends, logprobs } =
+                progress.sampler.choose(logits, self.session.generated())?;
+            confirmed.push(Event::Token {
+                id: token,
+                drafted: drafts.get(confirmed.len()) == Some(&token),
+                logprobs,
+            });
             match if ends { self.session.judge_last(token) } else { self.session.judge(token) } {
                 Judgement::Accepted => {}
                 Judgement::Pending => break,
@@ -65,7 +83,8 @@ impl<L: Link> Conversation<'_, L> {
             self.settle(branch);
         }
         drop(turn);
-        let (start, end, crossed) = (progress.trace.at(start), progress.trace.now(), self.link.traffic());
+        let (start, end, crossed) =
+            (progress.trace.at(start), progress.trace.now(), self.link.traffic());
         progress.trace.push(TraceEvent::Judged { start, end, tokens: confirmed.len() });
         let round = RoundTrace {
             elapsed: end,

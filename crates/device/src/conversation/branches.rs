@@ -14,7 +14,8 @@ pub(super) struct Side {
     pos: usize,
     tokens: Vec<u32>,
     rows: Vec<f32>,
-    /// The drafter's last guess of the last layer's row; before the first step what is known of the one before `pos`.
+    /// The drafter's last guess of the last layer's row; before the first step what is known of the
+    /// one before `pos`.
     before: Vec<f32>,
 }
 
@@ -26,19 +27,32 @@ impl<L: Link> Conversation<'_, L> {
         let open: Vec<usize> = self.session.open_branches().collect();
         let (hidden, branches) = (self.ends.hidden, self.session.branches());
         let Some(drafter) = &self.ends.drafter else { return Ok(()) };
-        let tokens: Vec<u32> = open.iter().filter_map(|&index| branches.get(index)).map(|branch| branch.last_token()).collect();
-        let mut sides: Vec<&mut Side> =
-            self.sides.iter_mut().enumerate().filter(|(index, _)| open.contains(index)).map(|(_, s)| s).collect();
+        let tokens: Vec<u32> = open
+            .iter()
+            .filter_map(|&index| branches.get(index))
+            .map(|branch| branch.last_token())
+            .collect();
+        let mut sides: Vec<&mut Side> = self
+            .sides
+            .iter_mut()
+            .enumerate()
+            .filter(|(index, _)| open.contains(index))
+            .map(|(_, s)| s)
+            .collect();
         let position = |side: &Side| side.pos + side.tokens.len();
 
-        let mut batch: Vec<SeqRows<'_>> =
-            sides.iter_mut().map(|side| SeqRows { pos: position(side), kv: &mut side.input_kv, rows: 1 }).collect();
+        let mut batch: Vec<SeqRows<'_>> = sides
+            .iter_mut()
+            .map(|side| SeqRows { pos: position(side), kv: &mut side.input_kv, rows: 1 })
+            .collect();
         let mut x = self.ends.input.forward_batch(&mut batch, &tokens)?;
         self.ends.codec.round(&mut x);
         all_finite(&x, "first layers")?;
         let before = sides.iter().flat_map(|side| &side.before).copied().collect::<Vec<f32>>();
-        let mut batch: Vec<SeqRows<'_>> =
-            sides.iter_mut().map(|side| SeqRows { pos: position(side), kv: &mut side.drafter_kv, rows: 1 }).collect();
+        let mut batch: Vec<SeqRows<'_>> = sides
+            .iter_mut()
+            .map(|side| SeqRows { pos: position(side), kv: &mut side.drafter_kv, rows: 1 })
+            .collect();
         let guesses = drafter.forward(&mut batch, &x, &before)?;
         let mut logits = self.ends.output.logits(&guesses)?;
 
@@ -52,7 +66,9 @@ impl<L: Link> Conversation<'_, L> {
         }
         let mut drafts = Vec::with_capacity(sides.len());
         for (side, logits) in sides.iter().zip(logits.chunks_exact_mut(self.ends.output.vocab())) {
-            let path = [self.session.tokens_at(progress.prompt, side.pos - progress.prompt), &side.tokens].concat();
+            let path =
+                [self.session.tokens_at(progress.prompt, side.pos - progress.prompt), &side.tokens]
+                    .concat();
             drafts.push(progress.sampler.draft(logits, &path, progress.others));
         }
         self.drafted(open.len(), start, progress);
@@ -60,16 +76,25 @@ impl<L: Link> Conversation<'_, L> {
         Ok(())
     }
 
-    /// Gives every continuation caches of its own. Right after the guess that they come from: a replay may take the conversation's own caches
-    /// back to where a continuation cannot begin.
+    /// Gives every continuation caches of its own. Right after the guess that they come from: a
+    /// replay may take the conversation's own caches back to where a continuation cannot begin.
     pub(super) fn fork(&mut self) -> Result<(), DeviceError> {
         let Some(drafts) = &self.drafts else { return Ok(()) };
         self.sides.clear();
         for branch in self.session.branches() {
-            let (input_kv, drafter_kv) =
-                (self.input_kv.fork().map_err(tricorn_model::ModelError::from)?, drafts.fork().map_err(tricorn_model::ModelError::from)?);
+            let (input_kv, drafter_kv) = (
+                self.input_kv.fork().map_err(tricorn_model::ModelError::from)?,
+                drafts.fork().map_err(tricorn_model::ModelError::from)?,
+            );
             let before = drafts.rows_before(branch.pos, branch.pos + 1);
-            self.sides.push(Side { input_kv, drafter_kv, pos: branch.pos, tokens: Vec::new(), rows: Vec::new(), before });
+            self.sides.push(Side {
+                input_kv,
+                drafter_kv,
+                pos: branch.pos,
+                tokens: Vec::new(),
+                rows: Vec::new(),
+                before,
+            });
         }
         Ok(())
     }

@@ -67,7 +67,11 @@ impl<'f> Progress<'f> {
             before,
             sampler,
             prompt,
-            others: if draft.parallel > 0 { draft.parallel.min(DraftPolicy::MAX_PARALLEL) + 1 } else { 0 },
+            others: if draft.parallel > 0 {
+                draft.parallel.min(DraftPolicy::MAX_PARALLEL) + 1
+            } else {
+                0
+            },
             started,
             last: None,
             ttft: Duration::ZERO,
@@ -98,11 +102,14 @@ impl<'f> Progress<'f> {
     /// An answer has come to what was given up.
     ///
     /// # Errors
-    /// When nothing else has come within the link's `deadline`: a cloud that sends only such would be waited for for ever.
+    /// When nothing else has come within the link's `deadline`: a cloud that sends only such would
+    /// be waited for for ever.
     pub(super) fn outdated(&mut self, now: Instant, deadline: Duration) -> Result<(), LinkError> {
         let since = *self.outdated_since.get_or_insert(now);
         if now - since > deadline {
-            return Err(LinkError::Lost("the cloud answers nothing but what was given up".to_owned()));
+            return Err(LinkError::Lost(
+                "the cloud answers nothing but what was given up".to_owned(),
+            ));
         }
         Ok(())
     }
@@ -112,8 +119,13 @@ impl<'f> Progress<'f> {
         self.sent.clear();
     }
 
-    /// Tokens of an answer, in order; one that ends its round gives the round's tokens and time, unless it was a prompt's.
-    pub(super) fn tokens(&mut self, confirmed: Vec<Event>, settled: bool) -> (ControlFlow<()>, Option<(usize, Duration)>) {
+    /// Tokens of an answer, in order; one that ends its round gives the round's tokens and time,
+    /// unless it was a prompt's.
+    pub(super) fn tokens(
+        &mut self,
+        confirmed: Vec<Event>,
+        settled: bool,
+    ) -> (ControlFlow<()>, Option<(usize, Duration)>) {
         let now = Instant::now();
         match self.last {
             None => self.ttft = now - self.started,

@@ -9,15 +9,23 @@ use crate::{
 use std::time::{Duration, Instant};
 use tricorn_core::{AppendHeader, AppendKind};
 
-/// Rows of a prompt that the drafter takes in at a time: an answer that comes meanwhile waits for no longer than these take.
+/// Rows of a prompt that the drafter takes in at a time: an answer that comes meanwhile waits for
+/// no longer than these take.
 const PIECE: usize = 32;
 
 impl<L: Link> Conversation<'_, L> {
-    /// Computes what is missing of the shallow rows at `pos..pos + rows`, and of those before them that the drafter still needs. The rows from
-    /// the last confirmed token on are kept: a round that goes up row by row is drafted on from all of them. Gives the time it took.
-    pub(super) fn shallow(&mut self, pos: usize, rows: usize, progress: &mut Progress<'_>) -> Result<Duration, DeviceError> {
+    /// Computes what is missing of the shallow rows at `pos..pos + rows`, and of those before them
+    /// that the drafter still needs. The rows from the last confirmed token on are kept: a round
+    /// that goes up row by row is drafted on from all of them. Gives the time it took.
+    pub(super) fn shallow(
+        &mut self,
+        pos: usize,
+        rows: usize,
+        progress: &mut Progress<'_>,
+    ) -> Result<Duration, DeviceError> {
         let last = self.session.tokens().len().saturating_sub(1);
-        let from = self.drafts.as_ref().map_or(pos, |drafts| drafts.needs_from().min(pos)).min(last);
+        let from =
+            self.drafts.as_ref().map_or(pos, |drafts| drafts.needs_from().min(pos)).min(last);
         let tokens = self.session.tokens_at(from, pos + rows - from);
         let held = self.window.reuse(from, tokens);
         if held == tokens.len() {
@@ -39,7 +47,11 @@ impl<L: Link> Conversation<'_, L> {
         Ok(time)
     }
 
-    pub(super) fn append(&mut self, header: AppendHeader, progress: &mut Progress<'_>) -> Result<(), DeviceError> {
+    pub(super) fn append(
+        &mut self,
+        header: AppendHeader,
+        progress: &mut Progress<'_>,
+    ) -> Result<(), DeviceError> {
         let AppendHeader { pos, rows, kind, .. } = header;
         let turn = self.processor.turn();
         self.row_time = self.shallow(pos, rows, progress)?;
@@ -60,10 +72,12 @@ impl<L: Link> Conversation<'_, L> {
         Ok(())
     }
 
-    /// Has the drafter take in a few of the prompt's rows that were sent, for a device that has nothing else to do: whatever is not sent yet
-    /// goes first. Gives whether there were any.
+    /// Has the drafter take in a few of the prompt's rows that were sent, for a device that has
+    /// nothing else to do: whatever is not sent yet goes first. Gives whether there were any.
     pub(super) fn take_in_piece(&mut self) -> Result<bool, DeviceError> {
-        let (Some(drafter), Some(drafts)) = (&self.ends.drafter, &mut self.drafts) else { return Ok(false) };
+        let (Some(drafter), Some(drafts)) = (&self.ends.drafter, &mut self.drafts) else {
+            return Ok(false);
+        };
         let fed = drafts.fed();
         let rows = self.prompt_sent.saturating_sub(fed).min(PIECE);
         let shallow = self.window.rows(fed, rows);

@@ -12,7 +12,8 @@ use std::{
 };
 use tricorn_core::AppendHeader;
 
-/// Remembers that the cloud is out of reach, so that not every request waits to find out (a circuit breaker).
+/// Remembers that the cloud is out of reach, so that not every request waits to find out (a circuit
+/// breaker).
 #[derive(Debug)]
 pub(super) struct Breaker {
     rest: Duration,
@@ -44,7 +45,11 @@ impl Breaker {
 
     /// The cloud was found out of reach.
     pub(super) fn failed(&self, error: &LinkError) {
-        let (LinkError::Unreachable { reason, .. } | LinkError::KeepsFailing { reason, .. }) = error else { return };
+        let (LinkError::Unreachable { reason, .. } | LinkError::KeepsFailing { reason, .. }) =
+            error
+        else {
+            return;
+        };
         *self.lock() = State::Open { until: Instant::now() + self.rest, reason: reason.clone() };
     }
 
@@ -52,7 +57,9 @@ impl Breaker {
         let mut state = self.lock();
         let (reason, left) = match &mut *state {
             State::Closed => return Ok(Permit::Connect),
-            State::Open { until, reason } => (reason, until.saturating_duration_since(Instant::now())),
+            State::Open { until, reason } => {
+                (reason, until.saturating_duration_since(Instant::now()))
+            }
             State::Probing { reason } => (reason, self.rest),
         };
         let reason = mem::take(reason);
@@ -71,7 +78,9 @@ impl Breaker {
     /// What a try came to.
     fn tried(&self, result: &Result<Connected, LinkError>) {
         match result {
-            Err(error @ (LinkError::Unreachable { .. } | LinkError::KeepsFailing { .. })) => self.failed(error),
+            Err(error @ (LinkError::Unreachable { .. } | LinkError::KeepsFailing { .. })) => {
+                self.failed(error)
+            }
             // Nothing was found out.
             Err(LinkError::Cancelled) => {
                 let mut state = self.lock();
@@ -100,7 +109,8 @@ pub(super) struct Guarded<L> {
 impl<L: Link> Link for Guarded<L> {
     fn connect(&mut self) -> Result<Connected, LinkError> {
         let result = match self.breaker.permit()? {
-            // Conversations that nobody goes on with take places in the cloud, too: they make room for one that somebody waits for.
+            // Conversations that nobody goes on with take places in the cloud, too: they make room
+            // for one that somebody waits for.
             Permit::Connect if self.roster.holds_idle() => match self.link.probe() {
                 Err(LinkError::NoRoom(_)) => {
                     self.roster.forget_idle();
@@ -157,8 +167,17 @@ mod tests {
     impl Counting {
         fn answer(&self) -> Result<Connected, LinkError> {
             let limits = SessionLimits { context: 8, max_append_rows: 8, max_queued_rows: 8 };
-            let error = LinkError::Unreachable { url: String::new(), attempts: 1, waited: Duration::ZERO, reason: "gone".to_owned() };
-            if self.answers { Ok(Connected { limits, round_trip: None, pace: None }) } else { Err(error) }
+            let error = LinkError::Unreachable {
+                url: String::new(),
+                attempts: 1,
+                waited: Duration::ZERO,
+                reason: "gone".to_owned(),
+            };
+            if self.answers {
+                Ok(Connected { limits, round_trip: None, pace: None })
+            } else {
+                Err(error)
+            }
         }
     }
 
@@ -201,7 +220,9 @@ mod tests {
         assert!(matches!(link.connect(), Err(LinkError::Unreachable { .. })));
         for _ in 0..3 {
             let error = link.connect().err();
-            let Some(LinkError::Resting { reason, retry_after }) = error else { panic!("{error:?}") };
+            let Some(LinkError::Resting { reason, retry_after }) = error else {
+                panic!("{error:?}")
+            };
             assert_eq!(reason, "gone");
             assert!(retry_after > Duration::from_secs(3000));
         }

@@ -12,10 +12,12 @@ pub struct EngineConfig {
     pub queue: usize,
     /// What the conversations are opened with; they share its measurements and its processor.
     pub options: Options,
-    /// How long a client whose updates fill the buffer is waited for before it is given up. Waits use this up, and each update that it takes gives
-    /// one second back: a client that takes nothing is given up after this time, one that takes an update a second never.
+    /// How long a client whose updates fill the buffer is waited for before it is given up. Waits
+    /// use this up, and each update that it takes gives one second back: a client that takes
+    /// nothing is given up after this time, one that takes an update a second never.
     pub client_patience: Duration,
-    /// A conversation that nobody goes on with for so long gives back its memory, here and in the cloud.
+    /// A conversation that nobody goes on with for so long gives back its memory, here and in the
+    /// cloud.
     pub idle: Duration,
     /// What is done when the cloud is out of reach.
     pub offline: Offline,
@@ -29,13 +31,14 @@ pub enum Offline {
     /// The request fails.
     #[default]
     Refuse,
-    /// The device's drafter answers alone, where there is one. The text is then not the model's, and is marked so.
+    /// The device's drafter answers alone, where there is one. The text is then not the model's,
+    /// and is marked so.
     Draft,
 }
 
 impl Default for EngineConfig {
-    /// Four slots and a queue of 64; clients are waited for for 30 seconds, conversations kept for ten minutes, and a cloud is tried again after
-    /// five seconds.
+    /// Four slots and a queue of 64; clients are waited for for 30 seconds, conversations kept for
+    /// ten minutes, and a cloud is tried again after five seconds.
     fn default() -> Self {
         Self {
             slots: 4,

@@ -61,19 +61,25 @@ pub struct Histogram {
 }
 
 /// Upper bounds in seconds.
-const BOUNDS: [f64; 14] = [0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0];
+const BOUNDS: [f64; 14] =
+    [0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0];
 
 impl Histogram {
     fn observe(&mut self, time: Duration) {
         let seconds = time.as_secs_f64();
-        if let Some(count) = BOUNDS.iter().position(|&bound| seconds <= bound).and_then(|index| self.counts.get_mut(index)) {
+        if let Some(count) = BOUNDS
+            .iter()
+            .position(|&bound| seconds <= bound)
+            .and_then(|index| self.counts.get_mut(index))
+        {
             *count += 1;
         }
         self.count += 1;
         self.sum += seconds;
     }
 
-    /// Upper bounds in seconds, each with the number of observations at or below it, as Prometheus counts them.
+    /// Upper bounds in seconds, each with the number of observations at or below it, as Prometheus
+    /// counts them.
     pub fn buckets(&self) -> impl Iterator<Item = (f64, u64)> {
         let sums = self.counts.iter().scan(0, |sum, count| {
             *sum += count;
@@ -157,7 +163,10 @@ mod tests {
     #[test]
     fn buckets_count_all_at_or_below_their_bound() {
         let mut histogram = Histogram::default();
-        [1, 4, 4, 90_000].map(Duration::from_millis).into_iter().for_each(|time| histogram.observe(time));
+        [1, 4, 4, 90_000]
+            .map(Duration::from_millis)
+            .into_iter()
+            .for_each(|time| histogram.observe(time));
         let buckets: Vec<(f64, u64)> = histogram.buckets().collect();
         assert_eq!(buckets[..3], [(0.001, 1), (0.0025, 1), (0.005, 3)]);
         assert_eq!(buckets.last(), Some(&(30.0, 3)));

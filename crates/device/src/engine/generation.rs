@@ -20,12 +20,17 @@ pub struct Generation {
 }
 
 impl Generation {
-    pub(super) fn new(updates: mpsc::Receiver<Update>, last: oneshot::Receiver<Update>, cancel: Cancel, roster: Arc<Roster>) -> Self {
+    pub(super) fn new(
+        updates: mpsc::Receiver<Update>,
+        last: oneshot::Receiver<Update>,
+        cancel: Cancel,
+        roster: Arc<Roster>,
+    ) -> Self {
         Self { updates, last: Some(last), cancel, roster }
     }
 
-    /// The next update; `None` after the last, which is [`Update::Done`] or [`Update::Failed`]. A request with a deadline needs a runtime with a
-    /// clock.
+    /// The next update; `None` after the last, which is [`Update::Done`] or [`Update::Failed`]. A
+    /// request with a deadline needs a runtime with a clock.
     pub async fn next(&mut self) -> Option<Update> {
         let update = tokio::select! {
             biased;
@@ -62,15 +67,17 @@ pub enum Update {
         /// Of these, the ones that were neither computed nor uploaded again.
         cached_tokens: usize,
     },
-    /// More text. Either may be empty: text is held back while it may yet become a stop text or half a character.
+    /// More text. Either may be empty: text is held back while it may yet become a stop text or
+    /// half a character.
     Delta {
         /// What is added to the text.
         text: String,
         /// The tokens whose text is complete with this.
         tokens: Vec<TextToken>,
     },
-    /// An answer of the cloud was taken in; only with [`GenerationRequest::trace`](super::GenerationRequest::trace), and before the text that
-    /// it confirms.
+    /// An answer of the cloud was taken in; only with
+    /// [`GenerationRequest::trace`](super::GenerationRequest::trace), and before the text that it
+    /// confirms.
     Round(RoundTrace),
     /// The session with the cloud was lost and is being rebuilt.
     Reconnecting,
@@ -93,14 +100,17 @@ pub struct TextToken {
     pub text: String,
     /// Its bytes, which may be a part of a character.
     pub bytes: Vec<u8>,
-    /// What the model held of its position, where [`GenerationRequest::logprobs`](super::GenerationRequest::logprobs) asks for it.
+    /// What the model held of its position, where
+    /// [`GenerationRequest::logprobs`](super::GenerationRequest::logprobs) asks for it.
     pub logprobs: Option<Logprobs>,
 }
 
 impl TextToken {
     /// Leaves the first `bytes` bytes of its text.
     pub(super) fn cut(&mut self, bytes: usize) {
-        self.text.truncate((0..=bytes).rev().find(|&end| self.text.is_char_boundary(end)).unwrap_or_default());
+        self.text.truncate(
+            (0..=bytes).rev().find(|&end| self.text.is_char_boundary(end)).unwrap_or_default(),
+        );
         self.bytes.truncate(bytes);
     }
 }

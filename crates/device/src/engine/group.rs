@@ -5,7 +5,8 @@ use std::{
     sync::atomic::{AtomicU64, Ordering},
 };
 
-/// What requests belong to that are parts of one, such as the choices of one call: while others wait, they share what one request would have.
+/// What requests belong to that are parts of one, such as the choices of one call: while others
+/// wait, they share what one request would have.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub struct Group(u64);
 
@@ -18,10 +19,14 @@ impl Group {
     }
 }
 
-/// Which of those that wait, given in the order in which they came, is next: of the group with the fewest running the oldest, and of groups alike
-/// the one whose oldest waits for longest. Those of a group stay in order, and none starves: a group with nothing running gives way to older
-/// ones only.
-pub(super) fn next(waiting: impl IntoIterator<Item = Group>, running: impl IntoIterator<Item = Group>) -> Option<usize> {
+/// Which of those that wait, given in the order in which they came, is next: of the group with the
+/// fewest running the oldest, and of groups alike the one whose oldest waits for longest. Those of
+/// a group stay in order, and none starves: a group with nothing running gives way to older ones
+/// only.
+pub(super) fn next(
+    waiting: impl IntoIterator<Item = Group>,
+    running: impl IntoIterator<Item = Group>,
+) -> Option<usize> {
     let mut counts: HashMap<Group, usize> = HashMap::new();
     running.into_iter().for_each(|group| *counts.entry(group).or_default() += 1);
     let count = |group: &Group| counts.get(group).copied().unwrap_or_default();
@@ -47,7 +52,13 @@ mod tests {
 
     impl World {
         fn new(slots: usize) -> Self {
-            Self { slots, running: VecDeque::new(), waiting: Vec::new(), given: Vec::new(), arrived: 0 }
+            Self {
+                slots,
+                running: VecDeque::new(),
+                waiting: Vec::new(),
+                given: Vec::new(),
+                arrived: 0,
+            }
         }
 
         fn arrive(&mut self, group: Group) {
@@ -64,7 +75,9 @@ mod tests {
 
         fn give(&mut self) {
             while self.running.len() < self.slots {
-                let Some(index) = next(groups(&self.waiting), groups(&self.running)) else { return };
+                let Some(index) = next(groups(&self.waiting), groups(&self.running)) else {
+                    return;
+                };
                 let job = self.waiting.remove(index);
                 self.running.push_back(job);
                 self.given.push(job);
@@ -72,7 +85,9 @@ mod tests {
         }
     }
 
-    fn groups<'a>(jobs: impl IntoIterator<Item = &'a (Group, usize)>) -> impl Iterator<Item = Group> {
+    fn groups<'a>(
+        jobs: impl IntoIterator<Item = &'a (Group, usize)>,
+    ) -> impl Iterator<Item = Group> {
         jobs.into_iter().map(|(group, _)| *group)
     }
 
@@ -82,7 +97,11 @@ mod tests {
         (0..32).for_each(|_| world.arrive(Group(0)));
         world.arrive(Group(1));
         world.end_one();
-        assert_eq!(world.given.last(), Some(&(Group(1), 32)), "the next slot that gets free is its own");
+        assert_eq!(
+            world.given.last(),
+            Some(&(Group(1), 32)),
+            "the next slot that gets free is its own"
+        );
         world.end_one();
         assert_eq!(world.given.last(), Some(&(Group(0), 4)), "the large one goes on in order");
     }
@@ -92,7 +111,10 @@ mod tests {
         let mut world = World::new(2);
         (0..20).for_each(|group| world.arrive(Group(group)));
         (0..18).for_each(|_| world.end_one());
-        assert_eq!(world.given.iter().map(|(_, number)| *number).collect::<Vec<_>>(), (0..20).collect::<Vec<_>>());
+        assert_eq!(
+            world.given.iter().map(|(_, number)| *number).collect::<Vec<_>>(),
+            (0..20).collect::<Vec<_>>()
+        );
     }
 
     proptest! {
@@ -116,7 +138,8 @@ mod tests {
         fn nobody_starves(slots in 1_usize..5, first in prop::collection::vec(0_u64..6, 1..40), rivals in prop::collection::vec(0_u64..9, 1..20)) {
             let mut world = World::new(slots);
             first.iter().for_each(|&group| world.arrive(Group(group)));
-            // As one ends another comes, for ever, of a group that is new, or of one that is there already.
+            // As one ends another comes, for ever, of a group that is new, or of one that is there
+            // already.
             let bound = first.len() * (slots + first.len());
             for (turn, &rival) in (0_u64..).zip(rivals.iter().cycle()).take(bound) {
                 world.arrive(Group(if rival < 6 { rival } else { 6 + turn }));
@@ -129,7 +152,8 @@ mod tests {
         #[test]
         fn a_slot_goes_to_a_group_with_the_fewest_running(slots in 1_usize..8, sizes in prop::collection::vec(1_usize..30, 2..6)) {
             let mut world = World::new(slots);
-            // All slots are busy with one that is then over, so that all others wait from the start.
+            // All slots are busy with one that is then over, so that all others wait from the
+            // start.
             (0..slots).for_each(|_| world.arrive(Group(u64::MAX)));
             for (group, &size) in (0..).zip(&sizes) {
                 (0..size).for_each(|_| world.arrive(Group(group)));

@@ -2,8 +2,9 @@
 
 /// The tokens of a slot's conversation.
 ///
-/// A prompt is compared with them token by token, and brings its own tokens for the answers it repeats: what a request is answered does
-/// not depend on which slot takes it, or on what was asked before.
+/// A prompt is compared with them token by token, and brings its own tokens for the answers it
+/// repeats: what a request is answered does not depend on which slot takes it, or on what was asked
+/// before.
 #[derive(Debug, Default)]
 pub(super) struct Held {
     tokens: Vec<u32>,
@@ -32,10 +33,15 @@ impl Held {
     /// How well `prompt` fits.
     pub(super) fn fit(&self, prompt: &[u32]) -> Fit {
         let shared = self.tokens.iter().zip(prompt).take_while(|(held, new)| held == new).count();
-        Fit { shared, lost: self.tokens.len() - shared, goes_on: self.is_next(shared) || self.is_retry(shared) }
+        Fit {
+            shared,
+            lost: self.tokens.len() - shared,
+            goes_on: self.is_next(shared) || self.is_retry(shared),
+        }
     }
 
-    /// What the slot holds after `prompt` was answered; `tokens` are those of the whole conversation.
+    /// What the slot holds after `prompt` was answered; `tokens` are those of the whole
+    /// conversation.
     pub(super) fn after(&self, prompt: &[u32], tokens: &[u32]) -> Self {
         let shared = self.fit(prompt).shared;
         let begun = if self.is_next(shared) {

@@ -44,13 +44,19 @@ pub(super) struct Ending {
     patience: Duration,
 }
 
-/// The last that a client is told. [`Roster::done`](super::roster::Roster::done) sends that of a request which had a slot.
+/// The last that a client is told. [`Roster::done`](super::roster::Roster::done) sends that of a
+/// request which had a slot.
 #[derive(Debug)]
 #[must_use]
 pub(super) struct LastWord(Option<(oneshot::Sender<Update>, Update)>);
 
 impl Ending {
-    pub(super) fn new(last: oneshot::Sender<Update>, totals: Arc<Totals>, deadline: Option<Duration>, patience: Duration) -> Self {
+    pub(super) fn new(
+        last: oneshot::Sender<Update>,
+        totals: Arc<Totals>,
+        deadline: Option<Duration>,
+        patience: Duration,
+    ) -> Self {
         Self { last: Some(last), totals, deadline: deadline.unwrap_or_default(), patience }
     }
 
@@ -62,7 +68,9 @@ impl Ending {
                 Update::Done(finished)
             }
             Outcome::Failed(error) => self.failed(error),
-            Outcome::Interrupted(CancelReason::Deadline) => self.failed(DeviceError::Deadline(self.deadline)),
+            Outcome::Interrupted(CancelReason::Deadline) => {
+                self.failed(DeviceError::Deadline(self.deadline))
+            }
             Outcome::Interrupted(CancelReason::Shutdown) => self.failed(DeviceError::Closing),
             // One that has gone does not hear it.
             Outcome::Interrupted(CancelReason::Client | CancelReason::SlowClient) => {

@@ -19,7 +19,8 @@ pub(super) struct Outlet<'a> {
 }
 
 impl Outlet<'_> {
-    /// Waits while the client's buffer is full. Breaks where nobody will read what follows, or the turn is over.
+    /// Waits while the client's buffer is full. Breaks where nobody will read what follows, or the
+    /// turn is over.
     pub(super) fn send(&mut self, update: Update) -> ControlFlow<()> {
         match self.updates.try_send(update) {
             Ok(()) => {
@@ -69,7 +70,8 @@ mod tests {
     fn stalled(cancel: &Cancel, patience: Duration) -> Option<CancelReason> {
         let runtime = tokio::runtime::Builder::new_current_thread().enable_time().build().unwrap();
         let (updates, _client) = mpsc::channel(1);
-        let mut outlet = Outlet { updates, cancel, patience: Patience::new(patience), runtime: &runtime };
+        let mut outlet =
+            Outlet { updates, cancel, patience: Patience::new(patience), runtime: &runtime };
         assert!(outlet.send(Update::Queued).is_continue());
         assert!(outlet.send(Update::Queued).is_break());
         cancel.reason()
@@ -77,7 +79,10 @@ mod tests {
 
     #[test]
     fn a_client_that_takes_nothing_is_given_up() {
-        assert_eq!(stalled(&Cancel::default(), Duration::from_millis(1)), Some(CancelReason::SlowClient));
+        assert_eq!(
+            stalled(&Cancel::default(), Duration::from_millis(1)),
+            Some(CancelReason::SlowClient)
+        );
     }
 
     #[test]
@@ -91,7 +96,12 @@ mod tests {
         let runtime = tokio::runtime::Builder::new_current_thread().enable_time().build().unwrap();
         let (cancel, (updates, client)) = (Cancel::default(), mpsc::channel(1));
         drop(client);
-        let mut outlet = Outlet { updates, cancel: &cancel, patience: Patience::new(Duration::from_secs(3600)), runtime: &runtime };
+        let mut outlet = Outlet {
+            updates,
+            cancel: &cancel,
+            patience: Patience::new(Duration::from_secs(3600)),
+            runtime: &runtime,
+        };
         assert!(outlet.send(Update::Queued).is_break());
         assert_eq!(cancel.reason(), Some(CancelReason::Client));
     }

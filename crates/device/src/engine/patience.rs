@@ -5,8 +5,9 @@ use std::time::Duration;
 /// What an update that is taken gives back: a client that takes one a second is never given up.
 const REFILL: Duration = Duration::from_secs(1);
 
-/// A time that waits for a client use up and updates that it takes refill (a leaky bucket): were each wait given the whole, a client that takes
-/// an update now and then would hold its slot for hours.
+/// A time that waits for a client use up and updates that it takes refill (a leaky bucket): were
+/// each wait given the whole, a client that takes an update now and then would hold its slot for
+/// hours.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Patience {
     whole: Duration,

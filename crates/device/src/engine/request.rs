@@ -28,6 +28,7 @@ pub struct GenerationRequest {
     pub trace: bool,
     /// The longest that it may take, the wait for a slot included; `None` for as long as it takes.
     pub deadline: Option<Duration>,
-    /// What it is a part of. Slots that get free are shared out fairly between groups; `None` is a group of its own.
+    /// What it is a part of. Slots that get free are shared out fairly between groups; `None` is a
+    /// group of its own.
     pub group: Option<Group>,
 }

@@ -70,9 +70,17 @@ pub(super) enum Next {
 
 impl Roster {
     pub(super) fn new(slots: usize, queue: usize, idle: Duration) -> Self {
-        let slot = || Slot { running: None, inbox: None, held: Held::default(), forget: false, last_given: 0, idle_since: Instant::now() };
+        let slot = || Slot {
+            running: None,
+            inbox: None,
+            held: Held::default(),
+            forget: false,
+            last_given: 0,
+            idle_since: Instant::now(),
+        };
         let slots = std::iter::repeat_with(slot).take(slots).collect();
-        let state = Mutex::new(State { waiting: VecDeque::new(), slots, given: 0, phase: Phase::Open });
+        let state =
+            Mutex::new(State { waiting: VecDeque::new(), slots, given: 0, phase: Phase::Open });
         Self { state, given: Condvar::new(), drained: Notify::new(), queue, idle }
     }
 
@@ -82,7 +90,9 @@ impl Roster {
             return Err((Refused::Closing, Box::new(job)));
         }
         self.sweep_waiting(&mut state);
-        if state.waiting.len() >= self.queue && state.slots.iter().all(|slot| slot.running.is_some()) {
+        if state.waiting.len() >= self.queue
+            && state.slots.iter().all(|slot| slot.running.is_some())
+        {
             return Err((Refused::Busy { waiting: state.waiting.len() }, Box::new(job)));
         }
         state.waiting.push_back(job);
@@ -108,20 +118,24 @@ impl Roster {
                 return Next::Close;
             }
             let idle = if std::mem::take(&mut slot.forget) { Duration::ZERO } else { self.idle };
-            let wait = (!slot.held.is_empty()).then(|| idle.saturating_sub(slot.idle_since.elapsed()));
+            let wait =
+                (!slot.held.is_empty()).then(|| idle.saturating_sub(slot.idle_since.elapsed()));
             state = match wait {
                 Some(Duration::ZERO) => {
                     slot.held = Held::default();
                     return Next::Forget;
                 }
-                Some(wait) => self.given.wait_timeout(state, wait).unwrap_or_else(PoisonError::into_inner).0,
+                Some(wait) => {
+                    self.given.wait_timeout(state, wait).unwrap_or_else(PoisonError::into_inner).0
+                }
                 None => self.given.wait(state).unwrap_or_else(PoisonError::into_inner),
             };
         }
     }
 
-    /// Slot `index` is idle, and holds this; `last_word` is sent at the same moment. So what the client asks next finds its conversation, and
-    /// whoever waits until nothing runs finds every client told.
+    /// Slot `index` is idle, and holds this; `last_word` is sent at the same moment. So what the
+    /// client asks next finds its conversation, and whoever waits until nothing runs finds every
+    /// client told.
     pub(super) fn done(&self, index: usize, held: Held, last_word: Option<LastWord>) {
         let mut state = self.lock();
         if let Some(slot) = state.slots.get_mut(index) {
@@ -141,7 +155,11 @@ impl Roster {
 
     /// Has idle slots give up what they hold.
     pub(super) fn forget_idle(&self) {
-        self.lock().slots.iter_mut().filter(|slot| slot.holds_idle()).for_each(|slot| slot.forget = true);
+        self.lock()
+            .slots
+            .iter_mut()
+            .filter(|slot| slot.holds_idle())
+            .for_each(|slot| slot.forget = true);
         self.given.notify_all();
     }
 
@@ -156,7 +174,11 @@ impl Roster {
     pub(super) fn counts(&self) -> (usize, usize, usize) {
         let state = self.lock();
         let running = state.slots.iter().filter(|slot| slot.running.is_some()).count();
-        let holding = state.slots.iter().filter(|slot| slot.running.is_some() || !slot.held.is_empty()).count();
+        let holding = state
+            .slots
+            .iter()
+            .filter(|slot| slot.running.is_some() || !slot.held.is_empty())
+            .count();
         (running, state.waiting.len(), holding)
     }
 
@@ -183,8 +205,15 @@ impl Roster {
     pub(super) fn close(&self) {
         let mut state = self.lock();
         state.phase = Phase::Closed;
-        state.waiting.drain(..).for_each(|job| job.ending.end(Outcome::Interrupted(CancelReason::Shutdown)).send());
-        state.slots.iter().filter_map(|slot| slot.running.as_ref()).for_each(|(running, _)| running.cancel(CancelReason::Shutdown));
+        state
+            .waiting
+            .drain(..)
+            .for_each(|job| job.ending.end(Outcome::Interrupted(CancelReason::Shutdown)).send());
+        state
+            .slots
+            .iter()
+            .filter_map(|slot| slot.running.as_ref())
+            .for_each(|(running, _)| running.cancel(CancelReason::Shutdown));
         self.given.notify_all();
         self.look_drained(&state);
     }
@@ -192,8 +221,13 @@ impl Roster {
     /// Gives waiting requests to idle slots, those of the groups with the fewest running first.
     fn give(&self, state: &mut State) {
         while let Some(place) = state.next_waiting() {
-            let Some(index) = state.waiting.get(place).and_then(|job| state.choose(job)) else { return };
-            let (Some(slot), Some(job)) = (state.slots.get_mut(index), state.waiting.remove(place)) else { return };
+            let Some(index) = state.waiting.get(place).and_then(|job| state.choose(job)) else {
+                return;
+            };
+            let (Some(slot), Some(job)) = (state.slots.get_mut(index), state.waiting.remove(place))
+            else {
+                return;
+            };
             state.given += 1;
             slot.last_given = state.given;
             slot.running = Some((job.cancel.clone(), job.group));
@@ -240,8 +274,8 @@ impl State {
         group::next(self.waiting.iter().map(|job| job.group), running.map(|(_, group)| *group))
     }
 
-    /// The idle slot for a request: the one whose conversation it goes on with; else an empty one; else the one where it saves more than is
-    /// lost; else the one unused for longest.
+    /// The idle slot for a request: the one whose conversation it goes on with; else an empty one;
+    /// else the one where it saves more than is lost; else the one unused for longest.
     fn choose(&self, job: &Job) -> Option<usize> {
         let idle = self.slots.iter().enumerate().filter(|(_, slot)| slot.running.is_none());
         let rank = |slot: &Slot| {

@@ -14,7 +14,10 @@ use super::{
     text::GeneratedText,
     work::Work,
 };
-use crate::{Control, Conversation, DeviceError, Ends, Link, Prompter, Turn, cancel::CancelReason, constraint::Grammar};
+use crate::{
+    Control, Conversation, DeviceError, Ends, Link, Prompter, Turn, cancel::CancelReason,
+    constraint::Grammar,
+};
 use std::{
     panic::{AssertUnwindSafe, catch_unwind},
     sync::Arc,
@@ -33,7 +36,12 @@ pub(super) struct Shared {
 }
 
 /// Serves requests until the engine closes; `runtime` is the slot's clock.
-pub(super) fn serve<L: Link>(index: usize, shared: &Shared, link: &dyn Fn() -> L, runtime: &Runtime) {
+pub(super) fn serve<L: Link>(
+    index: usize,
+    shared: &Shared,
+    link: &dyn Fn() -> L,
+    runtime: &Runtime,
+) {
     let mut slot = Slot { shared, link, runtime, conversation: None };
     loop {
         match shared.roster.next(index) {
@@ -73,14 +81,33 @@ impl<L: Link> Slot<'_, L> {
         };
         let text = GeneratedText::new(reply, std::mem::take(&mut request.stop));
         let control = Control { cancel: cancel.clone(), samples: request.trace };
-        let outlet = Outlet { updates, cancel: &cancel, patience: Patience::new(config.client_patience), runtime: self.runtime };
+        let outlet = Outlet {
+            updates,
+            cancel: &cancel,
+            patience: Patience::new(config.client_patience),
+            runtime: self.runtime,
+        };
         let (generated, offline, cached_tokens) = (Vec::new(), false, 0);
-        let mut work = Work { shared: self.shared, request, generated, offline, cached_tokens, submitted, control, text, outlet };
+        let mut work = Work {
+            shared: self.shared,
+            request,
+            generated,
+            offline,
+            cached_tokens,
+            submitted,
+            control,
+            text,
+            outlet,
+        };
         let mut outcome = self.generate(&mut work);
         if let Err(DeviceError::Link(error)) = &outcome {
             self.shared.breaker.failed(error);
-            if error.is_out_of_reach() && config.offline == Offline::Draft && cancel.reason().is_none() {
-                let crossed = self.conversation.as_mut().map(Conversation::take_crossed).unwrap_or_default();
+            if error.is_out_of_reach()
+                && config.offline == Offline::Draft
+                && cancel.reason().is_none()
+            {
+                let crossed =
+                    self.conversation.as_mut().map(Conversation::take_crossed).unwrap_or_default();
                 outcome = work.go_offline(crossed).unwrap_or(outcome);
             }
         }
@@ -91,7 +118,9 @@ impl<L: Link> Slot<'_, L> {
         let prompt = work.request.prompt;
         let held = match &self.conversation {
             None => Held::default(),
-            Some(conversation) if conversation.tokens().starts_with(&prompt) => held.after(&prompt, conversation.tokens()),
+            Some(conversation) if conversation.tokens().starts_with(&prompt) => {
+                held.after(&prompt, conversation.tokens())
+            }
             // The turn did not start.
             Some(_) => held,
         };
@@ -110,10 +139,18 @@ impl<L: Link> Slot<'_, L> {
             Some(conversation) => conversation,
             none => {
                 let Shared { breaker, totals, roster, .. } = self.shared;
-                let guarded = Guarded { link: (self.link)(), breaker: Arc::clone(breaker), roster: Arc::clone(roster) };
+                let guarded = Guarded {
+                    link: (self.link)(),
+                    breaker: Arc::clone(breaker),
+                    roster: Arc::clone(roster),
+                };
                 let mut link = Metered::new(guarded, Arc::clone(totals));
                 link.interrupt_by(&work.control.cancel);
-                none.insert(Conversation::open_with(&self.shared.ends, link, self.shared.config.options.clone())?)
+                none.insert(Conversation::open_with(
+                    &self.shared.ends,
+                    link,
+                    self.shared.config.options.clone(),
+                )?)
             }
         };
         let turn = Turn {

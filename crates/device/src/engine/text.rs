@@ -7,8 +7,9 @@ use tricorn_model::ModelError;
 
 /// A generated text as it is released.
 ///
-/// It ends at the first place where a stop text is complete, and before the longest that is. That is so whatever the tokens: what may yet
-/// become a stop text is held back, and so is a token whose text is not out.
+/// It ends at the first place where a stop text is complete, and before the longest that is. That
+/// is so whatever the tokens: what may yet become a stop text is held back, and so is a token whose
+/// text is not out.
 #[derive(Debug)]
 pub(super) struct GeneratedText<'a> {
     reply: Reply<'a>,
@@ -26,11 +27,22 @@ pub(super) struct GeneratedText<'a> {
 
 impl<'a> GeneratedText<'a> {
     pub(super) fn new(reply: Reply<'a>, stops: Vec<String>) -> Self {
-        Self { reply, stops, text: String::new(), released: 0, begin: 0, pending: VecDeque::new(), stopped: None }
+        Self {
+            reply,
+            stops,
+            text: String::new(),
+            released: 0,
+            begin: 0,
+            pending: VecDeque::new(),
+            stopped: None,
+        }
     }
 
     /// What a further token releases.
-    pub(super) fn push(&mut self, token: TextToken) -> Result<(String, Vec<TextToken>), ModelError> {
+    pub(super) fn push(
+        &mut self,
+        token: TextToken,
+    ) -> Result<(String, Vec<TextToken>), ModelError> {
         if self.reply.ends_at(token.id) {
             return Ok((String::new(), Vec::new()));
         }
@@ -77,7 +89,11 @@ impl<'a> GeneratedText<'a> {
     fn find_stop(&self, from: usize) -> Option<(usize, usize)> {
         let ends = (from + 1..=self.text.len()).filter(|&end| self.text.is_char_boundary(end));
         ends.filter_map(|end| {
-            let complete = self.stops.iter().enumerate().filter(|(_, stop)| !stop.is_empty() && self.text[..end].ends_with(*stop));
+            let complete = self
+                .stops
+                .iter()
+                .enumerate()
+                .filter(|(_, stop)| !stop.is_empty() && self.text[..end].ends_with(*stop));
             complete.map(|(index, stop)| (end - stop.len(), index)).min()
         })
         .next()

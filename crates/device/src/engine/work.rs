@@ -32,7 +32,10 @@ pub(super) struct Work<'a> {
 
 impl Work<'_> {
     /// Goes on with the drafter alone, after what `crossed` the wire; `None` where there is none.
-    pub(super) fn go_offline(&mut self, crossed: Crossed) -> Option<Result<Option<Finished>, DeviceError>> {
+    pub(super) fn go_offline(
+        &mut self,
+        crossed: Crossed,
+    ) -> Option<Result<Option<Finished>, DeviceError>> {
         let Shared { ends, config, .. } = self.shared;
         let drafter = ends.drafter.as_ref()?;
         if let Err(error) = self.request.sampling.check_vocab(ends.output.vocab()) {
@@ -43,15 +46,19 @@ impl Work<'_> {
             return Some(Ok(None));
         }
         let constraint = self.request.grammar.as_ref().map(Grammar::constraint);
-        let sampler = Sampler::new(self.request.sampling.clone(), &self.request.prompt, constraint).with_logprobs(self.request.logprobs);
+        let sampler = Sampler::new(self.request.sampling.clone(), &self.request.prompt, constraint)
+            .with_logprobs(self.request.logprobs);
         let tokens = [&self.request.prompt[..], &self.generated].concat();
         let (prompt, max_new_tokens) = (self.request.prompt.len(), self.request.max_new_tokens);
         let turn = OfflineTurn { tokens, prompt, max_new_tokens, sampler, crossed };
         let control = self.control.clone();
-        Some(self.run(|on_event| offline::write(ends, drafter, &config.options.processor, turn, &control, on_event)))
+        Some(self.run(|on_event| {
+            offline::write(ends, drafter, &config.options.processor, turn, &control, on_event)
+        }))
     }
 
-    /// Hands on what `turn` reports while it runs, and what it comes to; `None` when it was cancelled.
+    /// Hands on what `turn` reports while it runs, and what it comes to; `None` when it was
+    /// cancelled.
     pub(super) fn run(
         &mut self,
         turn: impl FnOnce(&mut dyn FnMut(Event) -> ControlFlow<()>) -> Result<TurnReport, DeviceError>,
@@ -59,10 +66,12 @@ impl Work<'_> {
         let mut failure = None;
         let report = turn(&mut |event| match event {
             Event::Round(round) => self.round(round),
-            Event::Token { id, drafted, logprobs } => self.token(id, drafted, logprobs).unwrap_or_else(|error| {
-                failure = Some(error);
-                ControlFlow::Break(())
-            }),
+            Event::Token { id, drafted, logprobs } => {
+                self.token(id, drafted, logprobs).unwrap_or_else(|error| {
+                    failure = Some(error);
+                    ControlFlow::Break(())
+                })
+            }
             Event::Reconnecting => self.outlet.send(Update::Reconnecting),
         })?;
         failure.map_or_else(|| self.finish(report), Err)
@@ -75,11 +84,20 @@ impl Work<'_> {
             let (prompt_tokens, cached_tokens) = (self.request.prompt.len(), round.reused_tokens);
             self.outlet.send(Update::Prefilled { prompt_tokens, cached_tokens })?;
         }
-        if self.request.trace { self.outlet.send(Update::Round(round)) } else { ControlFlow::Continue(()) }
+        if self.request.trace {
+            self.outlet.send(Update::Round(round))
+        } else {
+            ControlFlow::Continue(())
+        }
     }
 
     /// A token was generated. Breaks where the text ends with it or nobody reads it.
-    fn token(&mut self, id: u32, drafted: bool, logprobs: Option<Logprobs>) -> Result<ControlFlow<()>, DeviceError> {
+    fn token(
+        &mut self,
+        id: u32,
+        drafted: bool,
+        logprobs: Option<Logprobs>,
+    ) -> Result<ControlFlow<()>, DeviceError> {
         self.generated.push(id);
         let (text, bytes) = self.shared.prompter.token_text(id);
         let (text, tokens) = self.text.push(TextToken { id, drafted, text, bytes, logprobs })?;

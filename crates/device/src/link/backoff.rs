@@ -23,7 +23,9 @@ impl Default for Backoff {
 impl Backoff {
     /// The waits in order.
     pub fn waits(self) -> impl Iterator<Item = Duration> {
-        std::iter::successors(Some(self.first), |wait| Some(*wait * 2)).map(move |wait| wait.min(self.most)).take(self.retries)
+        std::iter::successors(Some(self.first), |wait| Some(*wait * 2))
+            .map(move |wait| wait.min(self.most))
+            .take(self.retries)
     }
 }
 

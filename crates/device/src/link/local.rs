@@ -5,7 +5,8 @@ use std::{collections::VecDeque, sync::Arc};
 use tricorn_core::{AnswerTiming, AppendHeader, HiddenCodec, SessionLimits};
 use tricorn_model::{KvCache, KvFormat, KvPool, MiddlePart, SeqRows};
 
-/// A session on a middle in this process, rounded at both cuts as on the wire, computed while [`Link::send`] runs.
+/// A session on a middle in this process, rounded at both cuts as on the wire, computed while
+/// [`Link::send`] runs.
 #[derive(Debug)]
 pub struct LocalLink {
     middle: Arc<MiddlePart>,
@@ -44,11 +45,20 @@ impl Link for LocalLink {
 
     fn send(&mut self, header: AppendHeader, rows: &[f32]) -> Result<(), LinkError> {
         let mut x = rows.to_vec();
-        self.middle.forward(&mut [SeqRows { kv: &mut self.kv, pos: header.pos, rows: header.rows }], &mut x)?;
+        self.middle.forward(
+            &mut [SeqRows { kv: &mut self.kv, pos: header.pos, rows: header.rows }],
+            &mut x,
+        )?;
         let mut rows = x.split_off((header.rows - header.answer_rows()) * self.middle.hidden());
         self.codec.round(&mut rows);
         all_finite(&rows, "middle layers")?;
-        self.answers.push_back(Answer { header: header.answer(), rows, timing: AnswerTiming::default(), pace: None, bytes: 0 });
+        self.answers.push_back(Answer {
+            header: header.answer(),
+            rows,
+            timing: AnswerTiming::default(),
+            pace: None,
+            bytes: 0,
+        });
         Ok(())
     }
 

@@ -13,7 +13,8 @@ use tricorn_wire::{
     transport::{client, endpoint},
 };
 
-/// Asks a cloud what it serves, over one connection that is kept and opened again where it was lost. No session is opened.
+/// Asks a cloud what it serves, over one connection that is kept and opened again where it was
+/// lost. No session is opened.
 #[derive(Clone, Debug)]
 pub struct CloudProbe {
     client: MiddleClient<Channel>,
@@ -32,31 +33,53 @@ impl CloudProbe {
         let _inside = runtime.enter();
         let channel = endpoint(url)?.connect_lazy();
         // A description is shorter than any message with rows.
-        let limits = SessionLimits { context: ends.context, max_append_rows: ends.context, max_queued_rows: ends.context };
+        let limits = SessionLimits {
+            context: ends.context,
+            max_append_rows: ends.context,
+            max_queued_rows: ends.context,
+        };
         let client = client(channel, max_message_bytes(limits, ends.codec, ends.hidden));
-        Ok(Self { client, url: url.to_owned(), fingerprint: ends.fingerprint, split: ends.split, formats: ends.formats })
+        Ok(Self {
+            client,
+            url: url.to_owned(),
+            fingerprint: ends.fingerprint,
+            split: ends.split,
+            formats: ends.formats,
+        })
     }
 
     /// What the cloud serves, if it is what this device needs.
     ///
     /// # Errors
-    /// [`LinkError::Unreachable`] when no cloud answers within `limit`, [`LinkError::Refused`] when it serves another model or split, or in other formats.
+    /// [`LinkError::Unreachable`] when no cloud answers within `limit`, [`LinkError::Refused`] when
+    /// it serves another model or split, or in other formats.
     pub async fn ask(&self, limit: Duration) -> Result<Description, LinkError> {
         let asked = Instant::now();
-        let unreachable = |reason: String| LinkError::Unreachable { url: self.url.clone(), attempts: 1, waited: asked.elapsed(), reason };
-        let response = match timeout(limit, self.client.clone().describe(DescribeRequest {})).await {
+        let unreachable = |reason: String| LinkError::Unreachable {
+            url: self.url.clone(),
+            attempts: 1,
+            waited: asked.elapsed(),
+            reason,
+        };
+        let response = match timeout(limit, self.client.clone().describe(DescribeRequest {})).await
+        {
             Ok(answer) => answer.map_err(|status| unreachable(describe(&status)))?,
             Err(_) => return Err(unreachable(format!("no answer within {limit:?}"))),
         };
         let description = Description::try_from(response.into_inner())?;
         let refuse = |code, message| Err(Failure { code, message }.into());
         if description.fingerprint != self.fingerprint {
-            let message =
-                format!("it serves model {}, this device holds {}; use the same model", description.fingerprint, self.fingerprint);
+            let message = format!(
+                "it serves model {}, this device holds {}; use the same model",
+                description.fingerprint, self.fingerprint
+            );
             return refuse(ErrorCode::WrongModel, message);
         }
         if description.split != self.split {
-            let message = format!("it splits the model at {}, this device at {}; use the same split", description.split, self.split);
+            let message = format!(
+                "it splits the model at {}, this device at {}; use the same split",
+                description.split, self.split
+            );
             return refuse(ErrorCode::WrongSplit, message);
         }
         if let Some(message) = self.formats.mismatch("this device", description.formats, "it") {

@@ -21,7 +21,8 @@ use tricorn_wire::{
 pub struct RemoteConfig {
     /// `http://HOST:PORT` or `HOST:PORT`.
     pub url: String,
-    /// A cloud that leaves an append unanswered for this long is taken for dead, and so is one that has not opened a session by then.
+    /// A cloud that leaves an append unanswered for this long is taken for dead, and so is one that
+    /// has not opened a session by then.
     pub deadline: Duration,
     /// Tries to reach it.
     pub backoff: Backoff,
@@ -47,7 +48,8 @@ struct Identity {
     formats: Formats,
 }
 
-/// A session on a cloud. Its methods block: call them from a thread that is not one of the runtime's own.
+/// A session on a cloud. Its methods block: call them from a thread that is not one of the
+/// runtime's own.
 #[derive(Debug)]
 pub struct RemoteLink {
     config: RemoteConfig,
@@ -75,37 +77,72 @@ impl RemoteLink {
     pub fn new(config: RemoteConfig, ends: &crate::Ends, runtime: Handle) -> Self {
         let &crate::Ends { fingerprint, split, hidden, codec, context, formats, .. } = ends;
         let identity = Identity { fingerprint, split, hidden, codec, context, formats };
-        Self { config, identity, runtime, cancel: Cancel::default(), session: None, traffic: Traffic::default() }
+        Self {
+            config,
+            identity,
+            runtime,
+            cancel: Cancel::default(),
+            session: None,
+            traffic: Traffic::default(),
+        }
     }
 
     async fn open(&self) -> Result<(Session, Connected), Attempt> {
         let Identity { fingerprint, split, hidden, codec, context, formats } = self.identity;
         let endpoint = endpoint(&self.config.url).map_err(|error| Attempt::Final(error.into()))?;
-        let channel = endpoint.connect().await.map_err(|error| Attempt::Failed(root_cause(&error)))?;
-        // The cloud's limits are not known yet; a message as long as the whole context is the most there can be.
+        let channel =
+            endpoint.connect().await.map_err(|error| Attempt::Failed(root_cause(&error)))?;
+        // The cloud's limits are not known yet; a message as long as the whole context is the most
+        // there can be.
         let limits = SessionLimits { context, max_append_rows: context, max_queued_rows: context };
         let mut client = client(channel, max_message_bytes(limits, codec, hidden));
         let (uplink, messages) = mpsc::channel(UPLINK_MESSAGES);
-        let open = Uplink::Open(Open { fingerprint, split, hidden, codecs: codec.offers().to_vec(), context: Some(context), formats });
-        uplink.send(open.into()).await.map_err(|_| Attempt::Failed("the stream closed at once".to_owned()))?;
+        let open = Uplink::Open(Open {
+            fingerprint,
+            split,
+            hidden,
+            codecs: codec.offers().to_vec(),
+            context: Some(context),
+            formats,
+        });
+        uplink
+            .send(open.into())
+            .await
+            .map_err(|_| Attempt::Failed("the stream closed at once".to_owned()))?;
         let asked = Instant::now();
-        let response = client.session(ReceiverStream::new(messages)).await.map_err(|status| Attempt::Failed(unlike_a_cloud(&status)))?;
+        let response = client
+            .session(ReceiverStream::new(messages))
+            .await
+            .map_err(|status| Attempt::Failed(unlike_a_cloud(&status)))?;
         let mut downlink = response.into_inner();
-        let first = downlink.message().await.map_err(|status| Attempt::Failed(unlike_a_cloud(&status)))?;
-        let first = first.ok_or_else(|| Attempt::Failed("the cloud closed the stream at once".to_owned()))?;
+        let first =
+            downlink.message().await.map_err(|status| Attempt::Failed(unlike_a_cloud(&status)))?;
+        let first = first
+            .ok_or_else(|| Attempt::Failed("the cloud closed the stream at once".to_owned()))?;
         match Downlink::try_from(first).map_err(|error| Attempt::Failed(error.to_string()))? {
-            Downlink::Opened(Opened { codec: granted, .. }) if !codec.offers().contains(&granted) => {
-                Err(Attempt::Failed(format!("the cloud chose codec {granted}, which was not offered")))
+            Downlink::Opened(Opened { codec: granted, .. })
+                if !codec.offers().contains(&granted) =>
+            {
+                Err(Attempt::Failed(format!(
+                    "the cloud chose codec {granted}, which was not offered"
+                )))
             }
             Downlink::Opened(Opened { codec, limits, load, .. }) => {
-                let connected = Connected { limits, round_trip: Some(asked.elapsed()), pace: Some(load.pace) };
+                let connected =
+                    Connected { limits, round_trip: Some(asked.elapsed()), pace: Some(load.pace) };
                 Ok((Session { uplink, downlink, codec }, connected))
             }
-            Downlink::Failed(Failure { code: ErrorCode::Busy, message }) => Err(Attempt::NoRoom(message)),
-            Downlink::Failed(failure) if failure.code.is_transient() => Err(Attempt::Failed(failure.message)),
+            Downlink::Failed(Failure { code: ErrorCode::Busy, message }) => {
+                Err(Attempt::NoRoom(message))
+            }
+            Downlink::Failed(failure) if failure.code.is_transient() => {
+                Err(Attempt::Failed(failure.message))
+            }
             Downlink::Failed(failure) => Err(Attempt::Final(failure.into())),
             Downlink::Drain => Err(Attempt::Failed("the cloud is shutting down".to_owned())),
-            Downlink::Deep(_) => Err(Attempt::Failed("the cloud answered before the session was open".to_owned())),
+            Downlink::Deep(_) => {
+                Err(Attempt::Failed("the cloud answered before the session was open".to_owned()))
+            }
         }
     }
 
@@ -114,13 +151,16 @@ impl RemoteLink {
         let (begun, mut draining) = (Instant::now(), false);
         loop {
             let limit = limit.saturating_sub(begun.elapsed());
-            let Some(session) = &mut self.session else { return Err(self.lost("no session is open")) };
-            let message = match wait(&self.runtime, &self.cancel, limit, session.downlink.message())? {
-                Some(Ok(Some(message))) => message,
-                Some(Ok(None)) => return Err(self.lost("the cloud ended the stream")),
-                Some(Err(status)) => return Err(self.lost(describe(&status))),
-                None => return Ok(None),
+            let Some(session) = &mut self.session else {
+                return Err(self.lost("no session is open"));
             };
+            let message =
+                match wait(&self.runtime, &self.cancel, limit, session.downlink.message())? {
+                    Some(Ok(Some(message))) => message,
+                    Some(Ok(None)) => return Err(self.lost("the cloud ended the stream")),
+                    Some(Err(status)) => return Err(self.lost(describe(&status))),
+                    None => return Ok(None),
+                };
             let bytes = message.encoded_len() as u64;
             self.traffic.down += bytes;
             let answer = match Downlink::try_from(message) {
@@ -130,18 +170,30 @@ impl RemoteLink {
             match answer {
                 Downlink::Deep(deep) => {
                     return match deep.decode(session.codec, self.identity.hidden) {
-                        Ok(rows) => Ok(Some(Answer { header: deep.header, rows, timing: deep.timing, pace: Some(deep.load.pace), bytes })),
+                        Ok(rows) => Ok(Some(Answer {
+                            header: deep.header,
+                            rows,
+                            timing: deep.timing,
+                            pace: Some(deep.load.pace),
+                            bytes,
+                        })),
                         Err(error) => Err(self.lost(error.to_string())),
                     };
                 }
                 // What was accepted is still answered; the end of the stream follows.
                 Downlink::Drain if !draining => draining = true,
-                Downlink::Drain => return Err(self.lost("the cloud says again and again that it is shutting down")),
+                Downlink::Drain => {
+                    return Err(
+                        self.lost("the cloud says again and again that it is shutting down")
+                    );
+                }
                 Downlink::Failed(Failure { code: ErrorCode::Busy, message }) => {
                     self.session = None;
                     return Err(LinkError::Evicted(message));
                 }
-                Downlink::Failed(Failure { code, message }) if code.is_transient() => return Err(self.lost(message)),
+                Downlink::Failed(Failure { code, message }) if code.is_transient() => {
+                    return Err(self.lost(message));
+                }
                 Downlink::Failed(failure) => {
                     self.session = None;
                     return Err(failure.into());
@@ -159,7 +211,8 @@ impl RemoteLink {
         loop {
             attempts += 1;
             let mut has_room = true;
-            let reason = match wait(&self.runtime, &self.cancel, self.config.deadline, self.open())? {
+            let reason = match wait(&self.runtime, &self.cancel, self.config.deadline, self.open())?
+            {
                 Some(Ok((session, connected))) => {
                     self.session = Some(session);
                     return Ok(connected);
@@ -182,7 +235,12 @@ impl RemoteLink {
                 }
                 None if !has_room => return Err(LinkError::NoRoom(reason)),
                 None => {
-                    return Err(LinkError::Unreachable { url: self.config.url.clone(), attempts, waited: started.elapsed(), reason });
+                    return Err(LinkError::Unreachable {
+                        url: self.config.url.clone(),
+                        attempts,
+                        waited: started.elapsed(),
+                        reason,
+                    });
                 }
             }
         }
@@ -204,8 +262,14 @@ enum Attempt {
     Final(LinkError),
 }
 
-/// What `work` comes to; `None` where that takes longer than `limit`, which is not cut short where it is zero.
-fn wait<T>(runtime: &Handle, cancel: &Cancel, limit: Duration, work: impl Future<Output = T>) -> Result<Option<T>, LinkError> {
+/// What `work` comes to; `None` where that takes longer than `limit`, which is not cut short where
+/// it is zero.
+fn wait<T>(
+    runtime: &Handle,
+    cancel: &Cancel,
+    limit: Duration,
+    work: impl Future<Output = T>,
+) -> Result<Option<T>, LinkError> {
     runtime.block_on(async {
         let work = timeout(limit, work);
         if limit.is_zero() {
@@ -237,7 +301,12 @@ impl Link for RemoteLink {
             Ok(()) => Ok(()),
             Err(mpsc::error::TrySendError::Closed(_)) => Err("the stream is closed"),
             Err(mpsc::error::TrySendError::Full(message)) => {
-                match wait(&self.runtime, &self.cancel, self.config.deadline, session.uplink.send(message))? {
+                match wait(
+                    &self.runtime,
+                    &self.cancel,
+                    self.config.deadline,
+                    session.uplink.send(message),
+                )? {
                     Some(Ok(())) => Ok(()),
                     Some(Err(_)) => Err("the stream is closed"),
                     None => Err("the link takes no data"),

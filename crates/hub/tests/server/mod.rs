@@ -50,9 +50,14 @@ pub(crate) struct Server {
 
 impl Server {
     pub(crate) fn start(files: &[(&str, Vec<u8>)]) -> Self {
-        let files = files.iter().map(|(name, content)| ((*name).to_owned(), content.clone())).collect();
+        let files =
+            files.iter().map(|(name, content)| ((*name).to_owned(), content.clone())).collect();
         let shared = Arc::new(Shared { files, ..Shared::default() });
-        let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(1).enable_all().build().unwrap();
+        let runtime = tokio::runtime::Builder::new_multi_thread()
+            .worker_threads(1)
+            .enable_all()
+            .build()
+            .unwrap();
         let listener = runtime.block_on(TcpListener::bind("127.0.0.1:0")).unwrap();
         let port = listener.local_addr().unwrap().port();
         let router = Router::new()
@@ -77,24 +82,39 @@ impl Server {
 
     /// The ranges that were asked for of a file, in order.
     pub(crate) fn asked(&self, file: &str) -> Vec<String> {
-        self.shared.asked.lock().unwrap().iter().filter(|(name, _)| name == file).map(|(_, range)| range.clone()).collect()
+        self.shared
+            .asked
+            .lock()
+            .unwrap()
+            .iter()
+            .filter(|(name, _)| name == file)
+            .map(|(_, range)| range.clone())
+            .collect()
     }
 }
 
 async fn info(State(shared): State<Arc<Shared>>) -> Json<serde_json::Value> {
-    let siblings: Vec<_> = shared.files.iter().map(|(name, _)| serde_json::json!({ "rfilename": name })).collect();
+    let siblings: Vec<_> =
+        shared.files.iter().map(|(name, _)| serde_json::json!({ "rfilename": name })).collect();
     Json(serde_json::json!({ "siblings": siblings, "sha": COMMIT }))
 }
 
-async fn file(State(shared): State<Arc<Shared>>, Path(name): Path<String>, headers: HeaderMap) -> Response {
-    let Some((_, content)) = shared.files.iter().find(|(file, _)| *file == name) else { return StatusCode::NOT_FOUND.into_response() };
+async fn file(
+    State(shared): State<Arc<Shared>>,
+    Path(name): Path<String>,
+    headers: HeaderMap,
+) -> Response {
+    let Some((_, content)) = shared.files.iter().find(|(file, _)| *file == name) else {
+        return StatusCode::NOT_FOUND.into_response();
+    };
     let range = headers.get(header::RANGE).unwrap().to_str().unwrap().to_owned();
     shared.asked.lock().unwrap().push((name.clone(), range.clone()));
     let fault = shared.faults.lock().unwrap().get(&name).cloned().unwrap_or(Fault::None);
     let (from, to) = range.strip_prefix("bytes=").unwrap().split_once('-').unwrap();
     let from: usize = from.parse().unwrap();
     let to: usize = to.parse().map_or(content.len(), |to: usize| to + 1).min(content.len());
-    let sum: String = digest(&SHA256, content).as_ref().iter().map(|byte| format!("{byte:02x}")).collect();
+    let sum: String =
+        digest(&SHA256, content).as_ref().iter().map(|byte| format!("{byte:02x}")).collect();
     let mut part = content[from..to].to_vec();
     let whole = to == content.len();
     let tag = if let Fault::Tag(tag) = &fault { tag.clone() } else { sum };
@@ -106,7 +126,9 @@ async fn file(State(shared): State<Arc<Shared>>, Path(name): Path<String>, heade
         .header(header::CONTENT_LENGTH, part.len());
     let body = match fault {
         Fault::Redirect => return StatusCode::FOUND.into_response(),
-        Fault::Silent if whole => Body::from_stream(tokio_stream::pending::<Result<Bytes, std::io::Error>>()),
+        Fault::Silent if whole => {
+            Body::from_stream(tokio_stream::pending::<Result<Bytes, std::io::Error>>())
+        }
         Fault::CutAfter(bytes) if whole => {
             part.truncate(bytes.saturating_sub(from));
             let (sender, receiver) = mpsc::channel(1);

@@ -26,7 +26,11 @@ impl Accelerator {
 pub(crate) enum Layers {}
 
 impl Layers {
-    pub(crate) fn load(_: &ModelSource, accelerator: &Accelerator, _: Range<usize>) -> Result<Self, ModelError> {
+    pub(crate) fn load(
+        _: &ModelSource,
+        accelerator: &Accelerator,
+        _: Range<usize>,
+    ) -> Result<Self, ModelError> {
         match *accelerator {}
     }
 
@@ -68,7 +72,13 @@ impl Head {
 pub(crate) enum Kv {}
 
 impl Kv {
-    pub(crate) fn prepare(&mut self, _: &Arc<KvPool>, _: usize, _: usize, _: usize) -> Result<(), KvError> {
+    pub(crate) fn prepare(
+        &mut self,
+        _: &Arc<KvPool>,
+        _: usize,
+        _: usize,
+        _: usize,
+    ) -> Result<(), KvError> {
         match *self {}
     }
 }

@@ -1,4 +1,5 @@
-//! Attention of a ragged batch: one product of queries and keys for each sequence, cut so that the scores stay small.
+//! Attention of a ragged batch: one product of queries and keys for each sequence, cut so that the
+//! scores stay small.
 
 use super::kv::Kv;
 use crate::kernels::KvLayout;
@@ -14,7 +15,8 @@ struct Tile {
     rows: Range<usize>,
     /// Positions of the keys that any of the rows sees.
     keys: Range<usize>,
-    /// What is added to the scores, `rows x keys`: zero for keys that a row sees, minus infinity for others. `None` where all see all.
+    /// What is added to the scores, `rows x keys`: zero for keys that a row sees, minus infinity
+    /// for others. `None` where all see all.
     mask: Option<Tensor>,
 }
 
@@ -25,8 +27,8 @@ pub(super) struct Plan {
 }
 
 impl Plan {
-    /// `sequences` are the positions of each one's rows, `window` is how far back a row sees, itself included; a tile has at most
-    /// `most_scores` for every head.
+    /// `sequences` are the positions of each one's rows, `window` is how far back a row sees,
+    /// itself included; a tile has at most `most_scores` for every head.
     pub(super) fn new(
         sequences: impl Iterator<Item = Range<usize>>,
         window: Option<usize>,
@@ -48,9 +50,19 @@ impl Plan {
         Ok(Self { tiles })
     }
 
-    /// Attention of `queries` (`rows x heads x head_dim`, scaled) to one layer's keys and values: `rows x (heads * head_dim)`.
-    pub(super) fn attend(&self, layer: usize, layout: KvLayout, caches: &[&Kv], queries: &Tensor) -> Result<Tensor> {
-        let tiles = self.tiles.iter().map(|tile| tile.attend(layer, layout, caches[tile.sequence], queries));
+    /// Attention of `queries` (`rows x heads x head_dim`, scaled) to one layer's keys and values:
+    /// `rows x (heads * head_dim)`.
+    pub(super) fn attend(
+        &self,
+        layer: usize,
+        layout: KvLayout,
+        caches: &[&Kv],
+        queries: &Tensor,
+    ) -> Result<Tensor> {
+        let tiles = self
+            .tiles
+            .iter()
+            .map(|tile| tile.attend(layer, layout, caches[tile.sequence], queries));
         match tiles.collect::<Result<Vec<_>>>()?.as_slice() {
             [one] => Ok(one.clone()),
             several => Tensor::cat(several, 0),
@@ -68,24 +80,37 @@ impl Tile {
         let (held_keys, held_values) = (seen(held_keys)?, seen(held_values)?);
 
         // The query heads that share a key head are rows of one product.
-        let queries = queries.narrow(0, self.rows.start, rows)?.reshape((rows, kv_heads, group, head_dim))?;
+        let queries =
+            queries.narrow(0, self.rows.start, rows)?.reshape((rows, kv_heads, group, head_dim))?;
         let queries = queries.permute((1, 2, 0, 3))?.reshape((kv_heads, group * rows, head_dim))?;
         let scores = queries.matmul(&held_keys.t()?)?;
         let scores = match &self.mask {
-            Some(mask) => scores.reshape((kv_heads * group, rows, keys))?.broadcast_add(mask)?.reshape((kv_heads, group * rows, keys))?,
+            Some(mask) => scores
+                .reshape((kv_heads * group, rows, keys))?
+                .broadcast_add(mask)?
+                .reshape((kv_heads, group * rows, keys))?,
             None => scores,
         };
-        let attended = softmax_last_dim(&scores)?.matmul(&held_values)?.reshape((kv_heads, group, rows, head_dim))?;
+        let attended = softmax_last_dim(&scores)?
+            .matmul(&held_values)?
+            .reshape((kv_heads, group, rows, head_dim))?;
         attended.permute((2, 0, 1, 3))?.reshape((rows, kv_heads * group * head_dim))
     }
 }
 
-fn mask(rows: Range<usize>, keys: &Range<usize>, window: Option<usize>, device: &Device) -> Result<Option<Tensor>> {
+fn mask(
+    rows: Range<usize>,
+    keys: &Range<usize>,
+    window: Option<usize>,
+    device: &Device,
+) -> Result<Option<Tensor>> {
     if rows.len() == 1 {
         // The last key is the row's own, the first the first that it sees.
         return Ok(None);
     }
-    let positions = |range: Range<usize>, shift: usize| Tensor::arange((range.start + shift) as u32, (range.end + shift) as u32, device);
+    let positions = |range: Range<usize>, shift: usize| {
+        Tensor::arange((range.start + shift) as u32, (range.end + shift) as u32, device)
+    };
     let shape = (rows.len(), keys.len());
     let own = positions(rows.clone(), 0)?.reshape((rows.len(), 1))?;
     let hide = |hidden: &Tensor| {
@@ -118,9 +143,15 @@ mod tests {
     fn textbook(query: &[f32], keys: &[f32], values: &[f32], seen: Range<usize>) -> Vec<f32> {
         let dim = query.len();
         let at = |all: &[f32], pos: usize, i: usize| f64::from(all[pos * dim + i]);
-        let score = |pos: usize| (0..dim).map(|i| f64::from(query[i]) * at(keys, pos, i)).sum::<f64>().exp();
+        let score = |pos: usize| {
+            (0..dim).map(|i| f64::from(query[i]) * at(keys, pos, i)).sum::<f64>().exp()
+        };
         let sum: f64 = seen.clone().map(score).sum();
-        (0..dim).map(|i| (seen.clone().map(|pos| score(pos) * at(values, pos, i)).sum::<f64>() / sum) as f32).collect()
+        (0..dim)
+            .map(|i| {
+                (seen.clone().map(|pos| score(pos) * at(values, pos, i)).sum::<f64>() / sum) as f32
+            })
+            .collect()
     }
 
     fn check(window: Option<usize>, most_scores: usize) {
@@ -135,7 +166,9 @@ mod tests {
             kv.prepare(&pool, 0, positions.end, 100).unwrap();
             let count = kv_heads * positions.end * head_dim;
             let (keys, values) = (numbers(count, index), numbers(count, index + 50));
-            let tensor = |numbers: &[f32]| Tensor::from_slice(numbers, (kv_heads, positions.end, head_dim), device).unwrap();
+            let tensor = |numbers: &[f32]| {
+                Tensor::from_slice(numbers, (kv_heads, positions.end, head_dim), device).unwrap()
+            };
             kv.write(0, 0, &tensor(&keys), &tensor(&values)).unwrap();
             caches.push(kv);
             held.push((keys, values));
@@ -152,14 +185,24 @@ mod tests {
         for (positions, (keys, values)) in sequences.iter().zip(&held) {
             for pos in positions.clone() {
                 for head in 0..HEADS {
-                    let own = |all: &'_ [f32]| all[head / (HEADS / kv_heads) * positions.end * head_dim..].to_vec();
+                    let own = |all: &'_ [f32]| {
+                        all[head / (HEADS / kv_heads) * positions.end * head_dim..].to_vec()
+                    };
                     let seen = window.map_or(0, |window| (pos + 1).saturating_sub(window))..pos + 1;
-                    expected.extend(textbook(queries.next().unwrap(), &own(keys), &own(values), seen));
+                    expected.extend(textbook(
+                        queries.next().unwrap(),
+                        &own(keys),
+                        &own(values),
+                        seen,
+                    ));
                 }
             }
         }
         let worst = found.iter().zip(&expected).map(|(a, b)| (a - b).abs()).fold(0.0_f32, f32::max);
-        assert!(found.len() == expected.len() && worst < 1e-5, "window {window:?}, {most_scores} scores: off by {worst}");
+        assert!(
+            found.len() == expected.len() && worst < 1e-5,
+            "window {window:?}, {most_scores} scores: off by {worst}"
+        );
     }
 
     #[test]

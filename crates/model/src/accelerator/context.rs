@@ -25,7 +25,8 @@ impl Accelerator {
             ComputeDevice::Cuda(_) => return Err(ModelError::WithoutDevice { feature: "cuda" }),
             ComputeDevice::Metal(_) => return Err(ModelError::WithoutDevice { feature: "metal" }),
         };
-        let problem = |error: Error| ModelError::NoDevice { device: name, problem: one_line(&error) };
+        let problem =
+            |error: Error| ModelError::NoDevice { device: name, problem: one_line(&error) };
         Ok(Some(Self { name, device: device.map_err(problem)? }))
     }
 
@@ -39,7 +40,8 @@ impl Accelerator {
 
     /// The format in which matrices stored as `dtype` are held and multiplied.
     pub(super) fn computed(&self, dtype: DType) -> DType {
-        // candle's matrix product on the processor knows no bf16, and tests want the engine's numbers.
+        // candle's matrix product on the processor knows no bf16, and tests want the engine's
+        // numbers.
         if self.device.is_cpu() { DType::F32 } else { dtype }
     }
 

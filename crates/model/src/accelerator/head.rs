@@ -19,11 +19,15 @@ pub(crate) struct Head {
 impl Head {
     /// # Errors
     /// When a tensor is missing or has another shape, or the accelerator has no memory for it.
-    pub(crate) fn load(source: &ModelSource, accelerator: &Accelerator) -> std::result::Result<Self, ModelError> {
+    pub(crate) fn load(
+        source: &ModelSource,
+        accelerator: &Accelerator,
+    ) -> std::result::Result<Self, ModelError> {
         let config = source.config();
         let norm = source.weights().f32(parts::NORM, &[config.hidden])?;
         Ok(Self {
-            norm: Tensor::from_vec(norm, config.hidden, accelerator.candle()).map_err(|error| accelerator.failed(error))?,
+            norm: Tensor::from_vec(norm, config.hidden, accelerator.candle())
+                .map_err(|error| accelerator.failed(error))?,
             norm_eps: config.norm_eps,
             table: Matrix::load(source, accelerator, &parts::head_stack(config))?,
             hidden: config.hidden,
@@ -54,7 +58,8 @@ impl Head {
     }
 
     fn run(&self, x: &[f32]) -> Result<Vec<f32>> {
-        let x = Tensor::from_slice(x, (x.len() / self.hidden, self.hidden), self.accelerator.candle())?;
+        let x =
+            Tensor::from_slice(x, (x.len() / self.hidden, self.hidden), self.accelerator.candle())?;
         self.table.apply(&rms_norm(&x, &self.norm, self.norm_eps)?)?.flatten_all()?.to_vec1()
     }
 }

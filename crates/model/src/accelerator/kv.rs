@@ -11,8 +11,8 @@ use std::sync::Arc;
 /// Positions by which a buffer grows at least.
 const STEP: usize = 64;
 
-/// Keys and values of one sequence in one buffer a layer, since candle's matrix product reads one: it is replaced by a larger one as the
-/// sequence grows. Forks share it until one of them writes.
+/// Keys and values of one sequence in one buffer a layer, since candle's matrix product reads one:
+/// it is replaced by a larger one as the sequence grows. Forks share it until one of them writes.
 #[derive(Clone, Debug)]
 pub(crate) struct Kv {
     accelerator: Accelerator,
@@ -51,15 +51,28 @@ impl Drop for Memory {
 }
 
 impl Kv {
-    pub(super) fn new(accelerator: &Accelerator, layout: KvLayout, layers: usize, format: KvFormat) -> Self {
+    pub(super) fn new(
+        accelerator: &Accelerator,
+        layout: KvLayout,
+        layers: usize,
+        format: KvFormat,
+    ) -> Self {
         Self { accelerator: accelerator.clone(), layout, format, layers, buffer: None }
     }
 
-    /// Makes room for `wanted` positions, at most `context`, of which the first `kept` hold what they held.
+    /// Makes room for `wanted` positions, at most `context`, of which the first `kept` hold what
+    /// they held.
     ///
     /// # Errors
-    /// When the pool or the accelerator has no memory for them, or the pool's format is not for accelerators; nothing is changed then.
-    pub(crate) fn prepare(&mut self, pool: &Arc<KvPool>, kept: usize, wanted: usize, context: usize) -> std::result::Result<(), KvError> {
+    /// When the pool or the accelerator has no memory for them, or the pool's format is not for
+    /// accelerators; nothing is changed then.
+    pub(crate) fn prepare(
+        &mut self,
+        pool: &Arc<KvPool>,
+        kept: usize,
+        wanted: usize,
+        context: usize,
+    ) -> std::result::Result<(), KvError> {
         if self.format == KvFormat::Q8 {
             return Err(KvError::DeviceFormat { format: self.format });
         }
@@ -67,31 +80,40 @@ impl Kv {
             self.buffer = None;
             return Ok(());
         }
-        let fits =
-            self.buffer.as_ref().is_some_and(|buffer| wanted <= buffer.capacity && (wanted == kept || Arc::strong_count(buffer) == 1));
+        let fits = self.buffer.as_ref().is_some_and(|buffer| {
+            wanted <= buffer.capacity && (wanted == kept || Arc::strong_count(buffer) == 1)
+        });
         if fits {
             return Ok(());
         }
         // Growing by half keeps the copies, over a sequence's life, to about twice its length.
         let held = self.buffer.as_ref().map_or(0, |buffer| buffer.capacity);
         let generous = if wanted > held { wanted.max(held + held / 2) } else { wanted };
-        let [generous, exact] = [generous, wanted].map(|positions| positions.next_multiple_of(STEP).min(context));
+        let [generous, exact] =
+            [generous, wanted].map(|positions| positions.next_multiple_of(STEP).min(context));
         let take = |capacity| Ok((capacity, Memory::take(pool, self.bytes(capacity))?));
         let (capacity, _memory) = take(generous).or_else(|_: KvError| take(exact))?;
-        let layers = self.copied(kept, capacity).map_err(|error| KvError::Device { problem: one_line(&error) })?;
+        let layers = self
+            .copied(kept, capacity)
+            .map_err(|error| KvError::Device { problem: one_line(&error) })?;
         self.buffer = Some(Arc::new(Buffer { layers, capacity, _memory }));
         Ok(())
     }
 
     fn bytes(&self, positions: usize) -> usize {
-        positions * self.format.bytes_per_token(self.layers, self.layout.kv_heads, self.layout.head_dim)
+        positions
+            * self.format.bytes_per_token(self.layers, self.layout.kv_heads, self.layout.head_dim)
     }
 
     /// New tensors of `capacity` positions whose first `kept` are the present ones.
     fn copied(&self, kept: usize, capacity: usize) -> Result<Vec<(Tensor, Tensor)>> {
         let KvLayout { kv_heads, head_dim } = self.layout;
         let copy = |old: Option<&Tensor>| -> Result<Tensor> {
-            let new = Tensor::zeros((kv_heads, capacity, head_dim), self.dtype(), self.accelerator.candle())?;
+            let new = Tensor::zeros(
+                (kv_heads, capacity, head_dim),
+                self.dtype(),
+                self.accelerator.candle(),
+            )?;
             if let Some(old) = old.filter(|_| kept > 0) {
                 new.slice_set(&old.narrow(1, 0, kept)?.contiguous()?, 1, 0)?;
             }
@@ -114,8 +136,15 @@ impl Kv {
         }
     }
 
-    /// Writes keys and values of `pos..`, `kv heads x rows x head_dim` each; [`Kv::prepare`] has made the room.
-    pub(super) fn write(&self, layer: usize, pos: usize, keys: &Tensor, values: &Tensor) -> Result<()> {
+    /// Writes keys and values of `pos..`, `kv heads x rows x head_dim` each; [`Kv::prepare`] has
+    /// made the room.
+    pub(super) fn write(
+        &self,
+        layer: usize,
+        pos: usize,
+        keys: &Tensor,
+        values: &Tensor,
+    ) -> Result<()> {
         let (held_keys, held_values) = self.layer(layer)?;
         held_keys.slice_set(keys, 1, pos)?;
         held_values.slice_set(values, 1, pos)

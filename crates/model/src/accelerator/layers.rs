@@ -60,17 +60,26 @@ struct Call<'a> {
 }
 
 impl Layer {
-    fn load(source: &ModelSource, accelerator: &Accelerator, layer: usize) -> std::result::Result<Self, ModelError> {
-        let (attention, mlp) = (AttentionTensors::read(source, layer)?, MlpTensors::read(source, layer)?);
+    fn load(
+        source: &ModelSource,
+        accelerator: &Accelerator,
+        layer: usize,
+    ) -> std::result::Result<Self, ModelError> {
+        let (attention, mlp) =
+            (AttentionTensors::read(source, layer)?, MlpTensors::read(source, layer)?);
         let vector = |values: Vec<f32>| {
             let len = values.len();
-            Tensor::from_vec(values, len, accelerator.candle()).map_err(|error| accelerator.failed(error))
+            Tensor::from_vec(values, len, accelerator.candle())
+                .map_err(|error| accelerator.failed(error))
         };
         let matrix = |stack| Matrix::load(source, accelerator, stack);
         Ok(Self {
             attention_norm: vector(attention.norm)?,
             qkv: matrix(&attention.qkv)?,
-            qk_norm: attention.qk_norm.map(|(q, k)| Ok::<_, ModelError>((vector(q)?, vector(k)?))).transpose()?,
+            qk_norm: attention
+                .qk_norm
+                .map(|(q, k)| Ok::<_, ModelError>((vector(q)?, vector(k)?)))
+                .transpose()?,
             output: matrix(&attention.output)?,
             window: source.config().window(layer),
             mlp_norm: vector(mlp.norm)?,
@@ -80,19 +89,28 @@ impl Layer {
     }
 
     fn bytes(&self) -> usize {
-        let norms = [&self.attention_norm, &self.mlp_norm].into_iter().chain(self.qk_norm.iter().flat_map(|(q, k)| [q, k]));
+        let norms = [&self.attention_norm, &self.mlp_norm]
+            .into_iter()
+            .chain(self.qk_norm.iter().flat_map(|(q, k)| [q, k]));
         let matrices = [&self.qkv, &self.output, &self.gate_up, &self.down];
-        matrices.map(Matrix::bytes).iter().sum::<usize>() + norms.map(|norm| norm.elem_count() * size_of::<f32>()).sum::<usize>()
+        matrices.map(Matrix::bytes).iter().sum::<usize>()
+            + norms.map(|norm| norm.elem_count() * size_of::<f32>()).sum::<usize>()
     }
 }
 
 impl Layers {
     /// Reads the weights of `range` and nothing else.
-    pub(crate) fn load(source: &ModelSource, accelerator: &Accelerator, range: Range<usize>) -> std::result::Result<Self, ModelError> {
+    pub(crate) fn load(
+        source: &ModelSource,
+        accelerator: &Accelerator,
+        range: Range<usize>,
+    ) -> std::result::Result<Self, ModelError> {
         let config = source.config();
         Ok(Self {
             accelerator: accelerator.clone(),
-            layers: range.map(|layer| Layer::load(source, accelerator, layer)).collect::<std::result::Result<_, _>>()?,
+            layers: range
+                .map(|layer| Layer::load(source, accelerator, layer))
+                .collect::<std::result::Result<_, _>>()?,
             rope: RopeTable::new(&config.rope, config.head_dim),
             layout: KvLayout { kv_heads: config.kv_heads, head_dim: config.head_dim },
             heads: config.heads,
@@ -111,12 +129,17 @@ impl Layers {
         self.layers.iter().map(Layer::bytes).sum()
     }
 
-    /// Runs the layers in place on `x`, the rows of all sequences one after the other (`total rows x hidden`).
+    /// Runs the layers in place on `x`, the rows of all sequences one after the other (`total rows
+    /// x hidden`).
     ///
     /// # Errors
-    /// When a sequence's cache has no room or the accelerator fails; no cache has then lost a position that it was not asked to truncate,
-    /// and `x` is as it was.
-    pub(crate) fn forward(&self, batch: &mut [SeqRows<'_>], x: &mut [f32]) -> std::result::Result<(), ModelError> {
+    /// When a sequence's cache has no room or the accelerator fails; no cache has then lost a
+    /// position that it was not asked to truncate, and `x` is as it was.
+    pub(crate) fn forward(
+        &self,
+        batch: &mut [SeqRows<'_>],
+        x: &mut [f32],
+    ) -> std::result::Result<(), ModelError> {
         if self.layers.is_empty() {
             // Nothing is cached, so rows at any position are in order.
             return Ok(());
@@ -154,16 +177,26 @@ impl Layers {
         for layer in &self.layers {
             if plans.iter().all(|(window, _)| *window != layer.window) {
                 let positions = batch.iter().map(|seq| seq.pos..seq.pos + seq.rows);
-                plans.push((layer.window, Plan::new(positions, layer.window, TILE_SCORES / self.heads, device)?));
+                plans.push((
+                    layer.window,
+                    Plan::new(positions, layer.window, TILE_SCORES / self.heads, device)?,
+                ));
             }
         }
-        let (cos, sin) = self.rope.rows(batch.iter().flat_map(|seq| seq.pos..seq.pos + seq.rows)).into_parts();
+        let (cos, sin) =
+            self.rope.rows(batch.iter().flat_map(|seq| seq.pos..seq.pos + seq.rows)).into_parts();
         let angles = |values| Tensor::from_vec(values, (rows, self.layout.head_dim / 2), device);
         Ok(Call { batch, caches, cos: angles(cos)?, sin: angles(sin)?, plans })
     }
 
     /// The self-attention half: what it adds to the residual stream `x`.
-    fn attention(&self, index: usize, layer: &Layer, call: &Call<'_>, x: &Tensor) -> Result<Tensor> {
+    fn attention(
+        &self,
+        index: usize,
+        layer: &Layer,
+        call: &Call<'_>,
+        x: &Tensor,
+    ) -> Result<Tensor> {
         let KvLayout { kv_heads, head_dim } = self.layout;
         let rows = x.dim(0)?;
         let (q, kv) = (self.heads * head_dim, kv_heads * head_dim);
@@ -175,12 +208,18 @@ impl Layers {
             queries = rms_norm(&queries, q_norm, self.norm_eps)?;
             keys = rms_norm(&keys, k_norm, self.norm_eps)?;
         }
-        let queries = (rope_thd(&queries, &call.cos, &call.sin)?.squeeze(0)? * (head_dim as f64).sqrt().recip())?;
+        let queries = (rope_thd(&queries, &call.cos, &call.sin)?.squeeze(0)?
+            * (head_dim as f64).sqrt().recip())?;
         let keys = rope_thd(&keys, &call.cos, &call.sin)?.squeeze(0)?;
 
         let mut first = 0;
         for (seq, cache) in call.batch.iter().zip(&call.caches) {
-            let own = |all: &Tensor| rounded(&all.narrow(0, first, seq.rows)?.transpose(0, 1)?.contiguous()?, cache.dtype());
+            let own = |all: &Tensor| {
+                rounded(
+                    &all.narrow(0, first, seq.rows)?.transpose(0, 1)?.contiguous()?,
+                    cache.dtype(),
+                )
+            };
             if seq.rows > 0 {
                 cache.write(index, seq.pos, &own(&keys)?, &own(&values)?)?;
             }

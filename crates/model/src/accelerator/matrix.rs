@@ -34,23 +34,38 @@ enum Part {
 impl Matrix {
     /// # Errors
     /// When a tensor is missing or has another shape, or the accelerator has no memory for it.
-    pub(super) fn load(source: &ModelSource, accelerator: &Accelerator, stack: &Stack) -> std::result::Result<Self, ModelError> {
+    pub(super) fn load(
+        source: &ModelSource,
+        accelerator: &Accelerator,
+        stack: &Stack,
+    ) -> std::result::Result<Self, ModelError> {
         let matrices = source.matrices(&stack.parts, stack.inputs)?;
         let raw: Vec<RawTensor<'_>> = matrices.iter().map(StoredTensor::view).collect();
         Self::upload(accelerator, &raw, stack).map_err(|error| accelerator.failed(error))
     }
 
     fn upload(accelerator: &Accelerator, raw: &[RawTensor<'_>], stack: &Stack) -> Result<Self> {
-        let bias = stack.bias.as_deref().map(|bias| Tensor::from_slice(bias, bias.len(), accelerator.candle())).transpose()?;
-        let mut matrix = Self { bytes: bias.as_ref().map_or(0, |bias| bias.elem_count() * size_of::<f32>()), parts: Vec::new(), bias };
+        let bias = stack
+            .bias
+            .as_deref()
+            .map(|bias| Tensor::from_slice(bias, bias.len(), accelerator.candle()))
+            .transpose()?;
+        let mut matrix = Self {
+            bytes: bias.as_ref().map_or(0, |bias| bias.elem_count() * size_of::<f32>()),
+            parts: Vec::new(),
+            bias,
+        };
         // Matrices of one format are one product: their rows lie one after the other.
         for same in raw.chunk_by(|a, b| a.dtype == b.dtype) {
             let Some(RawTensor { dtype, .. }) = same.first().copied() else { continue };
             let bytes = match same {
                 [one] => Cow::Borrowed(one.bytes),
-                several => Cow::Owned(several.iter().flat_map(|part| part.bytes).copied().collect()),
+                several => {
+                    Cow::Owned(several.iter().flat_map(|part| part.bytes).copied().collect())
+                }
             };
-            let (part, bytes) = Part::upload(accelerator, RawTensor { dtype, bytes: &bytes }, stack.inputs)?;
+            let (part, bytes) =
+                Part::upload(accelerator, RawTensor { dtype, bytes: &bytes }, stack.inputs)?;
             matrix.parts.push(part);
             matrix.bytes += bytes;
         }
@@ -66,7 +81,10 @@ impl Matrix {
     pub(super) fn apply(&self, x: &Tensor) -> Result<Tensor> {
         let y = match self.parts.as_slice() {
             [part] => part.apply(x)?,
-            parts => Tensor::cat(&parts.iter().map(|part| part.apply(x)).collect::<Result<Vec<_>>>()?, D::Minus1)?,
+            parts => Tensor::cat(
+                &parts.iter().map(|part| part.apply(x)).collect::<Result<Vec<_>>>()?,
+                D::Minus1,
+            )?,
         };
         match &self.bias {
             Some(bias) => y.broadcast_add(bias),
@@ -77,17 +95,25 @@ impl Matrix {
 
 impl Part {
     /// The part and its bytes.
-    fn upload(accelerator: &Accelerator, raw: RawTensor<'_>, inputs: usize) -> Result<(Self, usize)> {
+    fn upload(
+        accelerator: &Accelerator,
+        raw: RawTensor<'_>,
+        inputs: usize,
+    ) -> Result<(Self, usize)> {
         let (device, shape) = (accelerator.candle(), [raw.len() / inputs, inputs]);
         match Stored::from(raw.dtype) {
             Stored::Dense(stored) => {
                 let dtype = accelerator.computed(stored);
-                let weight = Tensor::from_raw_buffer(raw.bytes, stored, &shape, device)?.to_dtype(dtype)?;
+                let weight =
+                    Tensor::from_raw_buffer(raw.bytes, stored, &shape, device)?.to_dtype(dtype)?;
                 let bytes = weight.elem_count() * dtype.size_in_bytes();
                 Ok((Self::Dense(weight.t()?), bytes))
             }
             Stored::Quantised(dtype) => {
-                let weight = QTensor::new(QStorage::from_data(Cow::Borrowed(raw.bytes), device, dtype)?, &shape)?;
+                let weight = QTensor::new(
+                    QStorage::from_data(Cow::Borrowed(raw.bytes), device, dtype)?,
+                    &shape,
+                )?;
                 let bytes = weight.storage_size_in_bytes();
                 Ok((Self::Quantised(QMatMul::from_qtensor(weight)?), bytes))
             }
@@ -137,7 +163,8 @@ mod tests {
 
     const INPUTS: usize = 512;
 
-    /// Rows of some numbers near one in the given format: random codes, and scales that a half holds.
+    /// Rows of some numbers near one in the given format: random codes, and scales that a half
+    /// holds.
     fn stored(dtype: Dtype, rows: usize) -> Vec<u8> {
         let mut state = 7_u32;
         let mut random = move || {
@@ -169,22 +196,31 @@ mod tests {
         let accelerator = Accelerator::open(ComputeDevice::CandleCpu).unwrap().unwrap();
         let (rows, outputs) = (3, 5);
         let bytes: Vec<Vec<u8>> = formats.iter().map(|dtype| stored(*dtype, outputs)).collect();
-        let raw: Vec<RawTensor<'_>> = formats.iter().zip(&bytes).map(|(dtype, bytes)| RawTensor { dtype: *dtype, bytes }).collect();
+        let raw: Vec<RawTensor<'_>> = formats
+            .iter()
+            .zip(&bytes)
+            .map(|(dtype, bytes)| RawTensor { dtype: *dtype, bytes })
+            .collect();
         let all = outputs * formats.len();
         let bias = bias.then(|| (0..all).map(|i| i as f32).collect::<Vec<f32>>());
         let stack = Stack { parts: Vec::new(), inputs: INPUTS, bias: bias.clone() };
         let matrix = Matrix::upload(&accelerator, &raw, &stack).unwrap();
         assert!(matrix.bytes() >= bytes.iter().map(Vec::len).sum::<usize>());
 
-        let x: Vec<f32> = (0..rows * INPUTS).map(|i| ((i * 37) % 101) as f32 / 50.0 - 1.0).collect();
-        let y = matrix.apply(&Tensor::from_slice(&x, (rows, INPUTS), accelerator.candle()).unwrap()).unwrap();
+        let x: Vec<f32> =
+            (0..rows * INPUTS).map(|i| ((i * 37) % 101) as f32 / 50.0 - 1.0).collect();
+        let y = matrix
+            .apply(&Tensor::from_slice(&x, (rows, INPUTS), accelerator.candle()).unwrap())
+            .unwrap();
         assert_eq!(y.dims(), [rows, all]);
         let y: Vec<f32> = y.flatten_all().unwrap().to_vec1().unwrap();
         let weights: Vec<f32> = raw.iter().flat_map(RawTensor::to_f32).collect();
         let expected: Vec<f32> = (0..rows * all)
             .map(|i| {
-                let (x, w) = (&x[i / all * INPUTS..][..INPUTS], &weights[i % all * INPUTS..][..INPUTS]);
-                x.iter().zip(w).map(|(x, w)| f64::from(x * w)).sum::<f64>() as f32 + bias.as_ref().map_or(0.0, |bias| bias[i % all])
+                let (x, w) =
+                    (&x[i / all * INPUTS..][..INPUTS], &weights[i % all * INPUTS..][..INPUTS]);
+                x.iter().zip(w).map(|(x, w)| f64::from(x * w)).sum::<f64>() as f32
+                    + bias.as_ref().map_or(0.0, |bias| bias[i % all])
             })
             .collect();
         let largest = expected.iter().fold(0.0_f32, |max, value| max.max(value.abs()));
@@ -211,7 +247,12 @@ mod tests {
     #[test]
     fn what_a_half_cannot_hold_is_not_infinite() {
         let x = Tensor::new(&[1e9_f32, -1e9, 1.0], &candle_core::Device::Cpu).unwrap();
-        let rounded = rounded(&x, DType::F16).unwrap().to_dtype(DType::F32).unwrap().to_vec1::<f32>().unwrap();
+        let rounded = rounded(&x, DType::F16)
+            .unwrap()
+            .to_dtype(DType::F32)
+            .unwrap()
+            .to_vec1::<f32>()
+            .unwrap();
         assert_eq!(rounded, [65504.0, -65504.0, 1.0]);
     }
 }

@@ -12,7 +12,8 @@ pub(super) struct Fields {
 
 impl Fields {
     pub(super) fn parse(file: &'static str, bytes: &[u8]) -> Result<Self, ModelError> {
-        let object = serde_json::from_slice(bytes).map_err(|e| ModelError::Json { file: file.to_owned(), problem: e.to_string() })?;
+        let object = serde_json::from_slice(bytes)
+            .map_err(|e| ModelError::Json { file: file.to_owned(), problem: e.to_string() })?;
         Ok(Self { file, object })
     }
 
@@ -35,15 +36,23 @@ impl Fields {
         self.optional_size(field, max)?.ok_or_else(|| self.bad(field, "is missing"))
     }
 
-    pub(super) fn optional_size(&self, field: &str, max: usize) -> Result<Option<usize>, ModelError> {
+    pub(super) fn optional_size(
+        &self,
+        field: &str,
+        max: usize,
+    ) -> Result<Option<usize>, ModelError> {
         match self.count(field)? {
-            Some(size) if size == 0 || size > max => Err(self.bad(field, &format!("is {size}; it must be from 1 to {max}"))),
+            Some(size) if size == 0 || size > max => {
+                Err(self.bad(field, &format!("is {size}; it must be from 1 to {max}")))
+            }
             size => Ok(size),
         }
     }
 
     pub(super) fn count(&self, field: &str) -> Result<Option<usize>, ModelError> {
-        self.get(field, "a whole number", |value| value.as_u64().and_then(|n| usize::try_from(n).ok()))
+        self.get(field, "a whole number", |value| {
+            value.as_u64().and_then(|n| usize::try_from(n).ok())
+        })
     }
 
     /// A finite number.
@@ -52,7 +61,9 @@ impl Fields {
     }
 
     pub(super) fn numbers(&self, field: &str) -> Result<Option<Vec<f64>>, ModelError> {
-        self.get(field, "a list of numbers", |value| value.as_array()?.iter().map(Value::as_f64).collect())
+        self.get(field, "a list of numbers", |value| {
+            value.as_array()?.iter().map(Value::as_f64).collect()
+        })
     }
 
     pub(super) fn flag(&self, field: &str) -> Result<Option<bool>, ModelError> {
@@ -64,7 +75,9 @@ impl Fields {
     }
 
     pub(super) fn texts(&self, field: &str) -> Result<Option<Vec<&str>>, ModelError> {
-        self.get(field, "a list of texts", |value| value.as_array()?.iter().map(Value::as_str).collect())
+        self.get(field, "a list of texts", |value| {
+            value.as_array()?.iter().map(Value::as_str).collect()
+        })
     }
 
     pub(super) fn first_text(&self, field: &str) -> Result<Option<&str>, ModelError> {
@@ -79,7 +92,9 @@ impl Fields {
 
     /// One token id or a list of them, each below `vocab`.
     pub(super) fn token_ids(&self, field: &str, vocab: usize) -> Result<Vec<u32>, ModelError> {
-        let id = |value: &Value| value.as_u64().filter(|id| *id < vocab as u64).and_then(|id| u32::try_from(id).ok());
+        let id = |value: &Value| {
+            value.as_u64().filter(|id| *id < vocab as u64).and_then(|id| u32::try_from(id).ok())
+        };
         let what = format!("a token id below the vocabulary size {vocab}, or a list of them");
         let ids = self.get(field, &what, |value| match value {
             Value::Array(ids) => ids.iter().map(id).collect(),
@@ -88,12 +103,19 @@ impl Fields {
         Ok(ids.unwrap_or_default())
     }
 
-    fn get<'a, T>(&'a self, field: &str, what: &str, read: impl FnOnce(&'a Value) -> Option<T>) -> Result<Option<T>, ModelError> {
+    fn get<'a, T>(
+        &'a self,
+        field: &str,
+        what: &str,
+        read: impl FnOnce(&'a Value) -> Option<T>,
+    ) -> Result<Option<T>, ModelError> {
         match self.object.get(field) {
             None | Some(Value::Null) => Ok(None),
             Some(value) => match read(value) {
                 Some(read) => Ok(Some(read)),
-                None => Err(self.bad(field, &format!("is {}; it must be {what}", shortened(value)))),
+                None => {
+                    Err(self.bad(field, &format!("is {}; it must be {what}", shortened(value))))
+                }
             },
         }
     }

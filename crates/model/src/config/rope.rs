@@ -33,7 +33,8 @@ pub enum RopeScaling {
         /// Positions before stretching.
         original_context: usize,
     },
-    /// Every pair of dimensions has a divisor of its own (transformers' `longrope` with equal factors at every length; GGUF's `rope_freqs`).
+    /// Every pair of dimensions has a divisor of its own (transformers' `longrope` with equal
+    /// factors at every length; GGUF's `rope_freqs`).
     PerPair {
         /// The divisors, one for each of the `head_dim / 2` frequencies.
         divisors: Vec<f32>,
@@ -43,7 +44,8 @@ pub enum RopeScaling {
 const DEFAULT_THETA: f64 = 10_000.0;
 
 impl Rope {
-    /// `rope_parameters` (transformers 5) holds what `rope_theta` and `rope_scaling` (transformers 4) held; a file may carry both.
+    /// `rope_parameters` (transformers 5) holds what `rope_theta` and `rope_scaling`
+    /// (transformers 4) held; a file may carry both.
     pub(super) fn parse(fields: &Fields, context: usize) -> Result<Self, ModelError> {
         let parameters = match fields.object("rope_parameters")? {
             Some(parameters) => Some(parameters),
@@ -70,9 +72,14 @@ impl Rope {
     /// Checks that there is a divisor for each pair of a head's dimensions, where there are any.
     pub(super) fn check(&self, fields: &Fields, head_dim: usize) -> Result<(), ModelError> {
         match &self.scaling {
-            RopeScaling::PerPair { divisors } if divisors.len() != head_dim / 2 => {
-                Err(fields.bad("long_factor", &format!("has {} numbers; heads of {head_dim} need {}", divisors.len(), head_dim / 2)))
-            }
+            RopeScaling::PerPair { divisors } if divisors.len() != head_dim / 2 => Err(fields.bad(
+                "long_factor",
+                &format!(
+                    "has {} numbers; heads of {head_dim} need {}",
+                    divisors.len(),
+                    head_dim / 2
+                ),
+            )),
             _ => Ok(()),
         }
     }
@@ -102,37 +109,54 @@ fn llama3(parameters: &Fields, context: usize) -> Result<RopeScaling, ModelError
     let low_freq_factor = required(parameters, "low_freq_factor")?;
     let high_freq_factor = required(parameters, "high_freq_factor")?;
     if high_freq_factor <= low_freq_factor {
-        let problem = format!("is {high_freq_factor}; it must be above low_freq_factor {low_freq_factor}");
+        let problem =
+            format!("is {high_freq_factor}; it must be above low_freq_factor {low_freq_factor}");
         return Err(parameters.bad("high_freq_factor", &problem));
     }
     Ok(RopeScaling::Llama3 {
         factor: required(parameters, "factor")?,
         low_freq_factor,
         high_freq_factor,
-        original_context: parameters.optional_size("original_max_position_embeddings", MAX_CONTEXT)?.unwrap_or(context),
+        original_context: parameters
+            .optional_size("original_max_position_embeddings", MAX_CONTEXT)?
+            .unwrap_or(context),
     })
 }
 
 fn per_pair(parameters: &Fields) -> Result<RopeScaling, ModelError> {
     let (short, long) = (parameters.numbers("short_factor")?, parameters.numbers("long_factor")?);
     let divisors = long.ok_or_else(|| parameters.bad("long_factor", "is missing"))?;
-    if short.is_some_and(|short| short != divisors) || parameters.number("attention_factor")? != Some(1.0) {
-        return Err(unsupported(parameters, "the rope type longrope with factors that depend on the length"));
+    if short.is_some_and(|short| short != divisors)
+        || parameters.number("attention_factor")? != Some(1.0)
+    {
+        return Err(unsupported(
+            parameters,
+            "the rope type longrope with factors that depend on the length",
+        ));
     }
     match divisors.iter().find(|divisor| !(1e-6..=1e18).contains(*divisor)) {
-        Some(divisor) => Err(parameters.bad("long_factor", &format!("has {divisor}; all must be positive numbers"))),
-        None => Ok(RopeScaling::PerPair { divisors: divisors.into_iter().map(|divisor| divisor as f32).collect() }),
+        Some(divisor) => {
+            Err(parameters
+                .bad("long_factor", &format!("has {divisor}; all must be positive numbers")))
+        }
+        None => Ok(RopeScaling::PerPair {
+            divisors: divisors.into_iter().map(|divisor| divisor as f32).collect(),
+        }),
     }
 }
 
 fn required(parameters: &Fields, field: &str) -> Result<f32, ModelError> {
-    positive(parameters, field)?.map(|value| value as f32).ok_or_else(|| parameters.bad(field, "is missing"))
+    positive(parameters, field)?
+        .map(|value| value as f32)
+        .ok_or_else(|| parameters.bad(field, "is missing"))
 }
 
 /// A number that stays positive and finite as `f32`.
 fn positive(fields: &Fields, field: &str) -> Result<Option<f64>, ModelError> {
     match fields.number(field)? {
-        Some(value) if !(1e-6..=1e18).contains(&value) => Err(fields.bad(field, &format!("is {value}; it must be a positive number"))),
+        Some(value) if !(1e-6..=1e18).contains(&value) => {
+            Err(fields.bad(field, &format!("is {value}; it must be a positive number")))
+        }
         value => Ok(value),
     }
 }

@@ -25,7 +25,9 @@ fn absent_fields_take_the_defaults_of_transformers() {
     let config = parse(json!({ "num_key_value_heads": null, "head_dim": null })).unwrap();
     assert_eq!((config.kv_heads, config.head_dim, config.norm_eps), (4, 16, 1e-6));
     assert_eq!(config.rope, Rope { theta: 10_000.0, scaling: RopeScaling::None });
-    assert!(!config.tied && !config.qkv_bias && !config.o_bias && !config.mlp_bias && !config.qk_norm);
+    assert!(
+        !config.tied && !config.qkv_bias && !config.o_bias && !config.mlp_bias && !config.qk_norm
+    );
     assert_eq!((config.bos, config.eos, config.sliding), (None, vec![], None));
     let qwen3 = parse(json!({ "architectures": ["Qwen3ForCausalLM"] })).unwrap();
     assert_eq!(qwen3.head_dim, 128);
@@ -37,8 +39,14 @@ fn biases_by_family() {
     let biases = |changes| parse(changes).map(|c| (c.qkv_bias, c.o_bias, c.mlp_bias)).unwrap();
     assert_eq!(biases(json!({ "attention_bias": true, "mlp_bias": true })), (true, true, true));
     assert_eq!(biases(json!({ "architectures": ["Qwen2ForCausalLM"] })), (true, false, false));
-    assert_eq!(biases(json!({ "architectures": ["Qwen3ForCausalLM"], "attention_bias": true })), (true, true, false));
-    assert_eq!(biases(json!({ "architectures": ["MistralForCausalLM"], "attention_bias": true })), (false, false, false));
+    assert_eq!(
+        biases(json!({ "architectures": ["Qwen3ForCausalLM"], "attention_bias": true })),
+        (true, true, false)
+    );
+    assert_eq!(
+        biases(json!({ "architectures": ["MistralForCausalLM"], "attention_bias": true })),
+        (false, false, false)
+    );
 }
 
 #[test]
@@ -48,14 +56,26 @@ fn both_spellings_of_rotary_parameters() {
     old["rope_type"] = "llama3".into();
     let mut new = old.clone();
     new["rope_theta"] = 500_000.0.into();
-    let expected = RopeScaling::Llama3 { factor: 8.0, low_freq_factor: 1.0, high_freq_factor: 4.0, original_context: 64 };
+    let expected = RopeScaling::Llama3 {
+        factor: 8.0,
+        low_freq_factor: 1.0,
+        high_freq_factor: 4.0,
+        original_context: 64,
+    };
     let expected = Rope { theta: 500_000.0, scaling: expected };
-    assert_eq!(parse(json!({ "rope_theta": 500_000.0, "rope_scaling": old })).unwrap().rope, expected);
+    assert_eq!(
+        parse(json!({ "rope_theta": 500_000.0, "rope_scaling": old })).unwrap().rope,
+        expected
+    );
     assert_eq!(parse(json!({ "rope_parameters": new })).unwrap().rope, expected);
 
-    let linear = parse(json!({ "rope_scaling": { "type": "linear", "factor": 2.0 } })).unwrap().rope;
+    let linear =
+        parse(json!({ "rope_scaling": { "type": "linear", "factor": 2.0 } })).unwrap().rope;
     assert_eq!(linear.scaling, RopeScaling::Linear { factor: 2.0 });
-    let default = parse(json!({ "rope_parameters": { "rope_theta": 1e6, "rope_type": "default" } })).unwrap().rope;
+    let default =
+        parse(json!({ "rope_parameters": { "rope_theta": 1e6, "rope_type": "default" } }))
+            .unwrap()
+            .rope;
     assert_eq!(default, Rope { theta: 1e6, scaling: RopeScaling::None });
 }
 
@@ -99,7 +119,9 @@ fn ends_of_text_from_both_files() {
     let both = ModelConfig::parse(CONFIG, config, Some(br#"{"eos_token_id": [1, 2]}"#)).unwrap();
     assert_eq!((both.bos, both.eos), (Some(0), vec![1, 2]));
     assert_eq!(ModelConfig::parse(CONFIG, config, None).unwrap().eos, [2]);
-    let error = ModelConfig::parse(CONFIG, config, Some(br#"{"eos_token_id": 10}"#)).unwrap_err().to_string();
+    let error = ModelConfig::parse(CONFIG, config, Some(br#"{"eos_token_id": 10}"#))
+        .unwrap_err()
+        .to_string();
     assert!(error.contains("generation_config.json: eos_token_id is 10"), "{error}");
 }
 
@@ -131,13 +153,19 @@ fn unsupported_models_are_named_with_a_mend() {
         (json!({ "architectures": ["GemmaForCausalLM"] }), "GemmaForCausalLM"),
         (json!({ "hidden_act": "gelu" }), "hidden_act gelu"),
         (json!({ "rope_scaling": { "rope_type": "yarn", "factor": 4.0 } }), "rope type yarn"),
-        (json!({ "rope_parameters": { "rope_type": "longrope", "short_factor": [1.0], "long_factor": [2.0] } }), "rope type longrope"),
+        (
+            json!({ "rope_parameters": { "rope_type": "longrope", "short_factor": [1.0], "long_factor": [2.0] } }),
+            "rope type longrope",
+        ),
         (json!({ "rope_scaling": { "type": "dynamic", "factor": 4.0 } }), "rope type dynamic"),
         (json!({ "partial_rotary_factor": 0.5 }), "partial_rotary_factor"),
         (json!({ "quantization_config": { "quant_method": "gptq" } }), "quantised with gptq"),
     ] {
         let message = message(changes);
-        assert!(message.contains(expected) && message.contains("is not supported; use "), "{message}");
+        assert!(
+            message.contains(expected) && message.contains("is not supported; use "),
+            "{message}"
+        );
     }
 }
 

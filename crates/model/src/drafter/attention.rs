@@ -1,4 +1,5 @@
-//! The attention that all kinds of drafters share: `hidden` wide, with as many key-value heads as query heads.
+//! The attention that all kinds of drafters share: `hidden` wide, with as many key-value heads as
+//! query heads.
 
 use super::head_dim;
 use crate::{

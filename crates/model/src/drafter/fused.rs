@@ -1,5 +1,6 @@
-//! The fused drafter: a decoder block whose input is a position's shallow row and the last layer's row of the position before, which the
-//! cloud has answered or the drafter has guessed (after EAGLE-3, arXiv 2503.01840, whose heads read several layers' rows).
+//! The fused drafter: a decoder block whose input is a position's shallow row and the last layer's
+//! row of the position before, which the cloud has answered or the drafter has guessed (after
+//! EAGLE-3, arXiv 2503.01840, whose heads read several layers' rows).
 
 use super::attention;
 use crate::{
@@ -22,9 +23,18 @@ const DOWN: &str = "down_proj.weight";
 /// Two norms and the projection that fuses (`hidden x 2 hidden`), then a decoder block.
 pub(super) fn tensors(config: &ModelConfig) -> Vec<(&'static str, Vec<usize>)> {
     let (hidden, inner) = (config.hidden, config.intermediate);
-    let mut tensors = vec![(SHALLOW_NORM, vec![hidden]), (DEEP_NORM, vec![hidden]), (FUSE, vec![hidden, 2 * hidden])];
+    let mut tensors = vec![
+        (SHALLOW_NORM, vec![hidden]),
+        (DEEP_NORM, vec![hidden]),
+        (FUSE, vec![hidden, 2 * hidden]),
+    ];
     tensors.extend(attention::tensors(config));
-    tensors.extend([(MLP_NORM, vec![hidden]), (GATE, vec![inner, hidden]), (UP, vec![inner, hidden]), (DOWN, vec![hidden, inner])]);
+    tensors.extend([
+        (MLP_NORM, vec![hidden]),
+        (GATE, vec![inner, hidden]),
+        (UP, vec![inner, hidden]),
+        (DOWN, vec![hidden, inner]),
+    ]);
     tensors
 }
 
@@ -41,16 +51,27 @@ pub(super) struct Fused {
 impl Fused {
     pub(super) fn load(weights: &Weights, config: &ModelConfig) -> Result<Self, ModelError> {
         let (hidden, intermediate) = (config.hidden, config.intermediate);
-        let (gate, up) = (weights.raw(GATE, &[intermediate, hidden])?, weights.raw(UP, &[intermediate, hidden])?);
+        let (gate, up) = (
+            weights.raw(GATE, &[intermediate, hidden])?,
+            weights.raw(UP, &[intermediate, hidden])?,
+        );
         Ok(Self {
             shallow_norm: weights.f32(SHALLOW_NORM, &[hidden])?,
             deep_norm: weights.f32(DEEP_NORM, &[hidden])?,
-            fuse: Linear::pack(&[weights.raw(FUSE, &[hidden, 2 * hidden])?.view()], 2 * hidden, None),
+            fuse: Linear::pack(
+                &[weights.raw(FUSE, &[hidden, 2 * hidden])?.view()],
+                2 * hidden,
+                None,
+            ),
             attention: attention::load(weights, config)?,
             mlp: Mlp {
                 norm: weights.f32(MLP_NORM, &[hidden])?,
                 gate_up: Linear::pack(&[gate.view(), up.view()], hidden, None),
-                down: Linear::pack(&[weights.raw(DOWN, &[hidden, intermediate])?.view()], intermediate, None),
+                down: Linear::pack(
+                    &[weights.raw(DOWN, &[hidden, intermediate])?.view()],
+                    intermediate,
+                    None,
+                ),
                 intermediate,
                 norm_eps: config.norm_eps,
             },
@@ -58,11 +79,29 @@ impl Fused {
         })
     }
 
-    pub(super) fn extend(&self, batch: &mut [SeqRows<'_>], rope: &RopeRows, shallow: &[f32], previous: &[f32]) {
-        self.attention.project(0, batch, rope, &self.fuse(shallow, previous), &mut Scratch::default());
+    pub(super) fn extend(
+        &self,
+        batch: &mut [SeqRows<'_>],
+        rope: &RopeRows,
+        shallow: &[f32],
+        previous: &[f32],
+    ) {
+        self.attention.project(
+            0,
+            batch,
+            rope,
+            &self.fuse(shallow, previous),
+            &mut Scratch::default(),
+        );
     }
 
-    pub(super) fn forward(&self, batch: &mut [SeqRows<'_>], rope: &RopeRows, shallow: &[f32], previous: &[f32]) -> Vec<f32> {
+    pub(super) fn forward(
+        &self,
+        batch: &mut [SeqRows<'_>],
+        rope: &RopeRows,
+        shallow: &[f32],
+        previous: &[f32],
+    ) -> Vec<f32> {
         let mut x = self.fuse(shallow, previous);
         let mut scratch = Scratch::default();
         self.attention.forward(0, batch, rope, &mut x, &mut scratch);
@@ -70,7 +109,8 @@ impl Fused {
         x
     }
 
-    /// `shallow + W [norm(shallow) ; norm(previous)]`, a row at a time. A row of zeros, for one that is not known, stays zero.
+    /// `shallow + W [norm(shallow) ; norm(previous)]`, a row at a time. A row of zeros, for one
+    /// that is not known, stays zero.
     fn fuse(&self, shallow: &[f32], previous: &[f32]) -> Vec<f32> {
         let hidden = self.shallow_norm.len();
         let mut pairs = vec![0.0; 2 * shallow.len()];
@@ -86,6 +126,9 @@ impl Fused {
     }
 
     pub(super) fn bytes(&self) -> usize {
-        self.fuse.bytes() + self.attention.bytes() + self.mlp.bytes() + (self.shallow_norm.len() + self.deep_norm.len()) * 4
+        self.fuse.bytes()
+            + self.attention.bytes()
+            + self.mlp.bytes()
+            + (self.shallow_norm.len() + self.deep_norm.len()) * 4
     }
 }

@@ -1,5 +1,6 @@
-//! HAT's adapter: one RMSNorm, one causal multi-head self-attention with rope (`4 * hidden^2` weights) and a residual connection
-//! (HAT, arXiv 2503.18989, section 3; the design is Kangaroo's, arXiv 2404.18911).
+//! HAT's adapter: one RMSNorm, one causal multi-head self-attention with rope (`4 * hidden^2`
+//! weights) and a residual connection (HAT, arXiv 2503.18989, section 3; the design is Kangaroo's,
+//! arXiv 2404.18911).
 
 use super::attention;
 use crate::{
@@ -29,7 +30,12 @@ impl Hat {
         self.attention.project(0, batch, rope, shallow, &mut Scratch::default());
     }
 
-    pub(super) fn forward(&self, batch: &mut [SeqRows<'_>], rope: &RopeRows, shallow: &[f32]) -> Vec<f32> {
+    pub(super) fn forward(
+        &self,
+        batch: &mut [SeqRows<'_>],
+        rope: &RopeRows,
+        shallow: &[f32],
+    ) -> Vec<f32> {
         let mut x = shallow.to_vec();
         self.attention.forward(0, batch, rope, &mut x, &mut Scratch::default());
         x

@@ -11,7 +11,8 @@ use tricorn_core::{Split, SplitError};
 pub enum DrafterKind {
     /// HAT's adapter: one attention block over shallow rows (arXiv 2503.18989, section 3).
     Hat,
-    /// A decoder block over shallow rows fused with the deep rows that the cloud has answered (after EAGLE-3, arXiv 2503.01840).
+    /// A decoder block over shallow rows fused with the deep rows that the cloud has answered
+    /// (after EAGLE-3, arXiv 2503.01840).
     Fused,
 }
 
@@ -51,7 +52,8 @@ impl DrafterKind {
         }
     }
 
-    /// Names and shapes of the tensors in [`DrafterKind::weights_file`], in the order of computation; matrices are row-major, outputs first.
+    /// Names and shapes of the tensors in [`DrafterKind::weights_file`], in the order of
+    /// computation; matrices are row-major, outputs first.
     #[must_use]
     pub fn tensors(self, config: &ModelConfig) -> Vec<(&'static str, Vec<usize>)> {
         match self {
@@ -71,7 +73,10 @@ impl FromStr for DrafterKind {
     type Err = UnknownDrafterKind;
 
     fn from_str(text: &str) -> Result<Self, UnknownDrafterKind> {
-        Self::ALL.into_iter().find(|kind| kind.name() == text).ok_or_else(|| UnknownDrafterKind(text.to_owned()))
+        Self::ALL
+            .into_iter()
+            .find(|kind| kind.name() == text)
+            .ok_or_else(|| UnknownDrafterKind(text.to_owned()))
     }
 }
 
@@ -101,8 +106,13 @@ impl DrafterInfo {
     pub fn read(source: &ModelSource, kind: DrafterKind) -> Result<Option<Self>, ModelError> {
         let name = kind.info_file();
         let Some(json) = source.file(name)? else { return Ok(None) };
-        let info: Self = serde_json::from_slice(&json).map_err(|error| broken(format!("{name}: {error}")))?;
-        if info.kind == kind { Ok(Some(info)) } else { Err(broken(format!("{name} describes a drafter of kind {}", info.kind))) }
+        let info: Self =
+            serde_json::from_slice(&json).map_err(|error| broken(format!("{name}: {error}")))?;
+        if info.kind == kind {
+            Ok(Some(info))
+        } else {
+            Err(broken(format!("{name} describes a drafter of kind {}", info.kind)))
+        }
     }
 
     /// The descriptions of all drafters beside a model, in the order of [`DrafterKind::ALL`].
@@ -110,7 +120,10 @@ impl DrafterInfo {
     /// # Errors
     /// When one of them cannot be read.
     pub fn read_all(source: &ModelSource) -> Result<Vec<Self>, ModelError> {
-        DrafterKind::ALL.into_iter().filter_map(|kind| Self::read(source, kind).transpose()).collect()
+        DrafterKind::ALL
+            .into_iter()
+            .filter_map(|kind| Self::read(source, kind).transpose())
+            .collect()
     }
 
     /// The split whose shallow rows it was trained on.
@@ -121,12 +134,20 @@ impl DrafterInfo {
         self.split.parse().map_err(|error: SplitError| broken(error.to_string()))
     }
 
-    /// Which drafter is expected to gain more time: by the speed over decoding without drafts, the drafts' own cost counted, that the
-    /// trainers measured on held-out prompts; where that is equal or nobody did, by tokens per verification round.
+    /// Which drafter is expected to gain more time: by the speed over decoding without drafts, the
+    /// drafts' own cost counted, that the trainers measured on held-out prompts; where that is
+    /// equal or nobody did, by tokens per verification round.
     #[must_use]
     pub fn cmp_by_gain(&self, other: &Self) -> Ordering {
-        let speedup = |info: &Self| info.measured.get("held_out").and_then(|found| found.pointer("/best/speedup")?.as_f64()).unwrap_or(0.0);
-        let tokens = |info: &Self| info.measured.get("tokens_per_round").and_then(serde_json::Value::as_f64).unwrap_or(0.0);
+        let speedup = |info: &Self| {
+            info.measured
+                .get("held_out")
+                .and_then(|found| found.pointer("/best/speedup")?.as_f64())
+                .unwrap_or(0.0)
+        };
+        let tokens = |info: &Self| {
+            info.measured.get("tokens_per_round").and_then(serde_json::Value::as_f64).unwrap_or(0.0)
+        };
         speedup(self).total_cmp(&speedup(other)).then(tokens(self).total_cmp(&tokens(other)))
     }
 }
@@ -145,8 +166,13 @@ mod tests {
         for kind in DrafterKind::ALL {
             assert_eq!(kind.to_string().parse(), Ok(kind));
             assert_eq!(serde_json::to_string(&kind).unwrap(), format!("\"{kind}\""));
-            assert!(kind.weights_file().contains(kind.name()) && kind.info_file().contains(kind.name()));
+            assert!(
+                kind.weights_file().contains(kind.name()) && kind.info_file().contains(kind.name())
+            );
         }
-        assert_eq!("eagle".parse::<DrafterKind>().unwrap_err().to_string(), "`eagle` is no kind of drafter; use hat or fused");
+        assert_eq!(
+            "eagle".parse::<DrafterKind>().unwrap_err().to_string(),
+            "`eagle` is no kind of drafter; use hat or fused"
+        );
     }
 }

@@ -24,19 +24,26 @@ const UNKNOWN_ARITHMETIC: [&str; 6] = [
     "residual_scale",
 ];
 
-pub(super) fn config(metadata: &Metadata, architecture: Architecture, weights: &Weights) -> Result<Value, ModelError> {
+pub(super) fn config(
+    metadata: &Metadata,
+    architecture: Architecture,
+    weights: &Weights,
+) -> Result<Value, ModelError> {
     let key = |property: &str| architecture.key(property);
     let size = |property: &str| metadata.required(&key(property), metadata.count(&key(property))?);
     refuse_unknown(metadata, architecture)?;
 
     let head_dim = head_dim(architecture, metadata)?;
-    if let Some(rotated) = metadata.count(&key("rope.dimension_count"))?.filter(|&rotated| rotated != head_dim) {
+    if let Some(rotated) =
+        metadata.count(&key("rope.dimension_count"))?.filter(|&rotated| rotated != head_dim)
+    {
         return Err(unsupported(format!("rotary positions on {rotated} of {head_dim} dimensions")));
     }
     let heads = size("attention.head_count")?;
     let embedding = weights.iter().find(|(name, _)| *name == "model.embed_tokens.weight");
-    let vocab =
-        embedding.map(|(_, info)| info.shape[0]).ok_or_else(|| ModelError::MissingTensor { name: "token_embd.weight".to_owned() })?;
+    let vocab = embedding
+        .map(|(_, info)| info.shape[0])
+        .ok_or_else(|| ModelError::MissingTensor { name: "token_embd.weight".to_owned() })?;
     let window = metadata.count(&key("attention.sliding_window"))?.filter(|&window| window > 0);
     let (name, all_biases, mlp_bias) = family(architecture, weights, window.is_some())?;
     let eps = key("attention.layer_norm_rms_epsilon");
@@ -78,7 +85,9 @@ fn unsupported(what: String) -> ModelError {
 }
 
 fn refuse_unknown(metadata: &Metadata, architecture: Architecture) -> Result<(), ModelError> {
-    if let Some(experts) = metadata.count(&architecture.key("expert_count"))?.filter(|&experts| experts > 0) {
+    if let Some(experts) =
+        metadata.count(&architecture.key("expert_count"))?.filter(|&experts| experts > 0)
+    {
         return Err(unsupported(format!("a mixture of {experts} experts")));
     }
     for property in UNKNOWN_ARITHMETIC {
@@ -90,26 +99,46 @@ fn refuse_unknown(metadata: &Metadata, architecture: Architecture) -> Result<(),
     Ok(())
 }
 
-/// transformers' name of a model with the biases that this file has, and whether `attention_bias` and `mlp_bias` are set in it.
-fn family(architecture: Architecture, weights: &Weights, window: bool) -> Result<(&'static str, bool, bool), ModelError> {
+/// transformers' name of a model with the biases that this file has, and whether `attention_bias`
+/// and `mlp_bias` are set in it.
+fn family(
+    architecture: Architecture,
+    weights: &Weights,
+    window: bool,
+) -> Result<(&'static str, bool, bool), ModelError> {
     let any = |part: &str| weights.names().any(|name| name.ends_with(part));
     let qkv = any("q_proj.bias") || any("k_proj.bias") || any("v_proj.bias");
     let output = any("o_proj.bias");
     let mlp = any("gate_proj.bias") || any("up_proj.bias") || any("down_proj.bias");
     match (architecture, qkv, output, mlp) {
-        (Architecture::Llama | Architecture::Mistral3, false, false, false) if window => Ok(("MistralForCausalLM", false, false)),
-        (Architecture::Llama | Architecture::Mistral3, _, _, mlp) if qkv == output && !window => Ok(("LlamaForCausalLM", qkv, mlp)),
+        (Architecture::Llama | Architecture::Mistral3, false, false, false) if window => {
+            Ok(("MistralForCausalLM", false, false))
+        }
+        (Architecture::Llama | Architecture::Mistral3, _, _, mlp) if qkv == output && !window => {
+            Ok(("LlamaForCausalLM", qkv, mlp))
+        }
         // Qwen2's layers are Llama's but for these three biases.
-        (Architecture::Llama | Architecture::Mistral3, true, false, false) if !window => Ok(("Qwen2ForCausalLM", false, false)),
+        (Architecture::Llama | Architecture::Mistral3, true, false, false) if !window => {
+            Ok(("Qwen2ForCausalLM", false, false))
+        }
         (Architecture::Qwen2, true, false, false) => Ok(("Qwen2ForCausalLM", false, false)),
-        (Architecture::Qwen3, qkv, output, false) if qkv == output => Ok(("Qwen3ForCausalLM", qkv, false)),
-        _ => Err(unsupported(format!("this choice of biases in a file of the architecture {}", architecture.name()))),
+        (Architecture::Qwen3, qkv, output, false) if qkv == output => {
+            Ok(("Qwen3ForCausalLM", qkv, false))
+        }
+        _ => Err(unsupported(format!(
+            "this choice of biases in a file of the architecture {}",
+            architecture.name()
+        ))),
     }
 }
 
-/// Rotary positions. A file has Llama 3's scaling as divisors, one for each pair of dimensions; transformers' `longrope` says the same when
-/// its short and its long factors are equal.
-fn rope(metadata: &Metadata, architecture: Architecture, weights: &Weights) -> Result<Value, ModelError> {
+/// Rotary positions. A file has Llama 3's scaling as divisors, one for each pair of dimensions;
+/// transformers' `longrope` says the same when its short and its long factors are equal.
+fn rope(
+    metadata: &Metadata,
+    architecture: Architecture,
+    weights: &Weights,
+) -> Result<Value, ModelError> {
     let key = |property: &str| architecture.key(property);
     let theta = metadata.number(&key("rope.freq_base"))?.unwrap_or(10_000.0);
     let divisors = match weights.iter().find(|(name, _)| *name == ROPE_DIVISORS) {

@@ -22,7 +22,8 @@ const CHUNK: u64 = 1 << 20;
 /// What a file announces.
 pub(super) struct Header {
     pub(super) metadata: Metadata,
-    /// By the file's names, shapes outputs first; every range is checked to lie inside the file and outside the others.
+    /// By the file's names, shapes outputs first; every range is checked to lie inside the file and
+    /// outside the others.
     pub(super) tensors: Vec<(String, TensorInfo)>,
 }
 
@@ -33,8 +34,12 @@ pub(super) fn read(storage: &Storage) -> Result<Header, ModelError> {
     }
     match reader.u32()? {
         2 | 3 => {}
-        version if matches!(version.swap_bytes(), 1..=3) => return Err(reader.bad("it is written for big-endian machines")),
-        version => return Err(reader.bad(&format!("its version is {version}; 2 and 3 are supported"))),
+        version if matches!(version.swap_bytes(), 1..=3) => {
+            return Err(reader.bad("it is written for big-endian machines"));
+        }
+        version => {
+            return Err(reader.bad(&format!("its version is {version}; 2 and 3 are supported")));
+        }
     }
     let (tensor_count, value_count) = (reader.u64()?, reader.u64()?);
 
@@ -54,15 +59,25 @@ pub(super) fn read(storage: &Storage) -> Result<Header, ModelError> {
     }
     let alignment = metadata.count("general.alignment")?.unwrap_or(DEFAULT_ALIGNMENT);
     if !alignment.is_power_of_two() {
-        return Err(reader.bad(&format!("general.alignment is {alignment}; it must be a power of two")));
+        return Err(
+            reader.bad(&format!("general.alignment is {alignment}; it must be a power of two"))
+        );
     }
-    let data = reader.at.checked_next_multiple_of(alignment).ok_or_else(|| reader.bad("general.alignment is beyond the file"))?;
+    let data = reader
+        .at
+        .checked_next_multiple_of(alignment)
+        .ok_or_else(|| reader.bad("general.alignment is beyond the file"))?;
     place(&reader, &mut entries, data, alignment)?;
     Ok(Header { metadata, tensors: entries })
 }
 
 /// Makes the tensors' offsets positions in the file, and checks them.
-fn place(reader: &Reader<'_>, tensors: &mut [(String, TensorInfo)], data: u64, alignment: u64) -> Result<(), ModelError> {
+fn place(
+    reader: &Reader<'_>,
+    tensors: &mut [(String, TensorInfo)],
+    data: u64,
+    alignment: u64,
+) -> Result<(), ModelError> {
     let found = reader.storage.len();
     for (name, info) in tensors.iter_mut() {
         if !info.range.start.is_multiple_of(alignment) {
@@ -70,14 +85,25 @@ fn place(reader: &Reader<'_>, tensors: &mut [(String, TensorInfo)], data: u64, a
         }
         match (data.checked_add(info.range.start), data.checked_add(info.range.end)) {
             (Some(start), Some(end)) if end <= found => info.range = start..end,
-            (_, Some(expected)) => return Err(ModelError::Truncated { file: reader.storage.name().to_owned(), expected, found }),
-            (_, None) => return Err(reader.bad(&format!("tensor {name} is beyond the end of any file"))),
+            (_, Some(expected)) => {
+                return Err(ModelError::Truncated {
+                    file: reader.storage.name().to_owned(),
+                    expected,
+                    found,
+                });
+            }
+            (_, None) => {
+                return Err(reader.bad(&format!("tensor {name} is beyond the end of any file")));
+            }
         }
     }
-    let mut ranges: Vec<_> = tensors.iter().map(|(name, info)| (info.range.clone(), name)).collect();
+    let mut ranges: Vec<_> =
+        tensors.iter().map(|(name, info)| (info.range.clone(), name)).collect();
     ranges.sort_unstable_by_key(|(range, _)| (range.start, range.end));
     match ranges.iter().zip(ranges.iter().skip(1)).find(|((a, _), (b, _))| a.end > b.start) {
-        Some(((_, first), (_, second))) => Err(reader.bad(&format!("tensors {first} and {second} overlap"))),
+        Some(((_, first), (_, second))) => {
+            Err(reader.bad(&format!("tensors {first} and {second} overlap")))
+        }
         None => Ok(()),
     }
 }
@@ -98,9 +124,15 @@ impl Reader<'_> {
     fn bytes(&mut self, count: u64) -> Result<&[u8], ModelError> {
         let found = self.storage.len();
         let end = self.at.checked_add(count).filter(|&end| end <= MAX_HEADER || end > found);
-        let end = end.ok_or_else(|| self.bad(&format!("its header is longer than {} MiB", MAX_HEADER >> 20)))?;
+        let end = end.ok_or_else(|| {
+            self.bad(&format!("its header is longer than {} MiB", MAX_HEADER >> 20))
+        })?;
         if end > found {
-            return Err(ModelError::Truncated { file: self.storage.name().to_owned(), expected: end, found });
+            return Err(ModelError::Truncated {
+                file: self.storage.name().to_owned(),
+                expected: end,
+                found,
+            });
         }
         if end > self.chunk_start + self.chunk.len() as u64 {
             self.chunk = self.storage.read(self.at..end.max(self.at + CHUNK).min(found))?;
@@ -169,7 +201,9 @@ impl Reader<'_> {
     }
 
     fn scalar(&self, kind: u32) -> Result<Scalar, ModelError> {
-        Scalar::from_kind(kind).ok_or_else(|| self.bad(&format!("a value before byte {} has the unknown type {kind}", self.at)))
+        Scalar::from_kind(kind).ok_or_else(|| {
+            self.bad(&format!("a value before byte {} has the unknown type {kind}", self.at))
+        })
     }
 
     /// A tensor whose range is relative to the data.
@@ -177,14 +211,18 @@ impl Reader<'_> {
         let name = self.name()?;
         let dimensions = self.u32()?;
         if dimensions == 0 || dimensions > MAX_DIMENSIONS {
-            return Err(self.bad(&format!("tensor {name} has {dimensions} dimensions; from 1 to {MAX_DIMENSIONS} are possible")));
+            return Err(self.bad(&format!(
+                "tensor {name} has {dimensions} dimensions; from 1 to {MAX_DIMENSIONS} are \
+                 possible"
+            )));
         }
         let mut shape = Vec::new();
         for _ in 0..dimensions {
             shape.push(usize::try_from(self.u64()?).unwrap_or(usize::MAX));
         }
         let kind = self.u32()?;
-        let dtype = dtype(kind).map_err(|dtype| ModelError::UnsupportedDtype { name: name.clone(), dtype })?;
+        let dtype = dtype(kind)
+            .map_err(|dtype| ModelError::UnsupportedDtype { name: name.clone(), dtype })?;
         let offset = self.u64()?;
         let row = shape[0];
         let length = shape
@@ -192,11 +230,24 @@ impl Reader<'_> {
             .try_fold(1_usize, |count, &size| count.checked_mul(size))
             .filter(|&count| count > 0 && row.is_multiple_of(dtype.block_len()))
             .and_then(|count| dtype.bytes(count))
-            .ok_or_else(|| self.bad(&format!("tensor {name} of {dtype} cannot have the shape {shape:?}")))?;
-        let end = offset.checked_add(length as u64).ok_or_else(|| self.bad(&format!("tensor {name} is beyond the end of any file")))?;
+            .ok_or_else(|| {
+                self.bad(&format!("tensor {name} of {dtype} cannot have the shape {shape:?}"))
+            })?;
+        let end = offset
+            .checked_add(length as u64)
+            .ok_or_else(|| self.bad(&format!("tensor {name} is beyond the end of any file")))?;
         // ggml counts dimensions from the innermost.
         shape.reverse();
-        Ok((name, TensorInfo { shape, stored: Stored::Known(dtype), range: offset..end, file: 0, rotary: None }))
+        Ok((
+            name,
+            TensorInfo {
+                shape,
+                stored: Stored::Known(dtype),
+                range: offset..end,
+                file: 0,
+                rotary: None,
+            },
+        ))
     }
 }
 

@@ -1,4 +1,5 @@
-//! A GGUF file's keys and values, with access whose errors name the file, the key and what it should be.
+//! A GGUF file's keys and values, with access whose errors name the file, the key and what it
+//! should be.
 
 use std::collections::BTreeMap;
 
@@ -64,7 +65,9 @@ impl Scalar {
         let (unsigned, unused) = (u64::from_le_bytes(wide), 64 - 8 * bytes.len() as u32);
         match self {
             Self::U8 | Self::U16 | Self::U32 | Self::U64 => Some(unsigned.into()),
-            Self::I8 | Self::I16 | Self::I32 | Self::I64 => Some((((unsigned << unused) as i64) >> unused).into()),
+            Self::I8 | Self::I16 | Self::I32 | Self::I64 => {
+                Some((((unsigned << unused) as i64) >> unused).into())
+            }
             Self::F32 | Self::F64 | Self::Bool => None,
         }
     }
@@ -124,7 +127,9 @@ impl Metadata {
             Value::Numbers(scalar, bytes) => {
                 let mut layers = bytes.chunks_exact(scalar.bytes());
                 let first = layers.next()?;
-                layers.all(|layer| layer == first).then(|| scalar.integer(first).and_then(|n| u64::try_from(n).ok()))?
+                layers
+                    .all(|layer| layer == first)
+                    .then(|| scalar.integer(first).and_then(|n| u64::try_from(n).ok()))?
             }
             _ => None,
         })
@@ -140,7 +145,9 @@ impl Metadata {
     /// A list of numbers.
     pub(super) fn numbers(&self, key: &str) -> Result<Option<Vec<f64>>, ModelError> {
         self.get(key, "a list of numbers", |value| match value {
-            Value::Numbers(scalar, bytes) => bytes.chunks_exact(scalar.bytes()).map(|one| scalar.float(one)).collect(),
+            Value::Numbers(scalar, bytes) => {
+                bytes.chunks_exact(scalar.bytes()).map(|one| scalar.float(one)).collect()
+            }
             _ => None,
         })
     }
@@ -150,7 +157,12 @@ impl Metadata {
         value.ok_or_else(|| self.bad(format!("{key} is missing")))
     }
 
-    fn get<'a, T>(&'a self, key: &str, what: &str, read: impl FnOnce(&'a Value) -> Option<T>) -> Result<Option<T>, ModelError> {
+    fn get<'a, T>(
+        &'a self,
+        key: &str,
+        what: &str,
+        read: impl FnOnce(&'a Value) -> Option<T>,
+    ) -> Result<Option<T>, ModelError> {
         match self.values.get(key) {
             None => Ok(None),
             Some(value) => match read(value) {

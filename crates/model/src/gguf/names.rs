@@ -26,9 +26,11 @@ impl Architecture {
     pub(super) fn of(metadata: &Metadata) -> Result<Self, ModelError> {
         let key = "general.architecture";
         let name = metadata.required(key, metadata.text(key)?)?;
-        Self::ALL.into_iter().find(|architecture| architecture.name() == name).ok_or_else(|| ModelError::Unsupported {
-            what: format!("the GGUF architecture {}", one_line(name)),
-            mend: "use a model of the Llama, Mistral, Qwen2 or Qwen3 family",
+        Self::ALL.into_iter().find(|architecture| architecture.name() == name).ok_or_else(|| {
+            ModelError::Unsupported {
+                what: format!("the GGUF architecture {}", one_line(name)),
+                mend: "use a model of the Llama, Mistral, Qwen2 or Qwen3 family",
+            }
         })
     }
 
@@ -77,7 +79,8 @@ impl Architecture {
         };
         // A number in its one spelling, so that two tensors never get the same name.
         let layer: u32 = layer.parse().ok().filter(|number: &u32| number.to_string() == layer)?;
-        matches!((kind, may_have_bias), ("weight", _) | ("bias", true)).then(|| format!("model.layers.{layer}.{part}.{kind}"))
+        matches!((kind, may_have_bias), ("weight", _) | ("bias", true))
+            .then(|| format!("model.layers.{layer}.{part}.{kind}"))
     }
 }
 
@@ -106,12 +109,21 @@ pub(super) fn translate(
     Ok(translated)
 }
 
-fn rotary(architecture: Architecture, metadata: &Metadata, name: &str, info: &TensorInfo) -> Result<Interleaved, ModelError> {
+fn rotary(
+    architecture: Architecture,
+    metadata: &Metadata,
+    name: &str,
+    info: &TensorInfo,
+) -> Result<Interleaved, ModelError> {
     let head_dim = head_dim(architecture, metadata)?;
     let rows = info.shape.first().copied().unwrap_or_default();
     match usize::try_from(head_dim) {
-        Ok(head_dim) if head_dim.is_multiple_of(2) && rows.is_multiple_of(head_dim) => Ok(Interleaved { head_dim }),
-        _ => Err(metadata.bad(format!("tensor {name} has {rows} rows, which is not a number of heads of {head_dim}"))),
+        Ok(head_dim) if head_dim.is_multiple_of(2) && rows.is_multiple_of(head_dim) => {
+            Ok(Interleaved { head_dim })
+        }
+        _ => Err(metadata.bad(format!(
+            "tensor {name} has {rows} rows, which is not a number of heads of {head_dim}"
+        ))),
     }
 }
 
@@ -130,10 +142,17 @@ pub(super) fn head_dim(architecture: Architecture, metadata: &Metadata) -> Resul
     let head_dim = match stated {
         Some(stated) => Some(stated),
         None => match (count("embedding_length")?, count("attention.head_count")?) {
-            (Some(hidden), Some(heads)) if heads > 0 && hidden.is_multiple_of(heads) => Some(hidden / heads),
+            (Some(hidden), Some(heads)) if heads > 0 && hidden.is_multiple_of(heads) => {
+                Some(hidden / heads)
+            }
             _ => None,
         },
     };
-    let bad = || metadata.bad(format!("{} does not divide embedding_length", architecture.key("attention.head_count")));
+    let bad = || {
+        metadata.bad(format!(
+            "{} does not divide embedding_length",
+            architecture.key("attention.head_count")
+        ))
+    };
     head_dim.filter(|&head_dim| head_dim > 0).ok_or_else(bad)
 }

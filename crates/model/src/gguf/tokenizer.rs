@@ -12,10 +12,19 @@ use crate::error::{ModelError, one_line};
 /// Longer tokens than any vocabulary's; bounds the work of finding merges.
 const MAX_TOKEN: usize = 1 << 12;
 
-/// Texts of tokens that end a turn, which files often do not mark otherwise; those of llama.cpp (`llama_vocab::impl::load`) that occur in the
-/// families this engine runs.
-const ENDS: [&str; 9] =
-    ["<|eot_id|>", "<|eom_id|>", "<|im_end|>", "<|end|>", "<|endoftext|>", "<|end_of_text|>", "<end_of_turn>", "<EOT>", "</s>"];
+/// Texts of tokens that end a turn, which files often do not mark otherwise; those of llama.cpp
+/// (`llama_vocab::impl::load`) that occur in the families this engine runs.
+const ENDS: [&str; 9] = [
+    "<|eot_id|>",
+    "<|eom_id|>",
+    "<|im_end|>",
+    "<|end|>",
+    "<|endoftext|>",
+    "<|end_of_text|>",
+    "<end_of_turn>",
+    "<EOT>",
+    "</s>",
+];
 
 /// The kinds of tokenizers.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -58,8 +67,15 @@ pub(super) fn tokenizer(metadata: &Metadata) -> Result<Value, ModelError> {
 pub(super) fn config(metadata: &Metadata) -> Result<Value, ModelError> {
     let vocabulary = Vocabulary::read(metadata)?;
     let mut config = Map::new();
-    for (name, which) in [("bos_token", "bos"), ("eos_token", "eos"), ("unk_token", "unknown"), ("pad_token", "padding")] {
-        if let Some(token) = special(metadata, which)?.and_then(|id| vocabulary.tokens.get(id as usize)) {
+    for (name, which) in [
+        ("bos_token", "bos"),
+        ("eos_token", "eos"),
+        ("unk_token", "unknown"),
+        ("pad_token", "padding"),
+    ] {
+        if let Some(token) =
+            special(metadata, which)?.and_then(|id| vocabulary.tokens.get(id as usize))
+        {
             config.insert(name.to_owned(), json!(token));
         }
     }
@@ -69,7 +85,8 @@ pub(super) fn config(metadata: &Metadata) -> Result<Value, ModelError> {
     Ok(config.into())
 }
 
-/// The id of a special token, below the number of tokens: `bos`, `eos`, `eot`, `eom`, `unknown` or `padding`.
+/// The id of a special token, below the number of tokens: `bos`, `eos`, `eot`, `eom`, `unknown` or
+/// `padding`.
 pub(super) fn special(metadata: &Metadata, which: &str) -> Result<Option<u32>, ModelError> {
     let tokens = metadata.texts("tokenizer.ggml.tokens")?.unwrap_or_default().len();
     let key = format!("tokenizer.ggml.{which}_token_id");
@@ -85,12 +102,15 @@ pub(super) fn special(metadata: &Metadata, which: &str) -> Result<Option<u32>, M
             Ok(id) if (id as usize) < tokens => Ok(Some(id)),
             _ => Err(metadata.bad(format!("{key} is {id}, but there are {tokens} tokens"))),
         },
-        None if Model::of(metadata)? == Model::SentencePiece => Ok(by_default().filter(|&id| (id as usize) < tokens)),
+        None if Model::of(metadata)? == Model::SentencePiece => {
+            Ok(by_default().filter(|&id| (id as usize) < tokens))
+        }
         None => Ok(None),
     }
 }
 
-/// All tokens that end a text or a turn: those the file names, and control tokens with well-known texts.
+/// All tokens that end a text or a turn: those the file names, and control tokens with well-known
+/// texts.
 pub(super) fn ends(metadata: &Metadata) -> Result<Vec<u32>, ModelError> {
     let mut ends = Vec::new();
     for which in ["eos", "eot", "eom"] {
@@ -118,7 +138,10 @@ fn around(metadata: &Metadata, vocabulary: &Vocabulary<'_>) -> Result<Value, Mod
     let mut add = |which: &str| -> Result<Option<Value>, ModelError> {
         let Some(id) = special(metadata, which)? else { return Ok(None) };
         let token = &vocabulary.tokens[id as usize];
-        special_tokens.insert(token.clone().into_owned(), json!({ "id": token, "ids": [id], "tokens": [token] }));
+        special_tokens.insert(
+            token.clone().into_owned(),
+            json!({ "id": token, "ids": [id], "tokens": [token] }),
+        );
         Ok(Some(json!({ "SpecialToken": { "id": token, "type_id": 0 } })))
     };
     if metadata.flag("tokenizer.ggml.add_bos_token")?.unwrap_or(bos_by_default) {
@@ -129,7 +152,9 @@ fn around(metadata: &Metadata, vocabulary: &Vocabulary<'_>) -> Result<Value, Mod
         single.extend(add("eos")?);
     }
     let pair = [single.as_slice(), &[json!({ "Sequence": { "id": "B", "type_id": 0 } })]].concat();
-    Ok(json!({ "type": "TemplateProcessing", "single": single, "pair": pair, "special_tokens": special_tokens }))
+    Ok(
+        json!({ "type": "TemplateProcessing", "single": single, "pair": pair, "special_tokens": special_tokens }),
+    )
 }
 
 impl Model {
@@ -140,7 +165,8 @@ impl Model {
             "gpt2" => Ok(Self::ByteLevel),
             other => Err(ModelError::Unsupported {
                 what: format!("the tokenizer `{}` of the GGUF file", one_line(other)),
-                mend: "use a file with a `llama` or `gpt2` tokenizer, or the model's Hugging Face directory",
+                mend: "use a file with a `llama` or `gpt2` tokenizer, or the model's Hugging Face \
+                       directory",
             }),
         }
     }
@@ -151,8 +177,15 @@ impl<'a> Vocabulary<'a> {
         let key = "tokenizer.ggml.tokens";
         let texts = metadata.required(key, metadata.texts(key)?)?;
         // Ids fit 32 bits: the header is shorter than that.
-        let tokens: Vec<Cow<'_, str>> =
-            texts.iter().enumerate().map(|(id, text)| if text.is_empty() { format!("[EMPTY_{id}]").into() } else { text.into() }).collect();
+        let tokens: Vec<Cow<'_, str>> = texts
+            .iter()
+            .enumerate()
+            .map(
+                |(id, text)| {
+                    if text.is_empty() { format!("[EMPTY_{id}]").into() } else { text.into() }
+                },
+            )
+            .collect();
         let mut ids = HashMap::with_capacity(tokens.len());
         for (id, token) in tokens.iter().enumerate() {
             if token.len() > MAX_TOKEN {
@@ -165,9 +198,15 @@ impl<'a> Vocabulary<'a> {
         let kinds = match metadata.numbers("tokenizer.ggml.token_type")? {
             None => vec![Kind::Text; tokens.len()],
             Some(kinds) if kinds.len() < tokens.len() => {
-                return Err(metadata.bad(format!("tokenizer.ggml.token_type has {} of {} tokens", kinds.len(), tokens.len())));
+                return Err(metadata.bad(format!(
+                    "tokenizer.ggml.token_type has {} of {} tokens",
+                    kinds.len(),
+                    tokens.len()
+                )));
             }
-            Some(kinds) => kinds[..tokens.len()].iter().map(|kind| Kind::from_number(*kind as i64)).collect(),
+            Some(kinds) => {
+                kinds[..tokens.len()].iter().map(|kind| Kind::from_number(*kind as i64)).collect()
+            }
         };
         Ok(Self { tokens, kinds })
     }
@@ -178,7 +217,11 @@ impl<'a> Vocabulary<'a> {
 
     /// Text to id.
     fn json(&self) -> Map<String, Value> {
-        self.tokens.iter().zip(0_u32..).map(|(token, id)| (token.clone().into_owned(), id.into())).collect()
+        self.tokens
+            .iter()
+            .zip(0_u32..)
+            .map(|(token, id)| (token.clone().into_owned(), id.into()))
+            .collect()
     }
 
     /// The tokens that are found in a text before anything else.

@@ -20,7 +20,8 @@ pub(super) const WORDS: usize = 12;
 pub(super) const GROUP: usize = 96;
 /// The most rows in a tile; so few are one.
 pub(super) const TILE: usize = 8;
-/// The most rows in each of several tiles: their sums and those of a block fit the registers, which counts where memory is not waited for.
+/// The most rows in each of several tiles: their sums and those of a block fit the registers, which
+/// counts where memory is not waited for.
 const SEVERAL: usize = 6;
 /// Numbers from which on quantising is spread over threads.
 const PARALLEL_FROM: usize = 1 << 14;
@@ -46,19 +47,23 @@ impl Wanted {
 
 /// Quantised rows.
 ///
-/// A block of 32 inputs of one row is `x = scale * code` with codes from -127 to 127: `scale = max |x| / 127` with the two lowest bits of
-/// its mantissa cleared, and `code` the nearest integer to `x * (1 / scale)`, ties to even, each operation rounded to single precision. A
-/// block whose greatest magnitude is below 2^-100 is zero; one that holds a value that is not a number, or above 2^100, has the scale NaN
-/// and makes the outputs of its row NaN.
+/// A block of 32 inputs of one row is `x = scale * code` with codes from -127 to 127: `scale = max
+/// |x| / 127` with the two lowest bits of its mantissa cleared, and `code` the nearest integer to
+/// `x * (1 / scale)`, ties to even, each operation rounded to single precision. A block whose
+/// greatest magnitude is below 2^-100 is zero; one that holds a value that is not a number, or
+/// above 2^100, has the scale NaN and makes the outputs of its row NaN.
 ///
-/// Where at most two values of a block reach a sixteenth of its greatest, the others would be left with few bits. Such a block has a residue:
-/// what its codes leave of `x`, `fma(-scale, code, x)`, quantised in the same way.
+/// Where at most two values of a block reach a sixteenth of its greatest, the others would be left
+/// with few bits. Such a block has a residue: what its codes leave of `x`, `fma(-scale, code, x)`,
+/// quantised in the same way.
 ///
-/// Rows are cut in groups of [`GROUP`], these in tiles of up to [`TILE`]; words lie as `[group][chunk][tile][block][word][row of the tile]`,
-/// the order in which they are read. The words are: eight of four codes each; the bits of the scale; those of `-LIFT * scale`; and
+/// Rows are cut in groups of [`GROUP`], these in tiles of up to [`TILE`]; words lie as
+/// `[group][chunk][tile][block][word][row of the tile]`, the order in which they are read. The
+/// words are: eight of four codes each; the bits of the scale; those of `-LIFT * scale`; and
 /// - for formats with a minimum, the bits of `-(scale * sum of the codes)`, and nothing;
-/// - else what the integer sums of the block's halves begin with, so that they need no correction: the bits of [`LIFT`], less the
-///   weights' offset times the sum of the half's codes. The first half's word is for the whole block where halves do not count.
+/// - else what the integer sums of the block's halves begin with, so that they need no correction:
+///   the bits of [`LIFT`], less the weights' offset times the sum of the half's codes. The first
+///   half's word is for the whole block where halves do not count.
 #[derive(Debug)]
 pub(super) struct Activations {
     words: Vec<u32>,
@@ -91,9 +96,17 @@ impl Activations {
             let range = chunk_range(rows, blocks, group, chunk);
             // SAFETY: every chunk of every group has words and residues of its own.
             #[allow(unsafe_code)]
-            let (words, residues) = unsafe { (all.part(range), all_residues.part(index..index + 1)) };
+            let (words, residues) =
+                unsafe { (all.part(range), all_residues.part(index..index + 1)) };
             let x = &x[group * GROUP * inputs..x.len().min((group + 1) * GROUP * inputs)];
-            quantise(x, inputs, chunk * CHUNK..blocks.min((chunk + 1) * CHUNK), wanted, words, residues);
+            quantise(
+                x,
+                inputs,
+                chunk * CHUNK..blocks.min((chunk + 1) * CHUNK),
+                wanted,
+                words,
+                residues,
+            );
         };
         if x.len() < PARALLEL_FROM {
             (0..tasks).for_each(run)
@@ -140,27 +153,41 @@ pub(super) fn tiles(rows: usize) -> impl Iterator<Item = usize> {
 }
 
 /// Quantises some blocks, one chunk's, of a group's rows.
-fn quantise(x: &[f32], inputs: usize, blocks: Range<usize>, wanted: Wanted, words: &mut [u32], residues: &mut [Vec<Residue>]) {
+fn quantise(
+    x: &[f32],
+    inputs: usize,
+    blocks: Range<usize>,
+    wanted: Wanted,
+    words: &mut [u32],
+    residues: &mut [Vec<Residue>],
+) {
     let (mut first, mut words) = (0, words);
     for height in tiles(x.len() / inputs) {
         let (tile, rest) = words.split_at_mut(height * blocks.len() * WORDS);
         words = rest;
         let mut found: [Option<Residue>; CHUNK] = Default::default();
         for r in 0..height {
-            let (x, _) = x[(first + r) * inputs..][blocks.start * BLOCK..blocks.end * BLOCK].as_chunks();
+            let (x, _) =
+                x[(first + r) * inputs..][blocks.start * BLOCK..blocks.end * BLOCK].as_chunks();
             let mut quantised = [Quantised::default(); CHUNK];
             quantise_blocks(x, wanted, &mut quantised);
             for (block, (x, Quantised { words, peaked })) in x.iter().zip(&quantised).enumerate() {
                 scatter(words, &mut tile[block * height * WORDS + r..], height);
                 if *peaked {
-                    let residue = found[block].get_or_insert_with(|| Residue { row: first, block, words: nothing(height, wanted) });
+                    let residue = found[block].get_or_insert_with(|| Residue {
+                        row: first,
+                        block,
+                        words: nothing(height, wanted),
+                    });
                     let mut rest = [Quantised::default()];
                     quantise_blocks(&[rest_of(x, words)], wanted, &mut rest);
                     scatter(&rest[0].words, &mut residue.words[r..], height);
                 }
             }
         }
-        residues.iter_mut().for_each(|residues| residues.extend(found.iter_mut().filter_map(Option::take)));
+        residues
+            .iter_mut()
+            .for_each(|residues| residues.extend(found.iter_mut().filter_map(Option::take)));
         first += height;
     }
 }
@@ -200,7 +227,10 @@ fn scatter(row: &[u32; WORDS], words: &mut [u32], height: usize) {
 
 /// The words of rows that are zero.
 fn nothing(height: usize, wanted: Wanted) -> Vec<u32> {
-    quantise_block(&[0.0; BLOCK], 0, wanted).iter().flat_map(|&word| std::iter::repeat_n(word, height)).collect()
+    quantise_block(&[0.0; BLOCK], 0, wanted)
+        .iter()
+        .flat_map(|&word| std::iter::repeat_n(word, height))
+        .collect()
 }
 
 /// Whether a block whose greatest magnitude has the bits `top` has a residue.
@@ -222,7 +252,8 @@ fn rest_of(x: &[f32; BLOCK], words: &[u32; WORDS]) -> [f32; BLOCK] {
     rest
 }
 
-/// The bits of a block's greatest magnitude: their order is that of magnitudes, and what is not a number comes after all numbers.
+/// The bits of a block's greatest magnitude: their order is that of magnitudes, and what is not a
+/// number comes after all numbers.
 #[inline(always)]
 fn greatest(x: &[f32; BLOCK]) -> u32 {
     x.iter().fold(0, |top, v| top.max(v.to_bits() & 0x7fff_ffff))

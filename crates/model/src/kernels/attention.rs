@@ -1,9 +1,10 @@
 //! Causal attention over a paged KV cache.
 //!
-//! A row is computed block by block in the order of positions, with the running maximum and sum of an online softmax (Milakov and
-//! Gimelshein 2018, arXiv 1805.02867; tiled as in FlashAttention, arXiv 2205.14135). Blocks begin at multiples of 64 positions, so the
-//! operations on a row depend on its position and the blocks it sees alone. Rows that are computed together share the work of bringing
-//! keys and values to single precision, nothing else.
+//! A row is computed block by block in the order of positions, with the running maximum and sum of
+//! an online softmax (Milakov and Gimelshein 2018, arXiv 1805.02867; tiled as in FlashAttention,
+//! arXiv 2205.14135). Blocks begin at multiples of 64 positions, so the operations on a row depend
+//! on its position and the blocks it sees alone. Rows that are computed together share the work of
+//! bringing keys and values to single precision, nothing else.
 
 mod layout;
 mod products;
@@ -24,7 +25,8 @@ use tile::{Scratch, Tile};
 
 /// Below this many multiply-adds attention stays on the calling thread.
 const PARALLEL_FROM: usize = 1 << 18;
-/// Queries in one tile: as many as make bringing a block to single precision a small part of the work.
+/// Queries in one tile: as many as make bringing a block to single precision a small part of the
+/// work.
 const TILE_QUERIES: usize = 64;
 
 /// One sequence's rows in a call, and what they look at.
@@ -38,8 +40,8 @@ pub(crate) struct Sequence<'a> {
     pub(crate) rows: usize,
 }
 
-/// The queries of a batch: `heads * head_dim` at the start of every `stride` numbers; query head `h` reads key-value head
-/// `h / (heads / kv_heads)`.
+/// The queries of a batch: `heads * head_dim` at the start of every `stride` numbers; query head
+/// `h` reads key-value head `h / (heads / kv_heads)`.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Queries<'a> {
     pub(crate) rows: &'a [f32],
@@ -63,16 +65,31 @@ impl View {
     }
 }
 
-/// `out = softmax(q k^T / sqrt(head_dim)) v` for the rows of all sequences, one after the other; `out` is `rows x heads * head_dim`.
-pub(crate) fn attend(view: View, sequences: &[Sequence<'_>], queries: Queries<'_>, out: &mut [f32]) {
+/// `out = softmax(q k^T / sqrt(head_dim)) v` for the rows of all sequences, one after the other;
+/// `out` is `rows x heads * head_dim`.
+pub(crate) fn attend(
+    view: View,
+    sequences: &[Sequence<'_>],
+    queries: Queries<'_>,
+    out: &mut [f32],
+) {
     attend_on(isa(), view, sequences, queries, out);
 }
 
-fn attend_on(isa: Isa, view: View, sequences: &[Sequence<'_>], queries: Queries<'_>, out: &mut [f32]) {
+fn attend_on(
+    isa: Isa,
+    view: View,
+    sequences: &[Sequence<'_>],
+    queries: Queries<'_>,
+    out: &mut [f32],
+) {
     let KvLayout { kv_heads, head_dim } = view.layout;
     let (width, group) = (queries.heads * head_dim, queries.heads / kv_heads);
     let rows: usize = sequences.iter().map(|sequence| sequence.rows).sum();
-    assert!(queries.rows.len() >= rows * queries.stride && out.len() == rows * width, "every row needs its queries and its output");
+    assert!(
+        queries.rows.len() >= rows * queries.stride && out.len() == rows * width,
+        "every row needs its queries and its output"
+    );
     let most = (TILE_QUERIES / group).max(1);
     let mut tiles = Vec::new();
     let mut work = 0;
@@ -88,7 +105,8 @@ fn attend_on(isa: Isa, view: View, sequences: &[Sequence<'_>], queries: Queries<
     }
     let out = Columns { start: out.as_mut_ptr(), width, rows, whole: PhantomData };
     let one = |index: usize| {
-        // The last rows of a prompt see the most: they come first, so that no thread is left alone with them at the end.
+        // The last rows of a prompt see the most: they come first, so that no thread is left alone
+        // with them at the end.
         let (tile, kv_head) = (index / kv_heads, index % kv_heads);
         let (sequence, row, pos, rows) = tiles[tiles.len() - 1 - tile];
         let from = kv_head * group * head_dim;
@@ -132,10 +150,15 @@ unsafe impl Sync for Columns<'_> {}
 impl Columns<'_> {
     fn write(&self, row: usize, column: usize, values: &[f32]) {
         assert!(row < self.rows && column + values.len() <= self.width);
-        // SAFETY: in bounds by the assertion; no other thread touches these columns, and the matrix is borrowed as long as this lives.
+        // SAFETY: in bounds by the assertion; no other thread touches these columns, and the matrix
+        // is borrowed as long as this lives.
         #[allow(unsafe_code)]
         unsafe {
-            std::ptr::copy_nonoverlapping(values.as_ptr(), self.start.add(row * self.width + column), values.len());
+            std::ptr::copy_nonoverlapping(
+                values.as_ptr(),
+                self.start.add(row * self.width + column),
+                values.len(),
+            );
         }
     }
 }

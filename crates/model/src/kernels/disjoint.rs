@@ -9,7 +9,8 @@ pub(super) struct Disjoint<'a, T> {
     borrow: PhantomData<&'a mut [T]>,
 }
 
-// SAFETY: sharing it between threads gives access to the values through `part` alone, whose callers promise not to overlap.
+// SAFETY: sharing it between threads gives access to the values through `part` alone, whose callers
+// promise not to overlap.
 #[allow(unsafe_code)]
 unsafe impl<T: Send> Sync for Disjoint<'_, T> {}
 
@@ -25,7 +26,8 @@ impl<'a, T> Disjoint<'a, T> {
     #[allow(unsafe_code, clippy::mut_from_ref)]
     pub(super) unsafe fn part(&self, range: Range<usize>) -> &mut [T] {
         assert!(range.start <= range.end && range.end <= self.len);
-        // SAFETY: in bounds by the assertion; the slice is borrowed mutably for 'a, and the caller promises that parts do not overlap.
+        // SAFETY: in bounds by the assertion; the slice is borrowed mutably for 'a, and the caller
+        // promises that parts do not overlap.
         unsafe { std::slice::from_raw_parts_mut(self.start.add(range.start), range.len()) }
     }
 }

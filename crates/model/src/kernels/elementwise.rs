@@ -3,7 +3,8 @@
 use super::{isa::multiversion, math::exp};
 
 multiversion! {
-    /// `out[i] = silu(gate[i]) * up[i]` where a row of `gate_up` is `[gate (n) | up (n)]`; `out` is rows x n.
+    /// `out[i] = silu(gate[i]) * up[i]` where a row of `gate_up` is `[gate (n) | up (n)]`; `out` is
+    /// rows x n.
     pub(crate) fn swiglu(gate_up: &[f32], n: usize, out: &mut [f32]) {
         for (row, out) in gate_up.chunks_exact(2 * n).zip(out.chunks_exact_mut(n)) {
             let (gate, up) = row.split_at(n);
@@ -15,8 +16,8 @@ multiversion! {
 }
 
 multiversion! {
-    /// Rotates heads in place by one position's angles, `head_dim / 2` cosines and sines; pairs are `(i, i + head_dim / 2)`, as in HF
-    /// transformers.
+    /// Rotates heads in place by one position's angles, `head_dim / 2` cosines and sines; pairs are
+    /// `(i, i + head_dim / 2)`, as in HF transformers.
     pub(crate) fn rotate(heads: &mut [f32], cos: &[f32], sin: &[f32]) {
         for head in heads.chunks_exact_mut(2 * cos.len()) {
             let (first, second) = head.split_at_mut(cos.len());

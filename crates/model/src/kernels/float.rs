@@ -1,4 +1,5 @@
-//! Products of weights that are not quantised: an output element is one chain of fused multiply-adds over the inputs in order.
+//! Products of weights that are not quantised: an output element is one chain of fused
+//! multiply-adds over the inputs in order.
 
 #[cfg(target_arch = "x86_64")]
 mod avx512;
@@ -20,12 +21,20 @@ const PANELS: usize = 4;
 /// Sums of a pass, `[row][panel][output]`.
 type Sums<const P: usize> = [[[f32; PANEL]; P]; TILE];
 
-/// Multiplies a run of a part's panels by the rows of `x`, each `inputs` long; `store` gets row, panel and sums.
-pub(super) fn multiply(part: &PackedPart, panels: Range<usize>, x: &[f32], inputs: usize, store: impl Fn(usize, usize, &[f32; PANEL])) {
+/// Multiplies a run of a part's panels by the rows of `x`, each `inputs` long; `store` gets row,
+/// panel and sums.
+pub(super) fn multiply(
+    part: &PackedPart,
+    panels: Range<usize>,
+    x: &[f32],
+    inputs: usize,
+    store: impl Fn(usize, usize, &[f32; PANEL]),
+) {
     let rows = x.len() / inputs;
     let mut panel = panels.start;
     while panel < panels.end {
-        // Few rows: several panels at once keep enough independent chains in flight to hide the latency of an addition.
+        // Few rows: several panels at once keep enough independent chains in flight to hide the
+        // latency of an addition.
         let wanted = match rows {
             1 | 2 => PANELS,
             3 | 4 => 2,
@@ -37,7 +46,9 @@ pub(super) fn multiply(part: &PackedPart, panels: Range<usize>, x: &[f32], input
             _ => 1,
         };
         for (tile, x) in x.chunks(TILE * inputs).enumerate() {
-            let store = |row: usize, panel: usize, sums: &[f32; PANEL]| store(tile * TILE + row, panel, sums);
+            let store = |row: usize, panel: usize, sums: &[f32; PANEL]| {
+                store(tile * TILE + row, panel, sums)
+            };
             match group {
                 PANELS => pass::<PANELS>(part, panel, x, inputs, store),
                 2 => pass::<2>(part, panel, x, inputs, store),
@@ -49,7 +60,13 @@ pub(super) fn multiply(part: &PackedPart, panels: Range<usize>, x: &[f32], input
 }
 
 /// Computes `P` panels for up to [`TILE`] rows.
-fn pass<const P: usize>(part: &PackedPart, panel: usize, x: &[f32], inputs: usize, store: impl Fn(usize, usize, &[f32; PANEL])) {
+fn pass<const P: usize>(
+    part: &PackedPart,
+    panel: usize,
+    x: &[f32],
+    inputs: usize,
+    store: impl Fn(usize, usize, &[f32; PANEL]),
+) {
     let size = panel_bytes(part.dtype, inputs).unwrap_or_default();
     let weights = &part.bytes[panel * size..][..P * size];
     let mut sums: Sums<P> = [[[0.0; PANEL]; P]; TILE];

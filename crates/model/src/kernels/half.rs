@@ -20,7 +20,10 @@ mod tests {
         for bits in 0..=u16::MAX {
             let want = half::f16::from_bits(bits).to_f32();
             let found = f16_to_f32(bits);
-            assert!(found.to_bits() == want.to_bits() || found.is_nan() && want.is_nan(), "{bits:#06x}: {found} instead of {want}");
+            assert!(
+                found.to_bits() == want.to_bits() || found.is_nan() && want.is_nan(),
+                "{bits:#06x}: {found} instead of {want}"
+            );
         }
     }
 }

@@ -24,7 +24,8 @@ impl Isa {
     }
 }
 
-/// How many bytes ahead of a reader lines are brought to the second cache: as many as cover the memory's latency at full bandwidth.
+/// How many bytes ahead of a reader lines are brought to the second cache: as many as cover the
+/// memory's latency at full bandwidth.
 #[cfg(target_arch = "x86_64")]
 const FAR: usize = 16384;
 /// How many bytes ahead of a reader lines are brought from there to the first.
@@ -77,13 +78,19 @@ impl IntegerDot {
         let vector = {
             let avx2 = matches!(isa(), Isa::Avx512 | Isa::Avx2);
             [
-                (Self::Avx512Vnni, isa() == Isa::Avx512 && std::arch::is_x86_feature_detected!("avx512vnni")),
+                (
+                    Self::Avx512Vnni,
+                    isa() == Isa::Avx512 && std::arch::is_x86_feature_detected!("avx512vnni"),
+                ),
                 (Self::AvxVnni, avx2 && std::arch::is_x86_feature_detected!("avxvnni")),
                 (Self::Avx2, avx2),
             ]
         };
         #[cfg(target_arch = "aarch64")]
-        let vector = [(Self::NeonDot, std::arch::is_aarch64_feature_detected!("dotprod")), (Self::Neon, true)];
+        let vector = [
+            (Self::NeonDot, std::arch::is_aarch64_feature_detected!("dotprod")),
+            (Self::Neon, true),
+        ];
         #[cfg(not(any(target_arch = "x86_64", target_arch = "aarch64")))]
         let vector = [];
         vector.into_iter().filter_map(|(dot, has)| has.then_some(dot)).chain([Self::Portable])
@@ -95,8 +102,9 @@ impl IntegerDot {
     }
 }
 
-/// Asks for what a reader of one stream of memory, now at `at`, will want: a line far ahead for the second cache, and one near for the first,
-/// which has few places for lines on their way. The address may be any.
+/// Asks for what a reader of one stream of memory, now at `at`, will want: a line far ahead for the
+/// second cache, and one near for the first, which has few places for lines on their way. The
+/// address may be any.
 #[inline(always)]
 pub(super) fn prefetch(at: *const u8) {
     #[cfg(target_arch = "x86_64")]
@@ -113,8 +121,8 @@ pub(super) fn prefetch(at: *const u8) {
 
 /// Defines a function whose body is compiled once per instruction set and picked at run time.
 ///
-/// The body must be plain Rust that the compiler can vectorise; `f32::mul_add` becomes one instruction where the set has it and gives
-/// the same bits where it has not.
+/// The body must be plain Rust that the compiler can vectorise; `f32::mul_add` becomes one
+/// instruction where the set has it and gives the same bits where it has not.
 macro_rules! multiversion {
     ($(#[$meta:meta])* $vis:vis fn $name:ident($($arg:ident: $ty:ty),* $(,)?) $body:block) => {
         $(#[$meta])*

@@ -1,4 +1,5 @@
-//! Sixteen numbers at a time on every instruction set, for kernels that must keep their sums in registers.
+//! Sixteen numbers at a time on every instruction set, for kernels that must keep their sums in
+//! registers.
 
 use super::isa::Isa;
 use half::f16;
@@ -8,7 +9,8 @@ pub(crate) const LANES: usize = 16;
 
 /// The operations of one instruction set. Each gives the same bits on all of them.
 ///
-/// A value of an implementing type is the proof that this processor has the instructions: only [`dispatch`] makes one.
+/// A value of an implementing type is the proof that this processor has the instructions: only
+/// [`dispatch`] makes one.
 pub(crate) trait Lanes: Copy {
     type V: Copy;
     /// Whether there are registers for six rows of four vectors each; if not, for six rows of one.
@@ -26,8 +28,9 @@ pub(crate) trait Lanes: Copy {
     fn widen(self, from: &[f16; LANES]) -> Self::V;
 }
 
-/// What runs on the instruction set that [`dispatch`] was told. `run` and all that it calls with lanes must be `#[inline(always)]`, and use
-/// them in no closure: a function that is not inlined is compiled for none of the sets.
+/// What runs on the instruction set that [`dispatch`] was told. `run` and all that it calls with
+/// lanes must be `#[inline(always)]`, and use them in no closure: a function that is not inlined is
+/// compiled for none of the sets.
 pub(crate) trait Kernel {
     fn run<L: Lanes>(self, lanes: L);
 }
@@ -35,7 +38,8 @@ pub(crate) trait Kernel {
 /// Runs a kernel on an instruction set that [`isa()`](super::isa::isa) has reported.
 pub(crate) fn dispatch(isa: Isa, kernel: impl Kernel) {
     match isa {
-        // SAFETY: the instruction sets come from `isa`, which reports only what this processor supports.
+        // SAFETY: the instruction sets come from `isa`, which reports only what this processor
+        // supports.
         #[cfg(target_arch = "x86_64")]
         #[allow(unsafe_code)]
         Isa::Avx512 => unsafe { x86::avx512(kernel) },
@@ -118,8 +122,9 @@ mod x86 {
         kernel.run(Avx2(()));
     }
 
-    // SAFETY, for all of both implementations: a value exists only inside `avx512` and `avx2`, on a processor with these instructions;
-    // loads and stores are unaligned and their sixteen numbers are in the array.
+    // SAFETY, for all of both implementations: a value exists only inside `avx512` and `avx2`, on a
+    // processor with these instructions; loads and stores are unaligned and their sixteen numbers
+    // are in the array.
 
     #[derive(Clone, Copy)]
     pub(super) struct Avx512(());
@@ -203,7 +208,8 @@ mod x86 {
         fn greatest(self, v: Self::V) -> f32 {
             unsafe {
                 let eight = _mm256_max_ps(v[0], v[1]);
-                let four = _mm_max_ps(_mm256_castps256_ps128(eight), _mm256_extractf128_ps::<1>(eight));
+                let four =
+                    _mm_max_ps(_mm256_castps256_ps128(eight), _mm256_extractf128_ps::<1>(eight));
                 let two = _mm_max_ps(four, _mm_movehl_ps(four, four));
                 _mm_cvtss_f32(_mm_max_ss(two, _mm_movehdup_ps(two)))
             }
@@ -212,7 +218,9 @@ mod x86 {
         #[inline(always)]
         fn widen(self, from: &[f16; LANES]) -> Self::V {
             let at: *const __m128i = from.as_ptr().cast();
-            unsafe { [_mm256_cvtph_ps(_mm_loadu_si128(at)), _mm256_cvtph_ps(_mm_loadu_si128(at.add(1)))] }
+            unsafe {
+                [_mm256_cvtph_ps(_mm_loadu_si128(at)), _mm256_cvtph_ps(_mm_loadu_si128(at.add(1)))]
+            }
         }
     }
 }
@@ -224,7 +232,8 @@ mod neon {
     use half::slice::HalfFloatSliceExt;
     use std::arch::aarch64::*;
 
-    // SAFETY, for all of it: every 64-bit Arm processor has NEON, and the four quarters of a load or store are in the array.
+    // SAFETY, for all of it: every 64-bit Arm processor has NEON, and the four quarters of a load
+    // or store are in the array.
 
     #[derive(Clone, Copy)]
     pub(super) struct Neon(pub(super) ());
@@ -241,7 +250,9 @@ mod neon {
         #[inline(always)]
         fn load(self, from: &[f32; LANES]) -> Self::V {
             let at = from.as_ptr();
-            unsafe { [vld1q_f32(at), vld1q_f32(at.add(4)), vld1q_f32(at.add(8)), vld1q_f32(at.add(12))] }
+            unsafe {
+                [vld1q_f32(at), vld1q_f32(at.add(4)), vld1q_f32(at.add(8)), vld1q_f32(at.add(12))]
+            }
         }
 
         #[inline(always)]
@@ -253,7 +264,14 @@ mod neon {
 
         #[inline(always)]
         fn fma(self, a: Self::V, b: Self::V, c: Self::V) -> Self::V {
-            unsafe { [vfmaq_f32(c[0], a[0], b[0]), vfmaq_f32(c[1], a[1], b[1]), vfmaq_f32(c[2], a[2], b[2]), vfmaq_f32(c[3], a[3], b[3])] }
+            unsafe {
+                [
+                    vfmaq_f32(c[0], a[0], b[0]),
+                    vfmaq_f32(c[1], a[1], b[1]),
+                    vfmaq_f32(c[2], a[2], b[2]),
+                    vfmaq_f32(c[3], a[3], b[3]),
+                ]
+            }
         }
 
         #[inline(always)]

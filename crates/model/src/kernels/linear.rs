@@ -18,7 +18,8 @@ use crate::{
 
 /// Multiply-adds below which waking another thread costs more than it saves.
 const PARALLEL_FROM: usize = 3 << 20;
-/// As many rows as quantised weights are multiplied by in about the time of one: a single row waits for memory.
+/// As many rows as quantised weights are multiplied by in about the time of one: a single row waits
+/// for memory.
 const QUANTISED_ROWS: usize = 4;
 
 /// A slice is this part of what is left for its thread.
@@ -36,10 +37,15 @@ pub(crate) struct Linear {
 }
 
 impl Linear {
-    /// Packs row-major `outputs x inputs` matrices, stacked in order along the outputs; `inputs` is a whole number of blocks of each format.
+    /// Packs row-major `outputs x inputs` matrices, stacked in order along the outputs; `inputs` is
+    /// a whole number of blocks of each format.
     pub(crate) fn pack(parts: &[RawTensor<'_>], inputs: usize, bias: Option<Vec<f32>>) -> Self {
         let runs = parts.chunk_by(|a, b| a.dtype == b.dtype);
-        Self::new(runs.filter_map(|run| Some(panels::pack(run, run.first()?.dtype, inputs))).collect(), inputs, bias)
+        Self::new(
+            runs.filter_map(|run| Some(panels::pack(run, run.first()?.dtype, inputs))).collect(),
+            inputs,
+            bias,
+        )
     }
 
     /// Packs one row-major `outputs x inputs` matrix.
@@ -55,24 +61,36 @@ impl Linear {
     /// A layer of parts that were packed before.
     ///
     /// # Errors
-    /// When a part does not have the bytes that its format and outputs call for, is not aligned to 64 bytes, or the bias has another length.
-    pub(crate) fn from_parts(parts: Vec<PackedPart>, inputs: usize, bias: Option<Vec<f32>>) -> Result<Self, ModelError> {
+    /// When a part does not have the bytes that its format and outputs call for, is not aligned to
+    /// 64 bytes, or the bias has another length.
+    pub(crate) fn from_parts(
+        parts: Vec<PackedPart>,
+        inputs: usize,
+        bias: Option<Vec<f32>>,
+    ) -> Result<Self, ModelError> {
         let broken = |problem: String| ModelError::Bundle { problem };
         for PackedPart { dtype, outputs, bytes } in &parts {
             let expected = panels::packed_bytes(*dtype, inputs, *outputs);
             if expected != Some(bytes.len()) {
                 let found = bytes.len();
-                return Err(broken(format!("{outputs} packed rows of {inputs} numbers in {dtype} do not take {found} bytes")));
+                return Err(broken(format!(
+                    "{outputs} packed rows of {inputs} numbers in {dtype} do not take {found} \
+                     bytes"
+                )));
             }
             if !bytes.is_aligned() {
-                return Err(broken(format!("packed weights in {dtype} do not begin at a multiple of 64 bytes")));
+                return Err(broken(format!(
+                    "packed weights in {dtype} do not begin at a multiple of 64 bytes"
+                )));
             }
         }
         let linear = Self::new(parts, inputs, bias);
         match &linear.bias {
-            Some(bias) if bias.len() != linear.outputs => {
-                Err(broken(format!("{} values of a bias for {} outputs", bias.len(), linear.outputs)))
-            }
+            Some(bias) if bias.len() != linear.outputs => Err(broken(format!(
+                "{} values of a bias for {} outputs",
+                bias.len(),
+                linear.outputs
+            ))),
             _ => Ok(linear),
         }
     }
@@ -93,7 +111,8 @@ impl Linear {
 
     /// Bytes of packed weights held in memory.
     pub(crate) fn bytes(&self) -> usize {
-        self.parts.iter().map(|part| part.bytes.len()).sum::<usize>() + self.bias.as_ref().map_or(0, |b| b.len() * 4)
+        self.parts.iter().map(|part| part.bytes.len()).sum::<usize>()
+            + self.bias.as_ref().map_or(0, |b| b.len() * 4)
     }
 
     /// `y = x W^T + b`; `x` is rows x inputs, the result rows x outputs.
@@ -109,19 +128,24 @@ impl Linear {
         self.apply_with(IntegerDot::detect(), x, y);
     }
 
-    /// As [`Linear::apply_into`], with these instructions for quantised parts; the processor must have them.
+    /// As [`Linear::apply_into`], with these instructions for quantised parts; the processor must
+    /// have them.
     fn apply_with(&self, dot: IntegerDot, x: &[f32], y: &mut [f32]) {
         let rows = x.len() / self.inputs;
         assert_eq!(y.len(), rows * self.outputs, "the output must hold a row for each input row");
         let quantised = self.quantise(x);
         let y = Disjoint::new(y);
         let panels: usize = self.parts.iter().map(PackedPart::panels).sum();
-        let work = self.inputs * self.outputs * if quantised.is_empty() { rows } else { rows.div_ceil(QUANTISED_ROWS) };
+        let work = self.inputs
+            * self.outputs
+            * if quantised.is_empty() { rows } else { rows.div_ceil(QUANTISED_ROWS) };
         if work < PARALLEL_FROM || threads::count() == 1 {
             self.run_panels(0..panels, x, &quantised, dot, &y);
         } else {
             let slices = slices(panels, threads::count());
-            threads::run(slices.len(), |i| self.run_panels(slices[i].clone(), x, &quantised, dot, &y));
+            threads::run(slices.len(), |i| {
+                self.run_panels(slices[i].clone(), x, &quantised, dot, &y)
+            });
         }
     }
 
@@ -136,12 +160,20 @@ impl Linear {
         quantised
     }
 
-    /// Computes a run of panels, counted over all parts, for all rows. Runs of different calls must not overlap: they write disjoint
-    /// columns of `y`.
-    fn run_panels(&self, panels: Range<usize>, x: &[f32], quantised: &[(Wanted, Activations)], dot: IntegerDot, y: &Disjoint<'_, f32>) {
+    /// Computes a run of panels, counted over all parts, for all rows. Runs of different calls must
+    /// not overlap: they write disjoint columns of `y`.
+    fn run_panels(
+        &self,
+        panels: Range<usize>,
+        x: &[f32],
+        quantised: &[(Wanted, Activations)],
+        dot: IntegerDot,
+        y: &Disjoint<'_, f32>,
+    ) {
         let (mut first, mut column) = (0, 0);
         for part in &self.parts {
-            let here = panels.start.clamp(first, first + part.panels()) - first..panels.end.clamp(first, first + part.panels()) - first;
+            let here = panels.start.clamp(first, first + part.panels()) - first
+                ..panels.end.clamp(first, first + part.panels()) - first;
             let store = |row: usize, panel: usize, sums: &[f32; PANEL]| {
                 let width = PANEL.min(part.outputs - panel * PANEL);
                 let column = column + panel * PANEL;
@@ -155,7 +187,9 @@ impl Linear {
                 }
             };
             match part.dtype {
-                Dtype::F32 | Dtype::F16 | Dtype::Bf16 => float::multiply(part, here, x, self.inputs, store),
+                Dtype::F32 | Dtype::F16 | Dtype::Bf16 => {
+                    float::multiply(part, here, x, self.inputs, store)
+                }
                 _ => {
                     let wanted = quantised::wanted(part.dtype);
                     if let Some((_, x)) = quantised.iter().find(|(has, _)| Some(*has) == wanted) {
@@ -169,8 +203,9 @@ impl Linear {
     }
 }
 
-/// Cuts `panels` panels for `threads` threads, which take one slice after the other: long ones at first, which are read in one go, and short
-/// ones at last, so that threads end together and one that loses its core for a while leaves work to take over (guided self-scheduling;
+/// Cuts `panels` panels for `threads` threads, which take one slice after the other: long ones at
+/// first, which are read in one go, and short ones at last, so that threads end together and one
+/// that loses its core for a while leaves work to take over (guided self-scheduling;
 /// Polychronopoulos and Kuck 1987).
 fn slices(panels: usize, threads: usize) -> Vec<Range<usize>> {
     let mut slices = Vec::new();

@@ -1,6 +1,7 @@
 //! Elementwise functions, written so that they vectorise and give the same bits on every processor.
 
-/// `e^x` for finite `x` with about one ulp of error: argument reduction by `ln 2` and Cephes' degree-5 polynomial (`expf.c`).
+/// `e^x` for finite `x` with about one ulp of error: argument reduction by `ln 2` and Cephes'
+/// degree-5 polynomial (`expf.c`).
 #[inline(always)]
 pub(crate) fn exp(x: f32) -> f32 {
     const ROUND: f32 = 12_582_912.0; // 1.5 * 2^23: adding it rounds to the nearest integer
@@ -17,7 +18,8 @@ pub(crate) fn exp(x: f32) -> f32 {
     p = p.mul_add(r, 0.5);
     let y = p.mul_add(r * r, r + 1.0);
     // The sum's low bits are `n`, and |n| <= 127 after the clamp.
-    let scale = f32::from_bits(shifted.to_bits().wrapping_sub(ROUND.to_bits()).wrapping_add(127) << 23);
+    let scale =
+        f32::from_bits(shifted.to_bits().wrapping_sub(ROUND.to_bits()).wrapping_add(127) << 23);
     y * scale
 }
 

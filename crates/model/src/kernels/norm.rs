@@ -3,7 +3,8 @@
 use super::{isa::multiversion, math::sum_lanes};
 
 multiversion! {
-    /// `out = x / sqrt(mean(x^2) + eps) * weight`, a row at a time (Zhang and Sennrich 2019); rows are `weight.len()` wide.
+    /// `out = x / sqrt(mean(x^2) + eps) * weight`, a row at a time (Zhang and Sennrich 2019); rows
+    /// are `weight.len()` wide.
     pub(crate) fn rms_norm(x: &[f32], weight: &[f32], eps: f32, out: &mut [f32]) {
         let n = weight.len();
         for (x, out) in x.chunks_exact(n).zip(out.chunks_exact_mut(n)) {

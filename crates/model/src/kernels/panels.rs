@@ -1,14 +1,15 @@
 //! How packed weights lie in memory.
 //!
-//! A matrix is cut in panels of [`PANEL`] outputs (the last one padded with zeros). A panel is one contiguous run of bytes, inputs in
-//! order, so that a product with few rows reads memory in one stream. The layout is the same on every processor; all numbers are
-//! little-endian.
+//! A matrix is cut in panels of [`PANEL`] outputs (the last one padded with zeros). A panel is one
+//! contiguous run of bytes, inputs in order, so that a product with few rows reads memory in one
+//! stream. The layout is the same on every processor; all numbers are little-endian.
 //!
-//! Formats that are not quantised: `[input][32]` numbers. Bf16 holds columns `c` and `c + 16` side by side, so that a shift and a mask widen
-//! a pair.
+//! Formats that are not quantised: `[input][32]` numbers. Bf16 holds columns `c` and `c + 16` side
+//! by side, so that a shift and a mask widen a pair.
 //!
-//! Quantised formats: blocks of [`BLOCK`] inputs; a block has 1,024 codes, `[input / 4][output][input % 4]`, which is what an instruction
-//! that adds four products of bytes wants. Codes are unsigned: ggml's signed ones are stored with an offset.
+//! Quantised formats: blocks of [`BLOCK`] inputs; a block has 1,024 codes, `[input /
+//! 4][output][input % 4]`, which is what an instruction that adds four products of bytes wants.
+//! Codes are unsigned: ggml's signed ones are stored with an offset.
 //! - low bits: byte `i` of 512 holds code `i` in its lower and code `i + 512` in its upper half;
 //! - a fifth bit (Q5_K): code `i` in bit `i / 128` of byte `i % 128`;
 //! - the upper two bits (Q6_K): code `i` in bits `2 (i / 256)` and the next of byte `i % 256`.
@@ -60,14 +61,19 @@ impl PackedPart {
     }
 }
 
-/// Bytes of `outputs` packed rows of `inputs` numbers; `None` where a row is not a whole number of the format's blocks, and on overflow.
+/// Bytes of `outputs` packed rows of `inputs` numbers; `None` where a row is not a whole number of
+/// the format's blocks, and on overflow.
 pub(crate) fn packed_bytes(dtype: Dtype, inputs: usize, outputs: usize) -> Option<usize> {
     panel_bytes(dtype, inputs)?.checked_mul(outputs.div_ceil(PANEL))
 }
 
 /// Bytes of one panel, as [`packed_bytes`].
 pub(super) fn panel_bytes(dtype: Dtype, inputs: usize) -> Option<usize> {
-    if inputs.is_multiple_of(dtype.block_len()) { (inputs / dtype.block_len()).checked_mul(unit_bytes(dtype)) } else { None }
+    if inputs.is_multiple_of(dtype.block_len()) {
+        (inputs / dtype.block_len()).checked_mul(unit_bytes(dtype))
+    } else {
+        None
+    }
 }
 
 /// Bytes that a panel takes for as many inputs as a block of the format has.

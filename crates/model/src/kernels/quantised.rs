@@ -11,11 +11,13 @@
 //!         for formats with a minimum:
 //!             sum = fma(-round(scale(x) * sum of code(x)), minimum(weight), sum)
 //! ```
-//! A residue may share its tile with rows that have none: theirs is zero, and adding a zero changes no bit of a sum, which is never -0.
+//! A residue may share its tile with rows that have none: theirs is zero, and adding a zero changes
+//! no bit of a sum, which is never -0.
 //!
-//! The kernels get `round(dot * scale(x))` without converting `dot`: their integer sum begins with the bits of [`LIFT`], so that its own
-//! bits, read as a single, are `LIFT + dot`, and `fma(LIFT + dot, scale, -LIFT * scale)` is that very rounding, since `LIFT * scale` is exact
-//! for a scale of 22 bits.
+//! The kernels get `round(dot * scale(x))` without converting `dot`: their integer sum begins with
+//! the bits of [`LIFT`], so that its own bits, read as a single, are `LIFT + dot`, and `fma(LIFT +
+//! dot, scale, -LIFT * scale)` is that very rounding, since `LIFT * scale` is exact for a scale of
+//! 22 bits.
 
 #[cfg(target_arch = "x86_64")]
 mod avx2;
@@ -39,7 +41,8 @@ use Unpack as Format;
 #[cfg(target_arch = "x86_64")]
 use avx512::Read as Format;
 
-/// What a part's format wants to know of the activations; `None` for formats that are not quantised.
+/// What a part's format wants to know of the activations; `None` for formats that are not
+/// quantised.
 pub(super) fn wanted(dtype: Dtype) -> Option<Wanted> {
     Some(match dtype {
         Dtype::F32 | Dtype::F16 | Dtype::Bf16 => return None,
@@ -51,7 +54,8 @@ pub(super) fn wanted(dtype: Dtype) -> Option<Wanted> {
     })
 }
 
-/// Multiplies a run of a quantised part's panels by the rows of `x`, which were quantised as [`wanted`]; `store` gets row, panel and sums.
+/// Multiplies a run of a quantised part's panels by the rows of `x`, which were quantised as
+/// [`wanted`]; `store` gets row, panel and sums.
 pub(super) fn multiply(
     part: &PackedPart,
     panels: Range<usize>,
@@ -73,7 +77,13 @@ pub(super) fn multiply(
 #[cfg(target_arch = "x86_64")]
 const PACKED_ROWS: usize = TILE;
 
-fn run<F: Format>(part: &PackedPart, panels: Range<usize>, x: &Activations, dot: IntegerDot, store: impl Fn(usize, usize, &[f32; PANEL])) {
+fn run<F: Format>(
+    part: &PackedPart,
+    panels: Range<usize>,
+    x: &Activations,
+    dot: IntegerDot,
+    store: impl Fn(usize, usize, &[f32; PANEL]),
+) {
     let size = F::bytes(x.blocks());
     let chunk_size = F::bytes(CHUNK);
     let mut unpacked = Unpacked::new();
@@ -82,15 +92,20 @@ fn run<F: Format>(part: &PackedPart, panels: Range<usize>, x: &Activations, dot:
         let sums = &mut sums[..x.group_rows(group)];
         for panel in panels.clone() {
             sums.fill([0.0; PANEL]);
-            for (index, packed) in part.bytes[panel * size..][..size].chunks(chunk_size).enumerate() {
+            for (index, packed) in part.bytes[panel * size..][..size].chunks(chunk_size).enumerate()
+            {
                 match dot {
                     #[cfg(target_arch = "x86_64")]
                     IntegerDot::Avx512Vnni if sums.len() <= PACKED_ROWS => {
-                        chunk_product(x, group, index, sums, |first, tile, sums| avx512::packed_tile::<F>(packed, first, tile, sums));
+                        chunk_product(x, group, index, sums, |first, tile, sums| {
+                            avx512::packed_tile::<F>(packed, first, tile, sums)
+                        });
                     }
                     _ => {
                         F::unpack(packed, &mut unpacked);
-                        chunk_product(x, group, index, sums, |first, tile, sums| tile_product::<F>(dot, &unpacked, first, tile, sums));
+                        chunk_product(x, group, index, sums, |first, tile, sums| {
+                            tile_product::<F>(dot, &unpacked, first, tile, sums)
+                        });
                     }
                 }
             }
@@ -101,7 +116,8 @@ fn run<F: Format>(part: &PackedPart, panels: Range<usize>, x: &Activations, dot:
     }
 }
 
-/// Adds the products of a chunk of weights and a group of activations to the group's sums; `product` does so for one tile, from a block on.
+/// Adds the products of a chunk of weights and a group of activations to the group's sums;
+/// `product` does so for one tile, from a block on.
 fn chunk_product(
     x: &Activations,
     group: usize,
@@ -122,8 +138,15 @@ fn chunk_product(
     }
 }
 
-/// Adds the products of a chunk of weights, from block `first` on, and a tile of activations to the tile's sums.
-fn tile_product<F: Unpack>(dot: IntegerDot, weights: &Unpacked, first: usize, tile: &[u32], sums: &mut [[f32; PANEL]]) {
+/// Adds the products of a chunk of weights, from block `first` on, and a tile of activations to the
+/// tile's sums.
+fn tile_product<F: Unpack>(
+    dot: IntegerDot,
+    weights: &Unpacked,
+    first: usize,
+    tile: &[u32],
+    sums: &mut [[f32; PANEL]],
+) {
     match dot {
         #[cfg(target_arch = "x86_64")]
         IntegerDot::Avx512Vnni => avx512::tile::<F>(weights, first, tile, sums),

@@ -5,22 +5,31 @@ use crate::threads;
 /// Numbers below which waking another thread costs more than it saves.
 const PARALLEL_FROM: usize = 1 << 18;
 
-/// Calls `task` with runs of whole rows of `matrix`, `width` wide, and the index of each run's first row. Runs are disjoint and cover all
-/// rows; what is done to a row must not depend on its run.
-pub(crate) fn spread_rows(matrix: &mut [f32], width: usize, task: impl Fn(usize, &mut [f32]) + Sync) {
+/// Calls `task` with runs of whole rows of `matrix`, `width` wide, and the index of each run's
+/// first row. Runs are disjoint and cover all rows; what is done to a row must not depend on its
+/// run.
+pub(crate) fn spread_rows(
+    matrix: &mut [f32],
+    width: usize,
+    task: impl Fn(usize, &mut [f32]) + Sync,
+) {
     let rows = matrix.len() / width;
     if matrix.len() < PARALLEL_FROM || threads::count() == 1 {
         return task(0, &mut matrix[..rows * width]);
     }
-    // Several runs a thread, so that a thread that loses its core for a while leaves work to take over.
+    // Several runs a thread, so that a thread that loses its core for a while leaves work to take
+    // over.
     let run = rows.div_ceil(threads::count() * 4);
     let matrix = Shared(matrix.as_mut_ptr());
     threads::run(rows.div_ceil(run), |index| {
         let first = index * run;
         let rows = run.min(rows - first);
-        // SAFETY: runs are disjoint and inside the matrix, each index is called once, and the matrix is borrowed until all calls are done.
+        // SAFETY: runs are disjoint and inside the matrix, each index is called once, and the
+        // matrix is borrowed until all calls are done.
         #[allow(unsafe_code)]
-        let rows = unsafe { std::slice::from_raw_parts_mut(matrix.start().add(first * width), rows * width) };
+        let rows = unsafe {
+            std::slice::from_raw_parts_mut(matrix.start().add(first * width), rows * width)
+        };
         task(first, rows);
     });
 }
@@ -51,7 +60,12 @@ mod tests {
                     row.iter_mut().for_each(|v| *v += (first + index + 1) as f32);
                 }
             });
-            assert!(matrix.chunks_exact(width).enumerate().all(|(index, row)| row.iter().all(|&v| v == (index + 1) as f32)));
+            assert!(
+                matrix
+                    .chunks_exact(width)
+                    .enumerate()
+                    .all(|(index, row)| row.iter().all(|&v| v == (index + 1) as f32))
+            );
         }
     }
 }

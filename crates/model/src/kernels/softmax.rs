@@ -5,7 +5,8 @@ use super::{
     math::{exp, sum_lanes},
 };
 
-/// Replaces a row of finite logits by its softmax and returns the logarithm of the normaliser, `ln(sum(e^logit))`; an empty row gives `-inf`.
+/// Replaces a row of finite logits by its softmax and returns the logarithm of the normaliser,
+/// `ln(sum(e^logit))`; an empty row gives `-inf`.
 pub fn softmax(row: &mut [f32]) -> f32 {
     let mut normaliser = f32::NEG_INFINITY;
     in_place(row, &mut normaliser);

@@ -9,7 +9,8 @@ pub enum KvFormat {
     /// IEEE 754 binary16, rounded to nearest even and saturating at 65504.
     #[default]
     F16,
-    /// Signed 8 bit with one single-precision scale for a head's key at one position, and one for its value.
+    /// Signed 8 bit with one single-precision scale for a head's key at one position, and one for
+    /// its value.
     Q8,
     /// IEEE 754 binary32: exact.
     F32,
@@ -34,7 +35,8 @@ impl KvFormat {
         }
     }
 
-    /// Bytes that one position takes in a cache over `layers` layers; a cache holds whole blocks of 64 positions.
+    /// Bytes that one position takes in a cache over `layers` layers; a cache holds whole blocks of
+    /// 64 positions.
     #[must_use]
     pub const fn bytes_per_token(self, layers: usize, kv_heads: usize, head_dim: usize) -> usize {
         let head = match self {
@@ -47,8 +49,16 @@ impl KvFormat {
 
     /// Bytes that a cache of `positions` takes, which holds whole blocks.
     #[must_use]
-    pub const fn bytes(self, positions: usize, layers: usize, kv_heads: usize, head_dim: usize) -> usize {
-        positions.next_multiple_of(KV_BLOCK).saturating_mul(self.bytes_per_token(layers, kv_heads, head_dim))
+    pub const fn bytes(
+        self,
+        positions: usize,
+        layers: usize,
+        kv_heads: usize,
+        head_dim: usize,
+    ) -> usize {
+        positions
+            .next_multiple_of(KV_BLOCK)
+            .saturating_mul(self.bytes_per_token(layers, kv_heads, head_dim))
     }
 }
 
@@ -62,7 +72,10 @@ impl FromStr for KvFormat {
     type Err = UnknownKvFormat;
 
     fn from_str(text: &str) -> Result<Self, UnknownKvFormat> {
-        Self::ALL.into_iter().find(|format| format.name() == text).ok_or_else(|| UnknownKvFormat(text.to_owned()))
+        Self::ALL
+            .into_iter()
+            .find(|format| format.name() == text)
+            .ok_or_else(|| UnknownKvFormat(text.to_owned()))
     }
 }
 
@@ -76,11 +89,17 @@ mod tests {
         for format in KvFormat::ALL {
             assert_eq!(format.to_string().parse(), Ok(format));
         }
-        assert_eq!("int4".parse::<KvFormat>().unwrap_err().to_string(), "`int4` is not a format of KV caches; use f16, q8 or f32");
+        assert_eq!(
+            "int4".parse::<KvFormat>().unwrap_err().to_string(),
+            "`int4` is not a format of KV caches; use f16, q8 or f32"
+        );
     }
 
     #[test]
     fn bytes_count_keys_values_and_scales() {
-        assert_eq!(KvFormat::ALL.map(|format| format.bytes_per_token(3, 4, 64)), [3 * 4 * 256, 3 * 4 * 136, 3 * 4 * 512]);
+        assert_eq!(
+            KvFormat::ALL.map(|format| format.bytes_per_token(3, 4, 64)),
+            [3 * 4 * 256, 3 * 4 * 136, 3 * 4 * 512]
+        );
     }
 }

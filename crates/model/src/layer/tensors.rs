@@ -42,24 +42,37 @@ impl AttentionTensors {
         let (q, kv) = (config.query_width(), config.kv_width());
         let outputs = [("q", q), ("k", kv), ("v", kv)];
         let bias = if config.qkv_bias {
-            let biases = outputs.iter().map(|(p, out)| weights.f32(&name(&format!("self_attn.{p}_proj.bias")), &[*out]));
+            let biases = outputs
+                .iter()
+                .map(|(p, out)| weights.f32(&name(&format!("self_attn.{p}_proj.bias")), &[*out]));
             Some(biases.collect::<Result<Vec<_>, _>>()?.concat())
         } else {
             None
         };
-        let output_bias = if config.o_bias { Some(weights.f32(&name("self_attn.o_proj.bias"), &[hidden])?) } else { None };
+        let output_bias = if config.o_bias {
+            Some(weights.f32(&name("self_attn.o_proj.bias"), &[hidden])?)
+        } else {
+            None
+        };
         let qk_norm = if config.qk_norm {
-            let norm = |which: &str| weights.f32(&name(&format!("self_attn.{which}_norm.weight")), &[config.head_dim]);
+            let norm = |which: &str| {
+                weights.f32(&name(&format!("self_attn.{which}_norm.weight")), &[config.head_dim])
+            };
             Some((norm("q")?, norm("k")?))
         } else {
             None
         };
-        let parts = outputs.map(|(p, out)| (name(&format!("self_attn.{p}_proj.weight")), out)).to_vec();
+        let parts =
+            outputs.map(|(p, out)| (name(&format!("self_attn.{p}_proj.weight")), out)).to_vec();
         Ok(Self {
             norm: weights.f32(&name("input_layernorm.weight"), &[hidden])?,
             qkv: Stack { parts, inputs: hidden, bias },
             qk_norm,
-            output: Stack { parts: vec![(name("self_attn.o_proj.weight"), hidden)], inputs: q, bias: output_bias },
+            output: Stack {
+                parts: vec![(name("self_attn.o_proj.weight"), hidden)],
+                inputs: q,
+                bias: output_bias,
+            },
         })
     }
 }
@@ -71,17 +84,27 @@ impl MlpTensors {
         let (config, weights) = (source.config(), source.weights());
         let name = |part: &str| format!("model.layers.{layer}.{part}");
         let (hidden, intermediate) = (config.hidden, config.intermediate);
-        let bias = |which: &str, out: usize| weights.f32(&name(&format!("mlp.{which}_proj.bias")), &[out]);
+        let bias =
+            |which: &str, out: usize| weights.f32(&name(&format!("mlp.{which}_proj.bias")), &[out]);
         let (gate_up_bias, down_bias) = if config.mlp_bias {
-            (Some([bias("gate", intermediate)?, bias("up", intermediate)?].concat()), Some(bias("down", hidden)?))
+            (
+                Some([bias("gate", intermediate)?, bias("up", intermediate)?].concat()),
+                Some(bias("down", hidden)?),
+            )
         } else {
             (None, None)
         };
-        let parts = ["gate", "up"].map(|which| (name(&format!("mlp.{which}_proj.weight")), intermediate)).to_vec();
+        let parts = ["gate", "up"]
+            .map(|which| (name(&format!("mlp.{which}_proj.weight")), intermediate))
+            .to_vec();
         Ok(Self {
             norm: weights.f32(&name("post_attention_layernorm.weight"), &[hidden])?,
             gate_up: Stack { parts, inputs: hidden, bias: gate_up_bias },
-            down: Stack { parts: vec![(name("mlp.down_proj.weight"), hidden)], inputs: intermediate, bias: down_bias },
+            down: Stack {
+                parts: vec![(name("mlp.down_proj.weight"), hidden)],
+                inputs: intermediate,
+                bias: down_bias,
+            },
         })
     }
 }

@@ -25,17 +25,32 @@ pub(super) struct Panel {
 }
 
 impl Panel {
-    pub(super) fn new(source: &ModelSource, name: &str, info: &TensorInfo) -> Result<Self, ModelError> {
-        let unsupported = || ModelError::UnsupportedDtype { name: name.to_owned(), dtype: info.stored.to_string() };
-        let (Stored::Known(stored), &[outputs, inputs]) = (info.stored, info.shape.as_slice()) else { return Err(unsupported()) };
+    pub(super) fn new(
+        source: &ModelSource,
+        name: &str,
+        info: &TensorInfo,
+    ) -> Result<Self, ModelError> {
+        let unsupported = || ModelError::UnsupportedDtype {
+            name: name.to_owned(),
+            dtype: info.stored.to_string(),
+        };
+        let (Stored::Known(stored), &[outputs, inputs]) = (info.stored, info.shape.as_slice())
+        else {
+            return Err(unsupported());
+        };
         let matrix = Matrix { dtype: source.held_as(name, stored, inputs), outputs, inputs };
         let bytes = packed_bytes(matrix.dtype, inputs, outputs).ok_or_else(unsupported)?;
         Ok(Self { name: name.to_owned(), matrix, bytes })
     }
 }
 
-/// Writes a safetensors file whose data begins at a multiple of 64, as each matrix then does; returns the bytes of the matrices.
-pub(super) fn write(source: &ModelSource, panels: &[Panel], path: &Path) -> Result<usize, ModelError> {
+/// Writes a safetensors file whose data begins at a multiple of 64, as each matrix then does;
+/// returns the bytes of the matrices.
+pub(super) fn write(
+    source: &ModelSource,
+    panels: &[Panel],
+    path: &Path,
+) -> Result<usize, ModelError> {
     let mut header = serde_json::Map::new();
     let mut end = 0;
     for panel in panels {

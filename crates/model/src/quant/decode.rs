@@ -8,8 +8,12 @@ pub(crate) fn decode(dtype: Dtype, bytes: &[u8], out: &mut Vec<f32>) {
     out.reserve(bytes.len() / dtype.block_bytes() * dtype.block_len());
     match dtype {
         Dtype::F32 => out.extend(bytes.as_chunks().0.iter().map(|&b| f32::from_le_bytes(b))),
-        Dtype::F16 => out.extend(bytes.as_chunks().0.iter().map(|&b| f16::from_le_bytes(b).to_f32())),
-        Dtype::Bf16 => out.extend(bytes.as_chunks().0.iter().map(|&b| bf16::from_le_bytes(b).to_f32())),
+        Dtype::F16 => {
+            out.extend(bytes.as_chunks().0.iter().map(|&b| f16::from_le_bytes(b).to_f32()))
+        }
+        Dtype::Bf16 => {
+            out.extend(bytes.as_chunks().0.iter().map(|&b| bf16::from_le_bytes(b).to_f32()))
+        }
         Dtype::Q4_0 => bytes.as_chunks().0.iter().for_each(|block| q4_0(block, out)),
         Dtype::Q8_0 => bytes.as_chunks().0.iter().for_each(|block| q8_0(block, out)),
         Dtype::Q4K => bytes.as_chunks().0.iter().for_each(|block| q4k(block, out)),
@@ -39,7 +43,10 @@ pub(crate) fn k_scale(packed: &[u8], j: usize) -> (u8, u8) {
     if j < 4 {
         (packed[j] & 63, packed[j + 4] & 63)
     } else {
-        ((packed[j + 4] & 15) | (packed[j - 4] >> 6) << 4, (packed[j + 4] >> 4) | (packed[j] >> 6) << 4)
+        (
+            (packed[j + 4] & 15) | (packed[j - 4] >> 6) << 4,
+            (packed[j + 4] >> 4) | (packed[j] >> 6) << 4,
+        )
     }
 }
 
@@ -50,7 +57,11 @@ fn q4k(block: &[u8; 144], out: &mut Vec<f32>) {
         let (scale, min) = k_scale(scales, j);
         let (scale, min) = (d * f32::from(scale), dmin * f32::from(min));
         let shift = 4 * (j % 2);
-        out.extend(codes[j / 2 * 32..][..32].iter().map(|code| scale * f32::from(code >> shift & 15) - min));
+        out.extend(
+            codes[j / 2 * 32..][..32]
+                .iter()
+                .map(|code| scale * f32::from(code >> shift & 15) - min),
+        );
     }
 }
 
@@ -61,7 +72,10 @@ fn q5k(block: &[u8; 176], out: &mut Vec<f32>) {
         let (scale, min) = k_scale(scales, j);
         let (scale, min) = (d * f32::from(scale), dmin * f32::from(min));
         let shift = 4 * (j % 2);
-        let codes = low[j / 2 * 32..][..32].iter().zip(high).map(|(low, high)| (low >> shift & 15) | (high >> j & 1) << 4);
+        let codes = low[j / 2 * 32..][..32]
+            .iter()
+            .zip(high)
+            .map(|(low, high)| (low >> shift & 15) | (high >> j & 1) << 4);
         out.extend(codes.map(|code| scale * f32::from(code) - min));
     }
 }
@@ -70,7 +84,8 @@ fn q6k(block: &[u8; 210], out: &mut Vec<f32>) {
     let (low, high, scales) = (&block[..128], &block[128..192], &block[192..208]);
     let d = half_at(block, 208);
     for i in 0..256 {
-        // Halves of 128 numbers; in each, four runs of 32 share the high bits' bytes and two by two the low bits'.
+        // Halves of 128 numbers; in each, four runs of 32 share the high bits' bytes and two by two
+        // the low bits'.
         let (half, run, l) = (i / 128, i / 32 % 4, i % 32);
         let low = low[half * 64 + run % 2 * 32 + l] >> (4 * (run / 2)) & 15;
         let high = high[half * 32 + l] >> (2 * run) & 3;

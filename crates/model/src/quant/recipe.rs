@@ -47,8 +47,9 @@ impl Quant {
         }
     }
 
-    /// The format for a matrix with rows of `inputs` numbers that is stored unquantised as `stored`. Rows that are not whole blocks of a
-    /// quantised format get the next larger one, those of no whole number of 32 numbers stay as they are.
+    /// The format for a matrix with rows of `inputs` numbers that is stored unquantised as
+    /// `stored`. Rows that are not whole blocks of a quantised format get the next larger one,
+    /// those of no whole number of 32 numbers stay as they are.
     pub(crate) fn dtype(self, role: Role, stored: Dtype, inputs: usize) -> Dtype {
         let wanted: &[Dtype] = match (self, role) {
             (Self::F32, _) => &[Dtype::F32],
@@ -58,7 +59,11 @@ impl Quant {
             (Self::Q4K, Role::Layer) => &[Dtype::Q4K, Dtype::Q8_0],
             (Self::Q4K, Role::Head) => &[Dtype::Q6K, Dtype::Q8_0],
         };
-        wanted.iter().copied().find(|dtype| inputs.is_multiple_of(dtype.block_len())).unwrap_or(stored)
+        wanted
+            .iter()
+            .copied()
+            .find(|dtype| inputs.is_multiple_of(dtype.block_len()))
+            .unwrap_or(stored)
     }
 }
 
@@ -72,7 +77,10 @@ impl FromStr for Quant {
     type Err = UnknownQuant;
 
     fn from_str(name: &str) -> Result<Self, Self::Err> {
-        Self::ALL.into_iter().find(|quant| quant.name() == name).ok_or_else(|| UnknownQuant(name.to_owned()))
+        Self::ALL
+            .into_iter()
+            .find(|quant| quant.name() == name)
+            .ok_or_else(|| UnknownQuant(name.to_owned()))
     }
 }
 
@@ -98,8 +106,14 @@ mod tests {
     #[test]
     fn odd_rows_get_larger_formats() {
         let of = |quant: Quant, role, inputs| quant.dtype(role, Dtype::Bf16, inputs);
-        assert_eq!([256, 704, 48].map(|inputs| of(Quant::Q4K, Role::Layer, inputs)), [Dtype::Q4K, Dtype::Q8_0, Dtype::Bf16]);
-        assert_eq!([256, 704, 48].map(|inputs| of(Quant::Q4K, Role::Head, inputs)), [Dtype::Q6K, Dtype::Q8_0, Dtype::Bf16]);
+        assert_eq!(
+            [256, 704, 48].map(|inputs| of(Quant::Q4K, Role::Layer, inputs)),
+            [Dtype::Q4K, Dtype::Q8_0, Dtype::Bf16]
+        );
+        assert_eq!(
+            [256, 704, 48].map(|inputs| of(Quant::Q4K, Role::Head, inputs)),
+            [Dtype::Q6K, Dtype::Q8_0, Dtype::Bf16]
+        );
         assert_eq!(of(Quant::F16, Role::Layer, 256), Dtype::Bf16);
         assert_eq!(Quant::F16.dtype(Role::Head, Dtype::F32, 256), Dtype::F16);
         assert_eq!(of(Quant::F32, Role::Layer, 48), Dtype::F32);

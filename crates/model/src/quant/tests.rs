@@ -6,7 +6,11 @@ use crate::weights::Weights;
 const QUANTISED: [Dtype; 5] = [Dtype::Q4_0, Dtype::Q8_0, Dtype::Q4K, Dtype::Q5K, Dtype::Q6K];
 
 fn fixture() -> Weights {
-    Weights::open_file(concat!(env!("CARGO_MANIFEST_DIR"), "/../../tests/fixtures/quant/blocks.safetensors").as_ref()).unwrap()
+    Weights::open_file(
+        concat!(env!("CARGO_MANIFEST_DIR"), "/../../tests/fixtures/quant/blocks.safetensors")
+            .as_ref(),
+    )
+    .unwrap()
 }
 
 fn stored(fixture: &Weights, dtype: Dtype) -> Vec<u8> {
@@ -29,7 +33,8 @@ fn decoded(dtype: Dtype, bytes: &[u8]) -> Vec<f32> {
 /// Root of the mean squared difference, as a share of the values'.
 fn error(values: &[f32], found: &[f32]) -> f64 {
     let sum = |terms: &mut dyn Iterator<Item = f64>| terms.sum::<f64>();
-    let off = sum(&mut values.iter().zip(found).map(|(a, b)| (f64::from(*a) - f64::from(*b)).powi(2)));
+    let off =
+        sum(&mut values.iter().zip(found).map(|(a, b)| (f64::from(*a) - f64::from(*b)).powi(2)));
     (off / sum(&mut values.iter().map(|a| f64::from(*a).powi(2)))).sqrt()
 }
 
@@ -61,10 +66,16 @@ fn encoders_are_ggmls() {
         if matches!(dtype, Dtype::Q4_0 | Dtype::Q8_0) {
             assert_eq!(ours, ggmls, "{dtype}");
         }
-        // ggml adds up in another order and contracts, so that of nearly equal fits another may be taken.
+        // ggml adds up in another order and contracts, so that of nearly equal fits another may be
+        // taken.
         let differing = ours.iter().zip(&ggmls).filter(|(a, b)| a != b).count();
-        assert!(differing * 10 <= ours.len(), "{dtype}: {differing} of {} bytes differ", ours.len());
-        let (ours, ggmls) = (error(&values, &decoded(dtype, &ours)), error(&values, &decoded(dtype, &ggmls)));
+        assert!(
+            differing * 10 <= ours.len(),
+            "{dtype}: {differing} of {} bytes differ",
+            ours.len()
+        );
+        let (ours, ggmls) =
+            (error(&values, &decoded(dtype, &ours)), error(&values, &decoded(dtype, &ggmls)));
         assert!(ours <= ggmls * 1.1, "{dtype}: {ours} against {ggmls}");
     }
 }
@@ -72,7 +83,13 @@ fn encoders_are_ggmls() {
 #[test]
 fn errors_are_those_of_the_bits() {
     let values = weights(256 * 64);
-    for (dtype, most) in [(Dtype::Q4_0, 0.1), (Dtype::Q8_0, 0.006), (Dtype::Q4K, 0.075), (Dtype::Q5K, 0.038), (Dtype::Q6K, 0.02)] {
+    for (dtype, most) in [
+        (Dtype::Q4_0, 0.1),
+        (Dtype::Q8_0, 0.006),
+        (Dtype::Q4K, 0.075),
+        (Dtype::Q5K, 0.038),
+        (Dtype::Q6K, 0.02),
+    ] {
         let error = error(&values, &decoded(dtype, &encoded(dtype, &values)));
         assert!((most / 3.0..most).contains(&error), "{dtype}: {error}");
     }
@@ -120,7 +137,9 @@ fn zeros_stay_zero_and_extremes_stay_finite() {
             assert!(found.iter().all(|value| value.is_finite()), "{dtype}: {extreme}");
             // Seven powers of two below the range of the scales there is nothing left.
             assert!(
-                found[..256].iter().all(|value| (value - extreme).abs() <= 0.07 * extreme.abs() + 1e-5),
+                found[..256]
+                    .iter()
+                    .all(|value| (value - extreme).abs() <= 0.07 * extreme.abs() + 1e-5),
                 "{dtype}: {extreme} {}",
                 found[0]
             );

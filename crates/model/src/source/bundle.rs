@@ -1,4 +1,5 @@
-//! The manifest of what `tricorn pack` wrote: one side's part of a model, or a whole model in packed panels.
+//! The manifest of what `tricorn pack` wrote: one side's part of a model, or a whole model in
+//! packed panels.
 
 use std::{collections::BTreeMap, fmt};
 
@@ -9,7 +10,8 @@ use crate::{error::ModelError, quant::Dtype};
 
 /// The manifest's file name.
 pub const MANIFEST_FILE: &str = "tricorn.json";
-/// How packed panels lie in their file; one more with every change of `kernels/panels.rs` that changes a byte.
+/// How packed panels lie in their file; one more with every change of `kernels/panels.rs` that
+/// changes a byte.
 pub(crate) const LAYOUT: u32 = 1;
 
 /// Who a bundle is for.
@@ -61,7 +63,8 @@ pub(crate) struct Packed {
     /// Those in rows of a quantised format, which safetensors has no name for.
     #[serde(default)]
     pub(crate) rows: BTreeMap<String, Matrix>,
-    /// What [`ModelSource::weights_format`](super::ModelSource::weights_format) said when they were packed; not said by early versions.
+    /// What [`ModelSource::weights_format`](super::ModelSource::weights_format) said when they were
+    /// packed; not said by early versions.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub(crate) weights: Option<String>,
 }
@@ -120,16 +123,19 @@ impl Manifest {
             other => return Err(bad(format!("`{other}` is no part of a model"))),
         };
         let bundle = match (part, stored.split) {
-            (Some(part), Some(split)) => Some(Bundle { part, split: split.parse().map_err(|e| bad(format!("{e}")))? }),
+            (Some(part), Some(split)) => {
+                Some(Bundle { part, split: split.parse().map_err(|e| bad(format!("{e}")))? })
+            }
             (Some(part), None) => return Err(bad(format!("a {part} part without a split"))),
             (None, _) => None,
         };
-        let fingerprint = Fingerprint::from_hex(&stored.fingerprint)
-            .ok_or_else(|| bad(format!("the fingerprint `{}` is not 64 hexadecimal digits", stored.fingerprint)))?;
+        let fingerprint = Fingerprint::from_hex(&stored.fingerprint).ok_or_else(|| {
+            bad(format!("the fingerprint `{}` is not 64 hexadecimal digits", stored.fingerprint))
+        })?;
         match stored.packed {
-            Some(Packed { layout, .. }) if layout != LAYOUT => {
-                Err(bad(format!("its weights are packed in layout {layout} and this program reads layout {LAYOUT}")))
-            }
+            Some(Packed { layout, .. }) if layout != LAYOUT => Err(bad(format!(
+                "its weights are packed in layout {layout} and this program reads layout {LAYOUT}"
+            ))),
             packed => Ok(Self { bundle, fingerprint, packed }),
         }
     }
@@ -142,12 +148,22 @@ mod tests {
 
     #[test]
     fn manifests_round_trip() {
-        let bundle = Bundle { part: BundlePart::Cloud, split: Split { input_layers: 2, output_layers: 1 } };
+        let bundle =
+            Bundle { part: BundlePart::Cloud, split: Split { input_layers: 2, output_layers: 1 } };
         let plain = Manifest::of_part(bundle, Fingerprint([7; 32]));
         let matrix = Matrix { dtype: Dtype::Q4K, outputs: 48, inputs: 256 };
         let panels = BTreeMap::from([("a".to_owned(), matrix)]);
-        let packed = Some(Packed { layout: LAYOUT, panels, rows: BTreeMap::new(), weights: Some("q4k".to_owned()) });
-        for manifest in [plain.clone(), Manifest { packed: packed.clone(), ..plain.clone() }, Manifest { bundle: None, packed, ..plain }] {
+        let packed = Some(Packed {
+            layout: LAYOUT,
+            panels,
+            rows: BTreeMap::new(),
+            weights: Some("q4k".to_owned()),
+        });
+        for manifest in [
+            plain.clone(),
+            Manifest { packed: packed.clone(), ..plain.clone() },
+            Manifest { bundle: None, packed, ..plain },
+        ] {
             assert_eq!(Manifest::parse(manifest.to_json().as_bytes()).unwrap(), manifest);
         }
     }
@@ -156,10 +172,21 @@ mod tests {
     fn what_is_no_manifest_is_refused() {
         let print = Fingerprint([7; 32]).to_hex();
         for (text, named) in [
-            (r#"{"part":"device","split":"2:0","fingerprint":"12"}"#.to_owned(), "fingerprint `12`"),
-            (format!(r#"{{"part":"phone","split":"2:0","fingerprint":"{print}"}}"#), "`phone` is no part"),
+            (
+                r#"{"part":"device","split":"2:0","fingerprint":"12"}"#.to_owned(),
+                "fingerprint `12`",
+            ),
+            (
+                format!(r#"{{"part":"phone","split":"2:0","fingerprint":"{print}"}}"#),
+                "`phone` is no part",
+            ),
             (format!(r#"{{"part":"cloud","fingerprint":"{print}"}}"#), "without a split"),
-            (format!(r#"{{"part":"whole","fingerprint":"{print}","packed":{{"layout":9,"panels":{{}}}}}}"#), "layout 9 and this"),
+            (
+                format!(
+                    r#"{{"part":"whole","fingerprint":"{print}","packed":{{"layout":9,"panels":{{}}}}}}"#
+                ),
+                "layout 9 and this",
+            ),
             (
                 format!(
                     r#"{{"part":"whole","fingerprint":"{print}","packed":{{"layout":1,"panels":{{"a":{{"dtype":"Q3","outputs":1,"inputs":1}}}}}}}}"#

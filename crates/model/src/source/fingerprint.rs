@@ -13,8 +13,9 @@ const EDGE: usize = 4096;
 const PROBE: usize = 64;
 const PROBES: usize = 64;
 
-/// Digest of everything in the architecture that decides a number, then of every tensor in order of name: name, format, shape, the first
-/// and last 4 KiB, and up to 64 probes of 64 bytes between. How the tensors are spread over files does not matter.
+/// Digest of everything in the architecture that decides a number, then of every tensor in order of
+/// name: name, format, shape, the first and last 4 KiB, and up to 64 probes of 64 bytes between.
+/// How the tensors are spread over files does not matter.
 pub(super) fn compute(config: &ModelConfig, weights: &Weights) -> Result<Fingerprint, ModelError> {
     let mut hasher = Hasher::new_derive_key("tricorn model fingerprint 1");
     architecture(&mut hasher, config);
@@ -29,7 +30,18 @@ pub(super) fn compute(config: &ModelConfig, weights: &Weights) -> Result<Fingerp
 
 fn architecture(hasher: &mut Hasher, config: &ModelConfig) {
     text(hasher, &format!("{:?}", config.family));
-    numbers(hasher, &[config.hidden, config.layers, config.heads, config.kv_heads, config.head_dim, config.intermediate, config.vocab]);
+    numbers(
+        hasher,
+        &[
+            config.hidden,
+            config.layers,
+            config.heads,
+            config.kv_heads,
+            config.head_dim,
+            config.intermediate,
+            config.vocab,
+        ],
+    );
     let flags = [config.tied, config.qkv_bias, config.o_bias, config.mlp_bias, config.qk_norm];
     numbers(hasher, &flags.map(usize::from));
     floats(hasher, &[config.norm_eps, config.rope.theta]);

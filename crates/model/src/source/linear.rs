@@ -13,18 +13,28 @@ use std::borrow::Cow;
 
 /// Rows that are quantised at a time; no more of a matrix than that is ever in single precision.
 const ROWS: usize = 64;
-/// What a head that is the embedding's table is called among packed matrices, beside the table of rows.
+/// What a head that is the embedding's table is called among packed matrices, beside the table of
+/// rows.
 pub(super) const PACKED_HEAD: &str = "lm_head.weight";
 
 impl ModelSource {
-    /// One dense layer from matrices of the given names and numbers of outputs, stacked in order; all have `inputs` inputs. Matrices are
-    /// quantised as the source says, or mapped where they were packed before.
+    /// One dense layer from matrices of the given names and numbers of outputs, stacked in order;
+    /// all have `inputs` inputs. Matrices are quantised as the source says, or mapped where they
+    /// were packed before.
     ///
     /// # Errors
-    /// When a tensor is missing, has another shape, a format that is not supported, or values that cannot be quantised.
-    pub(crate) fn linear(&self, parts: &[(String, usize)], inputs: usize, bias: Option<Vec<f32>>) -> Result<Linear, ModelError> {
+    /// When a tensor is missing, has another shape, a format that is not supported, or values that
+    /// cannot be quantised.
+    pub(crate) fn linear(
+        &self,
+        parts: &[(String, usize)],
+        inputs: usize,
+        bias: Option<Vec<f32>>,
+    ) -> Result<Linear, ModelError> {
         if let Some(panels) = &self.panels {
-            let parts = parts.iter().map(|(name, outputs)| panels.part(packed_name(name), *outputs, inputs));
+            let parts = parts
+                .iter()
+                .map(|(name, outputs)| panels.part(packed_name(name), *outputs, inputs));
             return Linear::from_parts(parts.collect::<Result<_, _>>()?, inputs, bias);
         }
         let matrices = self.matrices(parts, inputs)?;
@@ -35,14 +45,21 @@ impl ModelSource {
     ///
     /// # Errors
     /// As [`ModelSource::linear`].
-    pub(crate) fn matrices(&self, parts: &[(String, usize)], inputs: usize) -> Result<Vec<StoredTensor<'_>>, ModelError> {
+    pub(crate) fn matrices(
+        &self,
+        parts: &[(String, usize)],
+        inputs: usize,
+    ) -> Result<Vec<StoredTensor<'_>>, ModelError> {
         let matrix = |(name, outputs): &(String, usize)| {
             let stored = self.weights().raw(name, &[*outputs, inputs])?;
             let dtype = self.held_as(name, stored.dtype, inputs);
             if dtype == stored.dtype {
                 return Ok(stored);
             }
-            Ok(StoredTensor { dtype, bytes: Cow::Owned(quantised(name, stored.view(), dtype, inputs)?) })
+            Ok(StoredTensor {
+                dtype,
+                bytes: Cow::Owned(quantised(name, stored.view(), dtype, inputs)?),
+            })
         };
         parts.iter().map(matrix).collect()
     }
@@ -64,11 +81,22 @@ pub(crate) fn packed_name(name: &str) -> &str {
 }
 
 /// The matrix in another format.
-fn quantised(name: &str, raw: RawTensor<'_>, dtype: Dtype, inputs: usize) -> Result<Vec<u8>, ModelError> {
+fn quantised(
+    name: &str,
+    raw: RawTensor<'_>,
+    dtype: Dtype,
+    inputs: usize,
+) -> Result<Vec<u8>, ModelError> {
     let row = dtype.bytes(inputs).unwrap_or_default();
     let mut coded = vec![0; raw.len() / inputs * row];
     let runs = coded.par_chunks_mut((ROWS * row).max(1)).enumerate();
-    let coding = runs.map(|(run, coded)| encode(dtype, &raw.slice(run * ROWS * inputs, coded.len() / row * inputs).to_f32(), coded));
-    coding.collect::<Result<(), _>>().map_err(|value| ModelError::Unquantisable { name: name.to_owned(), value: value.0, dtype })?;
+    let coding = runs.map(|(run, coded)| {
+        encode(dtype, &raw.slice(run * ROWS * inputs, coded.len() / row * inputs).to_f32(), coded)
+    });
+    coding.collect::<Result<(), _>>().map_err(|value| ModelError::Unquantisable {
+        name: name.to_owned(),
+        value: value.0,
+        dtype,
+    })?;
     Ok(coded)
 }

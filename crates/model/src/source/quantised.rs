@@ -10,12 +10,15 @@ use crate::{
 };
 
 impl ModelSource {
-    /// The same model with its matrices held in another format; `None` leaves them as they are stored.
+    /// The same model with its matrices held in another format; `None` leaves them as they are
+    /// stored.
     ///
-    /// The fingerprint stays that of the stored model; [`weights_format`](Self::weights_format) tells apart what gives another text.
+    /// The fingerprint stays that of the stored model; [`weights_format`](Self::weights_format)
+    /// tells apart what gives another text.
     ///
     /// # Errors
-    /// When the model is stored quantised or packed and would be quantised again; `f32` is exact for every model that is not packed.
+    /// When the model is stored quantised or packed and would be quantised again; `f32` is exact
+    /// for every model that is not packed.
     pub fn quantised(self, quant: Option<Quant>) -> Result<Self, ModelError> {
         match (quant, self.stored_quantised()) {
             (Some(Quant::F32), Some(_)) if !self.is_packed() => Ok(Self { quant, ..self }),
@@ -30,28 +33,36 @@ impl ModelSource {
         self.quant
     }
 
-    /// What the layers' matrices are held as: what they are quantised to, or `stored` where they compute as the model's files have them. Parts of
-    /// one model give one text only where these are equal. `None` where it is not known: without layers, or packed by a version that did
-    /// not write it down.
+    /// What the layers' matrices are held as: what they are quantised to, or `stored` where they
+    /// compute as the model's files have them. Parts of one model give one text only where these
+    /// are equal. `None` where it is not known: without layers, or packed by a version that did not
+    /// write it down.
     #[must_use]
     pub fn weights_format(&self) -> Option<&str> {
         if self.is_packed() {
             return self.packed_as.as_deref();
         }
-        let layers = self.weights().iter().filter_map(|(name, info)| match (layer_of(name), info.stored, info.shape.as_slice()) {
-            (Some(_), Stored::Known(stored), &[_, inputs]) => Some(self.computes_alike(stored, self.held_as(name, stored, inputs))),
-            _ => None,
+        let layers = self.weights().iter().filter_map(|(name, info)| {
+            match (layer_of(name), info.stored, info.shape.as_slice()) {
+                (Some(_), Stored::Known(stored), &[_, inputs]) => {
+                    Some(self.computes_alike(stored, self.held_as(name, stored, inputs)))
+                }
+                _ => None,
+            }
         });
         let as_stored = layers.reduce(|all, one| all && one)?;
         Some(if as_stored { "stored" } else { self.quant.map_or("stored", Quant::name) })
     }
 
-    /// Whether a matrix gives the same products in both formats. The processor's kernels widen what is not quantised, a GPU's do not.
+    /// Whether a matrix gives the same products in both formats. The processor's kernels widen what
+    /// is not quantised, a GPU's do not.
     fn computes_alike(&self, stored: Dtype, held: Dtype) -> bool {
-        held == stored || held == Dtype::F32 && !stored.is_quantised() && self.device() == ComputeDevice::Cpu
+        held == stored
+            || held == Dtype::F32 && !stored.is_quantised() && self.device() == ComputeDevice::Cpu
     }
 
-    /// Whether its matrices are quantised or packed in its files, so that they cannot be quantised again.
+    /// Whether its matrices are quantised or packed in its files, so that they cannot be quantised
+    /// again.
     #[must_use]
     pub fn is_quantised(&self) -> bool {
         self.stored_quantised().is_some()

@@ -12,7 +12,8 @@ use std::collections::BTreeMap;
 /// Matrices that are stacked in one dense layer, in this order.
 const STACKS: [&[&str]; 2] = [&["q_proj", "k_proj", "v_proj"], &["gate_proj", "up_proj"]];
 
-/// Bytes of every tensor that stays in memory, with the decoder layer it belongs to; `None` for final norm and head.
+/// Bytes of every tensor that stays in memory, with the decoder layer it belongs to; `None` for
+/// final norm and head.
 pub(crate) fn resident(source: &ModelSource) -> Vec<(Option<usize>, usize)> {
     let layers = source.config().layers;
     let head = head_name(source.config());
@@ -20,10 +21,13 @@ pub(crate) fn resident(source: &ModelSource) -> Vec<(Option<usize>, usize)> {
     let mut stacks: BTreeMap<(usize, usize), Vec<(usize, Matrix)>> = BTreeMap::new();
     for (name, info) in source.weights().iter() {
         let layer = layer_of(name);
-        if layer.is_some_and(|layer| layer >= layers) || layer.is_none() && name != head && name != "model.norm.weight" {
+        if layer.is_some_and(|layer| layer >= layers)
+            || layer.is_none() && name != head && name != "model.norm.weight"
+        {
             continue;
         }
-        let (&[outputs, inputs], Stored::Known(stored)) = (info.shape.as_slice(), info.stored) else {
+        let (&[outputs, inputs], Stored::Known(stored)) = (info.shape.as_slice(), info.stored)
+        else {
             sizes.push((layer, info.shape.iter().product::<usize>() * size_of::<f32>()));
             continue;
         };
@@ -33,7 +37,10 @@ pub(crate) fn resident(source: &ModelSource) -> Vec<(Option<usize>, usize)> {
             Some((stack, part))
         });
         match (layer, place) {
-            (Some(layer), Some((stack, part))) => stacks.entry((layer, stack)).or_default().push((part, Matrix { dtype, outputs, inputs })),
+            (Some(layer), Some((stack, part))) => stacks
+                .entry((layer, stack))
+                .or_default()
+                .push((part, Matrix { dtype, outputs, inputs })),
             // Of a packed model the table is there for its rows only.
             _ if source.is_packed() && name == EMBEDDING => {}
             _ => sizes.push((layer, packed_bytes(dtype, inputs, outputs).unwrap_or_default())),
@@ -44,7 +51,9 @@ pub(crate) fn resident(source: &ModelSource) -> Vec<(Option<usize>, usize)> {
         // Neighbours of one format share panels.
         for run in parts.chunk_by(|(_, a), (_, b)| a.dtype == b.dtype) {
             let outputs = run.iter().map(|(_, matrix)| matrix.outputs).sum();
-            let bytes = run.first().and_then(|(_, matrix)| packed_bytes(matrix.dtype, matrix.inputs, outputs));
+            let bytes = run
+                .first()
+                .and_then(|(_, matrix)| packed_bytes(matrix.dtype, matrix.inputs, outputs));
             sizes.push((Some(layer), bytes.unwrap_or_default()));
         }
     }

@@ -16,7 +16,8 @@ pub struct TensorSize<'a> {
 }
 
 impl ModelSource {
-    /// The sizes of all tensors, those of packed matrices included. The packed head of a model whose head is its embedding is one more.
+    /// The sizes of all tensors, those of packed matrices included. The packed head of a model
+    /// whose head is its embedding is one more.
     pub fn tensors(&self) -> impl Iterator<Item = TensorSize<'_>> {
         let stored = self.weights().iter().map(|(name, info)| TensorSize {
             name,
@@ -36,7 +37,12 @@ impl ModelSource {
     /// Numbers in all tensors, each counted once.
     #[must_use]
     pub fn parameters(&self) -> usize {
-        let copy = |tensor: &TensorSize<'_>| self.is_packed() && self.config().tied && tensor.name == PACKED_HEAD;
-        self.tensors().filter(|tensor| !copy(tensor)).map(|tensor| tensor.shape.iter().product::<usize>()).sum()
+        let copy = |tensor: &TensorSize<'_>| {
+            self.is_packed() && self.config().tied && tensor.name == PACKED_HEAD
+        };
+        self.tensors()
+            .filter(|tensor| !copy(tensor))
+            .map(|tensor| tensor.shape.iter().product::<usize>())
+            .sum()
     }
 }

@@ -7,12 +7,16 @@ use super::to_json::to_json;
 pub(super) fn install(environment: &mut Environment<'static>) {
     environment.set_unknown_method_callback(minijinja_contrib::pycompat::unknown_method_callback);
     environment.add_function("raise_exception", |message: String| -> Result<Value, Error> {
-        Err(Error::new(ErrorKind::InvalidOperation, format!("the template refuses this conversation: {message}")))
+        Err(Error::new(
+            ErrorKind::InvalidOperation,
+            format!("the template refuses this conversation: {message}"),
+        ))
     });
     environment.add_filter("tojson", to_json);
 }
 
-/// `{% generation %}` and `{% endgeneration %}` mark the assistant's words for training; here they are blocks that are always shown.
+/// `{% generation %}` and `{% endgeneration %}` mark the assistant's words for training; here they
+/// are blocks that are always shown.
 pub(super) fn without_generation_tags(source: &str) -> String {
     let mut out = String::with_capacity(source.len());
     let mut rest = source;
@@ -40,6 +44,9 @@ mod tests {
     #[test]
     fn generation_tags_become_plain_blocks() {
         let source = "a{%- generation -%} b {%- endgeneration %}{% if x %}{% endif %} {% open";
-        assert_eq!(without_generation_tags(source), "a{%- if true -%} b {%- endif %}{% if x %}{% endif %} {% open");
+        assert_eq!(
+            without_generation_tags(source),
+            "a{%- if true -%} b {%- endif %}{% if x %}{% endif %} {% open"
+        );
     }
 }

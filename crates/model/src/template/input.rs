@@ -14,7 +14,8 @@ pub struct ChatInput {
     pub tools: Vec<Value>,
     /// Documents for templates that cite them.
     pub documents: Vec<Value>,
-    /// Further variables, such as `enable_thinking` or `date_string`. Those above go before ones of the same name.
+    /// Further variables, such as `enable_thinking` or `date_string`. Those above go before ones of
+    /// the same name.
     pub variables: Map<String, Value>,
     /// How the prompt ends.
     pub ending: Ending,
@@ -35,7 +36,8 @@ pub enum Ending {
 /// What transformers appends to a message that is to be continued, to find its end again.
 const MARK: &str = "CONTINUE_FINAL_MESSAGE_TAG ";
 
-/// Messages of which the last is to be continued: its text is marked, and what the template writes from the mark on is cut off.
+/// Messages of which the last is to be continued: its text is marked, and what the template writes
+/// from the mark on is cut off.
 #[derive(Debug)]
 pub(super) struct Continued {
     pub(super) messages: Vec<Value>,
@@ -45,16 +47,22 @@ pub(super) struct Continued {
 impl Continued {
     pub(super) fn mark(messages: &[Value]) -> Result<Self, ModelError> {
         let mut messages = messages.to_vec();
-        let text =
-            messages.last_mut().and_then(last_text).ok_or_else(|| failed("the last message has no text to go on from".to_owned()))?;
+        let text = messages
+            .last_mut()
+            .and_then(last_text)
+            .ok_or_else(|| failed("the last message has no text to go on from".to_owned()))?;
         let unmarked = text.clone();
         text.push_str(MARK);
         Ok(Self { messages, text: unmarked })
     }
 
     pub(super) fn cut(&self, mut rendered: String) -> Result<String, ModelError> {
-        let lost = || failed("it changes the last message, so the answer cannot go on from it".to_owned());
-        let end = rendered.rfind(MARK.trim_end()).filter(|_| rendered.contains(self.text.trim())).ok_or_else(lost)?;
+        let lost =
+            || failed("it changes the last message, so the answer cannot go on from it".to_owned());
+        let end = rendered
+            .rfind(MARK.trim_end())
+            .filter(|_| rendered.contains(self.text.trim()))
+            .ok_or_else(lost)?;
         let kept = rendered[end..].starts_with(MARK);
         rendered.truncate(end);
         // A template that took the mark's space took the message's too.

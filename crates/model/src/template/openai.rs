@@ -1,7 +1,8 @@
 //! Messages of OpenAI's API as chat templates want them.
 //!
-//! Templates were written for Python's dictionaries: text is a string, arguments of a call are a dictionary, and what is not there is absent.
-//! OpenAI's API has lists of parts, arguments as a JSON text and empty lists of calls. Servers such as vLLM and llama.cpp do the same.
+//! Templates were written for Python's dictionaries: text is a string, arguments of a call are a
+//! dictionary, and what is not there is absent. OpenAI's API has lists of parts, arguments as a
+//! JSON text and empty lists of calls. Servers such as vLLM and llama.cpp do the same.
 
 use serde_json::Value;
 
@@ -17,7 +18,9 @@ pub(super) fn message(message: &Value, template: &ChatTemplate) -> Value {
             ("role", Value::String(role)) => Value::from(known_role(role, template)),
             ("content", Value::Array(parts)) => joined(parts).unwrap_or_else(|| value.clone()),
             ("tool_calls", Value::Array(calls)) if calls.is_empty() => return None,
-            ("tool_calls", Value::Array(calls)) => calls.iter().map(|call| tool_call(call, template.tool_style())).collect(),
+            ("tool_calls", Value::Array(calls)) => {
+                calls.iter().map(|call| tool_call(call, template.tool_style())).collect()
+            }
             ("tool_call_id", Value::String(id)) => Value::from(known_id(id, template.tool_style())),
             _ => value.clone(),
         };
@@ -60,12 +63,16 @@ fn tool_call(call: &Value, style: Option<ToolStyle>) -> Value {
     call
 }
 
-/// Mistral's templates refuse ids that are not nine letters or digits, so others are cut and filled, the same way in calls and answers.
+/// Mistral's templates refuse ids that are not nine letters or digits, so others are cut and
+/// filled, the same way in calls and answers.
 fn known_id(id: &str, style: Option<ToolStyle>) -> String {
-    if style != Some(ToolStyle::Mistral) || (id.len() == MISTRAL_ID && id.bytes().all(|byte| byte.is_ascii_alphanumeric())) {
+    if style != Some(ToolStyle::Mistral)
+        || (id.len() == MISTRAL_ID && id.bytes().all(|byte| byte.is_ascii_alphanumeric()))
+    {
         return id.to_owned();
     }
-    let last: Vec<char> = id.chars().rev().filter(char::is_ascii_alphanumeric).take(MISTRAL_ID).collect();
+    let last: Vec<char> =
+        id.chars().rev().filter(char::is_ascii_alphanumeric).take(MISTRAL_ID).collect();
     let fill = std::iter::repeat_n('0', MISTRAL_ID - last.len());
     fill.chain(last.into_iter().rev()).collect()
 }

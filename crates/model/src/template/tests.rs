@@ -13,20 +13,24 @@ fn hello() -> Vec<Message> {
 
 #[test]
 fn python_methods_and_block_trimming() {
-    let source = "{% for m in messages %}\n    {% if m.role == 'user' %}\n{{ bos_token }}{{ m['content'].strip().upper() }}\n    {% endif %}\n{% endfor %}";
+    let source = "{% for m in messages %}\n    {% if m.role == 'user' %}\n{{ bos_token }}{{ \
+                  m['content'].strip().upper() }}\n    {% endif %}\n{% endfor %}";
     assert_eq!(template(source).render(&hello(), false).unwrap(), "<s>HELLO\n");
 }
 
 #[test]
 fn generation_prompt_and_absent_tools() {
-    let source = "{% if tools is none and tools is defined %}a{% endif %}{% if add_generation_prompt %}b{% endif %}{{ eos_token }}";
+    let source = "{% if tools is none and tools is defined %}a{% endif %}{% if \
+                  add_generation_prompt %}b{% endif %}{{ eos_token }}";
     assert_eq!(template(source).render(&[], true).unwrap(), "ab");
     assert_eq!(template(source).render(&[], false).unwrap(), "a");
 }
 
 #[test]
 fn refusal_names_the_reason() {
-    let error = template("{{ raise_exception('roles must alternate') }}").render(&hello(), true).unwrap_err();
+    let error = template("{{ raise_exception('roles must alternate') }}")
+        .render(&hello(), true)
+        .unwrap_err();
     assert!(error.to_string().contains("roles must alternate"), "{error}");
 }
 
@@ -39,7 +43,8 @@ fn a_template_without_end_is_stopped() {
 
 #[test]
 fn the_clock_is_not_read() {
-    let guarded = "{% if strftime_now is defined %}{{ strftime_now('%Y') }}{% else %}26 Jul 2024{% endif %}";
+    let guarded =
+        "{% if strftime_now is defined %}{{ strftime_now('%Y') }}{% else %}26 Jul 2024{% endif %}";
     assert_eq!(template(guarded).render(&[], false).unwrap(), "26 Jul 2024");
     let error = template("{{ strftime_now('%Y') }}").render(&[], false).unwrap_err();
     assert!(error.to_string().contains("strftime_now"), "{error}");
@@ -51,7 +56,8 @@ fn special_tokens_in_both_spellings_and_the_default_of_several_templates() {
         "chat_template": [{"name": "tool_use", "template": "no"}, {"name": "default", "template": "{{ bos_token }}|{{ eos_token }}|{{ pad_token }}"}]}"#;
     let chosen = ChatTemplate::from_files(Some(config), None).unwrap().unwrap();
     assert_eq!(chosen.render(&[], false).unwrap(), "<s>|</s>|");
-    let chosen = ChatTemplate::from_files(Some(config), Some(b"file {{ eos_token }}")).unwrap().unwrap();
+    let chosen =
+        ChatTemplate::from_files(Some(config), Some(b"file {{ eos_token }}")).unwrap().unwrap();
     assert_eq!(chosen.render(&[], false).unwrap(), "file </s>");
     assert!(ChatTemplate::from_files(Some(b"{}"), None).unwrap().is_none());
     assert!(ChatTemplate::from_files(None, None).unwrap().is_none());
@@ -79,17 +85,32 @@ fn variables_do_not_hide_the_conversation() {
     let mut input = ChatInput::default();
     input.variables.insert("messages".to_owned(), serde_json::json!("none"));
     input.variables.insert("bos_token".to_owned(), serde_json::json!("<b>"));
-    assert_eq!(template("{{ bos_token }}{{ messages | length }}").render_chat(&input).unwrap(), "<b>0");
+    assert_eq!(
+        template("{{ bos_token }}{{ messages | length }}").render_chat(&input).unwrap(),
+        "<b>0"
+    );
 }
 
 #[test]
 fn a_message_without_text_cannot_be_continued() {
     let render = |messages: serde_json::Value| {
-        let input = ChatInput { messages: messages.as_array().unwrap().clone(), ending: Ending::Continue, ..ChatInput::default() };
-        template("{% for m in messages %}[{{ m.role }}]{% endfor %}").render_chat(&input).unwrap_err().to_string()
+        let input = ChatInput {
+            messages: messages.as_array().unwrap().clone(),
+            ending: Ending::Continue,
+            ..ChatInput::default()
+        };
+        template("{% for m in messages %}[{{ m.role }}]{% endfor %}")
+            .render_chat(&input)
+            .unwrap_err()
+            .to_string()
     };
-    for none in [serde_json::json!([]), serde_json::json!([{"role": "user"}]), serde_json::json!(["text"])] {
+    for none in
+        [serde_json::json!([]), serde_json::json!([{"role": "user"}]), serde_json::json!(["text"])]
+    {
         assert!(render(none).contains("no text to go on from"));
     }
-    assert!(render(serde_json::json!([{"role": "user", "content": "a"}])).contains("changes the last message"));
+    assert!(
+        render(serde_json::json!([{"role": "user", "content": "a"}]))
+            .contains("changes the last message")
+    );
 }

@@ -9,9 +9,11 @@ use serde_json::{Serializer, ser::Formatter};
 /// The widest indentation a template gets.
 const MAX_INDENT: usize = 16;
 
-/// `json.dumps(value, ensure_ascii=False, indent=None, separators=None, sort_keys=False)` of Python.
+/// `json.dumps(value, ensure_ascii=False, indent=None, separators=None, sort_keys=False)` of
+/// Python.
 pub(super) fn to_json(value: &Value, options: Kwargs) -> Result<String, Error> {
-    let failed = |problem: String| Error::new(ErrorKind::InvalidOperation, format!("tojson: {problem}"));
+    let failed =
+        |problem: String| Error::new(ErrorKind::InvalidOperation, format!("tojson: {problem}"));
     let indent: Option<usize> = options.get("indent")?;
     let separators: Option<Vec<String>> = options.get("separators")?;
     let sorted: Option<bool> = options.get("sort_keys")?;
@@ -24,7 +26,8 @@ pub(super) fn to_json(value: &Value, options: Kwargs) -> Result<String, Error> {
     };
     let indent = indent.map(|width| width.min(MAX_INDENT));
     let mut json = Vec::new();
-    let style = PythonStyle { item, key, indent, ascii: ascii == Some(true), depth: 0, filled: false };
+    let style =
+        PythonStyle { item, key, indent, ascii: ascii == Some(true), depth: 0, filled: false };
     let mut serializer = Serializer::with_formatter(&mut json, style);
     let written = if sorted == Some(true) {
         serde_json::to_value(value).and_then(|mut value| {
@@ -79,7 +82,11 @@ impl PythonStyle {
 }
 
 impl Formatter for PythonStyle {
-    fn write_string_fragment<W: ?Sized + io::Write>(&mut self, writer: &mut W, fragment: &str) -> io::Result<()> {
+    fn write_string_fragment<W: ?Sized + io::Write>(
+        &mut self,
+        writer: &mut W,
+        fragment: &str,
+    ) -> io::Result<()> {
         if !self.ascii {
             return writer.write_all(fragment.as_bytes());
         }
@@ -93,7 +100,11 @@ impl Formatter for PythonStyle {
         self.begin(writer, b"[")
     }
 
-    fn begin_array_value<W: ?Sized + io::Write>(&mut self, writer: &mut W, first: bool) -> io::Result<()> {
+    fn begin_array_value<W: ?Sized + io::Write>(
+        &mut self,
+        writer: &mut W,
+        first: bool,
+    ) -> io::Result<()> {
         self.next(writer, first)
     }
 
@@ -110,7 +121,11 @@ impl Formatter for PythonStyle {
         self.begin(writer, b"{")
     }
 
-    fn begin_object_key<W: ?Sized + io::Write>(&mut self, writer: &mut W, first: bool) -> io::Result<()> {
+    fn begin_object_key<W: ?Sized + io::Write>(
+        &mut self,
+        writer: &mut W,
+        first: bool,
+    ) -> io::Result<()> {
         self.next(writer, first)
     }
 
@@ -138,13 +153,23 @@ mod tests {
         let mut environment = Environment::new();
         environment.add_filter("tojson", super::to_json);
         let render = |source: &str| environment.render_str(source, ()).map_err(|e| e.to_string());
-        assert_eq!(render("{{ {'b': [1, '<é>'], 'a': {}} | tojson }}").unwrap(), r#"{"b": [1, "<é>"], "a": {}}"#);
+        assert_eq!(
+            render("{{ {'b': [1, '<é>'], 'a': {}} | tojson }}").unwrap(),
+            r#"{"b": [1, "<é>"], "a": {}}"#
+        );
         assert_eq!(
             render("{{ {'a': [], 'b': [[1], {}]} | tojson(indent=2) }}").unwrap(),
             "{\n  \"a\": [],\n  \"b\": [\n    [\n      1\n    ],\n    {}\n  ]\n}"
         );
-        assert_eq!(render("{{ {'b': 1, 'a': [2, 3]} | tojson(sort_keys=true, separators=(',', ':')) }}").unwrap(), r#"{"a":[2,3],"b":1}"#);
-        assert_eq!(render("{{ 'é🦀\\n' | tojson(ensure_ascii=true) }}").unwrap(), r#""\u00e9\ud83e\udd80\n""#);
+        assert_eq!(
+            render("{{ {'b': 1, 'a': [2, 3]} | tojson(sort_keys=true, separators=(',', ':')) }}")
+                .unwrap(),
+            r#"{"a":[2,3],"b":1}"#
+        );
+        assert_eq!(
+            render("{{ 'é🦀\\n' | tojson(ensure_ascii=true) }}").unwrap(),
+            r#""\u00e9\ud83e\udd80\n""#
+        );
         assert!(render("{{ 1 | tojson(separators=[',']) }}").unwrap_err().contains("pair"));
         assert!(render("{{ 1 | tojson(colour=1) }}").unwrap_err().contains("colour"));
     }

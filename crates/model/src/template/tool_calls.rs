@@ -1,7 +1,8 @@
 //! Tool calls in what a model writes.
 //!
-//! A template that takes tools teaches the model one way to call them. [`ToolStyle`] names the ways known here, [`ToolCallParser`] finds calls
-//! in a text as it grows, and [`ToolStyle::grammar`] is what a text must follow that has to be a call.
+//! A template that takes tools teaches the model one way to call them. [`ToolStyle`] names the ways
+//! known here, [`ToolCallParser`] finds calls in a text as it grows, and [`ToolStyle::grammar`] is
+//! what a text must follow that has to be a call.
 
 mod grammar;
 mod json;
@@ -13,9 +14,11 @@ pub use parser::{Parsed, ToolCallParser};
 /// How a model writes a call, as its chat template shows.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum ToolStyle {
-    /// `{"name": "f", "parameters": {..}}` as the whole answer, perhaps behind `<|python_tag|>`; Llama 3.1 to 3.3.
+    /// `{"name": "f", "parameters": {..}}` as the whole answer, perhaps behind `<|python_tag|>`;
+    /// Llama 3.1 to 3.3.
     Llama,
-    /// `<tool_call>{"name": "f", "arguments": {..}}</tool_call>`, any number of times; Hermes, Qwen 2.5 and 3.
+    /// `<tool_call>{"name": "f", "arguments": {..}}</tool_call>`, any number of times; Hermes, Qwen
+    /// 2.5 and 3.
     Hermes,
     /// `[TOOL_CALLS][{"name": "f", "arguments": {..}}, ..]`; Mistral's models from 7B v0.3 on.
     Mistral,
@@ -42,14 +45,16 @@ impl ToolStyle {
             Some(Self::Hermes)
         } else if source.contains("[TOOL_CALLS]") && !source.contains("[ARGS]") {
             Some(Self::Mistral)
-        } else if source.contains("<|start_header_id|>ipython") && source.contains("\"parameters\"") {
+        } else if source.contains("<|start_header_id|>ipython") && source.contains("\"parameters\"")
+        {
             Some(Self::Llama)
         } else {
             None
         }
     }
 
-    /// Texts that mark calls. Where the vocabulary has them as special tokens, they have to be kept when an answer is decoded.
+    /// Texts that mark calls. Where the vocabulary has them as special tokens, they have to be kept
+    /// when an answer is decoded.
     #[must_use]
     pub const fn markers(self) -> &'static [&'static str] {
         match self {

@@ -1,8 +1,9 @@
 //! Worker threads that park.
 //!
-//! A *region* is one call of [`Pool::run`]. Its tasks are claimed one by one from a counter, by the calling thread and by every worker that
-//! comes in time: a worker that has lost its core is not waited for unless it holds a task. Workers look for the next region for some
-//! microseconds, since in decoding it follows at once, and then park.
+//! A *region* is one call of [`Pool::run`]. Its tasks are claimed one by one from a counter, by the
+//! calling thread and by every worker that comes in time: a worker that has lost its core is not
+//! waited for unless it holds a task. Workers look for the next region for some microseconds, since
+//! in decoding it follows at once, and then park.
 
 use std::{
     any::Any,
@@ -17,10 +18,11 @@ use std::{
     time::{Duration, Instant},
 };
 
-/// How long a worker looks for the next region before it parks: longer than what lies between two matrix products of one token, and short
-/// against a scheduler's time slice.
+/// How long a worker looks for the next region before it parks: longer than what lies between two
+/// matrix products of one token, and short against a scheduler's time slice.
 const LINGER: Duration = Duration::from_micros(60);
-/// How long a caller whose tasks are all claimed looks for their end before it parks: tasks of a region end within about one of each other.
+/// How long a caller whose tasks are all claimed looks for their end before it parks: tasks of a
+/// region end within about one of each other.
 const AWAIT: Duration = Duration::from_micros(30);
 /// Looks between two readings of the clock.
 const LOOKS: usize = 16;
@@ -46,7 +48,8 @@ pub(super) struct Pool {
 #[derive(Debug)]
 struct Shared {
     state: AtomicU64,
-    /// The open region; lives on its caller's stack, who leaves only when the region is closed and no worker is inside.
+    /// The open region; lives on its caller's stack, who leaves only when the region is closed and
+    /// no worker is inside.
     region: AtomicPtr<Region<'static>>,
 }
 
@@ -69,14 +72,19 @@ impl Pool {
         // `INSIDE` counts no further; the rest would find no work anyway.
         for index in 1..threads.min(INSIDE as usize) {
             let shared = Arc::clone(&pool.shared);
-            pool.workers.push(thread::Builder::new().name(format!("compute-{index}")).spawn(move || shared.work())?);
+            pool.workers.push(
+                thread::Builder::new()
+                    .name(format!("compute-{index}"))
+                    .spawn(move || shared.work())?,
+            );
         }
         Ok(pool)
     }
 
     /// A pool in which only the calling thread computes.
     pub(super) fn alone() -> Self {
-        let shared = Arc::new(Shared { state: AtomicU64::new(0), region: AtomicPtr::new(ptr::null_mut()) });
+        let shared =
+            Arc::new(Shared { state: AtomicU64::new(0), region: AtomicPtr::new(ptr::null_mut()) });
         Self { shared, workers: Vec::new(), taken: AtomicBool::new(false) }
     }
 
@@ -85,8 +93,9 @@ impl Pool {
         self.workers.len() + 1
     }
 
-    /// Calls `task` once for each index below `tasks` and returns when all calls have. Where another caller has the workers, or this is
-    /// called from a task, the calling thread computes alone.
+    /// Calls `task` once for each index below `tasks` and returns when all calls have. Where
+    /// another caller has the workers, or this is called from a task, the calling thread computes
+    /// alone.
     ///
     /// # Panics
     /// When a task does; other tasks may then not be called.
@@ -94,7 +103,13 @@ impl Pool {
         if tasks <= 1 || self.workers.is_empty() || self.taken.swap(true, Ordering::Acquire) {
             return (0..tasks).for_each(task);
         }
-        let region = Region { task, tasks, next: AtomicUsize::new(0), panic: Mutex::new(None), caller: thread::current() };
+        let region = Region {
+            task,
+            tasks,
+            next: AtomicUsize::new(0),
+            panic: Mutex::new(None),
+            caller: thread::current(),
+        };
         self.open(&region);
         let own = panic::catch_unwind(AssertUnwindSafe(|| region.claim()));
         self.close();
@@ -165,7 +180,11 @@ impl Shared {
             if state & ENDED != 0 {
                 return;
             }
-            if self.state.compare_exchange(state, state + 1, Ordering::AcqRel, Ordering::Relaxed).is_ok() {
+            if self
+                .state
+                .compare_exchange(state, state + 1, Ordering::AcqRel, Ordering::Relaxed)
+                .is_ok()
+            {
                 seen = state / REGION;
                 self.help();
             }
@@ -174,7 +193,8 @@ impl Shared {
 
     /// Computes inside the open region, which this worker has entered, and leaves.
     fn help(&self) {
-        // SAFETY: the caller wrote the pointer before it opened the region, and keeps the region alive until no worker is inside; this one is.
+        // SAFETY: the caller wrote the pointer before it opened the region, and keeps the region
+        // alive until no worker is inside; this one is.
         #[allow(unsafe_code)]
         let region = unsafe { &*self.region.load(Ordering::Relaxed) };
         if let Err(panic) = panic::catch_unwind(AssertUnwindSafe(|| region.claim())) {

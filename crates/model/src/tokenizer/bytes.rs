@@ -1,7 +1,8 @@
 //! What each token of a vocabulary stands for, in bytes.
 //!
-//! A token's bytes do not depend on its neighbours, which its decoded text does: characters are cut between tokens, and a decoder takes the
-//! space off the first word of a text. Constrained decoding and log-probabilities want the bytes.
+//! A token's bytes do not depend on its neighbours, which its decoded text does: characters are cut
+//! between tokens, and a decoder takes the space off the first word of a text. Constrained decoding
+//! and log-probabilities want the bytes.
 
 use std::collections::HashMap;
 
@@ -12,7 +13,8 @@ use tokenizers::{DecoderWrapper, Tokenizer};
 pub(super) enum Spelling {
     /// Each character stands for one byte, as GPT-2 began it.
     ByteLevel(HashMap<char, u8>),
-    /// Text in which other texts stand for spaces, with tokens such as `<0x0A>` for bytes where `bytes` is set, as SentencePiece does it.
+    /// Text in which other texts stand for spaces, with tokens such as `<0x0A>` for bytes where
+    /// `bytes` is set, as SentencePiece does it.
     Text { replaced: Vec<(String, String)>, bytes: bool },
 }
 
@@ -23,10 +25,13 @@ impl Spelling {
         spelling.read(tokenizer.get_decoder()?).then_some(spelling)
     }
 
-    /// Takes over what a decoder does to a token that stands inside a text; whether that can be told for a token alone.
+    /// Takes over what a decoder does to a token that stands inside a text; whether that can be
+    /// told for a token alone.
     fn read(&mut self, decoder: &DecoderWrapper) -> bool {
         match (decoder, self) {
-            (DecoderWrapper::Sequence(sequence), this) => sequence.get_decoders().iter().all(|decoder| this.read(decoder)),
+            (DecoderWrapper::Sequence(sequence), this) => {
+                sequence.get_decoders().iter().all(|decoder| this.read(decoder))
+            }
             (DecoderWrapper::ByteLevel(_), this) => {
                 *this = Self::ByteLevel(byte_of_char());
                 true
@@ -38,7 +43,11 @@ impl Spelling {
             (DecoderWrapper::Replace(replace), Self::Text { replaced, .. }) => {
                 // The pattern is private; it is there in what is written to files.
                 let Ok(written) = serde_json::to_value(replace) else { return false };
-                let Some(pattern) = written.pointer("/pattern/String").and_then(|pattern| pattern.as_str()) else { return false };
+                let Some(pattern) =
+                    written.pointer("/pattern/String").and_then(|pattern| pattern.as_str())
+                else {
+                    return false;
+                };
                 replaced.push((pattern.to_owned(), replace.content.clone()));
                 true
             }
@@ -55,13 +64,19 @@ impl Spelling {
     /// The bytes of a token as the vocabulary spells it.
     pub(super) fn bytes(&self, token: &str) -> Vec<u8> {
         match self {
-            // Added tokens may have other characters than the alphabet's; the decoder leaves those tokens as they are.
-            Self::ByteLevel(byte_of) => {
-                token.chars().map(|char| byte_of.get(&char).copied()).collect::<Option<_>>().unwrap_or_else(|| token.as_bytes().to_vec())
-            }
+            // Added tokens may have other characters than the alphabet's; the decoder leaves those
+            // tokens as they are.
+            Self::ByteLevel(byte_of) => token
+                .chars()
+                .map(|char| byte_of.get(&char).copied())
+                .collect::<Option<_>>()
+                .unwrap_or_else(|| token.as_bytes().to_vec()),
             Self::Text { replaced, bytes } => match bytes.then(|| fallback(token)).flatten() {
                 Some(byte) => vec![byte],
-                None => replaced.iter().fold(token.to_owned(), |text, (from, to)| text.replace(from, to)).into_bytes(),
+                None => replaced
+                    .iter()
+                    .fold(token.to_owned(), |text, (from, to)| text.replace(from, to))
+                    .into_bytes(),
             },
         }
     }
@@ -73,7 +88,8 @@ fn fallback(token: &str) -> Option<u8> {
     (digits.len() == 2).then(|| u8::from_str_radix(digits, 16).ok()).flatten()
 }
 
-/// GPT-2's alphabet (`bytes_to_unicode` in its `encoder.py`): printable bytes are themselves, the others follow from U+0100.
+/// GPT-2's alphabet (`bytes_to_unicode` in its `encoder.py`): printable bytes are themselves, the
+/// others follow from U+0100.
 pub(super) fn byte_of_char() -> HashMap<char, u8> {
     let printable = |byte: &u8| matches!(byte, b'!'..=b'~' | 0xA1..=0xAC | 0xAE..=0xFF);
     let (own, others): (Vec<u8>, Vec<u8>) = (0..=u8::MAX).partition(printable);

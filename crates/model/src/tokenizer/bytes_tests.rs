@@ -5,7 +5,8 @@ use serde_json::{Value, json};
 
 use crate::TextTokenizer;
 
-const TEXTS: [&str; 4] = ["Once upon the cloud, café", "naïve — 東京 🦀", "  two  spaces ", "e\u{301}\n\ttabs"];
+const TEXTS: [&str; 4] =
+    ["Once upon the cloud, café", "naïve — 東京 🦀", "  two  spaces ", "e\u{301}\n\ttabs"];
 
 /// Byte-level, from the fixtures: its special tokens are the last three.
 fn byte_level() -> TextTokenizer {
@@ -15,8 +16,11 @@ fn byte_level() -> TextTokenizer {
 
 fn bpe(tokens: &[&str], decoder: &Value) -> TextTokenizer {
     let bytes = (0..=255u8).map(|byte| format!("<0x{byte:02X}>"));
-    let vocab: serde_json::Map<String, Value> =
-        bytes.chain(tokens.iter().map(|&token| token.to_owned())).enumerate().map(|(id, token)| (token, id.into())).collect();
+    let vocab: serde_json::Map<String, Value> = bytes
+        .chain(tokens.iter().map(|&token| token.to_owned()))
+        .enumerate()
+        .map(|(id, token)| (token, id.into()))
+        .collect();
     let special = |id: usize, content: &str, special: bool| json!({ "id": id, "content": content, "special": special, "single_word": false, "lstrip": false, "rstrip": false, "normalized": false });
     let json = json!({
         "version": "1.0",
@@ -41,7 +45,8 @@ fn the_bytes_of_a_texts_tokens_are_the_text() {
     for tokenizer in [byte_level(), sentencepiece()] {
         for text in TEXTS {
             let ids = tokenizer.encode(text, false).unwrap();
-            let bytes: Vec<u8> = ids.iter().flat_map(|&id| tokenizer.token_bytes(id).unwrap()).collect();
+            let bytes: Vec<u8> =
+                ids.iter().flat_map(|&id| tokenizer.token_bytes(id).unwrap()).collect();
             assert_eq!(String::from_utf8(bytes).unwrap(), text);
         }
     }
@@ -50,12 +55,16 @@ fn the_bytes_of_a_texts_tokens_are_the_text() {
 #[test]
 fn bytes_do_not_depend_on_where_a_token_stands() {
     let tokenizer = sentencepiece();
-    let bytes = |name: &str| tokenizer.token_bytes(tokenizer.inner.token_to_id(name).unwrap()).unwrap();
+    let bytes =
+        |name: &str| tokenizer.token_bytes(tokenizer.inner.token_to_id(name).unwrap()).unwrap();
     assert_eq!(bytes("▁the"), b" the");
     assert_eq!(bytes("<0xF0>"), [0xF0]);
     assert_eq!(bytes("é"), "é".as_bytes());
     assert_eq!(tokenizer.token_bytes(9999), None);
-    let metaspace = bpe(&["▁a"], &json!({ "type": "Metaspace", "replacement": "▁", "prepend_scheme": "always", "split": true }));
+    let metaspace = bpe(
+        &["▁a"],
+        &json!({ "type": "Metaspace", "replacement": "▁", "prepend_scheme": "always", "split": true }),
+    );
     assert_eq!(metaspace.token_bytes(256).unwrap(), b" a");
     // Without a decoder that says so, `<0xF0>` is a text.
     assert_eq!(metaspace.token_bytes(0xF0).unwrap(), b"<0xF0>");
@@ -73,7 +82,10 @@ fn special_tokens_are_told_from_added_ones() {
     assert_eq!(byte_level().special_ids(), [277, 278, 279]);
     assert_eq!(byte_level().token_bytes(278).unwrap(), b"<|im_start|>");
     let tokenizer = sentencepiece();
-    assert_eq!((tokenizer.special_id("[TOOL_CALLS]"), tokenizer.special_id("<tool_call>")), (Some(260), None));
+    assert_eq!(
+        (tokenizer.special_id("[TOOL_CALLS]"), tokenizer.special_id("<tool_call>")),
+        (Some(260), None)
+    );
 }
 
 #[test]

@@ -15,8 +15,12 @@ fn byte_level() -> TextTokenizer {
 fn sentencepiece(bytes: bool, normalizer: &Value, added: &Value) -> TextTokenizer {
     let fallback = (0..=255u8).filter(|_| bytes).map(|byte| format!("<0x{byte:02X}>"));
     let words = ["<unk>", "▁", "a", "▁a", "▁▁", "▁▁▁▁"].map(str::to_owned);
-    let vocab: serde_json::Map<String, Value> =
-        words.into_iter().chain(fallback).enumerate().map(|(id, token)| (token, id.into())).collect();
+    let vocab: serde_json::Map<String, Value> = words
+        .into_iter()
+        .chain(fallback)
+        .enumerate()
+        .map(|(id, token)| (token, id.into()))
+        .collect();
     let merges = ["▁ a", "▁ ▁", "▁▁ ▁▁"];
     let model = json!({ "type": "BPE", "vocab": vocab, "merges": merges, "unk_token": "<unk>", "fuse_unk": true, "byte_fallback": true });
     let json = json!({ "version": "1.0", "added_tokens": added, "normalizer": normalizer, "model": model });
@@ -35,7 +39,9 @@ fn sequence(second: Value) -> Value {
 fn what_may_drop_text_of_any_length_has_no_bound() {
     let none = json!([]);
     assert!(sentencepiece(true, &spaces(), &none).longest_token().is_some());
-    assert!(sentencepiece(true, &sequence(json!({ "type": "NFKC" })), &none).longest_token().is_some());
+    assert!(
+        sentencepiece(true, &sequence(json!({ "type": "NFKC" })), &none).longest_token().is_some()
+    );
     // Unknown characters in a row are one token.
     assert_eq!(sentencepiece(false, &spaces(), &none).longest_token(), None);
     let dropping = [
@@ -45,7 +51,11 @@ fn what_may_drop_text_of_any_length_has_no_bound() {
         json!({ "type": "Replace", "pattern": { "String": "a" }, "content": "" }),
     ];
     for normalizer in dropping {
-        assert_eq!(sentencepiece(true, &sequence(normalizer.clone()), &none).longest_token(), None, "{normalizer}");
+        assert_eq!(
+            sentencepiece(true, &sequence(normalizer.clone()), &none).longest_token(),
+            None,
+            "{normalizer}"
+        );
     }
     let greedy = json!([{ "id": 0, "content": "<unk>", "single_word": false, "lstrip": false, "rstrip": true, "normalized": false, "special": true }]);
     assert_eq!(sentencepiece(true, &spaces(), &greedy).longest_token(), None);

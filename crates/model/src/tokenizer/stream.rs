@@ -4,15 +4,17 @@ use super::TextTokenizer;
 use crate::error::ModelError;
 
 const REPLACEMENT: char = char::REPLACEMENT_CHARACTER;
-/// A character has at most 4 bytes, so a replacement character that is still there after this many tokens is part of the text.
+/// A character has at most 4 bytes, so a replacement character that is still there after this many
+/// tokens is part of the text.
 const MAX_HELD: usize = 8;
 /// Tokens before the text that its decoding may depend on.
 const CONTEXT: usize = 8;
 
 /// Turns token ids into pieces of text as they come.
 ///
-/// The pieces, joined, are the decoding of the whole: spaces depend on neighbours, so each token is decoded together with those of the
-/// last piece, and a token that ends inside a character is held back until the character is complete.
+/// The pieces, joined, are the decoding of the whole: spaces depend on neighbours, so each token is
+/// decoded together with those of the last piece, and a token that ends inside a character is held
+/// back until the character is complete.
 #[derive(Clone, Debug)]
 pub struct TextStream {
     tokenizer: TextTokenizer,
@@ -62,10 +64,12 @@ impl TextStream {
         let held = self.window.split_off(self.yielded);
         let piece = match text.strip_prefix(self.prefix.as_str()) {
             Some(piece) => piece.to_owned(),
-            // Stray bytes have changed how the decoder reads those before them, and what is out cannot be taken back.
+            // Stray bytes have changed how the decoder reads those before them, and what is out
+            // cannot be taken back.
             None => self.tokenizer.decode(&held)?,
         };
-        // Tokens without text, such as special ones, leave the last piece as the context of the next.
+        // Tokens without text, such as special ones, leave the last piece as the context of the
+        // next.
         if piece.is_empty() {
             self.window.extend(held);
         } else {

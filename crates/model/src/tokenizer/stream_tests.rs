@@ -2,12 +2,14 @@
 
 use super::*;
 
-/// Byte-level BPE with a token for every byte and none merged, so that every character beyond ASCII takes several tokens.
+/// Byte-level BPE with a token for every byte and none merged, so that every character beyond ASCII
+/// takes several tokens.
 fn byte_level() -> TextTokenizer {
     let alphabet = tokenizers::pre_tokenizers::byte_level::ByteLevel::alphabet();
     let mut letters: Vec<char> = alphabet.into_iter().collect();
     letters.sort_unstable();
-    let vocab: serde_json::Map<_, _> = letters.into_iter().enumerate().map(|(id, c)| (c.to_string(), id.into())).collect();
+    let vocab: serde_json::Map<_, _> =
+        letters.into_iter().enumerate().map(|(id, c)| (c.to_string(), id.into())).collect();
     let json = serde_json::json!({
         "version": "1.0",
         "added_tokens": [{ "id": 256, "content": "<|end|>", "single_word": false, "lstrip": false, "rstrip": false, "normalized": false, "special": true }],
@@ -18,7 +20,8 @@ fn byte_level() -> TextTokenizer {
     TextTokenizer::from_bytes(json.to_string().as_bytes()).unwrap()
 }
 
-/// As converted from sentencepiece for Llama 2: `▁` for spaces, `<0xAB>` for bytes of characters without a token.
+/// As converted from sentencepiece for Llama 2: `▁` for spaces, `<0xAB>` for bytes of characters
+/// without a token.
 fn sentencepiece() -> TextTokenizer {
     let mut vocab = serde_json::Map::new();
     for byte in 0..=255u8 {
@@ -46,7 +49,8 @@ fn pieces(mut stream: TextStream, ids: &[u32]) -> Vec<String> {
     pieces
 }
 
-const TEXTS: [&str; 5] = ["plain words", "naïve café — 東京 🦀", "🦀🦀👩‍👩‍👧", "  two  spaces ", "e\u{301}\n\ttabs"];
+const TEXTS: [&str; 5] =
+    ["plain words", "naïve café — 東京 🦀", "🦀🦀👩‍👩‍👧", "  two  spaces ", "e\u{301}\n\ttabs"];
 
 #[test]
 fn joined_pieces_are_the_text() {
@@ -86,7 +90,12 @@ fn stray_bytes_do_not_hold_the_text_for_ever() {
             shown += &stream.push(stray).unwrap();
         }
         assert!(shown.len() > 100, "{shown}");
-        let after: String = tokenizer.encode("sons", false).unwrap().into_iter().map(|id| stream.push(id).unwrap()).collect();
+        let after: String = tokenizer
+            .encode("sons", false)
+            .unwrap()
+            .into_iter()
+            .map(|id| stream.push(id).unwrap())
+            .collect();
         assert!((after + &stream.flush().unwrap()).contains("sons"));
     }
 }
@@ -123,5 +132,8 @@ fn vocabulary_is_checked() {
     assert_eq!(tokenizer.vocab_size(), 257);
     assert!(tokenizer.check(257).is_ok());
     assert!(tokenizer.check(300).is_ok());
-    assert!(matches!(tokenizer.check(256), Err(ModelError::TokenizerMismatch { highest: 256, vocab: 256 })));
+    assert!(matches!(
+        tokenizer.check(256),
+        Err(ModelError::TokenizerMismatch { highest: 256, vocab: 256 })
+    ));
 }

@@ -12,8 +12,9 @@ use crate::error::ModelError;
 
 /// A file of weights.
 ///
-/// Files are read, not mapped: weights are packed into the kernels' layout anyway, reading costs one copy from the page cache, the process
-/// holds no pages of the file, and a file that shrinks under the reader is an error where a mapping would end the process.
+/// Files are read, not mapped: weights are packed into the kernels' layout anyway, reading costs
+/// one copy from the page cache, the process holds no pages of the file, and a file that shrinks
+/// under the reader is an error where a mapping would end the process.
 #[derive(Debug)]
 pub(crate) struct Storage {
     name: String,
@@ -31,7 +32,10 @@ impl Storage {
         let io = |source| ModelError::Io { path: path.to_owned(), source };
         let file = File::open(path).map_err(io)?;
         let length = file.metadata().map_err(io)?.len();
-        Ok(Self { name: path.display().to_string(), content: Content::File { file, path: path.to_owned(), length } })
+        Ok(Self {
+            name: path.display().to_string(),
+            content: Content::File { file, path: path.to_owned(), length },
+        })
     }
 
     pub(crate) fn from_static(name: &str, bytes: &'static [u8]) -> Self {
@@ -56,16 +60,20 @@ impl Storage {
     /// # Errors
     /// When the file ends before, or cannot be read.
     pub(crate) fn read(&self, range: Range<u64>) -> Result<Cow<'static, [u8]>, ModelError> {
-        let truncated = |found| ModelError::Truncated { file: self.name.clone(), expected: range.end, found };
+        let truncated =
+            |found| ModelError::Truncated { file: self.name.clone(), expected: range.end, found };
         // Before anything is allocated: a header may announce any length.
         if range.end > self.len() {
             return Err(truncated(self.len()));
         }
         match &self.content {
             // Inside the slice, so inside the address space.
-            Content::Static(bytes) => Ok(Cow::Borrowed(&bytes[range.start as usize..range.end as usize])),
+            Content::Static(bytes) => {
+                Ok(Cow::Borrowed(&bytes[range.start as usize..range.end as usize]))
+            }
             Content::File { file, path, .. } => {
-                let length = usize::try_from(range.end - range.start).map_err(|_| truncated(self.len()))?;
+                let length =
+                    usize::try_from(range.end - range.start).map_err(|_| truncated(self.len()))?;
                 let mut bytes = vec![0; length];
                 match read_exact_at(file, &mut bytes, range.start) {
                     Ok(()) => Ok(Cow::Owned(bytes)),

@@ -1,4 +1,5 @@
-//! Writes GGUF files, by hand or from a directory in the Hugging Face layout, as llama.cpp's converter does.
+//! Writes GGUF files, by hand or from a directory in the Hugging Face layout, as llama.cpp's
+//! converter does.
 #![allow(dead_code)] // Each test binary uses its share.
 
 use std::path::Path;
@@ -158,10 +159,17 @@ impl GgufFile {
         self.count(key, count);
     }
 
-    /// A model directory with a byte-level tokenizer; matrices whose rows are whole blocks become `matrices`, the others and vectors F32.
-    pub(crate) fn from_directory(dir: &Path, matrices: Dtype, encode: impl Fn(&[f32]) -> Vec<u8>) -> Self {
+    /// A model directory with a byte-level tokenizer; matrices whose rows are whole blocks become
+    /// `matrices`, the others and vectors F32.
+    pub(crate) fn from_directory(
+        dir: &Path,
+        matrices: Dtype,
+        encode: impl Fn(&[f32]) -> Vec<u8>,
+    ) -> Self {
         let source = ModelSource::open(dir).unwrap();
-        let json = |name: &str| -> Value { serde_json::from_slice(&std::fs::read(dir.join(name)).unwrap()).unwrap() };
+        let json = |name: &str| -> Value {
+            serde_json::from_slice(&std::fs::read(dir.join(name)).unwrap()).unwrap()
+        };
         let config = json("config.json");
         let name = config["architectures"][0].as_str().unwrap();
         let architecture = match name {
@@ -184,13 +192,21 @@ impl GgufFile {
         ] {
             file.count(&format!("{architecture}.{property}"), count as u64);
         }
-        file.number(&format!("{architecture}.attention.layer_norm_rms_epsilon"), model.norm_eps.into());
+        file.number(
+            &format!("{architecture}.attention.layer_norm_rms_epsilon"),
+            model.norm_eps.into(),
+        );
         file.number(&format!("{architecture}.rope.freq_base"), model.rope.theta.into());
-        if let RopeScaling::Llama3 { factor, low_freq_factor, high_freq_factor, original_context } = model.rope.scaling {
+        if let RopeScaling::Llama3 { factor, low_freq_factor, high_freq_factor, original_context } =
+            model.rope.scaling
+        {
             let divisor = |pair: usize| {
-                let frequency = 1.0 / f64::from(model.rope.theta).powf(2.0 * pair as f64 / model.head_dim as f64);
-                let turns = f64::from(original_context as u32) * frequency / (2.0 * std::f64::consts::PI);
-                let (factor, low, high) = (f64::from(factor), f64::from(low_freq_factor), f64::from(high_freq_factor));
+                let frequency = 1.0
+                    / f64::from(model.rope.theta).powf(2.0 * pair as f64 / model.head_dim as f64);
+                let turns =
+                    f64::from(original_context as u32) * frequency / (2.0 * std::f64::consts::PI);
+                let (factor, low, high) =
+                    (f64::from(factor), f64::from(low_freq_factor), f64::from(high_freq_factor));
                 let kept = ((turns - low) / (high - low)).clamp(0.0, 1.0);
                 (1.0 / ((1.0 - kept) / factor + kept)) as f32
             };
@@ -257,19 +273,24 @@ pub(crate) fn bf16_bytes(numbers: &[f32]) -> Vec<u8> {
     numbers.iter().flat_map(|number| half::bf16::from_f32(*number).to_le_bytes()).collect()
 }
 
-/// Blocks of 32 with the scale that maps the largest absolute number to 127 (`quantize_row_q8_0_ref`).
+/// Blocks of 32 with the scale that maps the largest absolute number to 127
+/// (`quantize_row_q8_0_ref`).
 pub(crate) fn q8_0_bytes(numbers: &[f32]) -> Vec<u8> {
     let mut bytes = Vec::new();
     for block in numbers.chunks_exact(32) {
         let scale = block.iter().fold(0.0_f32, |max, number| max.max(number.abs())) / 127.0;
         bytes.extend(half::f16::from_f32(scale).to_le_bytes());
-        bytes.extend(block.iter().map(|number| if scale > 0.0 { (number / scale).round() as i8 as u8 } else { 0 }));
+        bytes.extend(
+            block
+                .iter()
+                .map(|number| if scale > 0.0 { (number / scale).round() as i8 as u8 } else { 0 }),
+        );
     }
     bytes
 }
 
-/// The order in which llama.cpp's converter stores the rows of queries and keys (`LlamaModel.permute`): per head, first and second half
-/// taken in turns.
+/// The order in which llama.cpp's converter stores the rows of queries and keys
+/// (`LlamaModel.permute`): per head, first and second half taken in turns.
 fn interleave(numbers: &[f32], rows: usize, head_dim: usize) -> Vec<f32> {
     let width = numbers.len() / rows;
     let mut interleaved = Vec::new();
@@ -350,7 +371,9 @@ pub(crate) fn tiny() -> GgufFile {
     for layer in 0..3 {
         add(format!("blk.{layer}.attn_norm.weight"), Dtype::F32, &[hidden]);
         add(format!("blk.{layer}.ffn_norm.weight"), Dtype::F32, &[hidden]);
-        for (part, outputs) in [("attn_q", hidden), ("attn_k", kv), ("attn_v", kv), ("attn_output", hidden)] {
+        for (part, outputs) in
+            [("attn_q", hidden), ("attn_k", kv), ("attn_v", kv), ("attn_output", hidden)]
+        {
             add(format!("blk.{layer}.{part}.weight"), Dtype::Q8_0, &[outputs, hidden]);
         }
         for part in ["ffn_gate", "ffn_up", "ffn_down"] {

@@ -22,7 +22,9 @@ pub(crate) fn f32s(name: &'static str, shape: &[usize], numbers: &[f32]) -> Stor
 }
 
 pub(crate) fn write_tensors(path: &Path, tensors: &[Stored]) {
-    let views = tensors.iter().map(|t| (t.name, TensorView::new(t.dtype, t.shape.clone(), &t.bytes).unwrap()));
+    let views = tensors
+        .iter()
+        .map(|t| (t.name, TensorView::new(t.dtype, t.shape.clone(), &t.bytes).unwrap()));
     fs::write(path, safetensors::serialize(views, None).unwrap()).unwrap();
 }
 
@@ -40,7 +42,10 @@ pub(crate) fn model_dir() -> TempDir {
     let table: Vec<f32> = (0..32).map(|n| n as f32).collect();
     write_tensors(
         &dir.file("model.safetensors"),
-        &[f32s("model.embed_tokens.weight", &[8, 4], &table), f32s("model.norm.weight", &[4], &[1.0; 4])],
+        &[
+            f32s("model.embed_tokens.weight", &[8, 4], &table),
+            f32s("model.norm.weight", &[4], &[1.0; 4]),
+        ],
     );
     dir
 }

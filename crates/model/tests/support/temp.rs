@@ -13,7 +13,11 @@ pub(crate) struct TempDir(PathBuf);
 impl TempDir {
     pub(crate) fn new() -> Self {
         static NEXT: AtomicUsize = AtomicUsize::new(0);
-        let name = format!("tricorn-model-test-{}-{}", process::id(), NEXT.fetch_add(1, Ordering::Relaxed));
+        let name = format!(
+            "tricorn-model-test-{}-{}",
+            process::id(),
+            NEXT.fetch_add(1, Ordering::Relaxed)
+        );
         let path = env::temp_dir().join(name);
         fs::create_dir_all(&path).unwrap();
         Self(path)

@@ -1,7 +1,7 @@
 //! What a drafter would draft from each row of a text.
 //!
-//! On the text a draft's shallow row is known; behind the first draft that does not agree with the text it must be computed for what was
-//! drafted.
+//! On the text a draft's shallow row is known; behind the first draft that does not agree with the
+//! text it must be computed for what was drafted.
 
 use std::sync::atomic::{AtomicBool, Ordering};
 
@@ -18,7 +18,8 @@ pub(super) struct Chains<'a> {
     pub(super) drafter: &'a Drafter,
     /// Most drafts in a round.
     pub(super) max_draft: usize,
-    /// Whether to go on behind a draft that does not agree, which is never accepted and only counted.
+    /// Whether to go on behind a draft that does not agree, which is never accepted and only
+    /// counted.
     pub(super) astray: bool,
     /// Ends the work soon.
     pub(super) stop: &'a AtomicBool,
@@ -46,12 +47,14 @@ impl Round {
 }
 
 impl Chains<'_> {
-    /// The chains from every row of a lesson that a round can begin at; `None` when it was told to stop.
+    /// The chains from every row of a lesson that a round can begin at; `None` when it was told to
+    /// stop.
     pub(super) fn of(&self, lesson: &Lesson) -> Result<Option<Vec<Chain>>, ModelError> {
         if self.drafter.reads_deep() { self.by_round(lesson) } else { self.by_row(lesson) }
     }
 
-    /// For drafters whose guess at a row of the text does not depend on where the round began: one pass gives them all.
+    /// For drafters whose guess at a row of the text does not depend on where the round began: one
+    /// pass gives them all.
     fn by_row(&self, lesson: &Lesson) -> Result<Option<Vec<Chain>>, ModelError> {
         let (teacher, drafter) = (self.teacher, self.drafter);
         let Lesson { tokens, first, shallow, .. } = lesson;
@@ -65,12 +68,14 @@ impl Chains<'_> {
         }
         let mut chains = Vec::with_capacity(rows - start);
         let mut next = Chain::default();
-        // Backwards, because drafting from a row overwrites the caches behind it, and a chain goes on as the next row's does.
+        // Backwards, because drafting from a row overwrites the caches behind it, and a chain goes
+        // on as the next row's does.
         for row in (start..rows).rev() {
             if self.is_told_to_stop() {
                 return Ok(None);
             }
-            let logits = teacher.output.logits(&guessed[row * teacher.hidden..][..teacher.hidden])?;
+            let logits =
+                teacher.output.logits(&guessed[row * teacher.hidden..][..teacher.hidden])?;
             let (mut token, draft) = self.draft(&logits);
             let mut chain = Chain { drafts: vec![draft], agreeing: 0 };
             if token == tokens[row + 1] {
@@ -78,11 +83,18 @@ impl Chains<'_> {
                 chain.drafts.extend_from_slice(&next.drafts);
             } else if self.astray {
                 for pos in (row + 1..).take(self.max_draft - 1) {
-                    if chain.drafts.last().is_some_and(|draft| draft.ends_text) || self.is_told_to_stop() {
+                    if chain.drafts.last().is_some_and(|draft| draft.ends_text)
+                        || self.is_told_to_stop()
+                    {
                         break;
                     }
                     let shallow = teacher.shallow_at(&mut input, pos, &[token])?;
-                    let logits = teacher.output.logits(&drafter.forward_at(&mut kv, pos, &shallow, &[])?)?;
+                    let logits = teacher.output.logits(&drafter.forward_at(
+                        &mut kv,
+                        pos,
+                        &shallow,
+                        &[],
+                    )?)?;
                     let draft;
                     (token, draft) = self.draft(&logits);
                     chain.drafts.push(draft);
@@ -97,14 +109,15 @@ impl Chains<'_> {
         Ok((!self.is_told_to_stop()).then_some(chains))
     }
 
-    /// For drafters that read deep rows: every round is drafted on its own, from true rows up to where it begins and its own guesses from
-    /// there on. One draft of all rounds at a time.
+    /// For drafters that read deep rows: every round is drafted on its own, from true rows up to
+    /// where it begins and its own guesses from there on. One draft of all rounds at a time.
     fn by_round(&self, lesson: &Lesson) -> Result<Option<Vec<Chain>>, ModelError> {
         let (teacher, drafter) = (self.teacher, self.drafter);
         let (rows, start) = (lesson.rows(), lesson.first + 1);
         let context = lesson.tokens.len() + self.max_draft;
         let mut kv = drafter.new_kv(&teacher.pool, context);
-        let guessed = drafter.forward_at(&mut kv, 0, &lesson.shallow, &lesson.previous(teacher.hidden))?;
+        let guessed =
+            drafter.forward_at(&mut kv, 0, &lesson.shallow, &lesson.previous(teacher.hidden))?;
         let mut input = teacher.input.new_kv(&teacher.pool, context);
         if self.astray {
             teacher.shallow_at(&mut input, 0, &lesson.tokens[..rows])?;
@@ -112,7 +125,14 @@ impl Chains<'_> {
         let mut rounds = (start..rows)
             .map(|row| {
                 let guess = guessed[row * teacher.hidden..][..teacher.hidden].to_vec();
-                Ok(Round { chain: Chain::default(), pos: row, token: 0, guess, kv: kv.fork()?, input: None })
+                Ok(Round {
+                    chain: Chain::default(),
+                    pos: row,
+                    token: 0,
+                    guess,
+                    kv: kv.fork()?,
+                    input: None,
+                })
             })
             .collect::<Result<Vec<_>, ModelError>>()?;
         let mut active: Vec<&mut Round> = rounds.iter_mut().collect();
@@ -120,9 +140,12 @@ impl Chains<'_> {
             if self.is_told_to_stop() {
                 return Ok(None);
             }
-            let guesses: Vec<f32> = active.iter().flat_map(|round| round.guess.iter().copied()).collect();
+            let guesses: Vec<f32> =
+                active.iter().flat_map(|round| round.guess.iter().copied()).collect();
             let logits = teacher.output.logits(&guesses)?;
-            for (round, logits) in active.iter_mut().zip(logits.chunks_exact(teacher.output.vocab())) {
+            for (round, logits) in
+                active.iter_mut().zip(logits.chunks_exact(teacher.output.vocab()))
+            {
                 let draft;
                 (round.token, draft) = self.draft(logits);
                 round.pos += 1;
@@ -150,10 +173,19 @@ impl Chains<'_> {
     }
 
     /// The next guesses of all rounds, from their last drafts and guesses.
-    fn guess(&self, active: &mut [&mut Round], lesson: &Lesson, input: &KvCache) -> Result<(), ModelError> {
+    fn guess(
+        &self,
+        active: &mut [&mut Round],
+        lesson: &Lesson,
+        input: &KvCache,
+    ) -> Result<(), ModelError> {
         let shallow = self.shallow(active, lesson, input)?;
-        let previous: Vec<f32> = active.iter().flat_map(|round| round.guess.iter().copied()).collect();
-        let mut batch: Vec<SeqRows<'_>> = active.iter_mut().map(|round| SeqRows { pos: round.pos, rows: 1, kv: &mut round.kv }).collect();
+        let previous: Vec<f32> =
+            active.iter().flat_map(|round| round.guess.iter().copied()).collect();
+        let mut batch: Vec<SeqRows<'_>> = active
+            .iter_mut()
+            .map(|round| SeqRows { pos: round.pos, rows: 1, kv: &mut round.kv })
+            .collect();
         let guesses = self.drafter.forward(&mut batch, &shallow, &previous)?;
         for (round, guess) in active.iter_mut().zip(guesses.chunks_exact(self.teacher.hidden)) {
             round.guess.copy_from_slice(guess);
@@ -161,8 +193,14 @@ impl Chains<'_> {
         Ok(())
     }
 
-    /// The shallow rows of the rounds' last drafts: the lesson's own as long as a round is on the text.
-    fn shallow(&self, active: &mut [&mut Round], lesson: &Lesson, input: &KvCache) -> Result<Vec<f32>, ModelError> {
+    /// The shallow rows of the rounds' last drafts: the lesson's own as long as a round is on the
+    /// text.
+    fn shallow(
+        &self,
+        active: &mut [&mut Round],
+        lesson: &Lesson,
+        input: &KvCache,
+    ) -> Result<Vec<f32>, ModelError> {
         let hidden = self.teacher.hidden;
         let (mut batch, mut tokens) = (Vec::new(), Vec::new());
         for round in active.iter_mut().filter(|round| !round.on_text()) {
@@ -175,12 +213,24 @@ impl Chains<'_> {
         }
         let astray = self.teacher.shallow(&mut batch, &tokens)?;
         let mut astray = astray.chunks_exact(hidden);
-        let row = |round: &&mut Round| if round.on_text() { lesson.shallow[round.pos * hidden..].get(..hidden) } else { astray.next() };
+        let row = |round: &&mut Round| {
+            if round.on_text() {
+                lesson.shallow[round.pos * hidden..].get(..hidden)
+            } else {
+                astray.next()
+            }
+        };
         Ok(active.iter().filter_map(row).flatten().copied().collect())
     }
 
     fn draft(&self, logits: &[f32]) -> (u32, Draft) {
         let token = argmax(logits);
-        (token, Draft { confidence: confidence(logits), ends_text: self.teacher.end_tokens.contains(&token) })
+        (
+            token,
+            Draft {
+                confidence: confidence(logits),
+                ends_text: self.teacher.end_tokens.contains(&token),
+            },
+        )
     }
 }

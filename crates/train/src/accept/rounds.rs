@@ -40,7 +40,11 @@ impl Add for Rounds {
     type Output = Self;
 
     fn add(self, other: Self) -> Self {
-        Self { rounds: self.rounds + other.rounds, tokens: self.tokens + other.tokens, drafted: self.drafted + other.drafted }
+        Self {
+            rounds: self.rounds + other.rounds,
+            tokens: self.tokens + other.tokens,
+            drafted: self.drafted + other.drafted,
+        }
     }
 }
 
@@ -55,14 +59,15 @@ impl Chain {
 }
 
 impl Text {
-    /// Plays [`tricorn_core::DeviceSession`]'s rounds: the first generated token comes with the prompt's answer, and the others in rounds
-    /// of some drafts and the model's own token.
+    /// Plays [`tricorn_core::DeviceSession`]'s rounds: the first generated token comes with the
+    /// prompt's answer, and the others in rounds of some drafts and the model's own token.
     pub(super) fn rounds(&self, policy: DraftPolicy) -> Rounds {
         let mut counts = Rounds { tokens: self.chains.len(), ..Rounds::default() };
         let mut at = 0;
         while at < self.chains.len() {
             let left = self.chains.len() - at;
-            let (accepted, drafted) = self.chains[at].play(policy.max_len.min(left + self.spare - 1), policy);
+            let (accepted, drafted) =
+                self.chains[at].play(policy.max_len.min(left + self.spare - 1), policy);
             counts.rounds += 1;
             counts.drafted += drafted;
             at += (accepted + 1).min(left);

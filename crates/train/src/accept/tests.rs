@@ -1,7 +1,10 @@
 use std::sync::atomic::AtomicBool;
 
 use serde_json::json;
-use tricorn_core::{Action, ChunkPolicy, DeepUse, DeviceSession, Judgement, SessionConfig, TurnOptions, argmax, confidence};
+use tricorn_core::{
+    Action, ChunkPolicy, DeepUse, DeviceSession, Judgement, SessionConfig, TurnOptions, argmax,
+    confidence,
+};
 use tricorn_model::DrafterKind;
 
 use super::{
@@ -12,26 +15,54 @@ use crate::testing::{SPLIT, TempDir, tiny_model, weights, written_drafter};
 
 const NEW_TOKENS: usize = 30;
 
-/// The guess after `tokens`, of which the first `confirmed` are and the prompt's `prompt` are the user's.
-fn guess(teacher: &Teacher, drafter: &Drafter, tokens: &[u32], confirmed: usize, prompt: usize) -> Vec<f32> {
+/// The guess after `tokens`, of which the first `confirmed` are and the prompt's `prompt` are the
+/// user's.
+fn guess(
+    teacher: &Teacher,
+    drafter: &Drafter,
+    tokens: &[u32],
+    confirmed: usize,
+    prompt: usize,
+) -> Vec<f32> {
     let hidden = teacher.hidden;
-    let shallow = teacher.shallow_at(&mut teacher.input.new_kv(&teacher.pool, tokens.len()), 0, tokens).unwrap();
-    let known = teacher.teach(crate::text::Sequence { tokens: tokens[..confirmed].to_vec(), prompt }).unwrap();
+    let shallow = teacher
+        .shallow_at(&mut teacher.input.new_kv(&teacher.pool, tokens.len()), 0, tokens)
+        .unwrap();
+    let known = teacher
+        .teach(crate::text::Sequence { tokens: tokens[..confirmed].to_vec(), prompt })
+        .unwrap();
     let previous = [vec![0.0; prompt * hidden], known.target].concat();
     let mut kv = drafter.new_kv(&teacher.pool, tokens.len());
-    let mut guess = drafter.forward_at(&mut kv, 0, &shallow[..confirmed * hidden], &previous).unwrap().split_off((confirmed - 1) * hidden);
+    let mut guess = drafter
+        .forward_at(&mut kv, 0, &shallow[..confirmed * hidden], &previous)
+        .unwrap()
+        .split_off((confirmed - 1) * hidden);
     for (pos, row) in (confirmed..).zip(shallow[confirmed * hidden..].chunks_exact(hidden)) {
         guess = drafter.forward_at(&mut kv, pos, row, &guess).unwrap();
     }
     guess
 }
 
-/// Decodes with the real session, drafter and model, everything recomputed from scratch at each step.
-fn decode(teacher: &Teacher, drafter: &Drafter, prompt: &[u32], policy: DraftPolicy) -> (Vec<u32>, Rounds) {
-    let mut session =
-        DeviceSession::new(SessionConfig { context: 256, max_append_rows: 256, max_queued_rows: 256, output_layers: SPLIT.output_layers });
-    let options =
-        TurnOptions { max_new_tokens: NEW_TOKENS, stop_tokens: teacher.end_tokens.clone(), draft: policy, chunk: ChunkPolicy::Whole };
+/// Decodes with the real session, drafter and model, everything recomputed from scratch at each
+/// step.
+fn decode(
+    teacher: &Teacher,
+    drafter: &Drafter,
+    prompt: &[u32],
+    policy: DraftPolicy,
+) -> (Vec<u32>, Rounds) {
+    let mut session = DeviceSession::new(SessionConfig {
+        context: 256,
+        max_append_rows: 256,
+        max_queued_rows: 256,
+        output_layers: SPLIT.output_layers,
+    });
+    let options = TurnOptions {
+        max_new_tokens: NEW_TOKENS,
+        stop_tokens: teacher.end_tokens.clone(),
+        draft: policy,
+        chunk: ChunkPolicy::Whole,
+    };
     session.start_turn(prompt.to_vec(), options).unwrap();
     loop {
         match session.poll() {
@@ -39,18 +70,29 @@ fn decode(teacher: &Teacher, drafter: &Drafter, prompt: &[u32], policy: DraftPol
             Action::Draft { pos } => {
                 let logits = teacher
                     .output
-                    .logits(&guess(teacher, drafter, session.tokens_at(0, pos), session.tokens().len(), prompt.len()))
+                    .logits(&guess(
+                        teacher,
+                        drafter,
+                        session.tokens_at(0, pos),
+                        session.tokens().len(),
+                        prompt.len(),
+                    ))
                     .unwrap();
                 session.drafted(tricorn_core::Draft::new(argmax(&logits), confidence(&logits)));
             }
             Action::Append(header) => {
                 let mut tokens = session.tokens_at(0, header.end()).to_vec();
-                // The teacher gives rows for all tokens but the last, so one is added that no row sees.
+                // The teacher gives rows for all tokens but the last, so one is added that no row
+                // sees.
                 tokens.push(0);
                 let lesson = teacher.teach(crate::text::Sequence { tokens, prompt: 1 }).unwrap();
                 if let DeepUse::Judge { pos, .. } = session.deep(header.answer()).unwrap() {
-                    let mut rows = lesson.target[(pos - 1) * teacher.hidden..].chunks_exact(teacher.hidden);
-                    while session.judge(argmax(&teacher.output.logits(rows.next().unwrap()).unwrap())) == Judgement::Accepted {}
+                    let mut rows =
+                        lesson.target[(pos - 1) * teacher.hidden..].chunks_exact(teacher.hidden);
+                    while session
+                        .judge(argmax(&teacher.output.logits(rows.next().unwrap()).unwrap()))
+                        == Judgement::Accepted
+                    {}
                 }
             }
             Action::Finished(_) => break,
@@ -58,7 +100,10 @@ fn decode(teacher: &Teacher, drafter: &Drafter, prompt: &[u32], policy: DraftPol
         }
     }
     let stats = session.stats();
-    (session.generated().to_vec(), Rounds { rounds: stats.rounds, tokens: stats.verified, drafted: stats.drafted })
+    (
+        session.generated().to_vec(),
+        Rounds { rounds: stats.rounds, tokens: stats.verified, drafted: stats.drafted },
+    )
 }
 
 #[test]
@@ -72,12 +117,20 @@ fn replay_equals_decoding_with_the_device_session() {
         .write(prompts.clone(), NEW_TOKENS, 256, &AtomicBool::new(false))
         .unwrap()
         .into_iter()
-        .map(|lesson| Written { spare: lesson.first + 1 + NEW_TOKENS - lesson.tokens.len(), lesson })
+        .map(|lesson| Written {
+            spare: lesson.first + 1 + NEW_TOKENS - lesson.tokens.len(),
+            lesson,
+        })
         .collect();
-    assert!(texts.iter().any(|text| text.spare > 0) && texts.iter().any(|text| text.spare == 0), "texts should end both ways");
+    assert!(
+        texts.iter().any(|text| text.spare > 0) && texts.iter().any(|text| text.spare == 0),
+        "texts should end both ways"
+    );
     for kind in DrafterKind::ALL {
         let drafter = written_drafter(&dir, &source, &weights(kind, &source));
-        let replay = |astray, stop| Replay::new(&teacher, &drafter, &texts, 5, astray, &AtomicBool::new(stop)).unwrap();
+        let replay = |astray, stop| {
+            Replay::new(&teacher, &drafter, &texts, 5, astray, &AtomicBool::new(stop)).unwrap()
+        };
         assert_eq!((replay(true, true), replay(false, true)), (None, None));
         let without_detours = replay(false, false).unwrap();
         let replay = replay(true, false).unwrap();
@@ -88,7 +141,11 @@ fn replay_equals_decoding_with_the_device_session() {
                 let mut expected = Rounds::default();
                 for (prompt, text) in prompts.iter().zip(&texts) {
                     let (generated, rounds) = decode(&teacher, &drafter, prompt, policy);
-                    assert_eq!(generated, text.lesson.tokens[prompt.len()..], "the written text is not what decoding gives");
+                    assert_eq!(
+                        generated,
+                        text.lesson.tokens[prompt.len()..],
+                        "the written text is not what decoding gives"
+                    );
                     expected = expected + rounds;
                 }
                 assert_eq!(replay.rounds(policy), expected, "{kind}, {policy:?}");
@@ -103,7 +160,8 @@ fn replay_equals_decoding_with_the_device_session() {
 #[test]
 fn the_best_threshold_depends_on_the_cost_of_a_draft() {
     let agrees = |row: usize| !row.is_multiple_of(4);
-    let draft = |row: usize| Draft { confidence: if row % 4 == 3 { 0.35 } else { 0.75 }, ends_text: false };
+    let draft =
+        |row: usize| Draft { confidence: if row % 4 == 3 { 0.35 } else { 0.75 }, ends_text: false };
     let chains = (0..40_usize).map(|row| {
         let agreeing = (row..40).take(4).take_while(|&row| agrees(row)).count();
         Chain { drafts: (row..40).take(agreeing + 1).map(draft).collect(), agreeing }
@@ -112,6 +170,8 @@ fn the_best_threshold_depends_on_the_cost_of_a_draft() {
     let (free, dear) = (replay.report(0.0), replay.report(0.9));
     assert_eq!(free.best.threshold, 0.0);
     assert!(dear.best.threshold > 0.3, "{dear:?}");
-    assert!(free.curve.iter().all(|point| point.tokens_per_round <= free.curve[0].tokens_per_round));
+    assert!(
+        free.curve.iter().all(|point| point.tokens_per_round <= free.curve[0].tokens_per_round)
+    );
     assert_eq!(free.generated, 41);
 }

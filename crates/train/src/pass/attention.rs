@@ -1,8 +1,9 @@
 //! Attention of one head over a sequence, and over the rows that a drafter has unrolled beyond it.
 //!
-//! Query row `i` sees the sequence's keys up to row `start + i`, and of each unrolled step before and including its own the one key of row
-//! `i`: that is the mask of EAGLE-3's training-time test (arXiv 2503.01840), where row `i` of every step belongs to the round that drafts
-//! from row `start + i`. Without unrolled keys it is plain causal attention.
+//! Query row `i` sees the sequence's keys up to row `start + i`, and of each unrolled step before
+//! and including its own the one key of row `i`: that is the mask of EAGLE-3's training-time test
+//! (arXiv 2503.01840), where row `i` of every step belongs to the round that drafts from row
+//! `start + i`. Without unrolled keys it is plain causal attention.
 
 use std::ops::Range;
 
@@ -31,7 +32,8 @@ pub(super) struct Seen<'a> {
     pub(super) unrolled: Vec<Keys<'a>>,
 }
 
-/// Attention weights of the blocks of query rows, each `block x (start + end of block)`, and of the unrolled keys, `rows x steps`.
+/// Attention weights of the blocks of query rows, each `block x (start + end of block)`, and of the
+/// unrolled keys, `rows x steps`.
 #[derive(Debug)]
 pub(super) struct Weights {
     sequence: Vec<Vec<f32>>,
@@ -61,13 +63,15 @@ impl Seen<'_> {
         let mut row_scores = Vec::new();
         for block in blocks(rows) {
             let seen = self.start + block.end;
-            let mut p = Packed::transposed(&self.sequence.k[..seen * dim], dim).times(&q[block.start * dim..block.end * dim]);
+            let mut p = Packed::transposed(&self.sequence.k[..seen * dim], dim)
+                .times(&q[block.start * dim..block.end * dim]);
             for (row, scores) in block.clone().zip(p.chunks_exact_mut(seen)) {
                 let (past, future) = scores.split_at_mut(self.start + row + 1);
                 let own = &q[row * dim..][..dim];
                 row_scores.clear();
                 row_scores.extend_from_slice(past);
-                row_scores.extend(self.unrolled.iter().map(|keys| dot(own, &keys.k[row * dim..][..dim])));
+                row_scores
+                    .extend(self.unrolled.iter().map(|keys| dot(own, &keys.k[row * dim..][..dim])));
                 row_scores.iter_mut().for_each(|s| *s *= self.scale());
                 softmax(&mut row_scores);
                 row_scores.iter_mut().for_each(|p| *p = flush(*p));
@@ -87,7 +91,8 @@ impl Seen<'_> {
         (output, weights)
     }
 
-    /// The gradient of the queries, given that of the outputs; adds those of the keys and values to `sequence` and `unrolled`.
+    /// The gradient of the queries, given that of the outputs; adds those of the keys and values to
+    /// `sequence` and `unrolled`.
     pub(super) fn backward(
         &self,
         q: &[f32],
@@ -104,14 +109,19 @@ impl Seen<'_> {
             let (q, d_output) = (&q[range.clone()], &d_output[range]);
             let mut ds = Packed::transposed(&self.sequence.v[..seen * dim], dim).times(d_output);
             let mut ds_unrolled = Vec::with_capacity(block.len() * steps);
-            for ((row, d_output), (ds, p)) in
-                block.clone().zip(d_output.chunks_exact(dim)).zip(ds.chunks_exact_mut(seen).zip(p.chunks_exact(seen)))
+            for ((row, d_output), (ds, p)) in block
+                .clone()
+                .zip(d_output.chunks_exact(dim))
+                .zip(ds.chunks_exact_mut(seen).zip(p.chunks_exact(seen)))
             {
                 let p_unrolled = &weights.unrolled[row * steps..][..steps];
                 let from = ds_unrolled.len();
-                ds_unrolled.extend(self.unrolled.iter().map(|keys| dot(d_output, &keys.v[row * dim..][..dim])));
+                ds_unrolled.extend(
+                    self.unrolled.iter().map(|keys| dot(d_output, &keys.v[row * dim..][..dim])),
+                );
                 let ds_unrolled = &mut ds_unrolled[from..];
-                // The gradient of softmax: `p * (d - sum(d * p))`; where `p` is zero so is the result.
+                // The gradient of softmax: `p * (d - sum(d * p))`; where `p` is zero so is the
+                // result.
                 let sum = dot(ds, p) + dot(ds_unrolled, p_unrolled);
                 let scale = |d: &mut f32, p: &f32| *d = p * (*d - sum) * self.scale();
                 ds.iter_mut().zip(p).for_each(|(d, p)| scale(d, p));
@@ -123,8 +133,11 @@ impl Seen<'_> {
             for (index, row) in block.enumerate() {
                 let here = index * dim..(index + 1) * dim;
                 let there = row * dim..(row + 1) * dim;
-                for (step, (keys, gradients)) in self.unrolled.iter().zip(unrolled.iter_mut()).enumerate() {
-                    let (ds, p) = (ds_unrolled[index * steps + step], weights.unrolled[row * steps + step]);
+                for (step, (keys, gradients)) in
+                    self.unrolled.iter().zip(unrolled.iter_mut()).enumerate()
+                {
+                    let (ds, p) =
+                        (ds_unrolled[index * steps + step], weights.unrolled[row * steps + step]);
                     axpy(&mut d_rows[here.clone()], ds, &keys.k[there.clone()]);
                     axpy(&mut gradients.k[there.clone()], ds, &q[here.clone()]);
                     axpy(&mut gradients.v[there.clone()], p, &d_output[here.clone()]);

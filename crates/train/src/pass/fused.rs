@@ -1,10 +1,12 @@
 //! The fused drafter, unrolled over its own outputs.
 //!
-//! With the first halves `Ws` and `Wd` of the fusing matrix, a row at position `t` enters the block as
-//! `z_t = x_t + norm(x_t) Ws^T + norm(d_{t-1}) Wd^T`: `x` is the shallow row, `d` the last layer's. Step 1 reads the true `d`, or zeros
-//! where no answer brings it; step `s` reads what step `s - 1` returned for the position before. Row `i` of every step belongs to the round
-//! that drafts from position `start + i`, and stands at `start + i + s - 1`; it sees the keys that it would see in that round (see
-//! [`super::attention`]). Gradients flow through the rows fed back and through all keys and values.
+//! With the first halves `Ws` and `Wd` of the fusing matrix, a row at position `t` enters the block
+//! as `z_t = x_t + norm(x_t) Ws^T + norm(d_{t-1}) Wd^T`: `x` is the shallow row, `d` the last
+//! layer's. Step 1 reads the true `d`, or zeros where no answer brings it; step `s` reads what step
+//! `s - 1` returned for the position before. Row `i` of every step belongs to the round that drafts
+//! from position `start + i`, and stands at `start + i + s - 1`; it sees the keys that it would see
+//! in that round (see [`super::attention`]). Gradients flow through the rows fed back and through
+//! all keys and values.
 
 mod backward;
 
@@ -22,7 +24,8 @@ use crate::{
     teacher::Lesson,
 };
 
-/// Rows that step `step` (counted from 0) learns from: the first round after the prompt drafts from the row after the prompt's last.
+/// Rows that step `step` (counted from 0) learns from: the first round after the prompt drafts from
+/// the row after the prompt's last.
 pub(super) fn rows(lesson: &Lesson, step: usize) -> usize {
     lesson.loss_rows().saturating_sub(step + 1)
 }
@@ -54,7 +57,8 @@ pub(super) struct FusedTrace {
     steps: Vec<Step>,
 }
 
-/// One step. Step 1 has keys for the whole sequence and queries from row `start` on; the others have both for their own rows.
+/// One step. Step 1 has keys for the whole sequence and queries from row `start` on; the others
+/// have both for their own rows.
 #[derive(Debug)]
 struct Step {
     /// Position of the first key, and rows of keys.
@@ -86,10 +90,26 @@ impl FusedTrace {
 }
 
 impl<'a> FusedPass<'a> {
-    pub(super) fn new(config: &'a ModelConfig, attention: &'a AttentionTensors, block: &'a BlockTensors, unroll: usize) -> Self {
+    pub(super) fn new(
+        config: &'a ModelConfig,
+        attention: &'a AttentionTensors,
+        block: &'a BlockTensors,
+        unroll: usize,
+    ) -> Self {
         let hidden = config.hidden;
         let square = |values: &[f32]| Matrix::new(values, hidden);
-        let half = |from: usize| square(&block.fuse.chunks_exact(hidden).skip(from).step_by(2).flatten().copied().collect::<Vec<f32>>());
+        let half = |from: usize| {
+            square(
+                &block
+                    .fuse
+                    .chunks_exact(hidden)
+                    .skip(from)
+                    .step_by(2)
+                    .flatten()
+                    .copied()
+                    .collect::<Vec<f32>>(),
+            )
+        };
         Self {
             config,
             heads: Heads::new(config),
@@ -111,7 +131,8 @@ impl<'a> FusedPass<'a> {
     pub(super) fn forward(&self, lesson: &Lesson) -> FusedTrace {
         let hidden = self.config.hidden;
         let (start, rows) = (lesson.first + 1, lesson.rows());
-        let (shallow_unit, shallow_normed) = norm_rows(&lesson.shallow, self.shallow_norm, self.config.norm_eps);
+        let (shallow_unit, shallow_normed) =
+            norm_rows(&lesson.shallow, self.shallow_norm, self.config.norm_eps);
         let mut base = self.fuse_shallow.apply(&shallow_normed);
         add(&mut base, &lesson.shallow);
         let mut steps: Vec<Step> = Vec::with_capacity(self.unroll);
@@ -131,7 +152,14 @@ impl<'a> FusedPass<'a> {
     }
 
     /// One step whose keys start at position `at`.
-    fn step(&self, start: usize, at: usize, previous: Vec<f32>, base: &[f32], earlier: &[Step]) -> Step {
+    fn step(
+        &self,
+        start: usize,
+        at: usize,
+        previous: Vec<f32>,
+        base: &[f32],
+        earlier: &[Step],
+    ) -> Step {
         let hidden = self.config.hidden;
         let eps = self.config.norm_eps;
         let rows = previous.len() / hidden;
@@ -143,19 +171,44 @@ impl<'a> FusedPass<'a> {
         let (mut q, mut k) = (self.q.apply(&normed[before * hidden..]), self.k.apply(&normed));
         self.heads.rotate(&mut q, at + before..at + rows, 1.0);
         self.heads.rotate(&mut k, at..at + rows, 1.0);
-        let (q, k, v) = (self.heads.split(&q), self.heads.split(&k), self.heads.split(&self.v.apply(&normed)));
-        let (outputs, weights): (Vec<_>, Vec<_>) =
-            q.iter().enumerate().map(|(head, q)| self.seen(start, head, earlier, Keys { k: &k[head], v: &v[head] }).forward(q)).unzip();
+        let (q, k, v) =
+            (self.heads.split(&q), self.heads.split(&k), self.heads.split(&self.v.apply(&normed)));
+        let (outputs, weights): (Vec<_>, Vec<_>) = q
+            .iter()
+            .enumerate()
+            .map(|(head, q)| {
+                self.seen(start, head, earlier, Keys { k: &k[head], v: &v[head] }).forward(q)
+            })
+            .unzip();
         let attended = self.heads.join(&outputs);
         let mut y = self.o.apply(&attended);
         add(&mut y, &z[before * hidden..]);
         let (out, mlp) = self.mlp.forward(y);
-        Step { at, rows, before, previous, deep_unit, deep_normed, z, unit, normed, q, k, v, weights, attended, mlp, out }
+        Step {
+            at,
+            rows,
+            before,
+            previous,
+            deep_unit,
+            deep_normed,
+            z,
+            unit,
+            normed,
+            q,
+            k,
+            v,
+            weights,
+            attended,
+            mlp,
+            out,
+        }
     }
 
-    /// What a head of a step sees: the keys of step 1, those of the steps between, and the step's own.
+    /// What a head of a step sees: the keys of step 1, those of the steps between, and the step's
+    /// own.
     fn seen<'x>(&self, start: usize, head: usize, earlier: &'x [Step], own: Keys<'x>) -> Seen<'x> {
-        let mut all = earlier.iter().map(|step| Keys { k: &step.k[head], v: &step.v[head] }).chain([own]);
+        let mut all =
+            earlier.iter().map(|step| Keys { k: &step.k[head], v: &step.v[head] }).chain([own]);
         let sequence = all.next().unwrap_or(own);
         Seen { dim: self.heads.dim, start, sequence, unrolled: all.collect() }
     }

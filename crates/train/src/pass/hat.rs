@@ -1,8 +1,8 @@
 //! HAT's adapter.
 //!
-//! With `u = x / rms(x)`, `n = u * norm`, heads `q = R n Wq^T`, `k = R n Wk^T`, `v = n Wv^T` (`R` is the rotary embedding), and
-//! `p = softmax(q k^T / sqrt(head_dim))` under the causal mask, the drafter's row is `y = x + (p v) Wo^T`. Only five matrices are trained
-//! and `x` needs no gradient.
+//! With `u = x / rms(x)`, `n = u * norm`, heads `q = R n Wq^T`, `k = R n Wk^T`, `v = n Wv^T` (`R`
+//! is the rotary embedding), and `p = softmax(q k^T / sqrt(head_dim))` under the causal mask, the
+//! drafter's row is `y = x + (p v) Wo^T`. Only five matrices are trained and `x` needs no gradient.
 
 use tricorn_model::ModelConfig;
 
@@ -34,7 +34,8 @@ pub(super) struct HatTrace {
     unit: Vec<f32>,
     /// `unit * norm`, all rows.
     normed: Vec<f32>,
-    /// Heads one after the other, each `rows x head_dim`: q of the rows from `first` on, k and v of all rows; rotated.
+    /// Heads one after the other, each `rows x head_dim`: q of the rows from `first` on, k and v of
+    /// all rows; rotated.
     q: Vec<Vec<f32>>,
     k: Vec<Vec<f32>>,
     v: Vec<Vec<f32>>,
@@ -58,7 +59,8 @@ impl<'a> HatPass<'a> {
         }
     }
 
-    /// The drafter's rows (before the final norm) from row `first` on, for the shallow rows of a sequence from its start.
+    /// The drafter's rows (before the final norm) from row `first` on, for the shallow rows of a
+    /// sequence from its start.
     pub(super) fn forward(&self, shallow: &[f32], first: usize) -> (Vec<f32>, HatTrace) {
         let hidden = self.config.hidden;
         let rows = shallow.len() / hidden;
@@ -66,16 +68,21 @@ impl<'a> HatPass<'a> {
         let (mut q, mut k) = (self.q.apply(&normed[first * hidden..]), self.k.apply(&normed));
         self.heads.rotate(&mut q, first..rows, 1.0);
         self.heads.rotate(&mut k, 0..rows, 1.0);
-        let (q, k, v) = (self.heads.split(&q), self.heads.split(&k), self.heads.split(&self.v.apply(&normed)));
-        let (outputs, weights): (Vec<_>, Vec<_>) =
-            q.iter().zip(k.iter().zip(&v)).map(|(q, (k, v))| self.seen(first, Keys { k, v }).forward(q)).unzip();
+        let (q, k, v) =
+            (self.heads.split(&q), self.heads.split(&k), self.heads.split(&self.v.apply(&normed)));
+        let (outputs, weights): (Vec<_>, Vec<_>) = q
+            .iter()
+            .zip(k.iter().zip(&v))
+            .map(|(q, (k, v))| self.seen(first, Keys { k, v }).forward(q))
+            .unzip();
         let attended = self.heads.join(&outputs);
         let mut y = self.o.apply(&attended);
         add(&mut y, &shallow[first * hidden..]);
         (y, HatTrace { first, unit, normed, q, k, v, weights, attended })
     }
 
-    /// The gradients of the weights, given the gradient of the rows that [`HatPass::forward`] returned.
+    /// The gradients of the weights, given the gradient of the rows that [`HatPass::forward`]
+    /// returned.
     pub(super) fn backward(&self, trace: &HatTrace, gradient: &[f32]) -> Tensors {
         let hidden = self.config.hidden;
         let HatTrace { first, .. } = *trace;
@@ -85,11 +92,18 @@ impl<'a> HatPass<'a> {
         for (head, d_output) in self.heads.split(&self.o.back(gradient)).iter().enumerate() {
             let (q, k, v) = (&trace.q[head], &trace.k[head], &trace.v[head]);
             let mut keys = KeyGradients::zero(k.len());
-            dq.push(self.seen(first, Keys { k, v }).backward(q, &trace.weights[head], d_output, &mut keys, &mut []));
+            dq.push(self.seen(first, Keys { k, v }).backward(
+                q,
+                &trace.weights[head],
+                d_output,
+                &mut keys,
+                &mut [],
+            ));
             dk.push(keys.k);
             dv.push(keys.v);
         }
-        let (mut dq, mut dk, dv) = (self.heads.join(&dq), self.heads.join(&dk), self.heads.join(&dv));
+        let (mut dq, mut dk, dv) =
+            (self.heads.join(&dq), self.heads.join(&dk), self.heads.join(&dv));
         self.heads.rotate(&mut dq, first..rows, -1.0);
         self.heads.rotate(&mut dk, 0..rows, -1.0);
 

@@ -38,7 +38,12 @@ impl<'a> Heads<'a> {
     /// Rows of all heads side by side to one matrix for each head.
     pub(super) fn split(&self, x: &[f32]) -> Vec<Vec<f32>> {
         (0..self.config.hidden / self.dim)
-            .map(|head| x.chunks_exact(self.config.hidden).flat_map(|row| &row[head * self.dim..][..self.dim]).copied().collect())
+            .map(|head| {
+                x.chunks_exact(self.config.hidden)
+                    .flat_map(|row| &row[head * self.dim..][..self.dim])
+                    .copied()
+                    .collect()
+            })
             .collect()
     }
 
@@ -46,7 +51,9 @@ impl<'a> Heads<'a> {
     pub(super) fn join(&self, heads: &[Vec<f32>]) -> Vec<f32> {
         let mut x = vec![0.0; heads.iter().map(Vec::len).sum()];
         for (index, head) in heads.iter().enumerate() {
-            for (row, values) in x.chunks_exact_mut(self.config.hidden).zip(head.chunks_exact(self.dim)) {
+            for (row, values) in
+                x.chunks_exact_mut(self.config.hidden).zip(head.chunks_exact(self.dim))
+            {
                 row[index * self.dim..][..self.dim].copy_from_slice(values);
             }
         }

@@ -57,7 +57,8 @@ impl<'a> Mlp<'a> {
     /// The gradient of `y`, given that of the output, and those of the weights.
     pub(super) fn backward(&self, trace: &MlpTrace, d_out: &[f32]) -> (Vec<f32>, MlpGradients) {
         let d_inner = self.down.back(d_out);
-        let (mut d_gate, mut d_up) = (Vec::with_capacity(d_inner.len()), Vec::with_capacity(d_inner.len()));
+        let (mut d_gate, mut d_up) =
+            (Vec::with_capacity(d_inner.len()), Vec::with_capacity(d_inner.len()));
         for ((d, &g), u) in d_inner.iter().zip(&trace.gate).zip(&trace.up) {
             let s = sigmoid(g);
             d_gate.push(d * u * s * (1.0 + g * (1.0 - s)));

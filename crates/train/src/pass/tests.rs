@@ -28,17 +28,20 @@ fn assert_close(found: &[f32], expected: &[f32], what: &str) {
     }
 }
 
-/// The rows that the drafter in use guesses in the round that starts at row `start`, on the lesson's text: true rows up to there, then its
-/// own.
+/// The rows that the drafter in use guesses in the round that starts at row `start`, on the
+/// lesson's text: true rows up to there, then its own.
 fn round(drafter: &Drafter, lesson: &Lesson, start: usize, drafts: usize) -> Vec<Vec<f32>> {
     let mut kv = drafter.new_kv(&KvPool::with_format(usize::MAX, KvFormat::F32), ROWS);
     let known = start - 1 - lesson.first;
-    let previous = [vec![0.0; (lesson.first + 1) * HIDDEN], lesson.target[..known * HIDDEN].to_vec()].concat();
+    let previous =
+        [vec![0.0; (lesson.first + 1) * HIDDEN], lesson.target[..known * HIDDEN].to_vec()].concat();
     drafter.extend(&mut kv, 0, &lesson.shallow[..start * HIDDEN], &previous).unwrap();
     let mut previous = lesson.target[known * HIDDEN..][..HIDDEN].to_vec();
     (start..start + drafts)
         .map(|pos| {
-            previous = drafter.forward_at(&mut kv, pos, &lesson.shallow[pos * HIDDEN..][..HIDDEN], &previous).unwrap();
+            previous = drafter
+                .forward_at(&mut kv, pos, &lesson.shallow[pos * HIDDEN..][..HIDDEN], &previous)
+                .unwrap();
             previous.clone()
         })
         .collect()
@@ -61,8 +64,14 @@ fn hat_equals_the_drafter_in_use() {
         let weights = weights(DrafterKind::Hat, &source);
         let drafter = written_drafter(&dir, &source, &weights);
         let shallow = lesson().shallow;
-        let expected =
-            drafter.forward_at(&mut drafter.new_kv(&KvPool::with_format(usize::MAX, KvFormat::F32), ROWS), 0, &shallow, &[]).unwrap();
+        let expected = drafter
+            .forward_at(
+                &mut drafter.new_kv(&KvPool::with_format(usize::MAX, KvFormat::F32), ROWS),
+                0,
+                &shallow,
+                &[],
+            )
+            .unwrap();
         let (found, _) = HatPass::new(source.config(), &weights.attention).forward(&shallow, FIRST);
         assert_close(&found, &expected[FIRST * HIDDEN..], &extra.to_string());
     }
@@ -77,13 +86,21 @@ fn fused_unrolls_as_the_drafter_in_use_drafts() {
         let weights = weights(DrafterKind::Fused, &source);
         let (drafter, lesson) = (written_drafter(&dir, &source, &weights), lesson());
         let block = weights.block.as_ref().unwrap();
-        let trace = FusedPass::new(source.config(), &weights.attention, block, STEPS).forward(&lesson);
+        let trace =
+            FusedPass::new(source.config(), &weights.attention, block, STEPS).forward(&lesson);
         let guesses: Vec<&[f32]> = trace.guesses().collect();
-        assert_eq!(guesses.iter().map(|rows| rows.len() / HIDDEN).collect::<Vec<_>>(), [146, 145, 144, 143]);
+        assert_eq!(
+            guesses.iter().map(|rows| rows.len() / HIDDEN).collect::<Vec<_>>(),
+            [146, 145, 144, 143]
+        );
         for row in [0, 1, 60, 127, 128, 142] {
             let rounds = round(&drafter, &lesson, FIRST + 1 + row, STEPS);
             for (step, expected) in rounds.iter().enumerate() {
-                assert_close(&guesses[step][row * HIDDEN..][..HIDDEN], expected, &format!("row {row}, step {step}, {extra}"));
+                assert_close(
+                    &guesses[step][row * HIDDEN..][..HIDDEN],
+                    expected,
+                    &format!("row {row}, step {step}, {extra}"),
+                );
             }
         }
     }
@@ -107,15 +124,22 @@ fn gradients_equal_finite_differences() {
             let direction = noise(gradient.len(), 2 + tensor as u64);
             let moved = |by: f32| {
                 let mut weights = weights.clone();
-                weights.all_mut()[tensor].iter_mut().zip(&direction).for_each(|(w, d)| *w += by * d);
+                weights.all_mut()[tensor]
+                    .iter_mut()
+                    .zip(&direction)
+                    .for_each(|(w, d)| *w += by * d);
                 loss.total(of(&weights).0)
             };
             let by = 3e-4;
             let measured = (moved(by) - moved(-by)) / (2.0 * f64::from(by));
-            let computed: f64 = gradient.iter().zip(&direction).map(|(g, d)| f64::from(g * d)).sum();
+            let computed: f64 =
+                gradient.iter().zip(&direction).map(|(g, d)| f64::from(g * d)).sum();
             let size = gradient.iter().map(|g| f64::from(g * g)).sum::<f64>().sqrt();
             let name = kind.tensors(source.config())[tensor].0;
-            assert!((measured - computed).abs() < 0.01 * size, "{kind} {name}: {measured} measured, {computed} computed, size {size}");
+            assert!(
+                (measured - computed).abs() < 0.01 * size,
+                "{kind} {name}: {measured} measured, {computed} computed, size {size}"
+            );
         }
     }
 }
@@ -134,8 +158,13 @@ fn a_response_too_short_to_unroll_has_fewer_steps() {
         short.shallow.truncate((FIRST + rows) * HIDDEN);
         short.target.truncate(rows * HIDDEN);
         let lessons = [short];
-        let (losses, gradients) = pass.learn(&lessons[0], &pass.shares(&lessons), &loss, &output).unwrap();
+        let (losses, gradients) =
+            pass.learn(&lessons[0], &pass.shares(&lessons), &loss, &output).unwrap();
         assert!(loss.total(losses).is_finite());
-        assert_eq!(gradients.all().iter().any(|values| values.iter().any(|v| *v != 0.0)), learns, "{rows} rows");
+        assert_eq!(
+            gradients.all().iter().any(|values| values.iter().any(|v| *v != 0.0)),
+            learns,
+            "{rows} rows"
+        );
     }
 }

@@ -53,16 +53,30 @@ fn the_loss_falls(kind: DrafterKind) {
     assert_eq!(drafter.info().trained_tokens, outcome.tokens);
     assert_eq!(drafter.info().threshold, report.best.threshold);
     assert!(drafter.info().measured.contains_key("held_out"));
-    let again = crate::measure(&source, &drafter, SPLIT, &config.valid, &config.held_out, &AtomicBool::new(false)).unwrap();
-    let rates = |report: &HeldOutReport| report.curve.iter().map(|p| (p.tokens_per_round, p.drafted_per_round)).collect::<Vec<_>>();
+    let again = crate::measure(
+        &source,
+        &drafter,
+        SPLIT,
+        &config.valid,
+        &config.held_out,
+        &AtomicBool::new(false),
+    )
+    .unwrap();
+    let rates = |report: &HeldOutReport| {
+        report.curve.iter().map(|p| (p.tokens_per_round, p.drafted_per_round)).collect::<Vec<_>>()
+    };
     assert_eq!(rates(&again), rates(&report));
-    drafter.forward_at(&mut drafter.new_kv(&KvPool::new(usize::MAX), 4), 0, &[0.5; 32], &[]).unwrap();
+    drafter
+        .forward_at(&mut drafter.new_kv(&KvPool::new(usize::MAX), 4), 0, &[0.5; 32], &[])
+        .unwrap();
     assert!(fs::read_to_string(config.out.join("history.svg")).unwrap().contains("<circle"));
 }
 
 #[test]
 fn a_resumed_run_equals_one_that_went_through() {
-    for (kind, own_text) in [(DrafterKind::Hat, 0.0), (DrafterKind::Hat, 0.5), (DrafterKind::Fused, 0.5)] {
+    for (kind, own_text) in
+        [(DrafterKind::Hat, 0.0), (DrafterKind::Hat, 0.5), (DrafterKind::Fused, 0.5)]
+    {
         let dir = TempDir::new();
         let source = tiny_model(&dir, &json!({}));
         let mut config = tiny_config(&dir);
@@ -91,7 +105,9 @@ fn a_resumed_run_equals_one_that_went_through() {
         assert_eq!(*losses.lock().unwrap(), expected);
         assert_eq!(fs::read(config.out.join(kind.weights_file())).unwrap(), drafter);
         assert_eq!(resumed.tokens, whole.tokens);
-        let rates = |outcome: &Outcome| outcome.history.points.iter().map(|p| p.tokens_per_round.to_bits()).collect::<Vec<_>>();
+        let rates = |outcome: &Outcome| {
+            outcome.history.points.iter().map(|p| p.tokens_per_round.to_bits()).collect::<Vec<_>>()
+        };
         assert_eq!(rates(&resumed), rates(&whole));
     }
 }
@@ -127,7 +143,10 @@ fn goes_on_from_another_drafter() {
     config.kind = DrafterKind::Fused;
     config.out = dir.file("third");
     let other_kind = run(&source, &config).unwrap_err().to_string();
-    assert!(other_kind.contains("cannot read") && other_kind.contains("drafter-fused"), "{other_kind}");
+    assert!(
+        other_kind.contains("cannot read") && other_kind.contains("drafter-fused"),
+        "{other_kind}"
+    );
 }
 
 #[test]
@@ -136,7 +155,8 @@ fn half_of_the_texts_come_after_others() {
     let source = tiny_model(&dir, &json!({}));
     let mut config = tiny_config(&dir);
     let lessons = |config: &DistillConfig| {
-        let (dataset, renderer) = (Dataset::read(&config.data).unwrap(), Renderer::new(&source).unwrap());
+        let (dataset, renderer) =
+            (Dataset::read(&config.data).unwrap(), Renderer::new(&source).unwrap());
         let teacher = Teacher::load(&source, config.split).unwrap();
         let parts = FeedParts { teacher: &teacher, renderer: &renderer, dataset: &dataset, config };
         thread::scope(|scope| Feed::start(scope, parts, 0).batch(600).unwrap())
@@ -178,7 +198,10 @@ fn settings_are_checked() {
         (|c| c.budget.steps = Some(0), "--steps is 0"),
         (|c| c.budget.tokens = Some(0), "--tokens is 0"),
         (|c| c.context = 257, "--context is 257; use 2 to the model's 256"),
-        (|c| c.earlier_tokens = c.context, "--earlier-tokens is 24; use fewer than the context of 24"),
+        (
+            |c| c.earlier_tokens = c.context,
+            "--earlier-tokens is 24; use fewer than the context of 24",
+        ),
         (|c| c.batch_tokens = 0, "--batch-tokens is 0"),
         (|c| c.learning_rate = -1.0, "--learning-rate is -1"),
         (|c| c.own_text = 1.5, "--own-text is 1.5"),

@@ -1,6 +1,7 @@
 //! Binary16 values with their exponents in a prefix code, as `CODEC_F16Z` of the contract says.
 //!
-//! Values of one kind have few exponents: hidden rows need about 2.6 of the five bits. Sign and mantissa are as good as random, and stay.
+//! Values of one kind have few exponents: hidden rows need about 2.6 of the five bits. Sign and
+//! mantissa are as good as random, and stay.
 
 use half::f16;
 
@@ -76,11 +77,17 @@ pub(super) fn decode(count: usize, bytes: &[u8]) -> Result<Vec<f16>, &'static st
 }
 
 fn decode_coded(count: usize, bytes: &[u8]) -> Result<Vec<f16>, &'static str> {
-    let Some(([first, exponents], rest)) = bytes.split_first_chunk::<2>() else { return Err("no table of codes") };
+    let Some(([first, exponents], rest)) = bytes.split_first_chunk::<2>() else {
+        return Err("no table of codes");
+    };
     let (first, exponents) = (usize::from(*first), usize::from(*exponents));
-    let (nibbles, rest) = rest.split_at_checked(exponents.div_ceil(2)).ok_or("a short table of codes")?;
+    let (nibbles, rest) =
+        rest.split_at_checked(exponents.div_ceil(2)).ok_or("a short table of codes")?;
     let mut lengths = [0; SYMBOLS];
-    let known = lengths.get_mut(first..).and_then(|from| from.get_mut(..exponents)).ok_or("exponents beyond five bits")?;
+    let known = lengths
+        .get_mut(first..)
+        .and_then(|from| from.get_mut(..exponents))
+        .ok_or("exponents beyond five bits")?;
     let mut halves = nibbles.iter().flat_map(|byte| [byte & 15, byte >> 4]);
     known.iter_mut().zip(&mut halves).for_each(|(length, found)| *length = found);
     if halves.any(|padding| padding != 0) {
@@ -99,7 +106,12 @@ fn decode_coded(count: usize, bytes: &[u8]) -> Result<Vec<f16>, &'static str> {
             stream.skip(found.length.into());
             let beside = stream.peek() as u16;
             stream.skip(BESIDE);
-            values.push(f16::from_bits(u16::from(low) | (beside & 3) << 8 | u16::from(found.symbol) << 10 | (beside >> 2 & 1) << 15));
+            values.push(f16::from_bits(
+                u16::from(low)
+                    | (beside & 3) << 8
+                    | u16::from(found.symbol) << 10
+                    | (beside >> 2 & 1) << 15,
+            ));
         }
     }
     if !whole {

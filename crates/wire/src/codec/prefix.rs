@@ -5,7 +5,8 @@ pub(super) const SYMBOLS: usize = 32;
 /// The longest code, in bits: one look into a table of 256 entries decodes any.
 pub(super) const LONGEST: u32 = 8;
 
-/// A canonical prefix code: the lengths of the codes say all of it. Shorter codes come first, then lower symbols.
+/// A canonical prefix code: the lengths of the codes say all of it. Shorter codes come first, then
+/// lower symbols.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) struct PrefixCode {
     /// In bits; 0 for a symbol without a code.
@@ -28,7 +29,8 @@ pub(super) struct Decoded {
 }
 
 impl PrefixCode {
-    /// A code for symbols that occur so often, with none for those that do not: Huffman's, but for the bound on lengths.
+    /// A code for symbols that occur so often, with none for those that do not: Huffman's, but for
+    /// the bound on lengths.
     pub(super) fn of(counts: &[u32; SYMBOLS]) -> Self {
         let mut weights = *counts;
         loop {
@@ -37,14 +39,21 @@ impl PrefixCode {
                 return Self { lengths };
             }
             // Flatter weights make longest codes shorter; equal ones need five bits.
-            weights.iter_mut().filter(|weight| **weight > 0).for_each(|weight| *weight = *weight / 2 + 1);
+            weights
+                .iter_mut()
+                .filter(|weight| **weight > 0)
+                .for_each(|weight| *weight = *weight / 2 + 1);
         }
     }
 
     /// The code with these lengths; `None` where one is too long, or no prefix code has them.
     pub(super) fn with_lengths(lengths: [u8; SYMBOLS]) -> Option<Self> {
-        let shares = lengths.iter().filter(|&&length| length > 0).map(|&length| (1_u32 << LONGEST).checked_shr(length.into()).unwrap_or(0));
-        let fits = lengths.iter().all(|&length| u32::from(length) <= LONGEST) && shares.sum::<u32>() <= 1 << LONGEST;
+        let shares = lengths
+            .iter()
+            .filter(|&&length| length > 0)
+            .map(|&length| (1_u32 << LONGEST).checked_shr(length.into()).unwrap_or(0));
+        let fits = lengths.iter().all(|&length| u32::from(length) <= LONGEST)
+            && shares.sum::<u32>() <= 1 << LONGEST;
         fits.then_some(Self { lengths })
     }
 
@@ -58,8 +67,11 @@ impl PrefixCode {
         let mut next = 0_u32;
         for length in 1..=LONGEST {
             next <<= 1;
-            for (code, _) in codes.iter_mut().zip(self.lengths).filter(|(_, found)| u32::from(*found) == length) {
-                *code = Code { bits: u64::from(next.reverse_bits() >> (u32::BITS - length)), length };
+            for (code, _) in
+                codes.iter_mut().zip(self.lengths).filter(|(_, found)| u32::from(*found) == length)
+            {
+                *code =
+                    Code { bits: u64::from(next.reverse_bits() >> (u32::BITS - length)), length };
                 next += 1;
             }
         }
@@ -69,7 +81,10 @@ impl PrefixCode {
     /// By eight bits, what they begin with.
     pub(super) fn table(&self) -> [Decoded; 1 << LONGEST] {
         let mut table = [Decoded::default(); 1 << LONGEST];
-        for (symbol, (code, length)) in (0..).zip(self.codes().into_iter().zip(self.lengths)).filter(|(_, (_, length))| *length > 0) {
+        for (symbol, (code, length)) in (0..)
+            .zip(self.codes().into_iter().zip(self.lengths))
+            .filter(|(_, (_, length))| *length > 0)
+        {
             let beginning_so = table.iter_mut().skip(code.bits as usize).step_by(1 << length);
             beginning_so.for_each(|entry| *entry = Decoded { symbol, length });
         }
@@ -81,16 +96,26 @@ impl PrefixCode {
 fn huffman(weights: &[u32; SYMBOLS]) -> [u8; SYMBOLS] {
     let mut lengths = [0_u8; SYMBOLS];
     // Trees by weight and the set of their symbols.
-    let mut trees: Vec<(u64, u32)> = (0..).zip(weights).filter(|(_, w)| **w > 0).map(|(symbol, &w)| (w.into(), 1 << symbol)).collect();
+    let mut trees: Vec<(u64, u32)> = (0..)
+        .zip(weights)
+        .filter(|(_, w)| **w > 0)
+        .map(|(symbol, &w)| (w.into(), 1 << symbol))
+        .collect();
     if let [(_, alone)] = trees[..] {
         lengths[alone.trailing_zeros() as usize] = 1;
         return lengths;
     }
     loop {
         trees.sort_unstable_by(|a, b| b.cmp(a));
-        let Some(((lightest, left), (weight, right))) = trees.pop().zip(trees.pop()) else { return lengths };
+        let Some(((lightest, left), (weight, right))) = trees.pop().zip(trees.pop()) else {
+            return lengths;
+        };
         let symbols = left | right;
-        lengths.iter_mut().enumerate().filter(|(symbol, _)| symbols >> symbol & 1 == 1).for_each(|(_, length)| *length += 1);
+        lengths
+            .iter_mut()
+            .enumerate()
+            .filter(|(symbol, _)| symbols >> symbol & 1 == 1)
+            .for_each(|(_, length)| *length += 1);
         trees.push((lightest + weight, symbols));
     }
 }
@@ -110,7 +135,8 @@ mod tests {
     fn frequent_symbols_have_short_codes() {
         let code = PrefixCode::of(&counts(&[(3, 8), (4, 4), (5, 2), (6, 2)]));
         assert_eq!(code.lengths()[3..7], [1, 2, 3, 3]);
-        let bits: Vec<(u64, u32)> = code.codes()[3..7].iter().map(|code| (code.bits, code.length)).collect();
+        let bits: Vec<(u64, u32)> =
+            code.codes()[3..7].iter().map(|code| (code.bits, code.length)).collect();
         assert_eq!(bits, [(0b0, 1), (0b01, 2), (0b011, 3), (0b111, 3)]);
     }
 
@@ -122,16 +148,22 @@ mod tests {
 
     #[test]
     fn no_code_is_too_long_and_every_code_is_found_again() {
-        let steep: Vec<(usize, u32)> = (0..32).map(|symbol| (symbol, 1 << symbol.min(30))).collect();
+        let steep: Vec<(usize, u32)> =
+            (0..32).map(|symbol| (symbol, 1 << symbol.min(30))).collect();
         for counts in [counts(&steep), [1; SYMBOLS], counts(&[(0, 1), (31, u32::MAX)])] {
             let code = PrefixCode::of(&counts);
             assert_eq!(PrefixCode::with_lengths(*code.lengths()), Some(code));
             let table = code.table();
-            for (symbol, Code { bits, length }) in code.codes().into_iter().enumerate().filter(|(symbol, _)| counts[*symbol] > 0) {
+            for (symbol, Code { bits, length }) in
+                code.codes().into_iter().enumerate().filter(|(symbol, _)| counts[*symbol] > 0)
+            {
                 assert!((1..=LONGEST).contains(&length));
                 for after in 0..1 << (LONGEST - length) {
                     let found = table[(bits | after << length) as usize];
-                    assert_eq!((usize::from(found.symbol), u32::from(found.length)), (symbol, length));
+                    assert_eq!(
+                        (usize::from(found.symbol), u32::from(found.length)),
+                        (symbol, length)
+                    );
                 }
             }
         }

@@ -40,7 +40,8 @@ pub struct StageDone {
     pub rows: Bytes,
     /// Sessions that failed alone, and why.
     pub failed: Vec<(u64, Failure)>,
-    /// The forward passes of this stage and all after it, together. At most an hour in anything received.
+    /// The forward passes of this stage and all after it, together. At most an hour in anything
+    /// received.
     pub compute: Duration,
     /// What the batch waited for them, likewise.
     pub queue: Duration,
@@ -68,18 +69,26 @@ impl From<StageDown> for proto::StageDown {
     fn from(down: StageDown) -> Self {
         let message = match down {
             StageDown::Opened(StageOpened { stages, end_layer }) => {
-                Message::Opened(proto::StageOpened { stages: to_u64(stages), end_layer: to_u64(end_layer) })
+                Message::Opened(proto::StageOpened {
+                    stages: to_u64(stages),
+                    end_layer: to_u64(end_layer),
+                })
             }
-            StageDown::Done(StageDone { id, rows, failed, compute, queue }) => Message::Done(proto::StageDone {
-                id,
-                rows,
-                failed: failed
-                    .into_iter()
-                    .map(|(session, failure)| proto::StageEntryFailure { session, error: Some(failure.into()) })
-                    .collect(),
-                compute_us: micros(compute),
-                queue_us: micros(queue),
-            }),
+            StageDown::Done(StageDone { id, rows, failed, compute, queue }) => {
+                Message::Done(proto::StageDone {
+                    id,
+                    rows,
+                    failed: failed
+                        .into_iter()
+                        .map(|(session, failure)| proto::StageEntryFailure {
+                            session,
+                            error: Some(failure.into()),
+                        })
+                        .collect(),
+                    compute_us: micros(compute),
+                    queue_us: micros(queue),
+                })
+            }
             StageDown::Failed(failure) => Message::Error(failure.into()),
         };
         Self { message: Some(message) }
@@ -96,7 +105,10 @@ impl TryFrom<proto::StageDown> for StageDown {
                     return Err(WireError::OutOfRange { field: "stage_opened.stages", value: 0 });
                 }
                 let stages = to_usize("stage_opened.stages", opened.stages)?;
-                Self::Opened(StageOpened { stages, end_layer: to_usize("stage_opened.end_layer", opened.end_layer)? })
+                Self::Opened(StageOpened {
+                    stages,
+                    end_layer: to_usize("stage_opened.end_layer", opened.end_layer)?,
+                })
             }
             Message::Done(done) => Self::Done(StageDone {
                 id: done.id,
@@ -104,7 +116,12 @@ impl TryFrom<proto::StageDown> for StageDown {
                 failed: done
                     .failed
                     .into_iter()
-                    .map(|failed| Ok((failed.session, required("stage_entry_failure.error", failed.error)?.into())))
+                    .map(|failed| {
+                        Ok((
+                            failed.session,
+                            required("stage_entry_failure.error", failed.error)?.into(),
+                        ))
+                    })
                     .collect::<Result<_, WireError>>()?,
                 compute: clamped_duration(done.compute_us),
                 queue: clamped_duration(done.queue_us),

@@ -61,7 +61,8 @@ pub struct StageBatch {
 pub struct StageEntry {
     /// The session, as the earlier stage names it.
     pub session: u64,
-    /// Position of the first row; rows held from there on are dropped first. `pos + rows` does not overflow on anything received.
+    /// Position of the first row; rows held from there on are dropped first. `pos + rows` does not
+    /// overflow on anything received.
     pub pos: usize,
     /// Number of rows, at least 1.
     pub rows: usize,
@@ -74,7 +75,13 @@ impl StageBatch {
     ///
     /// # Errors
     /// When the number of values is wrong or one is not finite.
-    pub fn encode(id: u64, entries: Vec<StageEntry>, closed: Vec<u64>, hidden: usize, rows: &[f32]) -> Result<Self, WireError> {
+    pub fn encode(
+        id: u64,
+        entries: Vec<StageEntry>,
+        closed: Vec<u64>,
+        hidden: usize,
+        rows: &[f32],
+    ) -> Result<Self, WireError> {
         let rows = codec::encode("stage_batch.rows", CODEC, row_count(&entries), hidden, rows)?;
         Ok(Self { id, entries, rows, closed })
     }
@@ -127,7 +134,10 @@ impl TryFrom<proto::StageUp> for StageUp {
     fn try_from(up: proto::StageUp) -> Result<Self, WireError> {
         Ok(match required("stage_up.message", up.message)? {
             Message::Open(open) => Self::Open(StageOpen {
-                fingerprint: convert::fingerprint("stage_open.model_fingerprint", &open.model_fingerprint)?,
+                fingerprint: convert::fingerprint(
+                    "stage_open.model_fingerprint",
+                    &open.model_fingerprint,
+                )?,
                 split: convert::split(required("stage_open.split", open.split)?)?,
                 hidden: to_usize("stage_open.hidden", open.hidden)?,
                 first_layer: to_usize("stage_open.first_layer", open.first_layer)?,
@@ -137,10 +147,14 @@ impl TryFrom<proto::StageUp> for StageUp {
                 formats: formats(open.formats)?,
             }),
             Message::Batch(proto::StageBatch { id, entries, rows, closed }) => {
-                let entries = entries.into_iter().map(StageEntry::try_from).collect::<Result<Vec<_>, _>>()?;
+                let entries =
+                    entries.into_iter().map(StageEntry::try_from).collect::<Result<Vec<_>, _>>()?;
                 let mut sessions = BTreeSet::new();
                 if let Some(twice) = entries.iter().find(|entry| !sessions.insert(entry.session)) {
-                    return Err(WireError::OutOfRange { field: "stage_entry.session", value: twice.session });
+                    return Err(WireError::OutOfRange {
+                        field: "stage_entry.session",
+                        value: twice.session,
+                    });
                 }
                 Self::Batch(StageBatch { id, entries, rows, closed })
             }
@@ -150,7 +164,12 @@ impl TryFrom<proto::StageUp> for StageUp {
 
 impl From<StageEntry> for proto::StageEntry {
     fn from(StageEntry { session, pos, rows, answer_rows }: StageEntry) -> Self {
-        Self { session, pos: to_u64(pos), row_count: to_u64(rows), answer_rows: to_u64(answer_rows) }
+        Self {
+            session,
+            pos: to_u64(pos),
+            row_count: to_u64(rows),
+            answer_rows: to_u64(answer_rows),
+        }
     }
 }
 

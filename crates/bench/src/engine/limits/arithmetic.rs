@@ -1,4 +1,5 @@
-//! Arithmetic in registers alone: enough independent chains of multiply-adds to hide their latency, on the widest instructions there are.
+//! Arithmetic in registers alone: enough independent chains of multiply-adds to hide their latency,
+//! on the widest instructions there are.
 
 use std::hint::black_box;
 
@@ -108,7 +109,11 @@ mod x86 {
     /// Three instructions a product: into pairs, into fours, into the sum.
     #[target_feature(enable = "avx2")]
     pub(super) fn int8_256() -> i32 {
-        let (a, b, ones) = (_mm256_set1_epi8(black_box(3)), _mm256_set1_epi8(black_box(5)), _mm256_set1_epi16(black_box(1)));
+        let (a, b, ones) = (
+            _mm256_set1_epi8(black_box(3)),
+            _mm256_set1_epi8(black_box(5)),
+            _mm256_set1_epi16(black_box(1)),
+        );
         let mut sums = [_mm256_setzero_si256(); CHAINS];
         for _ in 0..LINKS {
             for sum in &mut sums {

@@ -3,7 +3,10 @@
 
 use super::*;
 use crate::Silent;
-use std::{env, fs, os::unix::fs::PermissionsExt, path::PathBuf, process, sync::atomic::AtomicUsize, sync::atomic::Ordering};
+use std::{
+    env, fs, os::unix::fs::PermissionsExt, path::PathBuf, process, sync::atomic::AtomicUsize,
+    sync::atomic::Ordering,
+};
 
 /// A shell script in the place of Python; it is removed with this value.
 struct Script(PathBuf);
@@ -12,8 +15,16 @@ impl Script {
     /// Answers each command as the `cases` of a shell's `case` statement say.
     fn new(cases: &str) -> Self {
         static NUMBER: AtomicUsize = AtomicUsize::new(0);
-        let file = env::temp_dir().join(format!("tricorn-peer-{}-{}", process::id(), NUMBER.fetch_add(1, Ordering::Relaxed)));
-        fs::write(&file, format!("#!/bin/sh\nwhile read -r line; do case \"$line\" in\n{cases}\nesac; done\n")).unwrap();
+        let file = env::temp_dir().join(format!(
+            "tricorn-peer-{}-{}",
+            process::id(),
+            NUMBER.fetch_add(1, Ordering::Relaxed)
+        ));
+        fs::write(
+            &file,
+            format!("#!/bin/sh\nwhile read -r line; do case \"$line\" in\n{cases}\nesac; done\n"),
+        )
+        .unwrap();
         fs::set_permissions(&file, fs::Permissions::from_mode(0o700)).unwrap();
         Self(file)
     }
@@ -71,16 +82,25 @@ fn a_setting_that_cannot_be_had_is_left_out() {
 
 #[test]
 fn what_is_missing_is_said() {
-    let start = |python: &str| LlamaCpp::start(OsStr::new(python), Path::new("model.gguf"), 2, KvFormat::F16).unwrap_err();
+    let start = |python: &str| {
+        LlamaCpp::start(OsStr::new(python), Path::new("model.gguf"), 2, KvFormat::F16).unwrap_err()
+    };
     assert!(matches!(start("/nonexistent/python"), BenchError::NoPeer { .. }));
     let script = Script::new(r#"*) echo '{"missing": "No module named llama_cpp"}';;"#);
     let error = script.start().unwrap_err().to_string();
-    assert!(error.contains("No module named llama_cpp") && error.contains("pip install") && error.contains("--python"), "{error}");
+    assert!(
+        error.contains("No module named llama_cpp")
+            && error.contains("pip install")
+            && error.contains("--python"),
+        "{error}"
+    );
 }
 
 #[test]
 fn a_process_that_ends_or_talks_nonsense_is_an_error() {
-    for (cases, said) in [("*) exit 3;;", "its process ended"), ("*) echo hello;;", "unexpected answer")] {
+    for (cases, said) in
+        [("*) exit 3;;", "its process ended"), ("*) echo hello;;", "unexpected answer")]
+    {
         let error = Script::new(cases).start().unwrap_err().to_string();
         assert!(error.contains(said), "{error}");
     }

@@ -19,7 +19,8 @@ fn close(left: Duration, right: Duration) -> bool {
 }
 
 proptest! {
-    /// However the bytes are cut and whenever the line is looked at, the last one arrives bytes / rate + delay after the first was offered.
+    /// However the bytes are cut and whenever the line is looked at, the last one arrives bytes /
+    /// rate + delay after the first was offered.
     #[test]
     fn the_rate_is_exact_over_any_split(
         cuts in prop::collection::vec(1usize..5000, 1..300),
@@ -107,7 +108,10 @@ fn jitter_is_even_about_the_delay() {
         .map(|index| {
             let offered = index as u32 * 50 * MS;
             line.offer(offered, 1, index);
-            arrivals_until(&mut line, Duration::MAX).iter().map(|(arrival, _)| *arrival - offered).sum::<Duration>()
+            arrivals_until(&mut line, Duration::MAX)
+                .iter()
+                .map(|(arrival, _)| *arrival - offered)
+                .sum::<Duration>()
         })
         .sum();
     assert!((total / count as u32).abs_diff(8 * MS) < MS / 5, "{total:?}");
@@ -115,12 +119,17 @@ fn jitter_is_even_about_the_delay() {
 
 fn stalled(rate: StallRate) -> (Duration, Vec<Duration>) {
     let stalls = Stalls { rate, duration: 40 * MS };
-    let mut line = Line::new(Direction { stalls: Some(stalls), ..Direction::new(1e6, Duration::ZERO) }, 11, Duration::ZERO);
+    let mut line = Line::new(
+        Direction { stalls: Some(stalls), ..Direction::new(1e6, Duration::ZERO) },
+        11,
+        Duration::ZERO,
+    );
     // Fifty seconds' worth.
     (0..50_000).for_each(|index| {
         line.offer(Duration::ZERO, 1000, index);
     });
-    let times: Vec<_> = arrivals_until(&mut line, Duration::MAX).into_iter().map(|(time, _)| time).collect();
+    let times: Vec<_> =
+        arrivals_until(&mut line, Duration::MAX).into_iter().map(|(time, _)| time).collect();
     (times[times.len() - 1], times)
 }
 
@@ -131,7 +140,8 @@ fn stalls_come_as_often_as_asked_and_last_as_long() {
         // About 200 stalls of 40 ms; the standard deviation of their number is 14.
         let stalls = (last - Duration::from_secs(50)).as_secs_f64() / 0.04;
         assert!((150.0..250.0).contains(&stalls), "{rate:?}: {stalls}");
-        let gaps: Vec<_> = times.windows(2).map(|pair| pair[1] - pair[0]).filter(|gap| *gap > 2 * MS).collect();
+        let gaps: Vec<_> =
+            times.windows(2).map(|pair| pair[1] - pair[0]).filter(|gap| *gap > 2 * MS).collect();
         assert!(!gaps.is_empty() && gaps.iter().all(|gap| *gap > 40 * MS), "{rate:?}");
         assert_eq!(stalled(rate).1, times, "the seed repeats them");
     }
@@ -140,7 +150,11 @@ fn stalls_come_as_often_as_asked_and_last_as_long() {
 #[test]
 fn a_stall_that_began_while_idle_holds_back_what_comes() {
     let stalls = Stalls { rate: StallRate::PerSecond(1000.0), duration: Duration::from_secs(60) };
-    let mut line = Line::new(Direction { stalls: Some(stalls), ..Direction::new(1e6, Duration::ZERO) }, 1, Duration::ZERO);
+    let mut line = Line::new(
+        Direction { stalls: Some(stalls), ..Direction::new(1e6, Duration::ZERO) },
+        1,
+        Duration::ZERO,
+    );
     line.offer(Duration::from_secs(1), 1, 0);
     let arrival = line.next_arrival().unwrap_or_default();
     assert!((Duration::from_secs(60)..Duration::from_secs(61)).contains(&arrival), "{arrival:?}");

@@ -16,7 +16,12 @@ use tricorn_bench::{
 use tricorn_model::threads;
 
 pub(super) fn run(args: &EngineArgs) -> Result<(), CliError> {
-    let plan = EnginePlan { prefill: args.prefill.clone(), rows: args.rows.clone(), decode: args.decode, rounds: args.rounds };
+    let plan = EnginePlan {
+        prefill: args.prefill.clone(),
+        rows: args.rows.clone(),
+        decode: args.decode,
+        rounds: args.rounds,
+    };
     let (source, _) = open(&args.model)?;
     out::prepare(args.out.as_deref())?;
     let peer = match args.peer {

@@ -3,7 +3,8 @@
 use crate::error::CliError;
 use std::{fs, path::Path};
 
-/// Makes the folder and writes a file into it, which is taken away again: a long measurement is not to be lost to a wrong `--out`.
+/// Makes the folder and writes a file into it, which is taken away again: a long measurement is not
+/// to be lost to a wrong `--out`.
 pub(super) fn prepare(out: Option<&Path>) -> Result<(), CliError> {
     let Some(out) = out else { return Ok(()) };
     let probe = out.join(format!(".tricorn-{}", std::process::id()));

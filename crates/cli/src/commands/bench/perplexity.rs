@@ -33,20 +33,29 @@ pub(super) fn run(args: &PerplexityArgs) -> Result<(), CliError> {
         return Err(CliError::Window { window, context });
     }
     let texts = Texts::from_file(&args.text, &source, window, args.tokens.unwrap_or(usize::MAX))?;
-    let bar = if args.json { ProgressBar::hidden() } else { ProgressBar::new((texts.predicted() * formats.len() * args.kv.len()) as u64) };
+    let bar = if args.json {
+        ProgressBar::hidden()
+    } else {
+        ProgressBar::new((texts.predicted() * formats.len() * args.kv.len()) as u64)
+    };
     // The template is a constant; the default style is a fair second.
-    let style = ProgressStyle::with_template("{bar:30} {pos}/{len} tokens, {per_sec}, {eta} left  {msg}");
+    let style =
+        ProgressStyle::with_template("{bar:30} {pos}/{len} tokens, {per_sec}, {eta} left  {msg}");
     bar.set_style(style.unwrap_or_else(|_| ProgressStyle::default_bar()));
     let mut base: Option<Predictions> = None;
     let mut scores = Vec::new();
-    for (kv, format) in args.kv.iter().flat_map(|kv| formats.iter().map(move |format| (*kv, *format))) {
+    for (kv, format) in
+        args.kv.iter().flat_map(|kv| formats.iter().map(move |format| (*kv, *format)))
+    {
         let (name, quant) = match format {
             Format::Stored => ("stored", None),
             Format::Held(quant) => (quant.name(), Some(quant)),
         };
         bar.set_message(format!("{name}, kv {kv}"));
         let source = bundled::open_quantised(&args.model, quant)?;
-        let Some(predictions) = predict(&source, kv, &texts, |tokens| bar.inc(tokens as u64), &stop)? else {
+        let Some(predictions) =
+            predict(&source, kv, &texts, |tokens| bar.inc(tokens as u64), &stop)?
+        else {
             bar.finish_and_clear();
             return Err(CliError::Interrupted);
         };
@@ -56,8 +65,14 @@ pub(super) fn run(args: &PerplexityArgs) -> Result<(), CliError> {
     bar.finish_and_clear();
     if args.json {
         let windows = texts.windows().len();
-        return print_json(&json!({ "bench": "perplexity", "window": window, "windows": windows, "scores": scores }));
+        return print_json(
+            &json!({ "bench": "perplexity", "window": window, "windows": windows, "scores": scores }),
+        );
     }
-    let about = format!("{} tokens in {} windows of at most {window}\n", texts.predicted(), texts.windows().len());
+    let about = format!(
+        "{} tokens in {} windows of at most {window}\n",
+        texts.predicted(),
+        texts.windows().len()
+    );
     Ok(ui::print(about + &table(&scores))?)
 }

@@ -14,7 +14,9 @@ impl View {
     pub(super) fn new(json: bool, unit: &str) -> Self {
         let bar = if json { ProgressBar::hidden() } else { ProgressBar::new(0) };
         // The template's placeholders are indicatif's own; the default style is a fair second.
-        let style = ProgressStyle::with_template(&format!("{{bar:30}} {{pos}}/{{len}} {unit}, {{elapsed}} gone, {{eta}} left  {{msg}}"));
+        let style = ProgressStyle::with_template(&format!(
+            "{{bar:30}} {{pos}}/{{len}} {unit}, {{elapsed}} gone, {{eta}} left  {{msg}}"
+        ));
         bar.set_style(style.unwrap_or_else(|_| ProgressStyle::default_bar()));
         bar.set_message("loading");
         bar.enable_steady_tick(Duration::from_millis(250));

@@ -16,7 +16,8 @@ use crate::{
     scheduler::{Arrival, Command, NewSession, Rows},
 };
 
-const LIMITS: SessionLimits = SessionLimits { context: 64, max_append_rows: 32, max_queued_rows: 64 };
+const LIMITS: SessionLimits =
+    SessionLimits { context: 64, max_append_rows: 32, max_queued_rows: 64 };
 const HIDDEN: usize = 2;
 
 /// Adds 1; its memory is the number of rows.
@@ -76,9 +77,18 @@ impl Scene {
     async fn new() -> Self {
         let (commands, received) = mpsc::channel(64);
         let load = LoadGauge::new(8);
-        let config = CloudConfig { batch_rows: 16, ..CloudConfig::new("127.0.0.1:0".parse().unwrap(), LIMITS.context) };
+        let config = CloudConfig {
+            batch_rows: 16,
+            ..CloudConfig::new("127.0.0.1:0".parse().unwrap(), LIMITS.context)
+        };
         let (stage, batches) = mpsc::unbounded_channel();
-        let scheduler = Scheduler::new(AddOne, received, config, Arc::clone(&load), Some(Box::new(Passed(stage))));
+        let scheduler = Scheduler::new(
+            AddOne,
+            received,
+            config,
+            Arc::clone(&load),
+            Some(Box::new(Passed(stage))),
+        );
         Self { commands, load, batches, running: tokio::spawn(scheduler.run()) }
     }
 
@@ -95,12 +105,25 @@ impl Scene {
     async fn open(&self, id: u64) -> OutboxStream {
         let (outbox, stream) = Outbox::new(64);
         let slot = self.load.enter().unwrap();
-        self.tell(Command::Open(NewSession { id, limits: LIMITS, codec: HiddenCodec::F32, outbox, slot })).await;
+        self.tell(Command::Open(NewSession {
+            id,
+            limits: LIMITS,
+            codec: HiddenCodec::F32,
+            outbox,
+            slot,
+        }))
+        .await;
         stream
     }
 
     async fn append(&self, session: u64, pos: usize, values: &[f32], want: Want) {
-        let header = AppendHeader { epoch: 0, pos, rows: values.len() / HIDDEN, want, kind: AppendKind::Prompt };
+        let header = AppendHeader {
+            epoch: 0,
+            pos,
+            rows: values.len() / HIDDEN,
+            want,
+            kind: AppendKind::Prompt,
+        };
         let queue = RowQueue::new(64, Arc::clone(&self.load));
         let arrival = Arrival { at: Instant::now(), received: None };
         let rows = Rows { values: values.to_vec(), arrival, _queued: queue.push(header.rows) };
@@ -113,12 +136,25 @@ impl Scene {
         for entry in &batch.entries {
             let end = at + entry.rows * HIDDEN;
             if !failed.contains(&entry.session) {
-                rows.extend(batch.x[end - entry.answer_rows * HIDDEN..end].iter().map(|value| value + 10.0));
+                rows.extend(
+                    batch.x[end - entry.answer_rows * HIDDEN..end].iter().map(|value| value + 10.0),
+                );
             }
             at = end;
         }
-        let failed = failed.iter().map(|&session| (session, Failure { code: ErrorCode::Busy, message: "no memory".to_owned() })).collect();
-        let answer = StageAnswer { id: batch.id, rows, failed, compute: Duration::from_millis(1), queue: Duration::ZERO };
+        let failed = failed
+            .iter()
+            .map(|&session| {
+                (session, Failure { code: ErrorCode::Busy, message: "no memory".to_owned() })
+            })
+            .collect();
+        let answer = StageAnswer {
+            id: batch.id,
+            rows,
+            failed,
+            compute: Duration::from_millis(1),
+            queue: Duration::ZERO,
+        };
         self.tell(Command::Returned(answer)).await;
     }
 
@@ -155,7 +191,10 @@ async fn only_the_rows_that_are_wanted_come_back() {
     let mut stream = scene.open(1).await;
     scene.append(1, 0, &[1.0, 2.0, 3.0, 4.0], Want::Last).await;
     let batch = scene.batch().await;
-    assert_eq!((batch.entries.as_slice(), batch.x.as_slice()), ([entry(1, 0, 2, 1)].as_slice(), [2.0, 3.0, 4.0, 5.0].as_slice()));
+    assert_eq!(
+        (batch.entries.as_slice(), batch.x.as_slice()),
+        ([entry(1, 0, 2, 1)].as_slice(), [2.0, 3.0, 4.0, 5.0].as_slice())
+    );
     scene.answer(&batch, &[]).await;
     assert_eq!(deep(&mut stream).await, [14.0, 15.0]);
     scene.append(1, 2, &[5.0, 6.0], Want::None).await;
@@ -224,7 +263,8 @@ async fn a_session_that_fails_there_fails_alone_and_is_forgotten() {
 async fn ended_sessions_are_told_of_with_the_next_batch_or_when_nothing_is_out() {
     let mut scene = Scene::new().await;
     let mut other = scene.open(2).await;
-    let (_first, _second, _silent) = (scene.open(1).await, scene.open(3).await, scene.open(4).await);
+    let (_first, _second, _silent) =
+        (scene.open(1).await, scene.open(3).await, scene.open(4).await);
     for session in [1, 3] {
         scene.append(session, 0, &[1.0; 2], Want::All).await;
         let batch = scene.batch().await;
@@ -232,12 +272,16 @@ async fn ended_sessions_are_told_of_with_the_next_batch_or_when_nothing_is_out()
     }
     scene.append(2, 0, &[2.0; 2], Want::All).await;
     let out = scene.batch().await;
-    // No batch of its own, though there is room for one; and nobody there knows of the session that never ran.
+    // No batch of its own, though there is room for one; and nobody there knows of the session that
+    // never ran.
     scene.tell(Command::Close { session: 1 }).await;
     scene.tell(Command::Close { session: 4 }).await;
     scene.append(2, 1, &[3.0; 2], Want::All).await;
     let next = scene.batch().await;
-    assert_eq!((next.entries.as_slice(), next.closed.as_slice()), ([entry(2, 1, 1, 1)].as_slice(), [1].as_slice()));
+    assert_eq!(
+        (next.entries.as_slice(), next.closed.as_slice()),
+        ([entry(2, 1, 1, 1)].as_slice(), [1].as_slice())
+    );
     scene.tell(Command::Close { session: 3 }).await;
     scene.answer(&out, &[]).await;
     deep(&mut other).await;
@@ -254,7 +298,10 @@ async fn a_lost_stage_ends_every_session_and_refuses_new_ones_until_it_is_back()
     scene.append(1, 0, &[1.0; 2], Want::All).await;
     let out = scene.batch().await;
     scene.tell(Command::Next(Err(StageLost("killed".to_owned())))).await;
-    assert_eq!([code(heard(&mut busy).await), code(heard(&mut idle).await)], [ErrorCode::StageLost; 2]);
+    assert_eq!(
+        [code(heard(&mut busy).await), code(heard(&mut idle).await)],
+        [ErrorCode::StageLost; 2]
+    );
     assert!(scene.load.stage_lost().is_some());
     let mut early = scene.open(3).await;
     assert_eq!(code(heard(&mut early).await), ErrorCode::StageLost);
@@ -285,7 +332,13 @@ async fn too_few_rows_are_a_lost_stage() {
     let mut stream = scene.open(1).await;
     scene.append(1, 0, &[1.0; 2], Want::All).await;
     let id = scene.batch().await.id;
-    let short = StageAnswer { id, rows: vec![1.0], failed: Vec::new(), compute: Duration::ZERO, queue: Duration::ZERO };
+    let short = StageAnswer {
+        id,
+        rows: vec![1.0],
+        failed: Vec::new(),
+        compute: Duration::ZERO,
+        queue: Duration::ZERO,
+    };
     scene.tell(Command::Returned(short)).await;
     assert_eq!(code(heard(&mut stream).await), ErrorCode::StageLost);
 }

@@ -13,7 +13,8 @@ fn prompt(arrival: u64, rows: usize) -> Candidate {
     Candidate { arrival, rows, kind: AppendKind::Prompt }
 }
 
-const CHUNKED: BatchLimits = BatchLimits { schedule: Schedule::Chunked, budget: 64, quantum: 8, max_rows: 128 };
+const CHUNKED: BatchLimits =
+    BatchLimits { schedule: Schedule::Chunked, budget: 64, quantum: 8, max_rows: 128 };
 const WHOLE: BatchLimits = BatchLimits { schedule: Schedule::Whole, ..CHUNKED };
 
 fn chosen(candidates: &[Candidate], limits: BatchLimits) -> Vec<(usize, usize)> {
@@ -32,7 +33,10 @@ fn verifications_come_first_and_prompts_fill_the_budget() {
 #[test]
 fn a_short_prompt_behind_a_long_one_is_through_at_once() {
     assert_eq!(chosen(&[prompt(0, 2000), prompt(1, 20)], CHUNKED), [(0, 44), (1, 20)]);
-    assert_eq!(chosen(&[prompt(0, 2000), prompt(1, 2000), prompt(2, 1)], CHUNKED), [(0, 32), (1, 31), (2, 1)]);
+    assert_eq!(
+        chosen(&[prompt(0, 2000), prompt(1, 2000), prompt(2, 1)], CHUNKED),
+        [(0, 32), (1, 31), (2, 1)]
+    );
     assert_eq!(chosen(&[prompt(0, 2000), prompt(1, 20)], WHOLE), [(0, 2000)]);
 }
 
@@ -58,16 +62,30 @@ fn the_oldest_runs_however_much_it_wants() {
 fn verifications_that_follow_each_other_keep_to_the_batch() {
     let (append, context) = (512, 4 * 512);
     for (max_rows, batches) in [(100, 4), (512, 4), (1100, 2), (context, 1)] {
-        let mut session = CloudSession::new(SessionLimits { context, max_append_rows: append, max_queued_rows: context });
+        let mut session = CloudSession::new(SessionLimits {
+            context,
+            max_append_rows: append,
+            max_queued_rows: context,
+        });
         for pos in (0..context).step_by(append) {
-            let header = AppendHeader { epoch: 0, pos, rows: append, want: Want::All, kind: AppendKind::Verify };
+            let header = AppendHeader {
+                epoch: 0,
+                pos,
+                rows: append,
+                want: Want::All,
+                kind: AppendKind::Verify,
+            };
             assert_eq!(session.accept(header, ()), Ok(Admission::Queued));
         }
         let mut ran = 0;
         while let Some(rows) = session.head().map(|head| head.rows) {
             let share = choose_batch(&[verify(0, rows)], &BatchLimits { max_rows, ..CHUNKED })[0];
             let run = session.start_next(share.rows).unwrap();
-            assert!(run.rows <= max_rows.max(append) && run.pieces.iter().all(|piece| piece.rows == append), "{run:?}");
+            assert!(
+                run.rows <= max_rows.max(append)
+                    && run.pieces.iter().all(|piece| piece.rows == append),
+                "{run:?}"
+            );
             session.done();
             ran += 1;
         }
@@ -80,18 +98,19 @@ fn candidates() -> impl Strategy<Value = Vec<Candidate>> {
     vec((kind, 1..600_usize), 0..40).prop_map(|heads| {
         // Arrivals in an order that is not the candidates'.
         let arrival = |i: usize| (i as u64 * 17) % 41;
-        heads.into_iter().enumerate().map(|(i, (kind, rows))| Candidate { arrival: arrival(i), rows, kind }).collect()
+        heads
+            .into_iter()
+            .enumerate()
+            .map(|(i, (kind, rows))| Candidate { arrival: arrival(i), rows, kind })
+            .collect()
     })
 }
 
 fn limits() -> impl Strategy<Value = BatchLimits> {
     let schedule = prop_oneof![Just(Schedule::Whole), Just(Schedule::Chunked)];
-    (schedule, 0..600_usize, 0..64_usize, 1..600_usize).prop_map(|(schedule, budget, quantum, max_rows)| BatchLimits {
-        schedule,
-        budget,
-        quantum,
-        max_rows,
-    })
+    (schedule, 0..600_usize, 0..64_usize, 1..600_usize).prop_map(
+        |(schedule, budget, quantum, max_rows)| BatchLimits { schedule, budget, quantum, max_rows },
+    )
 }
 
 proptest! {

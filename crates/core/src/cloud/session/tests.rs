@@ -18,7 +18,10 @@ fn verify(pos: usize, rows: usize) -> AppendHeader {
 /// Position and rows of each piece.
 fn pieces(run: Option<Run<()>>) -> Vec<(usize, usize)> {
     let run = run.unwrap();
-    assert_eq!((run.pos, run.rows), (run.pieces[0].pos, run.pieces.iter().map(|piece| piece.rows).sum()));
+    assert_eq!(
+        (run.pos, run.rows),
+        (run.pieces[0].pos, run.pieces.iter().map(|piece| piece.rows).sum())
+    );
     run.pieces.iter().map(|piece| (piece.pos, piece.rows)).collect()
 }
 
@@ -79,7 +82,10 @@ fn verifications_run_together_and_are_never_cut() {
 fn as_many_runs_as_stages() {
     let mut cloud = session().with_stages(2);
     cloud.accept(append(0, 0, 8), ()).unwrap();
-    assert_eq!((pieces(cloud.start_next(3)), pieces(cloud.start_next(3))), (vec![(0, 3)], vec![(3, 3)]));
+    assert_eq!(
+        (pieces(cloud.start_next(3)), pieces(cloud.start_next(3))),
+        (vec![(0, 3)], vec![(3, 3)])
+    );
     assert!(cloud.start_next(3).is_none());
     assert!(cloud.done());
     assert_eq!(pieces(cloud.start_next(3)), [(6, 2)]);
@@ -123,11 +129,20 @@ fn a_newer_epoch_drops_what_waits_and_silences_what_runs() {
 fn refuses_what_breaks_a_limit() {
     let mut cloud = session();
     assert_eq!(cloud.accept(append(0, 0, 0), ()), Err(AppendError::Empty { pos: 0 }));
-    assert_eq!(cloud.accept(append(0, 0, 9), ()), Err(AppendError::TooManyRows { rows: 9, limit: 8 }));
-    assert!(matches!(cloud.accept(append(0, usize::MAX, 2), ()), Err(AppendError::BeyondContext { .. })));
+    assert_eq!(
+        cloud.accept(append(0, 0, 9), ()),
+        Err(AppendError::TooManyRows { rows: 9, limit: 8 })
+    );
+    assert!(matches!(
+        cloud.accept(append(0, usize::MAX, 2), ()),
+        Err(AppendError::BeyondContext { .. })
+    ));
     cloud.accept(append(0, 0, 8), ()).unwrap();
     cloud.accept(append(0, 8, 8), ()).unwrap();
-    assert_eq!(cloud.accept(append(0, 16, 1), ()), Err(AppendError::QueueFull { rows: 1, queued: 16, limit: 16 }));
+    assert_eq!(
+        cloud.accept(append(0, 16, 1), ()),
+        Err(AppendError::QueueFull { rows: 1, queued: 16, limit: 16 })
+    );
     assert_eq!(cloud.room(), 0);
     assert_eq!(cloud.accept(append(1, 0, 1), ()), Ok(Admission::Queued));
     assert_eq!(cloud.room(), 15);

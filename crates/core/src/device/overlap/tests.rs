@@ -10,7 +10,14 @@ fn us(count: u64) -> Duration {
 }
 
 /// A cloud whose batch takes `base + per_row x rows` microseconds.
-fn conditions(uplink: f64, wait: u64, mu: usize, stages: usize, base: u64, per_row: u64) -> Conditions {
+fn conditions(
+    uplink: f64,
+    wait: u64,
+    mu: usize,
+    stages: usize,
+    base: u64,
+    per_row: u64,
+) -> Conditions {
     let point = |rows: usize| DelayPoint { rows, delay: us(base + per_row * rows as u64) };
     let pace = CloudPace {
         prompt_wait: us(wait),
@@ -59,7 +66,8 @@ fn chunks(mut left: usize, conditions: &Conditions) -> (Vec<usize>, f64) {
 fn a_long_prompt_over_a_slow_link_meets_the_overlap_condition() {
     let conditions = wifi();
     let condition = overlap_rows(&conditions, 512).unwrap();
-    // X A / beta = w + g(mu + X) / P: about 17 rows at 1.1 ms each against 10 ms and a quarter of 32 ms.
+    // X A / beta = w + g(mu + X) / P: about 17 rows at 1.1 ms each against 10 ms and a quarter of
+    // 32 ms.
     assert_eq!(condition, 16);
     let (long, _) = chunks(2000, &conditions);
     let (chunks, best) = chunks(500, &conditions);
@@ -67,8 +75,10 @@ fn a_long_prompt_over_a_slow_link_meets_the_overlap_condition() {
         let middle = chunks[chunks.len() / 2];
         assert!(middle.abs_diff(condition) * 4 <= condition, "{chunks:?} {condition}");
     }
-    // Much larger ones leave nothing to overlap with; much smaller ones gain nothing. (In the longer prompt they are not considered.)
-    let [small, large] = [condition / 4, 512].map(|rows| idle(&conditions).computed_after(500, rows, rows));
+    // Much larger ones leave nothing to overlap with; much smaller ones gain nothing. (In the
+    // longer prompt they are not considered.)
+    let [small, large] =
+        [condition / 4, 512].map(|rows| idle(&conditions).computed_after(500, rows, rows));
     assert!(small > best && large > best * 1.01, "{best} {small} {large}");
 }
 
@@ -82,30 +92,39 @@ fn the_first_chunk_is_small_where_the_device_is_slow() {
     };
     let (chunks, computed) = chunks(468, &slow);
     assert!(chunks[0] * 2 <= chunks[chunks.len() / 2], "{chunks:?}");
-    let even = (4..=512).map(|rows| idle(&slow).computed_after(468, rows, rows)).fold(f64::INFINITY, f64::min);
+    let even = (4..=512)
+        .map(|rows| idle(&slow).computed_after(468, rows, rows))
+        .fold(f64::INFINITY, f64::min);
     assert!(computed <= even * 1.02, "{computed} {even} {chunks:?}");
 }
 
 #[test]
 fn chunks_follow_the_link() {
-    let [slow, fast] = [4e6, 40e6].map(|uplink| first(2000, &conditions(uplink, 5000, 16, 1, 20_000, 60)));
+    let [slow, fast] =
+        [4e6, 40e6].map(|uplink| first(2000, &conditions(uplink, 5000, 16, 1, 20_000, 60)));
     assert!(slow < fast, "{slow} {fast}");
 }
 
-/// Link and cloud take a row about as long, so that no chunk's transmission is as long as its turn in the cloud.
+/// Link and cloud take a row about as long, so that no chunk's transmission is as long as its turn
+/// in the cloud.
 #[test]
 fn chunks_stay_brief_where_the_condition_has_no_bound() {
     let conditions = Conditions { row_bytes: 512, ..conditions(1.25e6, 0, 0, 1, 16_000, 400) };
     assert_eq!(overlap_rows(&conditions, 512), Some(512));
     let (chunks, _) = chunks(1200, &conditions);
-    assert!(chunks.iter().all(|&rows| conditions.send_seconds(rows).unwrap() <= LONGEST_SEND), "{chunks:?}");
+    assert!(
+        chunks.iter().all(|&rows| conditions.send_seconds(rows).unwrap() <= LONGEST_SEND),
+        "{chunks:?}"
+    );
 }
 
-/// What is under way must not make a large chunk look good: nothing smaller would then follow it until it is answered.
+/// What is under way must not make a large chunk look good: nothing smaller would then follow it
+/// until it is answered.
 #[test]
 fn chunks_do_not_grow_with_what_is_under_way() {
     // As for a small model: 1.6 ms a row on the link, 20 ms and 0.4 ms a row in the cloud.
-    let conditions = Conditions { row_bytes: 512, ..conditions(312_500.0, 10_000, 2, 1, 20_000, 400) };
+    let conditions =
+        Conditions { row_bytes: 512, ..conditions(312_500.0, 10_000, 2, 1, 20_000, 400) };
     for (left, in_flight) in [(900, 0), (850, 40), (744, 174), (744, 500)] {
         let mut pipeline = idle(&conditions);
         pipeline.chunk(in_flight);
@@ -117,7 +136,11 @@ fn chunks_do_not_grow_with_what_is_under_way() {
 #[test]
 fn without_knowledge_chunks_are_modest() {
     let nothing = Conditions::default();
-    assert_eq!([(1000, 512), (10, 512), (1000, 32)].map(|(left, most)| best_rows(left, most, None, &nothing)), [64, 10, 32]);
+    assert_eq!(
+        [(1000, 512), (10, 512), (1000, 32)]
+            .map(|(left, most)| best_rows(left, most, None, &nothing)),
+        [64, 10, 32]
+    );
     assert_eq!(window_rows(64, &nothing), 256);
     assert_eq!(overlap_rows(&nothing, 512), None);
 }
@@ -125,7 +148,8 @@ fn without_knowledge_chunks_are_modest() {
 #[test]
 fn what_is_under_way_is_bounded() {
     let conditions = wifi();
-    // 6 ms on the way, 10 ms wait and 32 ms computing are less than 250 ms, in which the link carries 225 rows.
+    // 6 ms on the way, 10 ms wait and 32 ms computing are less than 250 ms, in which the link
+    // carries 225 rows.
     let window = window_rows(16, &conditions);
     assert!((900..=960).contains(&window), "{window}");
     // Where they are more, that counts: 496 ms, 447 rows.
@@ -134,8 +158,11 @@ fn what_is_under_way_is_bounded() {
 }
 
 fn known() -> impl Strategy<Value = Conditions> {
-    (1e4..1e9_f64, 0..100_000_u64, 0..600_usize, 1..8_usize, 0..100_000_u64, 0..2000_u64)
-        .prop_map(|(uplink, wait, mu, stages, base, per_row)| conditions(uplink, wait, mu, stages, base, per_row))
+    (1e4..1e9_f64, 0..100_000_u64, 0..600_usize, 1..8_usize, 0..100_000_u64, 0..2000_u64).prop_map(
+        |(uplink, wait, mu, stages, base, per_row)| {
+            conditions(uplink, wait, mu, stages, base, per_row)
+        },
+    )
 }
 
 proptest! {

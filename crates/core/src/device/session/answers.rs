@@ -10,7 +10,8 @@ impl DeviceSession {
     /// The header of an answer from the cloud, and what its rows are for.
     ///
     /// # Errors
-    /// When it answers no append in flight; the connection should be closed and [`disconnected`](Self::disconnected) reported.
+    /// When it answers no append in flight; the connection should be closed and
+    /// [`disconnected`](Self::disconnected) reported.
     pub fn deep(&mut self, header: DeepHeader) -> Result<DeepUse, ProtocolError> {
         if header.epoch < self.epoch {
             return Ok(DeepUse::Stale);
@@ -43,13 +44,14 @@ impl DeviceSession {
         Ok(DeepUse::Judge { first_row, pos: self.confirmed })
     }
 
-    /// Confirms the target's token for the next row of the answer being judged. Without such an answer nothing happens, as if a round had
-    /// been [settled](Judgement::Settled).
+    /// Confirms the target's token for the next row of the answer being judged. Without such an
+    /// answer nothing happens, as if a round had been [settled](Judgement::Settled).
     pub fn judge(&mut self, token: u32) -> Judgement {
         self.confirm(token, false)
     }
 
-    /// The same for a token after which none can follow: the turn is over, as if a stop token had come.
+    /// The same for a token after which none can follow: the turn is over, as if a stop token had
+    /// come.
     pub fn judge_last(&mut self, token: u32) -> Judgement {
         self.confirm(token, true)
     }
@@ -73,7 +75,9 @@ impl DeviceSession {
         self.stats.verified += usize::from(kind == AppendKind::Verify);
         if ends || turn.options.stop_tokens.contains(&token) {
             turn.finished = Some(FinishReason::Stop);
-        } else if self.stats.generated >= turn.options.max_new_tokens || self.confirmed >= self.config.context {
+        } else if self.stats.generated >= turn.options.max_new_tokens
+            || self.confirmed >= self.config.context
+        {
             turn.finished = Some(FinishReason::Length);
         }
         if agrees && turn.finished.is_none() {
@@ -81,22 +85,28 @@ impl DeviceSession {
             return if self.judging.is_some() { Judgement::Accepted } else { Judgement::Pending };
         }
         let goes_on = turn.finished.is_none();
-        let taken = |branch: &Branch| goes_on && branch.pos == pos && branch.token == token && !branch.drafts.is_empty();
+        let taken = |branch: &Branch| {
+            goes_on && branch.pos == pos && branch.token == token && !branch.drafts.is_empty()
+        };
         let branch = self.branches().iter().position(taken);
         self.stats.branch_hits += usize::from(branch.is_some());
         if kind == AppendKind::Verify {
-            // A streamed round that a refusal cut short says nothing of how long it would have been.
+            // A streamed round that a refusal cut short says nothing of how long it would have
+            // been.
             if self.round.closed || self.tokens.len() >= self.round.end {
                 self.habit.drafted.add(self.round.drafts.len() as f64);
             }
-            self.habit.accepted.add((pos + usize::from(agrees)).saturating_sub(self.round.first) as f64);
+            self.habit
+                .accepted
+                .add((pos + usize::from(agrees)).saturating_sub(self.round.first) as f64);
         }
         self.settle(branch);
         Judgement::Settled { branch }
     }
 
-    /// Ends a round: drafts that were not confirmed go, on both sides, and what is in flight is of no use. The last token's own row was not
-    /// among those verified. The drafts of `branch` are the next round's first.
+    /// Ends a round: drafts that were not confirmed go, on both sides, and what is in flight is of
+    /// no use. The last token's own row was not among those verified. The drafts of `branch` are
+    /// the next round's first.
     pub(super) fn settle(&mut self, branch: Option<usize>) {
         self.abandon_in_flight();
         self.tokens.truncate(self.confirmed);
@@ -104,7 +114,9 @@ impl DeviceSession {
         self.truncate_rows(self.confirmed - 1);
         let branching = std::mem::take(&mut self.round.branching);
         let branch = match (branching, branch) {
-            (Branching::Under { mut branches, .. }, Some(index)) if index < branches.len() => Some(branches.swap_remove(index)),
+            (Branching::Under { mut branches, .. }, Some(index)) if index < branches.len() => {
+                Some(branches.swap_remove(index))
+            }
             _ => None,
         };
         self.begin_round(branch);

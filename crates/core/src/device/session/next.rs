@@ -17,14 +17,24 @@ impl DeviceSession {
         if !self.connected {
             return Action::Connect;
         }
-        // The last token's row is a prompt's last row, and judged as such, or the first of a verification.
+        // The last token's row is a prompt's last row, and judged as such, or the first of a
+        // verification.
         let last = self.confirmed - 1;
         let decoding = self.confirmed > turn.prompt;
         let prompt_end = if decoding { last } else { self.confirmed };
         if self.upload_pos < prompt_end {
-            let (left, pipeline) = (prompt_end - self.upload_pos, || self.timeline.pipeline(&self.conditions));
-            let rows = turn.options.chunk.rows(left, self.most_rows(), self.rows_in_flight(), pipeline, &self.conditions);
-            return rows.and_then(|rows| self.append(rows, AppendKind::Prompt)).unwrap_or(Action::Wait);
+            let (left, pipeline) =
+                (prompt_end - self.upload_pos, || self.timeline.pipeline(&self.conditions));
+            let rows = turn.options.chunk.rows(
+                left,
+                self.most_rows(),
+                self.rows_in_flight(),
+                pipeline,
+                &self.conditions,
+            );
+            return rows
+                .and_then(|rows| self.append(rows, AppendKind::Prompt))
+                .unwrap_or(Action::Wait);
         }
         if decoding { self.next_of_round(turn) } else { Action::Wait }
     }
@@ -46,7 +56,9 @@ impl DeviceSession {
         }
         match &round.branching {
             Branching::NotYet if self.branch_steps(turn) > 0 => Action::Guess { pos },
-            Branching::Under { steps_left: 1.., .. } if self.open_branches().next().is_some() => Action::Branch,
+            Branching::Under { steps_left: 1.., .. } if self.open_branches().next().is_some() => {
+                Action::Branch
+            }
             Branching::NotYet | Branching::Under { .. } => Action::Wait,
         }
     }
@@ -60,12 +72,19 @@ impl DeviceSession {
         let end = self.upload_pos + rows;
         let want = match kind {
             AppendKind::Verify => Want::All,
-            // The output layers need the deep row of every position once, whether or not it is judged.
+            // The output layers need the deep row of every position once, whether or not it is
+            // judged.
             AppendKind::Prompt if self.config.output_layers > 0 && end > self.deep_len => Want::All,
             AppendKind::Prompt if end == self.confirmed => Want::Last,
             AppendKind::Prompt => Want::None,
         };
-        Some(Action::Append(AppendHeader { epoch: self.epoch, pos: self.upload_pos, rows, want, kind }))
+        Some(Action::Append(AppendHeader {
+            epoch: self.epoch,
+            pos: self.upload_pos,
+            rows,
+            want,
+            kind,
+        }))
     }
 
     fn rows_in_flight(&self) -> usize {

@@ -7,8 +7,8 @@ use crate::{
     monitor::{AnswerTiming, Conditions},
 };
 
-/// The times of a turn's appends, in seconds since it began. The cloud's clock is taken to be behind by the way up, so that what leaves the
-/// link is there at once.
+/// The times of a turn's appends, in seconds since it began. The cloud's clock is taken to be
+/// behind by the way up, so that what leaves the link is there at once.
 #[derive(Debug, Default)]
 pub(super) struct Timeline {
     now: f64,
@@ -35,13 +35,15 @@ impl Timeline {
         self.answered = self.sent.pop_front();
     }
 
-    /// Where the cloud spent its time on the append answered last. An answer that was not `awaited` may have lain unread: it says no more than
-    /// that the append was through by now.
+    /// Where the cloud spent its time on the append answered last. An answer that was not `awaited`
+    /// may have lain unread: it says no more than that the append was through by now.
     pub(super) fn timed(&mut self, timing: &AnswerTiming, awaited: bool, conditions: &Conditions) {
         let Some(append) = self.answered.take() else { return };
         let computed = self.now - conditions.rtt.unwrap_or_default().as_secs_f64();
         let arrived = computed - (timing.queue + timing.compute).as_secs_f64();
-        let expected = self.after([&append], conditions).map(|expected| (expected.sent(), expected.computed()));
+        let expected = self
+            .after([&append], conditions)
+            .map(|expected| (expected.sent(), expected.computed()));
         (self.arrived, self.computed) = match expected {
             Some((sent, through)) if !awaited => (arrived.min(sent), computed.min(through)),
             _ => (arrived, computed),
@@ -57,7 +59,11 @@ impl Timeline {
         Some(self.after(&self.sent, conditions)?.device_from(self.now))
     }
 
-    fn after<'c, 's>(&self, sent: impl IntoIterator<Item = &'s (usize, f64)>, conditions: &'c Conditions) -> Option<Pipeline<'c>> {
+    fn after<'c, 's>(
+        &self,
+        sent: impl IntoIterator<Item = &'s (usize, f64)>,
+        conditions: &'c Conditions,
+    ) -> Option<Pipeline<'c>> {
         let mut pipeline = Pipeline::new(self.arrived, self.computed, conditions)?;
         for &(rows, at) in sent {
             pipeline = pipeline.device_from(at);
@@ -81,7 +87,13 @@ mod tests {
     fn conditions() -> Conditions {
         let point = |rows: usize| DelayPoint { rows, delay: ms(20 + rows as u64) };
         let pace = CloudPace { delay: vec![point(1), point(1000)], ..CloudPace::default() };
-        Conditions { row_bytes: 1_000_000, uplink: Some(1e8), rtt: Some(ms(6)), pace: Some(pace), ..Conditions::default() }
+        Conditions {
+            row_bytes: 1_000_000,
+            uplink: Some(1e8),
+            rtt: Some(ms(6)),
+            pace: Some(pace),
+            ..Conditions::default()
+        }
     }
 
     fn ends(timeline: &Timeline) -> (u64, u64) {

@@ -7,7 +7,8 @@ use tokio::sync::{
 };
 use tricorn_core::{ChunkPolicy, DraftPolicy, SamplingParams};
 
-/// A request of a group, told from others by the tokens it asks for; with the place where its last word comes.
+/// A request of a group, told from others by the tokens it asks for; with the place where its last
+/// word comes.
 fn job(group: Group, tokens: usize) -> (Job, Receiver<Update>) {
     let (last, word) = oneshot::channel();
     let request = GenerationRequest {
@@ -24,7 +25,17 @@ fn job(group: Group, tokens: usize) -> (Job, Receiver<Update>) {
         group: Some(group),
     };
     let ending = Ending::new(last, Arc::default(), None, Duration::ZERO);
-    (Job { request, updates: mpsc::channel(1).0, cancel: Cancel::default(), group, submitted: Instant::now(), ending }, word)
+    (
+        Job {
+            request,
+            updates: mpsc::channel(1).0,
+            cancel: Cancel::default(),
+            group,
+            submitted: Instant::now(),
+            ending,
+        },
+        word,
+    )
 }
 
 /// What a slot was given.
@@ -43,7 +54,10 @@ fn a_slot_that_gets_free_goes_to_the_group_with_the_fewest_running() {
         roster.submit(job(large, tokens).0).unwrap();
     }
     roster.submit(job(single, 9).0).unwrap();
-    let slots = [1, 0].into_iter().map(|slot| given(&roster, slot).request.max_new_tokens).collect::<Vec<_>>();
+    let slots = [1, 0]
+        .into_iter()
+        .map(|slot| given(&roster, slot).request.max_new_tokens)
+        .collect::<Vec<_>>();
     assert!(slots == [1, 2] || slots == [2, 1], "{slots:?}");
     for expected in [9, 3, 4] {
         roster.done(0, Held::default(), None);

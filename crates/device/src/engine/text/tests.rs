@@ -33,7 +33,10 @@ fn generate(ids: &[u32], stops: &[String]) -> (Seen, Option<String>) {
     let mut seen = Seen::default();
     for &id in ids {
         let (token_text, bytes) = PROMPTER.token_text(id);
-        seen.add(text.push(TextToken { id, drafted: false, text: token_text, bytes, logprobs: None }).unwrap());
+        seen.add(
+            text.push(TextToken { id, drafted: false, text: token_text, bytes, logprobs: None })
+                .unwrap(),
+        );
         if text.stopped().is_some() {
             break;
         }
@@ -49,7 +52,8 @@ fn naive(ids: &[u32], stops: &[String]) -> (String, Option<String>) {
     ids.iter().for_each(|&id| drop(reply.push(id).unwrap()));
     let whole = reply.finish().unwrap().1;
     for end in (1..=whole.len()).filter(|&end| whole.is_char_boundary(end)) {
-        let complete = stops.iter().filter(|stop| !stop.is_empty() && whole[..end].ends_with(*stop));
+        let complete =
+            stops.iter().filter(|stop| !stop.is_empty() && whole[..end].ends_with(*stop));
         if let Some(stop) = complete.max_by_key(|stop| stop.len()) {
             return (whole[..end - stop.len()].to_owned(), Some(stop.clone()));
         }
@@ -63,7 +67,10 @@ fn encode(text: &str) -> Vec<u32> {
 
 /// Texts in which much repeats, or any tokens at all, which are mostly no whole characters.
 fn tokens() -> impl Strategy<Value = Vec<u32>> {
-    prop_oneof!["[ab é\n🎩]{0,24}".prop_map(|text| encode(&text)), prop::collection::vec(0..277_u32, 0..40)]
+    prop_oneof![
+        "[ab é\n🎩]{0,24}".prop_map(|text| encode(&text)),
+        prop::collection::vec(0..277_u32, 0..40)
+    ]
 }
 
 fn stops() -> impl Strategy<Value = Vec<String>> {
@@ -107,7 +114,9 @@ proptest! {
 #[test]
 fn of_stop_texts_within_each_other_the_first_complete_counts() {
     let stops = ["bcd".to_owned(), "c".to_owned(), "abc".to_owned()];
-    for ids in [encode("xabcd"), "xabcd".chars().flat_map(|char| encode(&char.to_string())).collect()] {
+    for ids in
+        [encode("xabcd"), "xabcd".chars().flat_map(|char| encode(&char.to_string())).collect()]
+    {
         let (seen, stopped) = generate(&ids, &stops);
         assert_eq!((seen.text.as_str(), stopped.as_deref()), ("x", Some("abc")));
     }

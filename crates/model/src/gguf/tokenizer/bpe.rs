@@ -1,4 +1,5 @@
-//! Byte-level vocabularies: a token's text is in GPT-2's alphabet of printable bytes, and merges have ranks.
+//! Byte-level vocabularies: a token's text is in GPT-2's alphabet of printable bytes, and merges
+//! have ranks.
 
 use serde_json::{Value, json};
 
@@ -26,11 +27,14 @@ struct Cuts {
     nfc: bool,
 }
 
-/// By the names in `tokenizer.ggml.pre`. The expressions are those of the models' own `tokenizer.json`.
+/// By the names in `tokenizer.ggml.pre`. The expressions are those of the models' own
+/// `tokenizer.json`.
 fn cuts(metadata: &Metadata) -> Result<Cuts, ModelError> {
     let plain = |patterns| Cuts { patterns, whole_words: false, bos: false, nfc: false };
     Ok(match metadata.text("tokenizer.ggml.pre")?.unwrap_or("default") {
-        "llama-bpe" | "llama3" | "llama-v3" | "falcon3" | "pixtral" => Cuts { whole_words: true, bos: true, ..plain(&[LLAMA3]) },
+        "llama-bpe" | "llama3" | "llama-v3" | "falcon3" | "pixtral" => {
+            Cuts { whole_words: true, bos: true, ..plain(&[LLAMA3]) }
+        }
         "smaug-bpe" | "dbrx" => plain(&[LLAMA3]),
         "qwen2" | "deepseek-r1-qwen" | "megrez" => Cuts { nfc: true, ..plain(&[QWEN2]) },
         "tekken" => Cuts { whole_words: true, bos: true, ..plain(&[TEKKEN]) },
@@ -54,11 +58,10 @@ pub(super) fn begins_with_bos(metadata: &Metadata) -> Result<bool, ModelError> {
 pub(super) fn parts(metadata: &Metadata, vocabulary: &Vocabulary<'_>) -> Result<Value, ModelError> {
     let key = "tokenizer.ggml.merges";
     let merges = metadata.required(key, metadata.texts(key)?)?;
-    let merges: Vec<[&str; 2]> = merges
-        .iter()
-        .map(|merge| pair(merge))
-        .collect::<Option<_>>()
-        .ok_or_else(|| metadata.bad(format!("{key} has an entry that is not two parts with a space between")))?;
+    let merges: Vec<[&str; 2]> =
+        merges.iter().map(|merge| pair(merge)).collect::<Option<_>>().ok_or_else(|| {
+            metadata.bad(format!("{key} has an entry that is not two parts with a space between"))
+        })?;
     let Cuts { patterns, whole_words, nfc, .. } = cuts(metadata)?;
     let bytes = |use_regex| json!({ "type": "ByteLevel", "add_prefix_space": false, "trim_offsets": true, "use_regex": use_regex });
     let split = |pattern: &&str| json!({ "type": "Split", "pattern": { "Regex": pattern }, "behavior": "Isolated", "invert": false });

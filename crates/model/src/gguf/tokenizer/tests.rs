@@ -12,7 +12,9 @@ use crate::{
 };
 
 fn texts(json: &Json) -> Value {
-    Value::Texts(json.as_array().unwrap().iter().map(|text| text.as_str().unwrap().to_owned()).collect())
+    Value::Texts(
+        json.as_array().unwrap().iter().map(|text| text.as_str().unwrap().to_owned()).collect(),
+    )
 }
 
 fn metadata(vocabulary: &Json, settings: &Json) -> Metadata {
@@ -20,7 +22,11 @@ fn metadata(vocabulary: &Json, settings: &Json) -> Metadata {
     let mut set = |key: &str, value: Value| values.insert(format!("tokenizer.ggml.{key}"), value);
     set("model", Value::Text(vocabulary["model"].as_str().unwrap().to_owned()));
     set("tokens", texts(&vocabulary["tokens"]));
-    let kinds = vocabulary["kinds"].as_array().unwrap().iter().flat_map(|kind| (kind.as_i64().unwrap() as i32).to_le_bytes());
+    let kinds = vocabulary["kinds"]
+        .as_array()
+        .unwrap()
+        .iter()
+        .flat_map(|kind| (kind.as_i64().unwrap() as i32).to_le_bytes());
     set("token_type", Value::Numbers(Scalar::I32, kinds.collect()));
     if let Some(scores) = vocabulary["scores"].as_array() {
         let scores = scores.iter().flat_map(|score| (score.as_f64().unwrap() as f32).to_le_bytes());
@@ -52,10 +58,20 @@ fn ids_are_those_of_llama_cpp() {
         for case in group["cases"].as_array().unwrap() {
             let json = tokenizer(&metadata(&group["vocabulary"], &case["settings"])).unwrap();
             let tokenizer = TextTokenizer::from_bytes(json.to_string().as_bytes()).unwrap();
-            assert_eq!(tokenizer.encode("the hat", true).unwrap(), numbers(&case["alone"]), "{}", case["settings"]);
+            assert_eq!(
+                tokenizer.encode("the hat", true).unwrap(),
+                numbers(&case["alone"]),
+                "{}",
+                case["settings"]
+            );
             for pair in case["ids"].as_array().unwrap() {
                 let text = pair[0].as_str().unwrap();
-                assert_eq!(tokenizer.encode(text, false).unwrap(), numbers(&pair[1]), "{text:?} with {}", case["settings"]);
+                assert_eq!(
+                    tokenizer.encode(text, false).unwrap(),
+                    numbers(&pair[1]),
+                    "{text:?} with {}",
+                    case["settings"]
+                );
                 checked += 1;
             }
         }

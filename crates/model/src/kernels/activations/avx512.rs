@@ -1,5 +1,5 @@
-//! Quantising on AVX-512: the compiler makes something three to six times as slow of the plain loops, which rows that are verified together
-//! feel.
+//! Quantising on AVX-512: the compiler makes something three to six times as slow of the plain
+//! loops, which rows that are verified together feel.
 #![allow(unsafe_code)]
 
 use std::arch::x86_64::*;
@@ -18,7 +18,8 @@ pub(super) fn blocks(x: &[[f32; BLOCK]], wanted: Wanted, out: &mut [Quantised]) 
 fn block(x: &[f32; BLOCK], wanted: Wanted, out: &mut Quantised) {
     let (lift, positive) = (_mm512_set1_ps(LIFT), _mm512_set1_epi32(0x7fff_ffff));
     // SAFETY: a block holds 32 values.
-    let halves = unsafe { [_mm512_loadu_ps(x.as_ptr()), _mm512_loadu_ps(x.as_ptr().add(BLOCK / 2))] };
+    let halves =
+        unsafe { [_mm512_loadu_ps(x.as_ptr()), _mm512_loadu_ps(x.as_ptr().add(BLOCK / 2))] };
     let magnitudes = halves.map(|half| _mm512_and_si512(_mm512_castps_si512(half), positive));
     let top = _mm512_reduce_max_epu32(_mm512_max_epu32(magnitudes[0], magnitudes[1]));
     let scale = scale_of(top);
@@ -36,8 +37,13 @@ fn block(x: &[f32; BLOCK], wanted: Wanted, out: &mut Quantised) {
         _mm_storeu_si128(out.words.as_mut_ptr().cast(), _mm512_cvtepi32_epi8(codes[0]));
         _mm_storeu_si128(out.words.as_mut_ptr().add(4).cast(), _mm512_cvtepi32_epi8(codes[1]));
     }
-    out.words[8..].copy_from_slice(&tail(scale, codes.map(|codes| _mm512_reduce_add_epi32(codes)), wanted));
+    out.words[8..].copy_from_slice(&tail(
+        scale,
+        codes.map(|codes| _mm512_reduce_add_epi32(codes)),
+        wanted,
+    ));
     let large = _mm512_castps_si512(_mm512_set1_ps(f32::from_bits(top) / 16.0));
-    let reach = magnitudes.map(|magnitudes| _mm512_cmpge_epu32_mask(magnitudes, large).count_ones());
+    let reach =
+        magnitudes.map(|magnitudes| _mm512_cmpge_epu32_mask(magnitudes, large).count_ones());
     out.peaked = is_handled(top) && reach[0] + reach[1] <= 2;
 }

@@ -8,7 +8,20 @@ fn every_way_of_quantising_gives_the_same_words() {
         (state >> 8) as f32 / (1 << 23) as f32 - 1.0
     };
     let mut blocks: Vec<[f32; BLOCK]> = (0..600).map(|_| [(); BLOCK].map(|()| noise())).collect();
-    let special = [0.0, -0.0, 3.0, -40.0, 1e-38, 2_f32.powi(-100), 2_f32.powi(100), 1e31, f32::MAX, f32::INFINITY, f32::NAN, -f32::NAN];
+    let special = [
+        0.0,
+        -0.0,
+        3.0,
+        -40.0,
+        1e-38,
+        2_f32.powi(-100),
+        2_f32.powi(100),
+        1e31,
+        f32::MAX,
+        f32::INFINITY,
+        f32::NAN,
+        -f32::NAN,
+    ];
     for (index, block) in blocks.iter_mut().enumerate().skip(100) {
         block[index % BLOCK] = special[index % special.len()];
         block[index / 7 % BLOCK] = special[index / 11 % special.len()];

@@ -9,8 +9,9 @@ pub(crate) const KV_BLOCK: usize = 64;
 
 /// The key-value heads of one layer.
 ///
-/// A layer's share of a block is its keys, `[kv_head][dim][position]`, so that the scores of sixteen positions are sixteen independent
-/// chains over the dimensions; then its values, `[kv_head][position][dim]`, so that an output element is one chain over the positions.
+/// A layer's share of a block is its keys, `[kv_head][dim][position]`, so that the scores of
+/// sixteen positions are sixteen independent chains over the dimensions; then its values,
+/// `[kv_head][position][dim]`, so that an output element is one chain over the positions.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct KvLayout {
     pub(crate) kv_heads: usize,
@@ -23,7 +24,8 @@ impl KvLayout {
         self.kv_heads * self.head_dim * KV_BLOCK
     }
 
-    /// Scales of all heads' keys, or values, in a layer's share: `[kv_head][position]` each, the keys' first.
+    /// Scales of all heads' keys, or values, in a layer's share: `[kv_head][position]` each, the
+    /// keys' first.
     fn half_scales(self) -> usize {
         self.kv_heads * KV_BLOCK
     }
@@ -52,7 +54,10 @@ impl KvData {
         match format {
             KvFormat::F32 => Self::F32(vec![0.0; numbers].into()),
             KvFormat::F16 => Self::F16(vec![f16::ZERO; numbers].into()),
-            KvFormat::Q8 => Self::Q8 { numbers: vec![0; numbers].into(), scales: vec![0.0; 2 * layers * layout.half_scales()].into() },
+            KvFormat::Q8 => Self::Q8 {
+                numbers: vec![0; numbers].into(),
+                scales: vec![0.0; 2 * layers * layout.half_scales()].into(),
+            },
         }
     }
 
@@ -65,14 +70,24 @@ impl KvData {
         }
     }
 
-    /// Writes one position's key and value (both `kv_heads * head_dim`, rope applied) into a layer's share.
-    pub(crate) fn write(&mut self, layout: KvLayout, layer: usize, slot: usize, key: &[f32], value: &[f32]) {
+    /// Writes one position's key and value (both `kv_heads * head_dim`, rope applied) into a
+    /// layer's share.
+    pub(crate) fn write(
+        &mut self,
+        layout: KvLayout,
+        layer: usize,
+        slot: usize,
+        key: &[f32],
+        value: &[f32],
+    ) {
         let (dim, half) = (layout.head_dim, layout.half());
         match self {
             Self::F32(numbers) => {
                 let (keys, values) = numbers[2 * layer * half..][..2 * half].split_at_mut(half);
                 scatter(key, keys, slot);
-                for (value, values) in value.chunks_exact(dim).zip(values.chunks_exact_mut(KV_BLOCK * dim)) {
+                for (value, values) in
+                    value.chunks_exact(dim).zip(values.chunks_exact_mut(KV_BLOCK * dim))
+                {
                     values[slot * dim..][..dim].copy_from_slice(value);
                 }
             }
@@ -84,14 +99,17 @@ impl KvData {
                     to_f16(key, halves);
                     scatter(halves, keys, slot);
                 }
-                for (value, values) in value.chunks_exact(dim).zip(values.chunks_exact_mut(KV_BLOCK * dim)) {
+                for (value, values) in
+                    value.chunks_exact(dim).zip(values.chunks_exact_mut(KV_BLOCK * dim))
+                {
                     to_f16(value, &mut values[slot * dim..][..dim]);
                 }
             }
             Self::Q8 { numbers, scales } => {
                 let (keys, values) = numbers[2 * layer * half..][..2 * half].split_at_mut(half);
                 let half_scales = layout.half_scales();
-                let (key_scales, value_scales) = scales[2 * layer * half_scales..][..2 * half_scales].split_at_mut(half_scales);
+                let (key_scales, value_scales) =
+                    scales[2 * layer * half_scales..][..2 * half_scales].split_at_mut(half_scales);
                 let heads = key.chunks_exact(dim).zip(keys.chunks_exact_mut(KV_BLOCK * dim));
                 for ((key, keys), scales) in heads.zip(key_scales.chunks_exact_mut(KV_BLOCK)) {
                     let (scale, inverse) = steps(key);
@@ -101,7 +119,8 @@ impl KvData {
                     }
                 }
                 let heads = value.chunks_exact(dim).zip(values.chunks_exact_mut(KV_BLOCK * dim));
-                for ((value, values), scales) in heads.zip(value_scales.chunks_exact_mut(KV_BLOCK)) {
+                for ((value, values), scales) in heads.zip(value_scales.chunks_exact_mut(KV_BLOCK))
+                {
                     let (scale, inverse) = steps(value);
                     scales[slot] = scale;
                     for (&v, to) in value.iter().zip(&mut values[slot * dim..][..dim]) {
@@ -121,9 +140,10 @@ impl KvData {
             match self {
                 Self::F32(numbers) => KvHead::F32(&numbers[head * size..][..size]),
                 Self::F16(numbers) => KvHead::F16(&numbers[head * size..][..size]),
-                Self::Q8 { numbers, scales } => {
-                    KvHead::Q8 { numbers: &numbers[head * size..][..size], scales: &scales.as_chunks().0[head] }
-                }
+                Self::Q8 { numbers, scales } => KvHead::Q8 {
+                    numbers: &numbers[head * size..][..size],
+                    scales: &scales.as_chunks().0[head],
+                },
             }
         })
     }
@@ -136,8 +156,8 @@ fn scatter<T: Copy>(numbers: &[T], to: &mut [T], slot: usize) {
     }
 }
 
-/// The step in which numbers up to the largest of these are counted to 127, and its inverse. A NaN makes the step NaN, so that it is not
-/// hidden by the rounding.
+/// The step in which numbers up to the largest of these are counted to 127, and its inverse. A NaN
+/// makes the step NaN, so that it is not hidden by the rounding.
 fn steps(numbers: &[f32]) -> (f32, f32) {
     // Magnitudes are in the order of their bits, with what is not a number above all others.
     let most = f32::from_bits(numbers.iter().map(|v| v.abs().to_bits()).max().unwrap_or(0));

@@ -20,9 +20,16 @@ pub(super) fn together(left: usize) -> usize {
     }
 }
 
-/// `scores[r][p] = sum over d of queries[r][d] * keys[d][p]`, an ordered chain for each score, for as many rows as [`together`] gives.
+/// `scores[r][p] = sum over d of queries[r][d] * keys[d][p]`, an ordered chain for each score, for
+/// as many rows as [`together`] gives.
 #[inline(always)]
-pub(super) fn scores<L: Lanes>(lanes: L, queries: &[f32], keys: &[f32], dim: usize, scores: &mut [Row]) {
+pub(super) fn scores<L: Lanes>(
+    lanes: L,
+    queries: &[f32],
+    keys: &[f32],
+    dim: usize,
+    scores: &mut [Row],
+) {
     match scores.len() {
         1 => scores_of::<L, 1>(lanes, queries, keys, dim, scores),
         2 => scores_of::<L, 2>(lanes, queries, keys, dim, scores),
@@ -32,7 +39,13 @@ pub(super) fn scores<L: Lanes>(lanes: L, queries: &[f32], keys: &[f32], dim: usi
 }
 
 #[inline(always)]
-fn scores_of<L: Lanes, const R: usize>(lanes: L, queries: &[f32], keys: &[f32], dim: usize, scores: &mut [Row]) {
+fn scores_of<L: Lanes, const R: usize>(
+    lanes: L,
+    queries: &[f32],
+    keys: &[f32],
+    dim: usize,
+    scores: &mut [Row],
+) {
     if L::WIDE || R == 1 {
         scores_at::<L, R, 4>(lanes, queries, keys, dim, 0, scores);
     } else {
@@ -53,12 +66,18 @@ fn scores_at<L: Lanes, const R: usize, const C: usize>(
     column: usize,
     scores: &mut [Row],
 ) {
-    assert!(queries.len() >= R * dim && keys.len() >= dim * KV_BLOCK && column + C * LANES <= KV_BLOCK && scores.len() >= R);
+    assert!(
+        queries.len() >= R * dim
+            && keys.len() >= dim * KV_BLOCK
+            && column + C * LANES <= KV_BLOCK
+            && scores.len() >= R
+    );
     let mut sums = [[lanes.splat(0.0); C]; R];
     for d in 0..dim {
         let mut row = [lanes.splat(0.0); C];
         for (c, row) in row.iter_mut().enumerate() {
-            // SAFETY: `d < dim`, `r < R` and `c < C`, so everything is inside the slices by the assertion above.
+            // SAFETY: `d < dim`, `r < R` and `c < C`, so everything is inside the slices by the
+            // assertion above.
             *row = lanes.load(unsafe { vector(keys, d * KV_BLOCK + column + c * LANES) });
         }
         for (r, sums) in sums.iter_mut().enumerate() {
@@ -76,8 +95,8 @@ fn scores_at<L: Lanes, const R: usize, const C: usize>(
     }
 }
 
-/// `out[r][c] += sum over the slots of weights[r][slot] * values[slot][c]`, slots in order, for as many rows as [`together`] gives;
-/// `width` is a multiple of sixteen.
+/// `out[r][c] += sum over the slots of weights[r][slot] * values[slot][c]`, slots in order, for as
+/// many rows as [`together`] gives; `width` is a multiple of sixteen.
 #[inline(always)]
 pub(super) fn weighted_sums<L: Lanes>(
     lanes: L,
@@ -137,7 +156,8 @@ fn weighted_sums_at<L: Lanes, const R: usize, const C: usize>(
     let mut sums = [[lanes.splat(0.0); C]; R];
     for (r, sums) in sums.iter_mut().enumerate() {
         for (c, sum) in sums.iter_mut().enumerate() {
-            // SAFETY: `r < R` and `c < C`, so everything is inside the slices by the assertions above.
+            // SAFETY: `r < R` and `c < C`, so everything is inside the slices by the assertions
+            // above.
             *sum = lanes.load(unsafe { vector(out, r * width + column + c * LANES) });
         }
     }
@@ -168,6 +188,7 @@ fn weighted_sums_at<L: Lanes, const R: usize, const C: usize>(
 #[allow(unsafe_code)]
 unsafe fn vector(numbers: &[f32], from: usize) -> &[f32; LANES] {
     debug_assert!(from + LANES <= numbers.len());
-    // SAFETY: an array has the alignment of its elements, and the caller promises that it is inside the slice.
+    // SAFETY: an array has the alignment of its elements, and the caller promises that it is inside
+    // the slice.
     unsafe { &*numbers.as_ptr().add(from).cast() }
 }

@@ -18,10 +18,15 @@ impl Running {
     /// Before any position.
     pub(super) const NONE: Self = Self { most: f32::NEG_INFINITY, sums: [0.0; LANES] };
 
-    /// Replaces the scores of a block by weights `e^(score - largest)`, zero outside of `slots`. Where the largest grows, returns the
-    /// factor by which earlier weights shrink.
+    /// Replaces the scores of a block by weights `e^(score - largest)`, zero outside of `slots`.
+    /// Where the largest grows, returns the factor by which earlier weights shrink.
     #[inline(always)]
-    pub(super) fn weigh<L: Lanes>(&mut self, lanes: L, scores: &mut Row, slots: Range<usize>) -> Option<f32> {
+    pub(super) fn weigh<L: Lanes>(
+        &mut self,
+        lanes: L,
+        scores: &mut Row,
+        slots: Range<usize>,
+    ) -> Option<f32> {
         let partial = slots != (0..KV_BLOCK);
         if partial {
             // Slots outside the row's positions hold other rows' keys or leftovers.

@@ -21,16 +21,26 @@ struct Case {
 }
 
 impl Case {
-    /// Caches of two layers of which the second is looked at; slots that no row may see hold what is not a number.
-    fn new(format: KvFormat, head_dim: usize, group: usize, window: Option<usize>, ragged: &[(usize, usize)]) -> Self {
+    /// Caches of two layers of which the second is looked at; slots that no row may see hold what
+    /// is not a number.
+    fn new(
+        format: KvFormat,
+        head_dim: usize,
+        group: usize,
+        window: Option<usize>,
+        ragged: &[(usize, usize)],
+    ) -> Self {
         let layout = KvLayout { kv_heads: KV_HEADS, head_dim };
         let mut noise = noise(head_dim * group);
         let caches = ragged.iter().map(|&(pos, rows)| {
             let seen = View { layout, layer: 1, window }.seen(pos).start..pos + rows;
             let mut blocks = vec![KvData::zeroed(format, layout, 2); seen.end.div_ceil(KV_BLOCK)];
             for p in 0..blocks.len() * KV_BLOCK {
-                let mut random =
-                    || (0..KV_HEADS * head_dim).map(|_| if seen.contains(&p) { noise() } else { f32::NAN }).collect::<Vec<_>>();
+                let mut random = || {
+                    (0..KV_HEADS * head_dim)
+                        .map(|_| if seen.contains(&p) { noise() } else { f32::NAN })
+                        .collect::<Vec<_>>()
+                };
                 blocks[p / KV_BLOCK].write(layout, 1, p % KV_BLOCK, &random(), &random());
             }
             blocks
@@ -46,19 +56,26 @@ impl Case {
         self.heads * self.view.layout.head_dim
     }
 
-    /// Runs rows of some sequences: position of the first row, rows, cache, and first row of the queries.
+    /// Runs rows of some sequences: position of the first row, rows, cache, and first row of the
+    /// queries.
     fn attend(&self, isa: Isa, parts: &[(usize, usize, usize)], first: usize) -> Vec<f32> {
         let stride = self.width() + 3;
         let queries = Queries { rows: &self.queries[first * stride..], stride, heads: self.heads };
-        let sequence = |&(pos, rows, cache): &(usize, usize, usize)| Sequence { blocks: self.caches[cache].iter().collect(), pos, rows };
+        let sequence = |&(pos, rows, cache): &(usize, usize, usize)| Sequence {
+            blocks: self.caches[cache].iter().collect(),
+            pos,
+            rows,
+        };
         let sequences: Vec<Sequence<'_>> = parts.iter().map(sequence).collect();
-        let mut out = vec![f32::NAN; parts.iter().map(|(_, rows, _)| rows).sum::<usize>() * self.width()];
+        let mut out =
+            vec![f32::NAN; parts.iter().map(|(_, rows, _)| rows).sum::<usize>() * self.width()];
         attend_on(isa, self.view, &sequences, queries, &mut out);
         out
     }
 
     fn whole(&self, isa: Isa, ragged: &[(usize, usize)]) -> Vec<f32> {
-        let parts: Vec<_> = ragged.iter().enumerate().map(|(cache, &(pos, rows))| (pos, rows, cache)).collect();
+        let parts: Vec<_> =
+            ragged.iter().enumerate().map(|(cache, &(pos, rows))| (pos, rows, cache)).collect();
         self.attend(isa, &parts, 0)
     }
 
@@ -70,19 +87,31 @@ impl Case {
         let mut out = Vec::new();
         for (head, query) in query.chunks_exact(dim).enumerate() {
             let held = |p: usize, half: usize, d: usize| {
-                let head = self.caches[cache][p / KV_BLOCK].head(layout, layer, head * KV_HEADS / self.heads)[half];
+                let head = self.caches[cache][p / KV_BLOCK].head(
+                    layout,
+                    layer,
+                    head * KV_HEADS / self.heads,
+                )[half];
                 let slot = p % KV_BLOCK;
                 let at = if half == 0 { d * KV_BLOCK + slot } else { slot * dim + d };
                 match head {
                     KvHead::F32(numbers) => f64::from(numbers[at]),
                     KvHead::F16(numbers) => numbers[at].to_f64(),
-                    KvHead::Q8 { numbers, scales } => f64::from(numbers[at]) * f64::from(scales[slot]),
+                    KvHead::Q8 { numbers, scales } => {
+                        f64::from(numbers[at]) * f64::from(scales[slot])
+                    }
                 }
             };
-            let weight = |p: usize| ((0..dim).map(|d| f64::from(query[d]) * held(p, 0, d)).sum::<f64>() / (dim as f64).sqrt()).exp();
+            let weight = |p: usize| {
+                ((0..dim).map(|d| f64::from(query[d]) * held(p, 0, d)).sum::<f64>()
+                    / (dim as f64).sqrt())
+                .exp()
+            };
             let weights: Vec<(usize, f64)> = self.view.seen(pos).map(|p| (p, weight(p))).collect();
             let total: f64 = weights.iter().map(|(_, weight)| weight).sum();
-            out.extend((0..dim).map(|d| weights.iter().map(|&(p, weight)| weight / total * held(p, 1, d)).sum::<f64>()));
+            out.extend((0..dim).map(|d| {
+                weights.iter().map(|&(p, weight)| weight / total * held(p, 1, d)).sum::<f64>()
+            }));
         }
         out
     }
@@ -115,7 +144,11 @@ fn a_row_equals_itself_alone_to_the_bit() {
         for (cache, &(pos, rows)) in RAGGED.iter().enumerate() {
             for row in 0..rows {
                 let alone = case.attend(isa(), &[(pos + row, 1, cache)], first);
-                assert_eq!(bits(&together[first * case.width()..][..case.width()]), bits(&alone), "{name}: row {row} from position {pos}");
+                assert_eq!(
+                    bits(&together[first * case.width()..][..case.width()]),
+                    bits(&alone),
+                    "{name}: row {row} from position {pos}"
+                );
                 first += 1;
             }
         }
@@ -142,7 +175,10 @@ fn equals_the_textbook_formula() {
         for (cache, &(pos, rows)) in RAGGED.iter().enumerate() {
             for ((row, out), pos) in out.by_ref().take(rows).zip(pos..).step_by(9) {
                 for (value, expected) in out.iter().zip(case.textbook(cache, pos, row)) {
-                    assert!((f64::from(*value) - expected).abs() < 2e-6, "{name}, position {pos}: {value} for {expected}");
+                    assert!(
+                        (f64::from(*value) - expected).abs() < 2e-6,
+                        "{name}, position {pos}: {value} for {expected}"
+                    );
                 }
             }
         }
@@ -157,9 +193,15 @@ fn threads_and_chunks_do_not_change_a_bit() {
         for (threads, chunk) in [(1, 300), (3, 300), (3, 37)] {
             let mut chunks = Vec::new();
             for pos in (0..300).step_by(chunk) {
-                chunks.extend(threads::with(threads, || case.attend(isa(), &[(pos, chunk.min(300 - pos), 0)], pos)));
+                chunks.extend(threads::with(threads, || {
+                    case.attend(isa(), &[(pos, chunk.min(300 - pos), 0)], pos)
+                }));
             }
-            assert_eq!(bits(&chunks), bits(&whole), "{format}, {threads} threads, chunks of {chunk}");
+            assert_eq!(
+                bits(&chunks),
+                bits(&whole),
+                "{format}, {threads} threads, chunks of {chunk}"
+            );
         }
     }
 }
@@ -172,12 +214,19 @@ fn what_is_written_is_rounded_to_the_nearest_and_saturates() {
         data.write(layout, 0, 5, &numbers, &numbers);
         data.head(layout, 0, 0).map(|head| match head {
             KvHead::F32(_) => Vec::new(),
-            KvHead::F16(halves) => halves.iter().map(|half| half.to_f32()).filter(|&value| value != 0.0).collect(),
-            KvHead::Q8 { numbers, scales } => numbers.iter().filter(|&&n| n != 0).map(|&n| f32::from(n) * scales[5]).collect::<Vec<_>>(),
+            KvHead::F16(halves) => {
+                halves.iter().map(|half| half.to_f32()).filter(|&value| value != 0.0).collect()
+            }
+            KvHead::Q8 { numbers, scales } => numbers
+                .iter()
+                .filter(|&&n| n != 0)
+                .map(|&n| f32::from(n) * scales[5])
+                .collect::<Vec<_>>(),
         })
     };
     let ulp = 2.0_f32.powi(-10);
-    for half in written(KvFormat::F16, [1e30, f32::NEG_INFINITY, 1.0 + 0.5 * ulp, 1.0 + 1.5 * ulp]) {
+    for half in written(KvFormat::F16, [1e30, f32::NEG_INFINITY, 1.0 + 0.5 * ulp, 1.0 + 1.5 * ulp])
+    {
         assert_eq!(half, [65504.0, -65504.0, 1.0, 1.0 + 2.0 * ulp]);
     }
     for eighths in written(KvFormat::Q8, [254.0, -253.5, 2.0, -4.9]) {

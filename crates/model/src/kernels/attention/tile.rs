@@ -9,7 +9,8 @@ use super::{
 use crate::kernels::lanes::{Kernel, LANES, Lanes};
 use std::{ops::Range, slice};
 
-/// Rows at `pos..pos + rows` of a sequence, and `group` query heads of each. Its queries are numbered row by row.
+/// Rows at `pos..pos + rows` of a sequence, and `group` query heads of each. Its queries are
+/// numbered row by row.
 #[derive(Debug)]
 pub(super) struct Tile<'a> {
     pub(super) view: View,
@@ -30,7 +31,8 @@ pub(super) struct Scratch {
     queries: Vec<f32>,
     /// One block's keys, `[dim][position]`.
     keys: Vec<f32>,
-    /// One block's values, `[position][dim]`, rows filled up to a multiple of sixteen with whatever is there.
+    /// One block's values, `[position][dim]`, rows filled up to a multiple of sixteen with whatever
+    /// is there.
     values: Vec<f32>,
     /// Scores, then weights, of the queries that are computed together.
     weights: [Row; MOST],
@@ -86,7 +88,9 @@ impl Kernel for TileKernel<'_> {
         let Scratch { queries, keys, values, weights, sums, running } = scratch;
         let scale = 1.0 / (dim as f32).sqrt();
         queries.resize(count * dim, 0.0);
-        for (row, queries) in tile.queries.chunks(tile.stride).zip(queries.chunks_exact_mut(tile.group * dim)) {
+        for (row, queries) in
+            tile.queries.chunks(tile.stride).zip(queries.chunks_exact_mut(tile.group * dim))
+        {
             queries.iter_mut().zip(row).for_each(|(scaled, q)| *scaled = q * scale);
         }
         keys.resize(dim * KV_BLOCK, 0.0);
@@ -99,10 +103,12 @@ impl Kernel for TileKernel<'_> {
         let (first, last) = (tile.view.seen(tile.pos), tile.view.seen(tile.pos + tile.rows - 1));
         for block in first.start / KV_BLOCK..last.end.div_ceil(KV_BLOCK) {
             let start = block * KV_BLOCK;
-            let [block_keys, block_values] = tile.blocks[block].head(tile.view.layout, tile.view.layer, tile.kv_head);
+            let [block_keys, block_values] =
+                tile.blocks[block].head(tile.view.layout, tile.view.layer, tile.kv_head);
             let key_scales = widen(lanes, block_keys, KV_BLOCK, KV_BLOCK, keys);
             let value_scales = widen(lanes, block_values, dim, width, values);
-            // Rows see a moving range of positions, so those that see something of a block are neighbours.
+            // Rows see a moving range of positions, so those that see something of a block are
+            // neighbours.
             let seeing = |query: &usize| !tile.slots(*query, start).is_empty();
             let mut query = (0..count).find(seeing).unwrap_or(count);
             let end = (query..count).rfind(seeing).map_or(query, |last| last + 1);
@@ -112,28 +118,55 @@ impl Kernel for TileKernel<'_> {
                 scores(lanes, &queries[query * dim..], keys, dim, weights);
                 let sums = &mut sums[query * width..][..n * width];
                 let mut common = 0..KV_BLOCK;
-                for (index, (weights, sums)) in weights.iter_mut().zip(sums.chunks_exact_mut(width)).enumerate() {
+                for (index, (weights, sums)) in
+                    weights.iter_mut().zip(sums.chunks_exact_mut(width)).enumerate()
+                {
                     let slots = tile.slots(query + index, start);
                     if let Some(scales) = key_scales {
                         weights.iter_mut().zip(scales).for_each(|(score, scale)| *score *= scale);
                     }
-                    if let Some(shrink) = running[query + index].weigh(lanes, weights, slots.clone()) {
+                    if let Some(shrink) =
+                        running[query + index].weigh(lanes, weights, slots.clone())
+                    {
                         sums.iter_mut().for_each(|sum| *sum *= shrink);
                     }
                     if let Some(scales) = value_scales {
-                        weights[slots.clone()].iter_mut().zip(&scales[slots.clone()]).for_each(|(weight, scale)| *weight *= scale);
+                        weights[slots.clone()]
+                            .iter_mut()
+                            .zip(&scales[slots.clone()])
+                            .for_each(|(weight, scale)| *weight *= scale);
                     }
                     common = common.start.max(slots.start)..common.end.min(slots.end);
                 }
-                // A slot is read for the rows that see it and for no other: a weight of zero does not silence what is not a number.
+                // A slot is read for the rows that see it and for no other: a weight of zero does
+                // not silence what is not a number.
                 let before = |slots: Range<usize>| slots.start..slots.end.min(common.start);
-                let behind = |slots: Range<usize>| slots.start.max(common.end).max(common.start)..slots.end;
-                for (index, (weights, sums)) in weights.iter().zip(sums.chunks_exact_mut(width)).enumerate() {
-                    weighted_sums(lanes, slice::from_ref(weights), before(tile.slots(query + index, start)), values, width, sums);
+                let behind =
+                    |slots: Range<usize>| slots.start.max(common.end).max(common.start)..slots.end;
+                for (index, (weights, sums)) in
+                    weights.iter().zip(sums.chunks_exact_mut(width)).enumerate()
+                {
+                    weighted_sums(
+                        lanes,
+                        slice::from_ref(weights),
+                        before(tile.slots(query + index, start)),
+                        values,
+                        width,
+                        sums,
+                    );
                 }
                 weighted_sums(lanes, weights, common.clone(), values, width, sums);
-                for (index, (weights, sums)) in weights.iter().zip(sums.chunks_exact_mut(width)).enumerate() {
-                    weighted_sums(lanes, slice::from_ref(weights), behind(tile.slots(query + index, start)), values, width, sums);
+                for (index, (weights, sums)) in
+                    weights.iter().zip(sums.chunks_exact_mut(width)).enumerate()
+                {
+                    weighted_sums(
+                        lanes,
+                        slice::from_ref(weights),
+                        behind(tile.slots(query + index, start)),
+                        values,
+                        width,
+                        sums,
+                    );
                 }
                 query += n;
             }
@@ -146,10 +179,16 @@ impl Kernel for TileKernel<'_> {
     }
 }
 
-/// Brings a head's keys or values to single precision, rows of `from` numbers to rows of `to`; returns the positions' scales if they have
-/// some, which are not applied.
+/// Brings a head's keys or values to single precision, rows of `from` numbers to rows of `to`;
+/// returns the positions' scales if they have some, which are not applied.
 #[inline(always)]
-fn widen<'a, L: Lanes>(lanes: L, head: KvHead<'a>, from: usize, to: usize, out: &mut [f32]) -> Option<&'a [f32; KV_BLOCK]> {
+fn widen<'a, L: Lanes>(
+    lanes: L,
+    head: KvHead<'a>,
+    from: usize,
+    to: usize,
+    out: &mut [f32],
+) -> Option<&'a [f32; KV_BLOCK]> {
     match head {
         KvHead::F32(numbers) => {
             for (numbers, out) in numbers.chunks_exact(from).zip(out.chunks_exact_mut(to)) {

@@ -6,8 +6,15 @@ use std::arch::x86_64::*;
 use super::{PANEL, Sums, TILE};
 use crate::quant::Dtype;
 
-/// Adds the products of `P` panels and the rows of `x` (at most [`TILE`]) to `sums`; the processor must have AVX-512F.
-pub(super) fn pass<const P: usize>(dtype: Dtype, weights: &[u8], x: &[f32], inputs: usize, sums: &mut Sums<P>) {
+/// Adds the products of `P` panels and the rows of `x` (at most [`TILE`]) to `sums`; the processor
+/// must have AVX-512F.
+pub(super) fn pass<const P: usize>(
+    dtype: Dtype,
+    weights: &[u8],
+    x: &[f32],
+    inputs: usize,
+    sums: &mut Sums<P>,
+) {
     match dtype {
         Dtype::F32 => lines::<F32, P>(weights, x, inputs, sums),
         Dtype::F16 => lines::<F16, P>(weights, x, inputs, sums),
@@ -63,7 +70,12 @@ impl Line for F16 {
     #[inline(always)]
     unsafe fn load(at: *const u8) -> [__m512; 2] {
         // SAFETY: promised by the caller.
-        unsafe { [_mm512_cvtph_ps(_mm256_loadu_si256(at.cast())), _mm512_cvtph_ps(_mm256_loadu_si256(at.add(32).cast()))] }
+        unsafe {
+            [
+                _mm512_cvtph_ps(_mm256_loadu_si256(at.cast())),
+                _mm512_cvtph_ps(_mm256_loadu_si256(at.add(32).cast())),
+            ]
+        }
     }
 }
 
@@ -81,9 +93,10 @@ impl Line for Bf16 {
     }
 }
 
-/// How many bytes ahead weights are fetched: one group of panels where that stays well within the second-level cache, so that the next
-/// group is there when this one is done; else what covers the memory's latency at full bandwidth. `None` for few rows: there the
-/// processor's own prefetcher keeps up, and the instructions would only cost time.
+/// How many bytes ahead weights are fetched: one group of panels where that stays well within the
+/// second-level cache, so that the next group is there when this one is done; else what covers the
+/// memory's latency at full bandwidth. `None` for few rows: there the processor's own prefetcher
+/// keeps up, and the instructions would only cost time.
 #[inline(always)]
 fn ahead<const R: usize, const P: usize>(inputs: usize, line: usize) -> Option<usize> {
     let group = P * inputs * line;
@@ -91,14 +104,21 @@ fn ahead<const R: usize, const P: usize>(inputs: usize, line: usize) -> Option<u
 }
 
 /// # Safety
-/// The processor must have AVX-512F; `weights` must hold `P` panels of `inputs` lines and `x` `R * inputs` values.
+/// The processor must have AVX-512F; `weights` must hold `P` panels of `inputs` lines and `x` `R *
+/// inputs` values.
 #[target_feature(enable = "avx512f,fma")]
-unsafe fn multiply<L: Line, const R: usize, const P: usize>(weights: &[u8], x: &[f32], inputs: usize, out: &mut Sums<P>) {
+unsafe fn multiply<L: Line, const R: usize, const P: usize>(
+    weights: &[u8],
+    x: &[f32],
+    inputs: usize,
+    out: &mut Sums<P>,
+) {
     let (weights, x) = (weights.as_ptr(), x.as_ptr());
     let ahead = ahead::<R, P>(inputs, L::BYTES);
     let mut sums = [[[_mm512_setzero_ps(); 2]; P]; R];
     for k in 0..inputs {
-        // SAFETY: k < inputs, so every address is inside the two slices (sizes promised by the caller); prefetches may go anywhere.
+        // SAFETY: k < inputs, so every address is inside the two slices (sizes promised by the
+        // caller); prefetches may go anywhere.
         unsafe {
             let mut row = [[_mm512_setzero_ps(); 2]; P];
             for (p, row) in row.iter_mut().enumerate() {

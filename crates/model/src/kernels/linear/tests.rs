@@ -20,11 +20,16 @@ fn noise(n: usize, seed: u32) -> Vec<f32> {
 fn stored(dtype: Dtype, count: usize, seed: u32) -> Vec<u8> {
     let numbers = noise(count, seed);
     let halves = |places: &[usize]| {
-        let mut bytes: Vec<u8> =
-            noise(dtype.bytes(count).unwrap(), seed).iter().map(|v| (v.to_bits() >> 3 ^ v.to_bits() >> 11) as u8).collect();
-        for (block, scale) in bytes.chunks_exact_mut(dtype.block_bytes()).zip(numbers.iter().cycle()) {
+        let mut bytes: Vec<u8> = noise(dtype.bytes(count).unwrap(), seed)
+            .iter()
+            .map(|v| (v.to_bits() >> 3 ^ v.to_bits() >> 11) as u8)
+            .collect();
+        for (block, scale) in
+            bytes.chunks_exact_mut(dtype.block_bytes()).zip(numbers.iter().cycle())
+        {
             for &place in places {
-                block[place..place + 2].copy_from_slice(&half::f16::from_f32(scale / 64.0).to_le_bytes());
+                block[place..place + 2]
+                    .copy_from_slice(&half::f16::from_f32(scale / 64.0).to_le_bytes());
             }
         }
         bytes
@@ -32,7 +37,9 @@ fn stored(dtype: Dtype, count: usize, seed: u32) -> Vec<u8> {
     match dtype {
         Dtype::F32 => numbers.iter().flat_map(|v| v.to_le_bytes()).collect(),
         Dtype::F16 => numbers.iter().flat_map(|&v| half::f16::from_f32(v).to_le_bytes()).collect(),
-        Dtype::Bf16 => numbers.iter().flat_map(|&v| half::bf16::from_f32(v).to_le_bytes()).collect(),
+        Dtype::Bf16 => {
+            numbers.iter().flat_map(|&v| half::bf16::from_f32(v).to_le_bytes()).collect()
+        }
         Dtype::Q4_0 | Dtype::Q8_0 => halves(&[0]),
         Dtype::Q4K | Dtype::Q5K => halves(&[0, 2]),
         Dtype::Q6K => halves(&[208]),
@@ -69,7 +76,8 @@ fn residue(x: &[f32]) -> Option<Vec<f32>> {
     let top = x.iter().fold(0.0_f32, |top, v| top.max(v.abs()));
     let (codes, scale) = quantised(x);
     let large = x.iter().filter(|v| v.abs() >= top / 16.0).count();
-    (scale > 0.0 && large <= 2).then(|| x.iter().zip(codes).map(|(x, code)| (-scale).mul_add(code, *x)).collect())
+    (scale > 0.0 && large <= 2)
+        .then(|| x.iter().zip(codes).map(|(x, code)| (-scale).mul_add(code, *x)).collect())
 }
 
 /// The documented sequence of operations, one output after the other.
@@ -87,14 +95,23 @@ fn naive(tensor: &RawTensor<'_>, x: &[f32], inputs: usize) -> Vec<f32> {
                 continue;
             }
             for from in (0..inputs).step_by(256) {
-                let blocks = || (from..inputs.min(from + 256)).step_by(32).map(|at| (at, x[at..at + 32].to_vec()));
-                for (at, x) in blocks().chain(blocks().filter_map(|(at, x)| Some((at, residue(&x)?)))) {
+                let blocks = || {
+                    (from..inputs.min(from + 256))
+                        .step_by(32)
+                        .map(|at| (at, x[at..at + 32].to_vec()))
+                };
+                for (at, x) in
+                    blocks().chain(blocks().filter_map(|(at, x)| Some((at, residue(&x)?))))
+                {
                     let (codes, x_scale) = quantised(&x);
                     let mut least = 0.0;
                     for (codes, at) in codes.chunks_exact(run).zip((at..).step_by(run)) {
                         let (scale, minimum) = scale_and_minimum(dtype, row.bytes, at);
-                        let code = |w: f32| if scale == 0.0 { 0.0 } else { ((w + minimum) / scale).round() };
-                        let dot: f32 = codes.iter().zip(&weights[at..]).map(|(q, &w)| q * code(w)).sum();
+                        let code = |w: f32| {
+                            if scale == 0.0 { 0.0 } else { ((w + minimum) / scale).round() }
+                        };
+                        let dot: f32 =
+                            codes.iter().zip(&weights[at..]).map(|(q, &w)| q * code(w)).sum();
                         sum = (dot * x_scale).mul_add(scale, sum);
                         least = minimum;
                     }
@@ -142,9 +159,12 @@ fn every_row_equals_the_naive_chain_at_every_batch_size_on_all_instructions() {
 #[test]
 fn parts_of_several_formats_stand_side_by_side() {
     let (inputs, x) = (512, noise(512 * 9, 5));
-    let formats = [(Dtype::Q4K, 40), (Dtype::Q6K, 33), (Dtype::Q6K, 7), (Dtype::Bf16, 5), (Dtype::Q8_0, 64)];
-    let bytes: Vec<Vec<u8>> = formats.iter().map(|&(dtype, outputs)| stored(dtype, inputs * outputs, 3)).collect();
-    let tensors: Vec<RawTensor<'_>> = formats.iter().zip(&bytes).map(|(&(dtype, _), bytes)| RawTensor { dtype, bytes }).collect();
+    let formats =
+        [(Dtype::Q4K, 40), (Dtype::Q6K, 33), (Dtype::Q6K, 7), (Dtype::Bf16, 5), (Dtype::Q8_0, 64)];
+    let bytes: Vec<Vec<u8>> =
+        formats.iter().map(|&(dtype, outputs)| stored(dtype, inputs * outputs, 3)).collect();
+    let tensors: Vec<RawTensor<'_>> =
+        formats.iter().zip(&bytes).map(|(&(dtype, _), bytes)| RawTensor { dtype, bytes }).collect();
     let outputs: usize = formats.iter().map(|(_, outputs)| outputs).sum();
     let bias = noise(outputs, 8);
     let linear = Linear::pack(&tensors, inputs, Some(bias.clone()));
@@ -164,7 +184,10 @@ fn threads_do_not_change_a_bit() {
     for dtype in Dtype::ALL {
         let bytes = stored(dtype, inputs * outputs, 3);
         let run = |threads: usize| {
-            threads::with(threads, || Linear::pack(&[RawTensor { dtype, bytes: &bytes }], inputs, Some(noise(outputs, 4))).apply(&x))
+            threads::with(threads, || {
+                Linear::pack(&[RawTensor { dtype, bytes: &bytes }], inputs, Some(noise(outputs, 4)))
+                    .apply(&x)
+            })
         };
         assert!(run(1) == run(3), "{dtype}");
     }
@@ -173,7 +196,9 @@ fn threads_do_not_change_a_bit() {
 /// Root of the mean squared difference over that of the values themselves.
 fn relative_error(values: &[f32], exact: &[f64]) -> f64 {
     let squares = |v: &mut dyn Iterator<Item = f64>| v.map(|v| v * v).sum::<f64>();
-    (squares(&mut values.iter().zip(exact).map(|(&v, e)| f64::from(v) - e)) / squares(&mut exact.iter().copied())).sqrt()
+    (squares(&mut values.iter().zip(exact).map(|(&v, e)| f64::from(v) - e))
+        / squares(&mut exact.iter().copied()))
+    .sqrt()
 }
 
 #[test]
@@ -189,8 +214,13 @@ fn channels_far_above_the_others_cost_little_accuracy() {
         let bytes = stored(dtype, inputs * outputs, 3);
         let tensor = RawTensor { dtype, bytes: &bytes };
         let weights = tensor.to_f32();
-        let dot = |x: &[f32], w: &[f32]| x.iter().zip(w).map(|(&x, &w)| f64::from(x) * f64::from(w)).sum::<f64>();
-        let exact: Vec<f64> = x.chunks_exact(inputs).flat_map(|x| weights.chunks_exact(inputs).map(move |w| dot(x, w))).collect();
+        let dot = |x: &[f32], w: &[f32]| {
+            x.iter().zip(w).map(|(&x, &w)| f64::from(x) * f64::from(w)).sum::<f64>()
+        };
+        let exact: Vec<f64> = x
+            .chunks_exact(inputs)
+            .flat_map(|x| weights.chunks_exact(inputs).map(move |w| dot(x, w)))
+            .collect();
         let error = relative_error(&Linear::pack(&[tensor], inputs, None).apply(&x), &exact);
         assert!(error < 0.01, "{dtype}: {error}");
     }
@@ -211,7 +241,10 @@ fn rows_that_are_not_numbers_stay_among_themselves() {
                 let mut y = vec![0.0; 3 * outputs];
                 linear.apply_with(dot, &x, &mut y);
                 assert_eq!(y[..outputs], expected, "{dtype}, {bad}, {dot:?}");
-                assert!(y[outputs..2 * outputs].iter().all(|y| !y.is_finite()), "{dtype}, {bad}, {dot:?}");
+                assert!(
+                    y[outputs..2 * outputs].iter().all(|y| !y.is_finite()),
+                    "{dtype}, {bad}, {dot:?}"
+                );
                 assert_eq!(y[2 * outputs..], expected, "{dtype}, {bad}, {dot:?}");
             }
         }
@@ -225,13 +258,18 @@ fn the_smallest_and_the_greatest_activations_are_handled_alike_on_all_instructio
         let bytes = stored(dtype, inputs * outputs, 3);
         let tensor = RawTensor { dtype, bytes: &bytes };
         let linear = Linear::pack(&[tensor], inputs, None);
-        for magnitude in [0.0, f32::MIN_POSITIVE / 4.0, 2_f32.powi(-101), 2_f32.powi(-99), 2_f32.powi(40)] {
+        for magnitude in
+            [0.0, f32::MIN_POSITIVE / 4.0, 2_f32.powi(-101), 2_f32.powi(-99), 2_f32.powi(40)]
+        {
             let x: Vec<f32> = noise(inputs, 5).iter().map(|x| x * magnitude).collect();
             let expected = naive(&tensor, &x, inputs);
             for dot in IntegerDot::available() {
                 let mut y = vec![1.0; outputs];
                 linear.apply_with(dot, &x, &mut y);
-                assert!(y.iter().zip(&expected).all(|(a, b)| a.to_bits() == b.to_bits()), "{dtype}, {magnitude:e}, {dot:?}");
+                assert!(
+                    y.iter().zip(&expected).all(|(a, b)| a.to_bits() == b.to_bits()),
+                    "{dtype}, {magnitude:e}, {dot:?}"
+                );
             }
         }
     }
@@ -246,7 +284,8 @@ fn the_greatest_codes_do_not_overflow() {
             let places: &[usize] = if dtype == Dtype::Q6K { &[208] } else { &[0, 2] };
             for block in bytes.chunks_exact_mut(dtype.block_bytes()) {
                 for place in &places[..if dtype.block_len() == 32 { 1 } else { places.len() }] {
-                    block[*place..place + 2].copy_from_slice(&half::f16::from_f32(0.01).to_le_bytes());
+                    block[*place..place + 2]
+                        .copy_from_slice(&half::f16::from_f32(0.01).to_le_bytes());
                 }
             }
             let tensor = RawTensor { dtype, bytes: &bytes };
@@ -273,7 +312,11 @@ fn packed_parts_make_the_same_layer_again() {
         let linear = Linear::pack(&[RawTensor { dtype, bytes: &bytes }], inputs, None);
         let expected = linear.apply(&x);
         assert_eq!(Some(linear.bytes()), packed_bytes(dtype, inputs, outputs));
-        assert!(linear.bytes() * 100 <= 104 * dtype.bytes(inputs * outputs.next_multiple_of(32)).unwrap(), "{dtype} grows");
+        assert!(
+            linear.bytes() * 100
+                <= 104 * dtype.bytes(inputs * outputs.next_multiple_of(32)).unwrap(),
+            "{dtype} grows"
+        );
         let again = Linear::from_parts(linear.parts, inputs, None).unwrap();
         assert_eq!(again.apply(&x), expected, "{dtype}");
     }
@@ -286,16 +329,33 @@ fn parts_of_the_wrong_size_or_alignment_are_refused() {
         map.fill(1);
         std::sync::Arc::new(map.make_read_only().unwrap())
     };
-    let part = |dtype, outputs, range| PackedPart { dtype, outputs, bytes: PanelBytes::Mapped { map: map.clone(), range } };
+    let part = |dtype, outputs, range| PackedPart {
+        dtype,
+        outputs,
+        bytes: PanelBytes::Mapped { map: map.clone(), range },
+    };
     let size = packed_bytes(Dtype::Q4K, 256, 33).unwrap();
-    let refusal = |parts, inputs, bias: Option<Vec<f32>>| Linear::from_parts(parts, inputs, bias).unwrap_err().to_string();
+    let refusal = |parts, inputs, bias: Option<Vec<f32>>| {
+        Linear::from_parts(parts, inputs, bias).unwrap_err().to_string()
+    };
 
     assert!(Linear::from_parts(vec![part(Dtype::Q4K, 33, 64..64 + size)], 256, None).is_ok());
-    assert!(refusal(vec![part(Dtype::Q4K, 33, 64..63 + size)], 256, None).contains("33 packed rows of 256 numbers in Q4_K do not take"));
-    assert!(refusal(vec![part(Dtype::Q4K, 33, 32..32 + size)], 256, None).contains("multiple of 64"));
+    assert!(
+        refusal(vec![part(Dtype::Q4K, 33, 64..63 + size)], 256, None)
+            .contains("33 packed rows of 256 numbers in Q4_K do not take")
+    );
+    assert!(
+        refusal(vec![part(Dtype::Q4K, 33, 32..32 + size)], 256, None).contains("multiple of 64")
+    );
     assert!(refusal(vec![part(Dtype::Q4K, 33, 0..size)], 255, None).contains("255 numbers"));
-    assert!(refusal(vec![part(Dtype::Q4K, 33, 1 << 20..(1 << 20) + size)], 256, None).contains("do not take 0 bytes"));
-    assert!(refusal(vec![part(Dtype::Q4K, 33, 0..size)], 256, Some(vec![0.0; 32])).contains("32 values of a bias for 33 outputs"));
+    assert!(
+        refusal(vec![part(Dtype::Q4K, 33, 1 << 20..(1 << 20) + size)], 256, None)
+            .contains("do not take 0 bytes")
+    );
+    assert!(
+        refusal(vec![part(Dtype::Q4K, 33, 0..size)], 256, Some(vec![0.0; 32]))
+            .contains("32 values of a bias for 33 outputs")
+    );
     assert_eq!(packed_bytes(Dtype::F32, usize::MAX / 4, 1), None);
     assert_eq!(packed_bytes(Dtype::F32, 1 << 40, 1 << 40), None);
 }
@@ -304,8 +364,14 @@ fn parts_of_the_wrong_size_or_alignment_are_refused() {
 fn slices_cover_all_panels_in_order_and_get_shorter() {
     for (panels, threads) in [(0, 2), (1, 2), (3, 8), (64, 2), (352, 2), (1000, 64)] {
         let slices = slices(panels, threads);
-        assert_eq!(slices.iter().cloned().flatten().collect::<Vec<_>>(), (0..panels).collect::<Vec<_>>());
-        assert!(slices.windows(2).all(|pair| pair[0].len() >= pair[1].len()), "{panels} on {threads}");
+        assert_eq!(
+            slices.iter().cloned().flatten().collect::<Vec<_>>(),
+            (0..panels).collect::<Vec<_>>()
+        );
+        assert!(
+            slices.windows(2).all(|pair| pair[0].len() >= pair[1].len()),
+            "{panels} on {threads}"
+        );
         assert!(slices.last().is_none_or(|last| last.len() == 1));
     }
 }

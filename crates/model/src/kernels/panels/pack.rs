@@ -1,6 +1,8 @@
 //! Stored matrices to panels.
 
-use super::{BLOCK, CHUNK, CODES, PANEL, PackedPart, PanelBytes, panel_bytes, storage::Owned, unit_bytes};
+use super::{
+    BLOCK, CHUNK, CODES, PANEL, PackedPart, PanelBytes, panel_bytes, storage::Owned, unit_bytes,
+};
 use crate::{
     kernels::disjoint::Disjoint,
     quant::{Dtype, k_scale},
@@ -8,10 +10,13 @@ use crate::{
     weights::RawTensor,
 };
 
-/// Packs row-major matrices of one format, stacked in order along the outputs; rows are whole blocks of `inputs` numbers.
+/// Packs row-major matrices of one format, stacked in order along the outputs; rows are whole
+/// blocks of `inputs` numbers.
 pub(crate) fn pack(parts: &[RawTensor<'_>], dtype: Dtype, inputs: usize) -> PackedPart {
-    let rows: Vec<RawTensor<'_>> =
-        parts.iter().flat_map(|part| (0..part.len() / inputs).map(|row| part.slice(row * inputs, inputs))).collect();
+    let rows: Vec<RawTensor<'_>> = parts
+        .iter()
+        .flat_map(|part| (0..part.len() / inputs).map(|row| part.slice(row * inputs, inputs)))
+        .collect();
     let size = panel_bytes(dtype, inputs).unwrap_or_default();
     let mut owned = Owned::lasting(rows.len().div_ceil(PANEL) * size);
     let panels = Disjoint::new(owned.bytes_mut());
@@ -23,8 +28,12 @@ pub(crate) fn pack(parts: &[RawTensor<'_>], dtype: Dtype, inputs: usize) -> Pack
         match dtype {
             Dtype::F32 => numbers::<4>(rows, panel, |column| column * 4),
             Dtype::F16 => numbers::<2>(rows, panel, |column| column * 2),
-            Dtype::Bf16 => numbers::<2>(rows, panel, |column| column % (PANEL / 2) * 4 + column / (PANEL / 2) * 2),
-            Dtype::Q4_0 | Dtype::Q8_0 | Dtype::Q4K | Dtype::Q5K | Dtype::Q6K => quantised(dtype, rows, panel),
+            Dtype::Bf16 => numbers::<2>(rows, panel, |column| {
+                column % (PANEL / 2) * 4 + column / (PANEL / 2) * 2
+            }),
+            Dtype::Q4_0 | Dtype::Q8_0 | Dtype::Q4K | Dtype::Q5K | Dtype::Q6K => {
+                quantised(dtype, rows, panel)
+            }
         }
     });
     PackedPart { dtype, outputs: rows.len(), bytes: PanelBytes::Owned(owned) }
@@ -34,7 +43,9 @@ pub(crate) fn pack(parts: &[RawTensor<'_>], dtype: Dtype, inputs: usize) -> Pack
 pub(crate) fn pack_rows(values: &[f32], inputs: usize) -> PackedPart {
     let outputs = values.len() / inputs;
     let mut owned = Owned::heap(outputs.div_ceil(PANEL) * inputs * 4 * PANEL);
-    for (rows, panel) in values.chunks(PANEL * inputs).zip(owned.bytes_mut().chunks_exact_mut(inputs * 4 * PANEL)) {
+    for (rows, panel) in
+        values.chunks(PANEL * inputs).zip(owned.bytes_mut().chunks_exact_mut(inputs * 4 * PANEL))
+    {
         for (column, row) in rows.chunks_exact(inputs).enumerate() {
             for (value, line) in row.iter().zip(panel.chunks_exact_mut(4 * PANEL)) {
                 line[4 * column..4 * column + 4].copy_from_slice(&value.to_le_bytes());
@@ -50,7 +61,9 @@ pub(crate) fn pack_columns(values: &[f32], outputs: usize) -> PackedPart {
     let mut owned = Owned::heap(outputs.div_ceil(PANEL) * inputs * 4 * PANEL);
     for (index, panel) in owned.bytes_mut().chunks_exact_mut(inputs * 4 * PANEL).enumerate() {
         for (row, line) in values.chunks_exact(outputs).zip(panel.chunks_exact_mut(4 * PANEL)) {
-            for (value, out) in row[index * PANEL..].iter().take(PANEL).zip(line.as_chunks_mut::<4>().0) {
+            for (value, out) in
+                row[index * PANEL..].iter().take(PANEL).zip(line.as_chunks_mut::<4>().0)
+            {
                 *out = value.to_le_bytes();
             }
         }
@@ -59,10 +72,16 @@ pub(crate) fn pack_columns(values: &[f32], outputs: usize) -> PackedPart {
 }
 
 /// Packs numbers of `N` bytes; `place` is where a column's number lies among those of one input.
-fn numbers<const N: usize>(rows: &[RawTensor<'_>], panel: &mut [u8], place: impl Fn(usize) -> usize) {
+fn numbers<const N: usize>(
+    rows: &[RawTensor<'_>],
+    panel: &mut [u8],
+    place: impl Fn(usize) -> usize,
+) {
     for (column, row) in rows.iter().enumerate() {
         let place = place(column);
-        for (number, out) in row.bytes.as_chunks::<N>().0.iter().zip(panel.chunks_exact_mut(N * PANEL)) {
+        for (number, out) in
+            row.bytes.as_chunks::<N>().0.iter().zip(panel.chunks_exact_mut(N * PANEL))
+        {
             out[place..place + N].copy_from_slice(number);
         }
     }
@@ -83,7 +102,9 @@ fn quantised(dtype: Dtype, rows: &[RawTensor<'_>], panel: &mut [u8]) {
                 Dtype::Q4K => q4k(block, column, codes, unit),
                 _ => q8_0(block, column, codes, unit),
             }
-            for (four, out) in codes.as_chunks::<4>().0.iter().zip(unpacked.chunks_exact_mut(4 * PANEL)) {
+            for (four, out) in
+                codes.as_chunks::<4>().0.iter().zip(unpacked.chunks_exact_mut(4 * PANEL))
+            {
                 out[4 * column..4 * column + 4].copy_from_slice(four);
             }
         }
@@ -113,7 +134,8 @@ const fn header(dtype: Dtype) -> usize {
     }
 }
 
-/// Gathers `bits` bits from bit `from` of every code: code `i` goes to byte `i % plane.len()`, the first run of codes into the lowest bits.
+/// Gathers `bits` bits from bit `from` of every code: code `i` goes to byte `i % plane.len()`, the
+/// first run of codes into the lowest bits.
 fn plane(codes: &[u8; CODES], plane: &mut [u8], from: u32, bits: u32) {
     plane.fill(0);
     let mask = (1 << bits) - 1;
@@ -185,11 +207,15 @@ fn q6k(block: &[u8], column: usize, codes: &mut [u8], unit: &mut [u8]) {
     for (j, &scale) in scales.iter().enumerate() {
         unit[2 * PANEL + j * PANEL + column] = scale;
     }
-    // Halves of 128 numbers; in each, four runs of 32 share the high bits' bytes and two by two the low bits'.
-    for ((low, high), codes) in low.chunks_exact(64).zip(high.chunks_exact(32)).zip(codes.chunks_exact_mut(128)) {
+    // Halves of 128 numbers; in each, four runs of 32 share the high bits' bytes and two by two the
+    // low bits'.
+    for ((low, high), codes) in
+        low.chunks_exact(64).zip(high.chunks_exact(32)).zip(codes.chunks_exact_mut(128))
+    {
         for (run, codes) in codes.chunks_exact_mut(32).enumerate() {
             for (i, code) in codes.iter_mut().enumerate() {
-                *code = low[run % 2 * 32 + i] >> (4 * (run / 2)) & 15 | (high[i] >> (2 * run) & 3) << 4;
+                *code =
+                    low[run % 2 * 32 + i] >> (4 * (run / 2)) & 15 | (high[i] >> (2 * run) & 3) << 4;
             }
         }
     }

@@ -9,10 +9,12 @@ use memmap2::{Mmap, MmapMut};
 
 /// Alignment of packed weights: one cache line.
 pub(crate) const ALIGNMENT: usize = 64;
-/// From this size on, memory is taken from the system in huge pages: the processor then looks up 512 times fewer addresses.
+/// From this size on, memory is taken from the system in huge pages: the processor then looks up
+/// 512 times fewer addresses.
 const PAGES_FROM: usize = 2 << 20;
 
-/// Packed weights in memory of their own or in a mapped file, aligned to [`ALIGNMENT`] where they are used.
+/// Packed weights in memory of their own or in a mapped file, aligned to [`ALIGNMENT`] where they
+/// are used.
 pub(crate) enum PanelBytes {
     /// Memory of their own.
     Owned(Owned),
@@ -83,7 +85,8 @@ impl Owned {
     pub(crate) fn bytes_mut(&mut self) -> &mut [u8] {
         match self {
             Self::Heap { lines, len } => {
-                // SAFETY: lines are plain bytes without padding, as many as the vector holds; `len` does not exceed them.
+                // SAFETY: lines are plain bytes without padding, as many as the vector holds; `len`
+                // does not exceed them.
                 #[allow(unsafe_code)]
                 unsafe {
                     std::slice::from_raw_parts_mut(lines.as_mut_ptr().cast(), *len)

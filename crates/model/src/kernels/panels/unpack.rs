@@ -22,7 +22,11 @@ pub(crate) struct Unpacked {
 
 impl Unpacked {
     pub(crate) const fn new() -> Self {
-        Self { codes: [0; CHUNK * CODES], scales: [[0.0; PANEL]; 2 * CHUNK], minimums: [[0.0; PANEL]; CHUNK] }
+        Self {
+            codes: [0; CHUNK * CODES],
+            scales: [[0.0; PANEL]; 2 * CHUNK],
+            minimums: [[0.0; PANEL]; CHUNK],
+        }
     }
 }
 

@@ -1,6 +1,7 @@
 //! The integer kernel on AVX2, with `vpdpbusd` where the processor has AVX-VNNI.
 #![allow(unsafe_code)]
-// Loops over indices are unrolled in every build; iterators are not, and would leave the sums in memory.
+// Loops over indices are unrolled in every build; iterators are not, and would leave the sums in
+// memory.
 #![allow(clippy::needless_range_loop)]
 
 use std::arch::x86_64::*;
@@ -12,7 +13,12 @@ use crate::kernels::panels::{CHUNK, CODES};
 const LANES: usize = 8;
 
 /// As [`super::tile_product`]; the processor must have AVX2, FMA and, if `VNNI`, AVX-VNNI.
-pub(super) fn tile<F: Unpack, const VNNI: bool>(weights: &Unpacked, first: usize, tile: &[u32], sums: &mut [[f32; PANEL]]) {
+pub(super) fn tile<F: Unpack, const VNNI: bool>(
+    weights: &Unpacked,
+    first: usize,
+    tile: &[u32],
+    sums: &mut [[f32; PANEL]],
+) {
     const { assert!(TILE == 8) };
     // SAFETY: this is only called where `IntegerDot::available` found the instructions.
     unsafe {
@@ -23,8 +29,12 @@ pub(super) fn tile<F: Unpack, const VNNI: bool>(weights: &Unpacked, first: usize
             [a, b, c, d] => rows::<F, VNNI, 4>(weights, first, tile, [a, b, c, d]),
             [a, b, c, d, e] => rows::<F, VNNI, 5>(weights, first, tile, [a, b, c, d, e]),
             [a, b, c, d, e, f] => rows::<F, VNNI, 6>(weights, first, tile, [a, b, c, d, e, f]),
-            [a, b, c, d, e, f, g] => rows::<F, VNNI, 7>(weights, first, tile, [a, b, c, d, e, f, g]),
-            [a, b, c, d, e, f, g, h] => rows::<F, VNNI, 8>(weights, first, tile, [a, b, c, d, e, f, g, h]),
+            [a, b, c, d, e, f, g] => {
+                rows::<F, VNNI, 7>(weights, first, tile, [a, b, c, d, e, f, g])
+            }
+            [a, b, c, d, e, f, g, h] => {
+                rows::<F, VNNI, 8>(weights, first, tile, [a, b, c, d, e, f, g, h])
+            }
             _ => {}
         }
     }
@@ -33,11 +43,17 @@ pub(super) fn tile<F: Unpack, const VNNI: bool>(weights: &Unpacked, first: usize
 /// # Safety
 /// The processor must have AVX2, FMA and, if `VNNI`, AVX-VNNI.
 #[target_feature(enable = "avx2,fma")]
-unsafe fn rows<F: Unpack, const VNNI: bool, const R: usize>(weights: &Unpacked, first: usize, tile: &[u32], out: [&mut [f32; PANEL]; R]) {
+unsafe fn rows<F: Unpack, const VNNI: bool, const R: usize>(
+    weights: &Unpacked,
+    first: usize,
+    tile: &[u32],
+    out: [&mut [f32; PANEL]; R],
+) {
     let blocks = tile.len() / (R * WORDS);
     assert!(first + blocks <= CHUNK);
     let parts = if F::HALVES { 2 } else { 1 };
-    // Without VNNI, codes that would overflow sixteen bits are taken with their sign, so the offset needs no correction.
+    // Without VNNI, codes that would overflow sixteen bits are taken with their sign, so the offset
+    // needs no correction.
     let lifted = F::MINIMUM || !VNNI && signed::<F>();
     let lift = _mm256_castps_si256(_mm256_set1_ps(LIFT));
     for column in (0..PANEL).step_by(LANES) {
@@ -47,7 +63,8 @@ unsafe fn rows<F: Unpack, const VNNI: bool, const R: usize>(weights: &Unpacked, 
             sums[r] = unsafe { _mm256_loadu_ps(out[r].as_ptr().add(column)) };
         }
         for block in 0..blocks {
-            // SAFETY: `tile` holds `blocks` times 12 R words and `weights` has as many from `first` on: first + blocks <= CHUNK.
+            // SAFETY: `tile` holds `blocks` times 12 R words and `weights` has as many from `first`
+            // on: first + blocks <= CHUNK.
             unsafe {
                 let words = tile.as_ptr().add(block * R * WORDS);
                 let codes = weights.codes.as_ptr().add((first + block) * CODES + 4 * column);
@@ -63,21 +80,38 @@ unsafe fn rows<F: Unpack, const VNNI: bool, const R: usize>(weights: &Unpacked, 
                         for four in from..to {
                             let codes = _mm256_loadu_si256(codes.add(four * 4 * PANEL).cast());
                             for r in 0..R {
-                                dots[r] = dpbusd(dots[r], codes, _mm256_set1_epi32(*words.add(four * R + r) as i32));
+                                dots[r] = dpbusd(
+                                    dots[r],
+                                    codes,
+                                    _mm256_set1_epi32(*words.add(four * R + r) as i32),
+                                );
                             }
                         }
                     } else {
                         multiply::<F, R>(codes, words, from..to, &mut dots);
                     }
-                    let weight = _mm256_loadu_ps(weights.scales.as_ptr().add((first + block) * parts + part).cast::<f32>().add(column));
+                    let weight = _mm256_loadu_ps(
+                        weights
+                            .scales
+                            .as_ptr()
+                            .add((first + block) * parts + part)
+                            .cast::<f32>()
+                            .add(column),
+                    );
                     for r in 0..R {
                         let scale = _mm256_set1_ps(f32::from_bits(*words.add(8 * R + r)));
                         let unlift = _mm256_set1_ps(f32::from_bits(*words.add(9 * R + r)));
-                        sums[r] = _mm256_fmadd_ps(_mm256_fmadd_ps(_mm256_castsi256_ps(dots[r]), scale, unlift), weight, sums[r]);
+                        sums[r] = _mm256_fmadd_ps(
+                            _mm256_fmadd_ps(_mm256_castsi256_ps(dots[r]), scale, unlift),
+                            weight,
+                            sums[r],
+                        );
                     }
                 }
                 if F::MINIMUM {
-                    let minimum = _mm256_loadu_ps(weights.minimums.as_ptr().add(first + block).cast::<f32>().add(column));
+                    let minimum = _mm256_loadu_ps(
+                        weights.minimums.as_ptr().add(first + block).cast::<f32>().add(column),
+                    );
                     for r in 0..R {
                         let correction = _mm256_set1_ps(f32::from_bits(*words.add(10 * R + r)));
                         sums[r] = _mm256_fmadd_ps(correction, minimum, sums[r]);
@@ -97,13 +131,19 @@ const fn signed<F: Unpack>() -> bool {
     2 * 127 * F::GREATEST > i16::MAX as i32
 }
 
-/// Adds the products of the fours `range` to `dots`. Pairs of products are added in sixteen bits, as many as cannot overflow: an activation
-/// is at most 127 and a code at most `GREATEST`, or 128 with its sign.
+/// Adds the products of the fours `range` to `dots`. Pairs of products are added in sixteen bits,
+/// as many as cannot overflow: an activation is at most 127 and a code at most `GREATEST`, or 128
+/// with its sign.
 ///
 /// # Safety
 /// `codes` and `words` must point to a block's codes and words.
 #[target_feature(enable = "avx2")]
-unsafe fn multiply<F: Unpack, const R: usize>(codes: *const u8, words: *const u32, range: std::ops::Range<usize>, dots: &mut [__m256i; R]) {
+unsafe fn multiply<F: Unpack, const R: usize>(
+    codes: *const u8,
+    words: *const u32,
+    range: std::ops::Range<usize>,
+    dots: &mut [__m256i; R],
+) {
     let greatest = if signed::<F>() { 128 } else { F::GREATEST };
     let fours = ((i16::MAX as i32 / (2 * 127 * greatest)) as usize).min(range.len());
     let ones = _mm256_set1_epi16(1);
@@ -137,8 +177,8 @@ unsafe fn multiply<F: Unpack, const R: usize>(codes: *const u8, words: *const u3
 #[inline]
 unsafe fn dpbusd(sum: __m256i, codes: __m256i, x: __m256i) -> __m256i {
     let mut sum = sum;
-    // SAFETY: one instruction on registers, which the caller promised is there. The intrinsic cannot be used: it would not be inlined here,
-    // where the feature is not enabled.
+    // SAFETY: one instruction on registers, which the caller promised is there. The intrinsic
+    // cannot be used: it would not be inlined here, where the feature is not enabled.
     unsafe {
         std::arch::asm!(
             "{{vex}} vpdpbusd {sum}, {codes}, {x}", sum = inout(ymm_reg) sum, codes = in(ymm_reg) codes, x = in(ymm_reg) x,

@@ -1,6 +1,8 @@
-//! The integer kernel on AVX-512 VNNI: `vpdpbusd` adds four products of bytes to each of sixteen outputs.
+//! The integer kernel on AVX-512 VNNI: `vpdpbusd` adds four products of bytes to each of sixteen
+//! outputs.
 #![allow(unsafe_code)]
-// Loops over indices are unrolled in every build; iterators are not, and would leave the sums in memory.
+// Loops over indices are unrolled in every build; iterators are not, and would leave the sums in
+// memory.
 #![allow(clippy::needless_range_loop)]
 
 mod weights;
@@ -13,17 +15,32 @@ pub(super) use weights::Read;
 use weights::{Packed, Weights};
 
 /// As [`super::tile_product`]; the processor must have AVX-512 VNNI.
-pub(super) fn tile<F: Unpack>(weights: &Unpacked, first: usize, tile: &[u32], sums: &mut [[f32; PANEL]]) {
+pub(super) fn tile<F: Unpack>(
+    weights: &Unpacked,
+    first: usize,
+    tile: &[u32],
+    sums: &mut [[f32; PANEL]],
+) {
     product::<F, _>(weights, first, tile, sums);
 }
 
 /// As [`tile`], of weights as they are packed.
-pub(super) fn packed_tile<F: Read>(packed: &[u8], first: usize, tile: &[u32], sums: &mut [[f32; PANEL]]) {
+pub(super) fn packed_tile<F: Read>(
+    packed: &[u8],
+    first: usize,
+    tile: &[u32],
+    sums: &mut [[f32; PANEL]],
+) {
     assert!(F::bytes(first + tile.len() / (sums.len() * WORDS)) <= packed.len());
     product::<F, _>(Packed(packed), first, tile, sums);
 }
 
-fn product<F: Unpack, W: Weights<F>>(weights: W, first: usize, tile: &[u32], sums: &mut [[f32; PANEL]]) {
+fn product<F: Unpack, W: Weights<F>>(
+    weights: W,
+    first: usize,
+    tile: &[u32],
+    sums: &mut [[f32; PANEL]],
+) {
     const { assert!(TILE == 8) };
     // SAFETY: this is only called where `IntegerDot::detect` found the instructions.
     unsafe {
@@ -35,14 +52,21 @@ fn product<F: Unpack, W: Weights<F>>(weights: W, first: usize, tile: &[u32], sum
             [a, b, c, d, e] => rows::<F, W, 5>(weights, first, tile, [a, b, c, d, e]),
             [a, b, c, d, e, f] => rows::<F, W, 6>(weights, first, tile, [a, b, c, d, e, f]),
             [a, b, c, d, e, f, g] => rows::<F, W, 7>(weights, first, tile, [a, b, c, d, e, f, g]),
-            [a, b, c, d, e, f, g, h] => rows::<F, W, 8>(weights, first, tile, [a, b, c, d, e, f, g, h]),
+            [a, b, c, d, e, f, g, h] => {
+                rows::<F, W, 8>(weights, first, tile, [a, b, c, d, e, f, g, h])
+            }
             _ => {}
         }
     }
 }
 
 #[target_feature(enable = "avx512f,avx512bw,avx512vl,avx512vnni")]
-fn rows<F: Unpack, W: Weights<F>, const R: usize>(weights: W, first: usize, tile: &[u32], out: [&mut [f32; PANEL]; R]) {
+fn rows<F: Unpack, W: Weights<F>, const R: usize>(
+    weights: W,
+    first: usize,
+    tile: &[u32],
+    out: [&mut [f32; PANEL]; R],
+) {
     let blocks = tile.len() / (R * WORDS);
     assert!(first + blocks <= CHUNK);
     let parts = if F::HALVES { 2 } else { 1 };
@@ -50,7 +74,8 @@ fn rows<F: Unpack, W: Weights<F>, const R: usize>(weights: W, first: usize, tile
     let mut sums = [[_mm512_setzero_ps(); 2]; R];
     for r in 0..R {
         // SAFETY: rows hold 32 values.
-        sums[r] = unsafe { [_mm512_loadu_ps(out[r].as_ptr()), _mm512_loadu_ps(out[r].as_ptr().add(16))] };
+        sums[r] =
+            unsafe { [_mm512_loadu_ps(out[r].as_ptr()), _mm512_loadu_ps(out[r].as_ptr().add(16))] };
     }
     for block in 0..blocks {
         // SAFETY: `tile` holds `blocks` times 12 R words and `weights` has as many from `first` on.
@@ -77,8 +102,16 @@ fn rows<F: Unpack, W: Weights<F>, const R: usize>(weights: W, first: usize, tile
                 for r in 0..R {
                     let scale = _mm512_set1_ps(f32::from_bits(*words.add(8 * R + r)));
                     let unlift = _mm512_set1_ps(f32::from_bits(*words.add(9 * R + r)));
-                    sums[r][0] = _mm512_fmadd_ps(_mm512_fmadd_ps(_mm512_castsi512_ps(dots[r][0]), scale, unlift), w0, sums[r][0]);
-                    sums[r][1] = _mm512_fmadd_ps(_mm512_fmadd_ps(_mm512_castsi512_ps(dots[r][1]), scale, unlift), w1, sums[r][1]);
+                    sums[r][0] = _mm512_fmadd_ps(
+                        _mm512_fmadd_ps(_mm512_castsi512_ps(dots[r][0]), scale, unlift),
+                        w0,
+                        sums[r][0],
+                    );
+                    sums[r][1] = _mm512_fmadd_ps(
+                        _mm512_fmadd_ps(_mm512_castsi512_ps(dots[r][1]), scale, unlift),
+                        w1,
+                        sums[r][1],
+                    );
                 }
             }
             if F::MINIMUM {

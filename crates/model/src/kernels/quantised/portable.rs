@@ -4,16 +4,28 @@ use super::{LIFT, PANEL, Unpack, Unpacked, WORDS};
 use crate::kernels::panels::CODES;
 
 /// As [`super::tile_product`].
-pub(super) fn tile<F: Unpack>(weights: &Unpacked, first: usize, tile: &[u32], sums: &mut [[f32; PANEL]]) {
+pub(super) fn tile<F: Unpack>(
+    weights: &Unpacked,
+    first: usize,
+    tile: &[u32],
+    sums: &mut [[f32; PANEL]],
+) {
     let rows = sums.len();
     let parts = if F::HALVES { 2 } else { 1 };
-    let blocks = tile.chunks_exact(rows * WORDS).zip(&weights.codes.as_chunks::<CODES>().0[first..]).zip(first..);
+    let blocks = tile
+        .chunks_exact(rows * WORDS)
+        .zip(&weights.codes.as_chunks::<CODES>().0[first..])
+        .zip(first..);
     for ((words, codes), block) in blocks {
         for (row, sums) in sums.iter_mut().enumerate() {
             let word = |index: usize| words[index * rows + row];
             let scale = f32::from_bits(word(8));
             for (part, codes) in codes.chunks_exact(CODES / parts).enumerate() {
-                let start = if F::MINIMUM { 0 } else { word(10 + part).wrapping_sub(LIFT.to_bits()) as i32 };
+                let start = if F::MINIMUM {
+                    0
+                } else {
+                    word(10 + part).wrapping_sub(LIFT.to_bits()) as i32
+                };
                 let mut dots = [start; PANEL];
                 for (four, codes) in codes.as_chunks::<{ 4 * PANEL }>().0.iter().enumerate() {
                     let x = word(part * 4 + four).to_le_bytes().map(|code| i32::from(code as i8));
@@ -23,7 +35,9 @@ pub(super) fn tile<F: Unpack>(weights: &Unpacked, first: usize, tile: &[u32], su
                         }
                     }
                 }
-                for ((sum, dot), weight) in sums.iter_mut().zip(dots).zip(weights.scales[block * parts + part]) {
+                for ((sum, dot), weight) in
+                    sums.iter_mut().zip(dots).zip(weights.scales[block * parts + part])
+                {
                     *sum = (dot as f32 * scale).mul_add(weight, *sum);
                 }
             }

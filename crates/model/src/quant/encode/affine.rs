@@ -1,17 +1,20 @@
-//! Q4_K and Q5_K: runs of 32 numbers with a scale and a minimum each, both as 6-bit multiples of two scales for 256 numbers.
+//! Q4_K and Q5_K: runs of 32 numbers with a scale and a minimum each, both as 6-bit multiples of
+//! two scales for 256 numbers.
 
 use super::{nearest, sum};
 use crate::quant::k_scale;
 use half::f16;
 
-/// Codes, each a whole number, with what they are to be multiplied by and what is then to be taken away.
+/// Codes, each a whole number, with what they are to be multiplied by and what is then to be taken
+/// away.
 struct Run {
     codes: [f32; 32],
     scale: f32,
     min: f32,
 }
 
-/// How a format searches: `steps + 1` ranges from `highest + first` codes on, a tenth of a code apart.
+/// How a format searches: `steps + 1` ranges from `highest + first` codes on, a tenth of a code
+/// apart.
 struct Search {
     highest: f32,
     first: f32,
@@ -48,7 +51,9 @@ fn block(values: &[f32; 256], search: &Search, out: &mut [u8]) -> [u8; 256] {
     let (max_scale, max_min) = (largest(|run| run.scale), largest(|run| run.min));
     out[..2].copy_from_slice(&f16::from_f32(max_scale / 63.0).to_le_bytes());
     out[2..4].copy_from_slice(&f16::from_f32(max_min / 63.0).to_le_bytes());
-    let sixths = |value: f32, max: f32| if max > 0.0 { nearest(63.0 / max * value).min(63.0) as u8 } else { 0 };
+    let sixths = |value: f32, max: f32| {
+        if max > 0.0 { nearest(63.0 / max * value).min(63.0) as u8 } else { 0 }
+    };
     out[4..16].fill(0);
     for (j, run) in runs.iter().enumerate() {
         let (scale, min) = (sixths(run.scale, max_scale), sixths(run.min, max_min));
@@ -62,29 +67,38 @@ fn block(values: &[f32; 256], search: &Search, out: &mut [u8]) -> [u8; 256] {
         }
     }
     // The codes again, for the scales as they are stored.
-    let (d, dmin) = (f16::from_le_bytes([out[0], out[1]]).to_f32(), f16::from_le_bytes([out[2], out[3]]).to_f32());
+    let (d, dmin) = (
+        f16::from_le_bytes([out[0], out[1]]).to_f32(),
+        f16::from_le_bytes([out[2], out[3]]).to_f32(),
+    );
     let mut codes = [0; 256];
     for (j, run) in runs.iter().enumerate() {
         let (scale, min) = k_scale(&out[4..16], j);
         let (scale, min) = (d * f32::from(scale), dmin * f32::from(min));
         for (i, code) in codes[j * 32..][..32].iter_mut().enumerate() {
-            let exact = if scale == 0.0 { run.codes[i] } else { (values[j * 32 + i] + min) / scale };
+            let exact =
+                if scale == 0.0 { run.codes[i] } else { (values[j * 32 + i] + min) / scale };
             *code = nearest(exact.clamp(0.0, search.highest)) as u8;
         }
     }
     codes
 }
 
-/// `make_qkx2_quants`: the codes, scale and minimum with the least squared error, large values weighing more. Each of a number of ranges gives
-/// codes, and the codes a scale and a minimum by least squares.
+/// `make_qkx2_quants`: the codes, scale and minimum with the least squared error, large values
+/// weighing more. Each of a number of ranges gives codes, and the codes a scale and a minimum by
+/// least squares.
 fn fit(x: &[f32; 32], search: &Search) -> Run {
     let mean_square = sum::<32>(|i| x[i] * x[i]) / 32.0;
     let weights = x.map(|x| mean_square.sqrt() + x.abs());
-    let (low, high) = (x.iter().copied().fold(0.0, f32::min), x.iter().copied().fold(f32::NEG_INFINITY, f32::max));
+    let (low, high) = (
+        x.iter().copied().fold(0.0, f32::min),
+        x.iter().copied().fold(f32::NEG_INFINITY, f32::max),
+    );
     if high <= low {
         return Run { codes: [0.0; 32], scale: 0.0, min: -low };
     }
-    let codes_for = |inverse: f32| x.map(|x| nearest((inverse * (x - low)).clamp(0.0, search.highest)));
+    let codes_for =
+        |inverse: f32| x.map(|x| nearest((inverse * (x - low)).clamp(0.0, search.highest)));
     let error = |codes: &[f32; 32], scale: f32, min: f32| {
         sum::<32>(|i| {
             let off = scale * codes[i] + min - x[i];
@@ -96,7 +110,8 @@ fn fit(x: &[f32; 32], search: &Search) -> Run {
     let mut best = Run { codes: codes_for(inverse), scale: 1.0 / inverse, min: low };
     let mut least = error(&best.codes, best.scale, best.min);
     for step in 0..=search.steps {
-        let codes = codes_for((search.first + 0.1 * f32::from(step) + search.highest) / (high - low));
+        let codes =
+            codes_for((search.first + 0.1 * f32::from(step) + search.highest) / (high - low));
         let sum_c = sum::<32>(|i| weights[i] * codes[i]);
         let sum_cc = sum::<32>(|i| weights[i] * codes[i] * codes[i]);
         let sum_xc = sum::<32>(|i| weights[i] * codes[i] * x[i]);
@@ -104,7 +119,10 @@ fn fit(x: &[f32; 32], search: &Search) -> Run {
         if determinant <= 0.0 {
             continue;
         }
-        let (mut scale, mut min) = ((sum_w * sum_xc - sum_x * sum_c) / determinant, (sum_cc * sum_x - sum_c * sum_xc) / determinant);
+        let (mut scale, mut min) = (
+            (sum_w * sum_xc - sum_x * sum_c) / determinant,
+            (sum_cc * sum_x - sum_c * sum_xc) / determinant,
+        );
         if min > 0.0 {
             (scale, min) = (sum_xc / sum_cc, 0.0);
         }

@@ -1,4 +1,5 @@
-//! Q6_K: runs of 16 numbers with an 8-bit scale each, itself a multiple of one scale for 256 numbers.
+//! Q6_K: runs of 16 numbers with an 8-bit scale each, itself a multiple of one scale for 256
+//! numbers.
 
 use super::{nearest, sum};
 use half::f16;
@@ -11,7 +12,9 @@ const NOTHING: f32 = 1e-15;
 pub(super) fn q6k(values: &[f32; 256], out: &mut [u8; 210]) {
     let runs: [&[f32; 16]; 16] = std::array::from_fn(|run| &values.as_chunks().0[run]);
     let fits = runs.map(fit);
-    let most = fits.iter().fold(0.0, |most: f32, (_, scale)| if scale.abs() > most.abs() { *scale } else { most });
+    let most = fits
+        .iter()
+        .fold(0.0, |most: f32, (_, scale)| if scale.abs() > most.abs() { *scale } else { most });
     out.fill(0);
     if most.abs() < NOTHING {
         // All codes zero stand for -32 scales, and the scales are zero.
@@ -39,7 +42,8 @@ pub(super) fn q6k(values: &[f32; 256], out: &mut [u8; 210]) {
     }
 }
 
-/// `make_qx_quants`: the codes, -32 to 31, and the scale with the least squared error, each value weighing its square.
+/// `make_qx_quants`: the codes, -32 to 31, and the scale with the least squared error, each value
+/// weighing its square.
 fn fit(x: &[f32; 16]) -> ([f32; 16], f32) {
     let extreme = x.iter().fold(0.0, |most: f32, &x| if x.abs() > most.abs() { x } else { most });
     if extreme.abs() < NOTHING {

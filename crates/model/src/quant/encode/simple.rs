@@ -21,7 +21,8 @@ pub(super) fn q8_0(values: &[f32; 32], out: &mut [u8; 34]) {
 }
 
 pub(super) fn q4_0(values: &[f32; 32], out: &mut [u8; 18]) {
-    // The value of the largest magnitude gets the code 0, which stands for -8 scales; its opposite has none.
+    // The value of the largest magnitude gets the code 0, which stands for -8 scales; its opposite
+    // has none.
     let scale = extreme(values) / -8.0;
     out[..2].copy_from_slice(&f16::from_f32(scale).to_le_bytes());
     let inverse = inverse(scale);

@@ -20,7 +20,10 @@ pub enum ToolChoice<'a> {
 #[non_exhaustive]
 pub enum ToolError {
     /// The model's template shows no way to call tools that is known here.
-    #[error("the model's chat template has no tool calls known here; use a model with tools, or tool_choice \"none\"")]
+    #[error(
+        "the model's chat template has no tool calls known here; use a model with tools, or \
+         tool_choice \"none\""
+    )]
     NoStyle,
     /// There is nothing to call.
     #[error("a tool must be called but there are no tools; give some in `tools`")]
@@ -42,9 +45,14 @@ impl<'a> Tool<'a> {
     fn read(index: usize, tool: &'a Value) -> Result<Self, ToolError> {
         let malformed = |problem| ToolError::Malformed(index, problem);
         let function = tool.get("function").ok_or_else(|| malformed("it has no `function`"))?;
-        let name = function.get("name").and_then(Value::as_str).ok_or_else(|| malformed("its function has no `name`, a string"))?;
+        let name = function
+            .get("name")
+            .and_then(Value::as_str)
+            .ok_or_else(|| malformed("its function has no `name`, a string"))?;
         let mut parameters = match function.get("parameters") {
-            None | Some(Value::Null) => json!({ "type": "object", "properties": {}, "additionalProperties": false }),
+            None | Some(Value::Null) => {
+                json!({ "type": "object", "properties": {}, "additionalProperties": false })
+            }
             Some(schema @ Value::Object(_)) => schema.clone(),
             Some(_) => return Err(malformed("its function's `parameters` are no JSON schema")),
         };
@@ -59,11 +67,13 @@ impl<'a> Tool<'a> {
 }
 
 impl ToolStyle {
-    /// A grammar in Lark, as llguidance reads it, of answers that are nothing but calls: one where `several` is false or the style has but one.
-    /// `tools` are described as in OpenAI's API. `special` gives the id of a marker that is a special token of the vocabulary.
+    /// A grammar in Lark, as llguidance reads it, of answers that are nothing but calls: one where
+    /// `several` is false or the style has but one. `tools` are described as in OpenAI's API.
+    /// `special` gives the id of a marker that is a special token of the vocabulary.
     ///
     /// # Errors
-    /// When the tools are not what they should be, or the one that must be called is not among them.
+    /// When the tools are not what they should be, or the one that must be called is not among
+    /// them.
     pub fn grammar(
         self,
         tools: &[Value],
@@ -71,7 +81,11 @@ impl ToolStyle {
         several: bool,
         special: impl Fn(&str) -> Option<u32>,
     ) -> Result<String, ToolError> {
-        let mut allowed = tools.iter().enumerate().map(|(index, tool)| Tool::read(index, tool)).collect::<Result<Vec<_>, _>>()?;
+        let mut allowed = tools
+            .iter()
+            .enumerate()
+            .map(|(index, tool)| Tool::read(index, tool))
+            .collect::<Result<Vec<_>, _>>()?;
         if let ToolChoice::Named(name) = choice {
             allowed.retain(|tool| tool.name == name);
             allowed.truncate(1);
@@ -82,10 +96,13 @@ impl ToolStyle {
             (_, false) => {}
         }
         let several = several && choice == ToolChoice::Required;
-        let mark = |marker: &str| special(marker).map_or_else(|| quoted(marker), |id| format!("<[{id}]>"));
+        let mark =
+            |marker: &str| special(marker).map_or_else(|| quoted(marker), |id| format!("<[{id}]>"));
         let (start, arguments) = match (self, several) {
             (Self::Llama, _) => ("object".to_owned(), "parameters"),
-            (Self::Hermes, _) => (if several { r#"call ("\n" call)*"# } else { "call" }.to_owned(), "arguments"),
+            (Self::Hermes, _) => {
+                (if several { r#"call ("\n" call)*"# } else { "call" }.to_owned(), "arguments")
+            }
             (Self::Mistral, several) => {
                 let more = if several { r#" (", " object)*"# } else { "" };
                 (format!(r#"{} " "? "[" object{more} "]""#, mark("[TOOL_CALLS]")), "arguments")
@@ -93,13 +110,20 @@ impl ToolStyle {
         };
         let mut grammar = format!("start: {start}\n");
         if self == Self::Hermes {
-            let _ = writeln!(grammar, r#"call: {} "\n" object "\n" {}"#, mark("<tool_call>"), mark("</tool_call>"));
+            let _ = writeln!(
+                grammar,
+                r#"call: {} "\n" object "\n" {}"#,
+                mark("<tool_call>"),
+                mark("</tool_call>")
+            );
         }
-        let objects: Vec<String> = (0..allowed.len()).map(|index| format!("object_{index}")).collect();
+        let objects: Vec<String> =
+            (0..allowed.len()).map(|index| format!("object_{index}")).collect();
         let _ = writeln!(grammar, "object: {}", objects.join(" | "));
         for (index, tool) in allowed.iter().enumerate() {
             let begin = format!(r#"{{"name": {}, "{arguments}": "#, quoted(tool.name));
-            let _ = writeln!(grammar, r#"object_{index}: {} arguments_{index} "}}""#, quoted(&begin));
+            let _ =
+                writeln!(grammar, r#"object_{index}: {} arguments_{index} "}}""#, quoted(&begin));
             // A rule of its own, so that the schema's references count from its own root.
             let _ = writeln!(grammar, "arguments_{index}: %json {}", tool.parameters);
         }

@@ -15,7 +15,8 @@ pub(super) struct Scanner {
 }
 
 impl Scanner {
-    /// The length of the value at the beginning of `text`, once it is whole. `text` grows from call to call.
+    /// The length of the value at the beginning of `text`, once it is whole. `text` grows from call
+    /// to call.
     pub(super) fn end(&mut self, text: &str) -> Option<usize> {
         for (at, byte) in text.bytes().enumerate().skip(self.at) {
             self.at = at + 1;
@@ -55,8 +56,11 @@ impl Written<'_> {
 
 /// The call or the calls that a JSON value stands for.
 pub(super) fn calls(value: &str) -> Option<Vec<ToolCall>> {
-    let written: Vec<Written<'_>> =
-        if value.starts_with('[') { serde_json::from_str(value).ok()? } else { vec![serde_json::from_str(value).ok()?] };
+    let written: Vec<Written<'_>> = if value.starts_with('[') {
+        serde_json::from_str(value).ok()?
+    } else {
+        vec![serde_json::from_str(value).ok()?]
+    };
     let calls: Vec<ToolCall> = written.into_iter().map(Written::call).collect::<Option<_>>()?;
     (!calls.is_empty()).then_some(calls)
 }

@@ -16,9 +16,11 @@ pub struct Parsed {
     pub calls: Vec<ToolCall>,
 }
 
-/// Tells calls from content in a text that comes in pieces, as soon as it is certain: joined, what is released is the same for all pieces.
+/// Tells calls from content in a text that comes in pieces, as soon as it is certain: joined, what
+/// is released is the same for all pieces.
 ///
-/// What only looks like a call is content, as it was written. Text is held back while it may become a call, at most 256 KiB of it.
+/// What only looks like a call is content, as it was written. Text is held back while it may become
+/// a call, at most 256 KiB of it.
 #[derive(Debug)]
 pub struct ToolCallParser {
     style: ToolStyle,
@@ -45,12 +47,20 @@ enum Place {
 }
 
 impl ToolCallParser {
-    /// For an answer in this style. `tools` are those of the request, as OpenAI's API describes them.
+    /// For an answer in this style. `tools` are those of the request, as OpenAI's API describes
+    /// them.
     #[must_use]
     pub fn new(style: ToolStyle, tools: &[serde_json::Value]) -> Self {
-        let name = |tool: &serde_json::Value| tool.pointer("/function/name")?.as_str().map(str::to_owned);
+        let name =
+            |tool: &serde_json::Value| tool.pointer("/function/name")?.as_str().map(str::to_owned);
         let place = if style == ToolStyle::Llama { Place::Start } else { Place::Content };
-        Self { style, names: tools.iter().filter_map(name).collect(), held: String::new(), place, fresh: false }
+        Self {
+            style,
+            names: tools.iter().filter_map(name).collect(),
+            held: String::new(),
+            place,
+            fresh: false,
+        }
     }
 
     /// Takes the next piece of the answer's text.
@@ -114,7 +124,11 @@ impl ToolCallParser {
         let marker = self.style.markers()[0];
         let found = self.held.find(marker);
         let begins = found.unwrap_or_else(|| self.held.len() - partial(&self.held, marker));
-        let blanks = self.held[..begins].char_indices().rev().take(MAX_BLANKS).take_while(|(_, char)| char.is_whitespace());
+        let blanks = self.held[..begins]
+            .char_indices()
+            .rev()
+            .take(MAX_BLANKS)
+            .take_while(|(_, char)| char.is_whitespace());
         let content = blanks.last().map_or(begins, |(at, _)| at);
         self.release(content, parsed);
         if let Some(found) = found {
@@ -123,11 +137,14 @@ impl ToolCallParser {
         found.is_some()
     }
 
-    /// `end` is the length of the call's JSON, 0 where there is none, and none where it is not whole yet.
+    /// `end` is the length of the call's JSON, 0 where there is none, and none where it is not
+    /// whole yet.
     fn call(&mut self, json: usize, end: Option<usize>, parsed: &mut Parsed) -> bool {
         let limit = (json + MAX_CALL..self.held.len()).find(|&at| self.held.is_char_boundary(at));
         let (end, calls) = match (end.map(|end| json + end), limit) {
-            (Some(end), limit) if limit.is_none_or(|limit| end <= limit) => (end, self.calls(&self.held[json..end])),
+            (Some(end), limit) if limit.is_none_or(|limit| end <= limit) => {
+                (end, self.calls(&self.held[json..end]))
+            }
             (_, Some(limit)) => (limit, None),
             _ => return false,
         };
@@ -149,20 +166,29 @@ impl ToolCallParser {
 
     fn calls(&self, value: &str) -> Option<Vec<ToolCall>> {
         // Without a marker, any object with a name might be taken for a call.
-        let known = |calls: &Vec<ToolCall>| calls.iter().all(|call| self.names.contains(&call.name));
+        let known =
+            |calls: &Vec<ToolCall>| calls.iter().all(|call| self.names.contains(&call.name));
         json::calls(value).filter(|calls| self.style != ToolStyle::Llama || known(calls))
     }
 
     fn behind(&mut self) -> bool {
         let skipped = match self.style {
-            ToolStyle::Llama => self.held.len() - self.held.trim_start_matches(|char: char| char.is_whitespace() || char == ';').len(),
+            ToolStyle::Llama => {
+                self.held.len()
+                    - self
+                        .held
+                        .trim_start_matches(|char: char| char.is_whitespace() || char == ';')
+                        .len()
+            }
             ToolStyle::Hermes | ToolStyle::Mistral => blanks(&self.held),
         };
         self.held.drain(..skipped);
         let (marker, next) = match self.style {
             ToolStyle::Mistral => ("", Place::Content),
             ToolStyle::Hermes => ("</tool_call>", Place::Content),
-            ToolStyle::Llama => ("", if self.held.starts_with(['{', '<']) { Place::Start } else { Place::Rest }),
+            ToolStyle::Llama => {
+                ("", if self.held.starts_with(['{', '<']) { Place::Start } else { Place::Rest })
+            }
         };
         if self.held.starts_with(marker) && !self.held.is_empty() {
             self.held.drain(..marker.len());

@@ -31,28 +31,44 @@ fn found(content: &str, calls: &[ToolCall]) -> Parsed {
 
 #[test]
 fn calls_in_the_tags_of_hermes() {
-    let text = "Let me see.\n<tool_call>\n{\"name\": \"weather\", \"arguments\": {\"city\": \"</tool_call> \\\"}\"}}\n</tool_call>\n<tool_call>{\"name\": \"time\"}</tool_call>\n";
+    let text = "Let me see.\n<tool_call>\n{\"name\": \"weather\", \"arguments\": {\"city\": \
+                \"</tool_call> \\\"}\"}}\n</tool_call>\n<tool_call>{\"name\": \
+                \"time\"}</tool_call>\n";
     let calls = [call("weather", "{\"city\": \"</tool_call> \\\"}\"}"), call("time", "{}")];
     assert_eq!(parse(ToolStyle::Hermes, [text]), found("Let me see.", &calls));
-    let behind = parse(ToolStyle::Hermes, ["<tool_call>{\"name\": \"time\", \"arguments\": {}}</tool_call> So be it.\n"]);
+    let behind = parse(
+        ToolStyle::Hermes,
+        ["<tool_call>{\"name\": \"time\", \"arguments\": {}}</tool_call> So be it.\n"],
+    );
     assert_eq!(behind, found(" So be it.\n", &[call("time", "{}")]));
     // The last tag is often cut off by the token that ends the turn.
-    assert_eq!(parse(ToolStyle::Hermes, ["<tool_call>{\"name\": \"time\", \"arguments\": {}}"]), found("", &[call("time", "{}")]));
+    assert_eq!(
+        parse(ToolStyle::Hermes, ["<tool_call>{\"name\": \"time\", \"arguments\": {}}"]),
+        found("", &[call("time", "{}")])
+    );
 }
 
 #[test]
 fn calls_as_the_whole_answer_of_llama() {
     let calls = [call("weather", "{\"city\": \"Ulm\"}")];
-    assert_eq!(parse(ToolStyle::Llama, ["\n{\"name\": \"weather\", \"parameters\": {\"city\": \"Ulm\"}}"]), found("", &calls));
-    let text = "<|python_tag|>{\"type\": \"function\", \"name\": \"weather\", \"parameters\": {\"city\": \"Ulm\"}}; {\"name\":\"time\",\"parameters\":{}}";
+    assert_eq!(
+        parse(ToolStyle::Llama, ["\n{\"name\": \"weather\", \"parameters\": {\"city\": \"Ulm\"}}"]),
+        found("", &calls)
+    );
+    let text = "<|python_tag|>{\"type\": \"function\", \"name\": \"weather\", \"parameters\": \
+                {\"city\": \"Ulm\"}}; {\"name\":\"time\",\"parameters\":{}}";
     assert_eq!(parse(ToolStyle::Llama, [text]), found("", &[calls[0].clone(), call("time", "{}")]));
 }
 
 #[test]
 fn calls_in_the_list_of_mistral() {
-    let text = "Well. [TOOL_CALLS] [{\"name\": \"time\", \"arguments\": {}, \"id\": \"abcdefghi\"}, {\"name\": \"weather\", \"arguments\": {\"city\": \"東京\"}}]";
+    let text = "Well. [TOOL_CALLS] [{\"name\": \"time\", \"arguments\": {}, \"id\": \
+                \"abcdefghi\"}, {\"name\": \"weather\", \"arguments\": {\"city\": \"東京\"}}]";
     let named = ToolCall { id: Some("abcdefghi".to_owned()), ..call("time", "{}") };
-    assert_eq!(parse(ToolStyle::Mistral, [text]), found("Well.", &[named, call("weather", "{\"city\": \"東京\"}")]));
+    assert_eq!(
+        parse(ToolStyle::Mistral, [text]),
+        found("Well.", &[named, call("weather", "{\"city\": \"東京\"}")])
+    );
 }
 
 #[test]
@@ -88,10 +104,18 @@ fn a_call_without_end_is_released_and_does_not_pile_up() {
 
 #[test]
 fn styles_as_templates_show_them() {
-    assert_eq!(ToolStyle::of("{{ '<tool_call>' }}{{ call.arguments | tojson }}"), Some(ToolStyle::Hermes));
+    assert_eq!(
+        ToolStyle::of("{{ '<tool_call>' }}{{ call.arguments | tojson }}"),
+        Some(ToolStyle::Hermes)
+    );
     assert_eq!(ToolStyle::of("{{ '[TOOL_CALLS] [' }}"), Some(ToolStyle::Mistral));
-    assert_eq!(ToolStyle::of("<|start_header_id|>ipython<|end_header_id|> '\"parameters\": '"), Some(ToolStyle::Llama));
-    for other in ["{{ messages }}", "<tool_call><function=f><parameter=arguments>", "[TOOL_CALLS]f[ARGS]{}"] {
+    assert_eq!(
+        ToolStyle::of("<|start_header_id|>ipython<|end_header_id|> '\"parameters\": '"),
+        Some(ToolStyle::Llama)
+    );
+    for other in
+        ["{{ messages }}", "<tool_call><function=f><parameter=arguments>", "[TOOL_CALLS]f[ARGS]{}"]
+    {
         assert_eq!(ToolStyle::of(other), None, "{other}");
     }
 }
@@ -100,8 +124,15 @@ fn styles_as_templates_show_them() {
 fn a_grammar_for_any_tool_and_for_one() {
     let special = |marker: &str| (marker == "[TOOL_CALLS]").then_some(5);
     let any = ToolStyle::Mistral.grammar(&tools(), ToolChoice::Required, true, special).unwrap();
-    assert!(any.starts_with("start: <[5]> \" \"? \"[\" object (\", \" object)* \"]\"\nobject: object_0 | object_1\n"), "{any}");
-    let named = ToolStyle::Hermes.grammar(&tools(), ToolChoice::Named("time"), true, special).unwrap();
+    assert!(
+        any.starts_with(
+            "start: <[5]> \" \"? \"[\" object (\", \" object)* \"]\"\nobject: object_0 | \
+             object_1\n"
+        ),
+        "{any}"
+    );
+    let named =
+        ToolStyle::Hermes.grammar(&tools(), ToolChoice::Named("time"), true, special).unwrap();
     let expected = [
         r#"start: call"#,
         r#"call: "<tool_call>" "\n" object "\n" "</tool_call>""#,
@@ -111,15 +142,27 @@ fn a_grammar_for_any_tool_and_for_one() {
     ];
     assert_eq!(named.lines().collect::<Vec<_>>(), expected);
     let llama = ToolStyle::Llama.grammar(&tools(), ToolChoice::Required, true, special).unwrap();
-    assert!(llama.starts_with("start: object\n") && llama.contains(r#"\"parameters\": "#), "{llama}");
+    assert!(
+        llama.starts_with("start: object\n") && llama.contains(r#"\"parameters\": "#),
+        "{llama}"
+    );
 }
 
 #[test]
 fn tools_that_are_none_are_refused() {
-    let grammar = |tools: &[Value], choice| ToolStyle::Llama.grammar(tools, choice, false, |_| None).unwrap_err();
+    let grammar = |tools: &[Value], choice| {
+        ToolStyle::Llama.grammar(tools, choice, false, |_| None).unwrap_err()
+    };
     assert_eq!(grammar(&[], ToolChoice::Required), ToolError::NoTools);
-    assert_eq!(grammar(&tools(), ToolChoice::Named("maps")), ToolError::UnknownTool("maps".to_owned()));
-    for broken in [json!(3), json!({"function": {"name": 3}}), json!({"function": {"name": "f", "parameters": []}})] {
+    assert_eq!(
+        grammar(&tools(), ToolChoice::Named("maps")),
+        ToolError::UnknownTool("maps".to_owned())
+    );
+    for broken in [
+        json!(3),
+        json!({"function": {"name": 3}}),
+        json!({"function": {"name": "f", "parameters": []}}),
+    ] {
         assert!(matches!(grammar(&[broken], ToolChoice::Required), ToolError::Malformed(0, _)));
     }
 }
@@ -149,7 +192,8 @@ fn texts() -> impl Strategy<Value = String> {
         "[{\"name\": \"time\"}]",
         "word",
     ];
-    prop::collection::vec(prop::sample::select(parts.to_vec()), 0..24).prop_map(|parts| parts.concat())
+    prop::collection::vec(prop::sample::select(parts.to_vec()), 0..24)
+        .prop_map(|parts| parts.concat())
 }
 
 proptest! {

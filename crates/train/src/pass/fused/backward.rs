@@ -24,7 +24,11 @@ struct Sums {
 
 impl FusedPass<'_> {
     /// The gradients of the weights, given those of each step's guesses.
-    pub(in crate::pass) fn backward(&self, trace: &FusedTrace, mut gradients: Vec<Vec<f32>>) -> Tensors {
+    pub(in crate::pass) fn backward(
+        &self,
+        trace: &FusedTrace,
+        mut gradients: Vec<Vec<f32>>,
+    ) -> Tensors {
         let (hidden, dim) = (self.config.hidden, self.heads.dim);
         let keys = |step: &Step| vec![KeyGradients::zero(step.rows * dim); hidden / dim];
         let mut sums = Sums {
@@ -39,15 +43,22 @@ impl FusedPass<'_> {
             let d_z = self.attention_backward(trace, index, &d_y, &mut sums);
             let d_deep = self.fuse_backward(&trace.steps[index], &d_z, &mut sums);
             if index > 0 {
-                let d_previous = rms_norm_backward(&trace.steps[index].previous, self.deep_norm, self.config.norm_eps, &d_deep);
+                let d_previous = rms_norm_backward(
+                    &trace.steps[index].previous,
+                    self.deep_norm,
+                    self.config.norm_eps,
+                    &d_deep,
+                );
                 add(&mut gradients[index - 1], &d_previous);
             }
         }
         let Sums { attention, mut block, fuse_deep, base, .. } = sums;
         let fuse_shallow = self.fuse_shallow.gradient(&base, &trace.shallow_normed);
-        block.shallow_norm = norm_gradient(&self.fuse_shallow.back(&base), &trace.shallow_unit, hidden);
+        block.shallow_norm =
+            norm_gradient(&self.fuse_shallow.back(&base), &trace.shallow_unit, hidden);
         let halves = fuse_shallow.chunks_exact(hidden).zip(fuse_deep.chunks_exact(hidden));
-        block.fuse = halves.flat_map(|(shallow, deep)| shallow.iter().chain(deep)).copied().collect();
+        block.fuse =
+            halves.flat_map(|(shallow, deep)| shallow.iter().chain(deep)).copied().collect();
         Tensors { attention, block: Some(block) }
     }
 
@@ -62,7 +73,13 @@ impl FusedPass<'_> {
     }
 
     /// The gradient of the rows that enter the block.
-    fn attention_backward(&self, trace: &FusedTrace, index: usize, d_y: &[f32], sums: &mut Sums) -> Vec<f32> {
+    fn attention_backward(
+        &self,
+        trace: &FusedTrace,
+        index: usize,
+        d_y: &[f32],
+        sums: &mut Sums,
+    ) -> Vec<f32> {
         let step = &trace.steps[index];
         let Step { at, rows, before, .. } = *step;
         let from_query = before * self.config.hidden;
@@ -70,13 +87,27 @@ impl FusedPass<'_> {
         add(&mut attention.o, &self.o.gradient(d_y, &step.attended));
         let mut dq = Vec::with_capacity(step.q.len());
         for (head, d_output) in self.heads.split(&self.o.back(d_y)).iter().enumerate() {
-            let seen = self.seen(trace.start, head, &trace.steps[..index], Keys { k: &step.k[head], v: &step.v[head] });
+            let seen = self.seen(
+                trace.start,
+                head,
+                &trace.steps[..index],
+                Keys { k: &step.k[head], v: &step.v[head] },
+            );
             let (sequence, unrolled) = sums.keys.split_at_mut(1);
-            let mut unrolled: Vec<&mut KeyGradients> = unrolled[..index].iter_mut().map(|step| &mut step[head]).collect();
-            dq.push(seen.backward(&step.q[head], &step.weights[head], d_output, &mut sequence[0][head], &mut unrolled));
+            let mut unrolled: Vec<&mut KeyGradients> =
+                unrolled[..index].iter_mut().map(|step| &mut step[head]).collect();
+            dq.push(seen.backward(
+                &step.q[head],
+                &step.weights[head],
+                d_output,
+                &mut sequence[0][head],
+                &mut unrolled,
+            ));
         }
-        let (dk, dv): (Vec<_>, Vec<_>) = sums.keys[index].drain(..).map(|head| (head.k, head.v)).unzip();
-        let (mut dq, mut dk, dv) = (self.heads.join(&dq), self.heads.join(&dk), self.heads.join(&dv));
+        let (dk, dv): (Vec<_>, Vec<_>) =
+            sums.keys[index].drain(..).map(|head| (head.k, head.v)).unzip();
+        let (mut dq, mut dk, dv) =
+            (self.heads.join(&dq), self.heads.join(&dk), self.heads.join(&dv));
         self.heads.rotate(&mut dq, at + before..at + rows, -1.0);
         self.heads.rotate(&mut dk, at..at + rows, -1.0);
 
@@ -97,7 +128,10 @@ impl FusedPass<'_> {
         add(&mut sums.base[step.at * self.config.hidden..], d_z);
         add(&mut sums.fuse_deep, &self.fuse_deep.gradient(d_z, &step.deep_normed));
         let d_deep = self.fuse_deep.back(d_z);
-        add(&mut sums.block.deep_norm, &norm_gradient(&d_deep, &step.deep_unit, self.config.hidden));
+        add(
+            &mut sums.block.deep_norm,
+            &norm_gradient(&d_deep, &step.deep_unit, self.config.hidden),
+        );
         d_deep
     }
 }

@@ -1,5 +1,5 @@
-//! Where the kernel takes weights from: bytes that were unpacked before, or packed ones, for products with so few rows that writing and
-//! reading the bytes would take longer than the product.
+//! Where the kernel takes weights from: bytes that were unpacked before, or packed ones, for
+//! products with so few rows that writing and reading the bytes would take longer than the product.
 #![allow(unsafe_code)]
 
 use std::arch::x86_64::*;
@@ -13,12 +13,14 @@ use crate::kernels::{
 /// Bytes in a register.
 const REGISTER: usize = 64;
 
-/// Up to [`CHUNK`] blocks of one panel in the format `F`. A register holds sixteen outputs: the panel's first on side 0, the others on side 1.
+/// Up to [`CHUNK`] blocks of one panel in the format `F`. A register holds sixteen outputs: the
+/// panel's first on side 0, the others on side 1.
 pub(super) trait Weights<F: Unpack>: Copy {
     /// The codes of four inputs, a block's `four`th.
     ///
     /// # Safety
-    /// As for all methods: the processor must have AVX-512F and AVX-512BW, and there must be such a block.
+    /// As for all methods: the processor must have AVX-512F and AVX-512BW, and there must be such a
+    /// block.
     unsafe fn codes(self, block: usize, four: usize, side: usize) -> __m512i;
     /// The scales of a block, or of one of its halves.
     ///
@@ -90,7 +92,8 @@ impl<F: Read> Weights<F> for Packed<'_> {
     }
 }
 
-/// A format whose packed bytes the kernel reads. The methods are those of [`Weights`], with the address of the first block's bytes.
+/// A format whose packed bytes the kernel reads. The methods are those of [`Weights`], with the
+/// address of the first block's bytes.
 pub(in super::super) trait Read: Unpack {
     /// # Safety
     /// As in [`Weights`].
@@ -111,7 +114,9 @@ impl Read for Q8_0 {
     #[inline(always)]
     unsafe fn codes(at: *const u8, block: usize, four: usize, side: usize) -> __m512i {
         // SAFETY: promised by the caller.
-        unsafe { load(at.add(block * Self::bytes(1) + 2 * PANEL + four * 4 * PANEL + side * REGISTER)) }
+        unsafe {
+            load(at.add(block * Self::bytes(1) + 2 * PANEL + four * 4 * PANEL + side * REGISTER))
+        }
     }
 
     #[inline(always)]
@@ -161,7 +166,8 @@ impl Read for Q5K {
         // SAFETY: promised by the caller.
         unsafe {
             let low = low_bits(at.add(K_HEADER + block * CODES / 2), four, side);
-            let fifth = load(at.add(K_HEADER + CHUNK * CODES / 2 + block * CODES / 8 + side * REGISTER));
+            let fifth =
+                load(at.add(K_HEADER + CHUNK * CODES / 2 + block * CODES / 8 + side * REGISTER));
             join(low, fifth, 4 - four as i32, 0x10)
         }
     }
@@ -186,7 +192,9 @@ impl Read for Q6K {
         unsafe {
             let at = at.add(2 * PANEL + 2 * CHUNK * PANEL);
             let low = low_bits(at.add(block * CODES / 2), four, side);
-            let upper = load(at.add(CHUNK * CODES / 2 + block * CODES / 4 + four % 2 * 4 * PANEL + side * REGISTER));
+            let upper = load(at.add(
+                CHUNK * CODES / 2 + block * CODES / 4 + four % 2 * 4 * PANEL + side * REGISTER,
+            ));
             join(low, upper, 4 - 2 * (four / 2) as i32, 0x30)
         }
     }
@@ -195,7 +203,9 @@ impl Read for Q6K {
     unsafe fn scales(at: *const u8, block: usize, half: usize, side: usize) -> __m512 {
         // SAFETY: promised by the caller.
         unsafe {
-            let factors = _mm512_cvtepi8_epi32(_mm_loadu_si128(at.add(2 * PANEL + (2 * block + half) * PANEL + side * 16).cast()));
+            let factors = _mm512_cvtepi8_epi32(_mm_loadu_si128(
+                at.add(2 * PANEL + (2 * block + half) * PANEL + side * 16).cast(),
+            ));
             _mm512_mul_ps(halves(at, side), _mm512_cvtepi32_ps(factors))
         }
     }
@@ -212,7 +222,12 @@ unsafe fn k_scales(at: *const u8, block: usize, side: usize) -> __m512 {
 #[inline(always)]
 unsafe fn k_minimums(at: *const u8, block: usize, side: usize) -> __m512 {
     // SAFETY: promised by the caller.
-    unsafe { _mm512_mul_ps(halves(at.add(2 * PANEL), side), factors(at.add(4 * PANEL + (CHUNK + block) * PANEL), side)) }
+    unsafe {
+        _mm512_mul_ps(
+            halves(at.add(2 * PANEL), side),
+            factors(at.add(4 * PANEL + (CHUNK + block) * PANEL), side),
+        )
+    }
 }
 
 /// A side's unsigned factors.
@@ -235,7 +250,10 @@ unsafe fn low_bits(at: *const u8, four: usize, side: usize) -> __m512i {
     // SAFETY: promised by the caller.
     unsafe {
         let bytes = load(at.add(four % 4 * 4 * PANEL + side * REGISTER));
-        _mm512_and_si512(if four < 4 { bytes } else { _mm512_srli_epi16::<4>(bytes) }, _mm512_set1_epi8(15))
+        _mm512_and_si512(
+            if four < 4 { bytes } else { _mm512_srli_epi16::<4>(bytes) },
+            _mm512_set1_epi8(15),
+        )
     }
 }
 
@@ -245,7 +263,8 @@ unsafe fn join(low: __m512i, upper: __m512i, left: i32, mask: i8) -> __m512i {
     // SAFETY: promised by the caller.
     unsafe {
         let count = _mm_cvtsi32_si128(left.abs());
-        let shifted = if left < 0 { _mm512_srl_epi16(upper, count) } else { _mm512_sll_epi16(upper, count) };
+        let shifted =
+            if left < 0 { _mm512_srl_epi16(upper, count) } else { _mm512_sll_epi16(upper, count) };
         _mm512_or_si512(low, _mm512_and_si512(shifted, _mm512_set1_epi8(mask)))
     }
 }
