@@ -22,9 +22,9 @@ use crate::{
 };
 use std::{ffi::OsStr, num::NonZero, sync::Arc};
 use tricorn_core::Split;
+use tricorn_kernels::{KvFormat, threads};
 use tricorn_model::{
-    ComputeDevice, KvError, KvFormat, MiddlePart, ModelError, ModelSource, inspect::default_split,
-    threads,
+    ComputeDevice, KvError, MiddlePart, ModelError, ModelSource, inspect::default_split,
 };
 
 /// Each connection of a server takes a file descriptor, and the limit that shells start with is

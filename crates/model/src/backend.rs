@@ -3,13 +3,14 @@
 use crate::{
     accelerator,
     error::ModelError,
-    kernels::Linear,
     kv::{KvCache, KvPool},
-    layer::{self, SeqRows, Stack},
+    layer,
+    layer::{SeqRows, Stack},
     parts,
     source::ModelSource,
 };
 use std::{ops::Range, sync::Arc};
+use tricorn_kernels::Linear;
 
 /// A contiguous range of decoder layers.
 #[derive(Debug)]

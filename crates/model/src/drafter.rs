@@ -9,7 +9,6 @@ mod info;
 use crate::{
     config::ModelConfig,
     error::ModelError,
-    kernels::KvLayout,
     kv::{KvCache, KvPool},
     layer::{SeqRows, commit, prepare},
     rope::{RopeRows, RopeTable},
@@ -22,6 +21,7 @@ use info::broken;
 pub use info::{DrafterInfo, DrafterKind, UnknownDrafterKind};
 use std::sync::Arc;
 use tricorn_core::{Fingerprint, Split};
+use tricorn_kernels::KvLayout;
 
 /// A loaded drafter.
 #[derive(Debug)]

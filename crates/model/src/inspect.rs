@@ -4,11 +4,11 @@ use crate::{
     config::Family,
     drafter::{DrafterInfo, head_dim},
     error::ModelError,
-    kv::KvFormat,
     source::{BundlePart, ModelSource, TensorSize, resident},
 };
 use serde::Serialize;
 use tricorn_core::{HiddenCodec, Split};
+use tricorn_kernels::KvFormat;
 
 /// A model cut at a split.
 #[derive(Clone, Debug, Serialize)]

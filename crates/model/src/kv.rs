@@ -1,16 +1,11 @@
 //! The KV cache of one sequence over one contiguous range of layers.
 
-mod format;
-
-use crate::{
-    accelerator,
-    kernels::{KV_BLOCK, KvData, KvLayout},
-};
-pub use format::{KvFormat, UnknownKvFormat};
+use crate::accelerator;
 use std::sync::{
     Arc,
     atomic::{AtomicUsize, Ordering},
 };
+use tricorn_kernels::{KV_BLOCK, KvData, KvFormat, KvLayout};
 
 /// Why a cache cannot hold more positions.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
@@ -287,7 +282,7 @@ impl KvCache {
 #[allow(clippy::unwrap_used)]
 mod tests {
     use super::*;
-    use crate::kernels::KvHead;
+    use tricorn_kernels::KvHead;
 
     /// Keys and values of one head, two dimensions, three layers, 16 bit.
     const BLOCK_BYTES: usize = 2 * 2 * 3 * 2 * KV_BLOCK;

@@ -6,16 +6,16 @@ pub(crate) use tensors::{AttentionTensors, MlpTensors, Stack};
 
 use crate::{
     error::ModelError,
-    kernels::{
-        KvLayout, Linear, Queries, Sequence, View, add, attend, rms_norm, rms_norm_in_place,
-        spread_rows, swiglu,
-    },
     kv::{KvCache, KvError, KvPool},
     rope::{RopeRows, RopeTable},
     source::ModelSource,
 };
 use rayon::prelude::*;
 use std::{ops::Range, sync::Arc};
+use tricorn_kernels::{
+    KvLayout, Linear, Queries, Sequence, View, attend,
+    rows::{add, rms_norm, rms_norm_in_place, spread_rows, swiglu},
+};
 
 /// One sequence's share of a ragged batch: `rows` rows at positions `pos..pos + rows`.
 #[derive(Debug)]

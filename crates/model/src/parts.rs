@@ -5,7 +5,6 @@ use crate::{
     backend::{Head, Layers},
     config::ModelConfig,
     error::ModelError,
-    kernels::rms_norm,
     kv::{KvCache, KvPool},
     layer::{SeqRows, Stack},
     source::ModelSource,
@@ -13,6 +12,7 @@ use crate::{
 };
 use std::{ops::Range, sync::Arc};
 use tricorn_core::Split;
+use tricorn_kernels::rows::rms_norm;
 
 /// The device's first part: embedding and the first layers.
 #[derive(Debug)]

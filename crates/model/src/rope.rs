@@ -1,9 +1,7 @@
 //! Rotary position embedding.
 
-use crate::{
-    config::{Rope, RopeScaling},
-    kernels::rotate,
-};
+use crate::config::{Rope, RopeScaling};
+use tricorn_kernels::rows::rotate;
 
 /// The angles' frequencies of one model, one per pair of dimensions.
 #[derive(Debug)]

@@ -31,12 +31,12 @@ use crate::{
     accelerator::{Accelerator, ComputeDevice},
     config::{CONFIG, ModelConfig},
     error::ModelError,
-    gguf::{self, Gguf},
+    gguf,
+    gguf::Gguf,
     quant::Quant,
-    template::ChatTemplate,
-    tokenizer::TextTokenizer,
     weights::{SINGLE_FILE, Weights},
 };
+use tricorn_text::{template::ChatTemplate, tokenizer::TextTokenizer};
 
 const MEND_DIRECTORY: &str = "download the whole model (`hf download OWNER/MODEL --local-dir DIR`)";
 
@@ -252,10 +252,10 @@ impl ModelSource {
     /// # Errors
     /// When a file cannot be read or the template cannot be parsed.
     pub fn template(&self) -> Result<Option<ChatTemplate>, ModelError> {
-        ChatTemplate::from_files(
+        Ok(ChatTemplate::from_files(
             self.files.read("tokenizer_config.json")?.as_deref(),
             self.files.read("chat_template.jinja")?.as_deref(),
-        )
+        )?)
     }
 
     /// The content of any other file of the model, by plain name; `None` when there is none. A GGUF

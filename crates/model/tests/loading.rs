@@ -8,11 +8,13 @@ use std::fs;
 use serde_json::json;
 use support::{Stored, TempDir, f32s, model_dir, tiny_config, write_tensors};
 use tricorn_core::{Fingerprint, Split};
+use tricorn_kernels::Dtype;
 use tricorn_model::{
     ModelError, ModelSource,
     source::{Bundle, BundlePart, Manifest},
-    weights::{Dtype, Weights},
+    weights::Weights,
 };
+use tricorn_text::TextError;
 
 const NORM: &str = "model.norm.weight";
 const SHARDS: [&str; 2] = ["model-00001-of-00002.safetensors", "model-00002-of-00002.safetensors"];
@@ -272,7 +274,7 @@ fn tokenizer_problems() {
         matches!(source.tokenizer(), Err(ModelError::MissingFile { file, .. }) if file == "tokenizer.json")
     );
     fs::write(dir.file("tokenizer.json"), "{}").unwrap();
-    assert!(matches!(source.tokenizer(), Err(ModelError::Tokenizer { .. })));
+    assert!(matches!(source.tokenizer(), Err(ModelError::Text(TextError::Tokenizer { .. }))));
     let tokenizer = |vocab: &[&str]| {
         let vocab: serde_json::Map<_, _> =
             vocab.iter().enumerate().map(|(id, token)| ((*token).to_owned(), json!(id))).collect();
@@ -282,7 +284,7 @@ fn tokenizer_problems() {
     fs::write(dir.file("tokenizer.json"), tokenizer(&letters)).unwrap();
     assert!(matches!(
         source.tokenizer(),
-        Err(ModelError::TokenizerMismatch { highest: 8, vocab: 8 })
+        Err(ModelError::Text(TextError::Vocabulary { highest: 8, vocab: 8 }))
     ));
     fs::write(dir.file("tokenizer.json"), tokenizer(&letters[..8])).unwrap();
     assert_eq!(source.tokenizer().unwrap().encode("bad", true).unwrap(), [1, 0, 3]);

@@ -20,7 +20,7 @@ use axum::{
     response::{IntoResponse, Response},
 };
 use std::sync::Arc;
-use tricorn_model::template::ChatInput;
+use tricorn_text::template::ChatInput;
 
 /// The field that brings the prompt.
 const PARAM: &str = "messages";

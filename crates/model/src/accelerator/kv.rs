@@ -1,12 +1,10 @@
 //! The keys and values of one sequence, in the accelerator's memory.
 
 use super::{Accelerator, context::one_line};
-use crate::{
-    kernels::KvLayout,
-    kv::{KvError, KvFormat, KvPool},
-};
+use crate::kv::{KvError, KvPool};
 use candle_core::{DType, Result, Tensor};
 use std::sync::Arc;
+use tricorn_kernels::{KvFormat, KvLayout};
 
 /// Positions by which a buffer grows at least.
 const STEP: usize = 64;

@@ -6,11 +6,11 @@ use super::attention;
 use crate::{
     config::ModelConfig,
     error::ModelError,
-    kernels::{Linear, rms_norm},
     layer::{Attention, Mlp, Scratch, SeqRows},
     rope::RopeRows,
     weights::Weights,
 };
+use tricorn_kernels::{Linear, rows::rms_norm};
 
 const SHALLOW_NORM: &str = "shallow_norm.weight";
 const DEEP_NORM: &str = "deep_norm.weight";

@@ -8,9 +8,9 @@ use super::{
 };
 use crate::{
     error::{ModelError, one_line},
-    quant::Dtype,
     weights::{Storage, Stored, TensorInfo},
 };
+use tricorn_kernels::Dtype;
 
 /// Several times the largest vocabulary with its merges.
 const MAX_HEADER: u64 = 128 << 20;

@@ -3,7 +3,6 @@
 use super::cannot;
 use crate::{
     error::ModelError,
-    kernels::packed_bytes,
     source::{Matrix, ModelSource, packed_name},
     weights::{Stored, TensorInfo},
 };
@@ -13,6 +12,7 @@ use std::{
     io::{BufWriter, Write},
     path::Path,
 };
+use tricorn_kernels::packed_bytes;
 
 /// What kernels want their weights aligned to, in bytes.
 const ALIGNMENT: usize = 64;

@@ -6,7 +6,8 @@ use std::{collections::BTreeMap, fmt};
 use serde::{Deserialize, Serialize};
 use tricorn_core::{Fingerprint, Split};
 
-use crate::{error::ModelError, quant::Dtype};
+use crate::error::ModelError;
+use tricorn_kernels::Dtype;
 
 /// The manifest's file name.
 pub const MANIFEST_FILE: &str = "tricorn.json";

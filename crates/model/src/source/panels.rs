@@ -2,13 +2,10 @@
 //! loading them is no work.
 
 use super::bundle::{Matrix, Packed};
-use crate::{
-    error::ModelError,
-    kernels::{PackedPart, PanelBytes, packed_bytes},
-    weights::Weights,
-};
+use crate::{error::ModelError, weights::Weights};
 use memmap2::Mmap;
 use std::{collections::BTreeMap, fs::File, ops::Range, path::Path, sync::Arc};
+use tricorn_kernels::{PackedPart, PanelBytes, packed_bytes};
 
 /// The file of packed matrices: safetensors, each tensor the bytes of one matrix and at a multiple
 /// of 64.
@@ -98,11 +95,7 @@ fn map(path: &Path) -> Result<Arc<Mmap>, ModelError> {
 #[allow(clippy::unwrap_used)]
 mod tests {
     use super::super::bundle::LAYOUT;
-    use crate::{
-        kernels::Linear,
-        quant::{Dtype, encode},
-        weights::RawTensor,
-    };
+    use tricorn_kernels::{Dtype, Linear, RawTensor, quant::encode};
 
     /// Whoever changes what panels look like must change [`LAYOUT`], so that files of the old one
     /// are refused and not misread.

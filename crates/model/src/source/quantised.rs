@@ -2,12 +2,9 @@
 
 use super::{Matrix, ModelSource};
 use crate::{
-    accelerator::ComputeDevice,
-    error::ModelError,
-    inspect::layer_of,
-    quant::{Dtype, Quant},
-    weights::Stored,
+    accelerator::ComputeDevice, error::ModelError, inspect::layer_of, quant::Quant, weights::Stored,
 };
+use tricorn_kernels::Dtype;
 
 impl ModelSource {
     /// The same model with its matrices held in another format; `None` leaves them as they are

@@ -3,11 +3,11 @@
 use super::{Matrix, ModelSource};
 use crate::{
     inspect::layer_of,
-    kernels::packed_bytes,
     parts::{EMBEDDING, head_name},
     weights::Stored,
 };
 use std::collections::BTreeMap;
+use tricorn_kernels::packed_bytes;
 
 /// Matrices that are stacked in one dense layer, in this order.
 const STACKS: [&[&str]; 2] = [&["q_proj", "k_proj", "v_proj"], &["gate_proj", "up_proj"]];

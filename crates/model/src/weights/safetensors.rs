@@ -3,7 +3,8 @@
 use safetensors::tensor::Metadata;
 
 use super::{Stored, TensorInfo, storage::Storage};
-use crate::{error::ModelError, quant::Dtype};
+use crate::error::ModelError;
+use tricorn_kernels::Dtype;
 
 const MAX_HEADER: u64 = 100_000_000;
 

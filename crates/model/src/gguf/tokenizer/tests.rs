@@ -6,10 +6,8 @@ use std::collections::BTreeMap;
 use serde_json::Value as Json;
 
 use super::*;
-use crate::{
-    gguf::metadata::{Scalar, Value},
-    tokenizer::TextTokenizer,
-};
+use crate::gguf::metadata::{Scalar, Value};
+use tricorn_text::tokenizer::TextTokenizer;
 
 fn texts(json: &Json) -> Value {
     Value::Texts(
