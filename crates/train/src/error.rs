@@ -1,7 +1,8 @@
-//! Why a training run fails.
+//! Errors of a training run.
 
 use std::{io, path::PathBuf};
 
+use tricorn_grad::GradError;
 use tricorn_model::ModelError;
 use tricorn_text::TextError;
 
@@ -25,7 +26,11 @@ pub enum TrainError {
     )]
     Stopped,
     /// The operating system refused a file.
-    #[error("cannot {action} {}: {source}; see that the path is right and that this user may {action} it", path.display())]
+    #[error(
+        "cannot {action} {}: {source}; see that the path is right and that this user may \
+         {action} it",
+        path.display()
+    )]
     Io {
         /// What was tried: `read` or `write`.
         action: &'static str,
@@ -35,7 +40,11 @@ pub enum TrainError {
         source: io::Error,
     },
     /// A line of a JSONL file is not an example.
-    #[error("{}, line {line}: {problem}; every line must be a JSON object with the texts `prompt` and `response`", path.display())]
+    #[error(
+        "{}, line {line}: {problem}; every line must be a JSON object with the texts `prompt` \
+         and `response`",
+        path.display()
+    )]
     Line {
         /// The file.
         path: PathBuf,
@@ -53,10 +62,17 @@ pub enum TrainError {
         problem: String,
     },
     /// There is nothing to resume from.
-    #[error("{} has no checkpoint to resume from; run without --resume to start anew", .0.display())]
+    #[error(
+        "{} has no checkpoint to resume from; run without --resume to start anew",
+        .0.display()
+    )]
     NoCheckpoint(PathBuf),
     /// A new run would destroy an old one.
-    #[error("{} is the checkpoint of another run; go on with it by --resume, delete it, or choose another --out", .0.display())]
+    #[error(
+        "{} is the checkpoint of another run; go on with it by --resume, delete it, or choose \
+         another --out",
+        .0.display()
+    )]
     WouldOverwrite(PathBuf),
     /// The checkpoint cannot be read.
     #[error("the checkpoint {} is broken: {problem}; delete it and start anew", path.display())]
@@ -67,7 +83,11 @@ pub enum TrainError {
         problem: String,
     },
     /// The checkpoint belongs to another run.
-    #[error("the checkpoint {} was made with {what} {found}, not {expected}; resume with the same settings or choose another --out", path.display())]
+    #[error(
+        "the checkpoint {} was made with {what} {found}, not {expected}; resume with the same \
+         settings or choose another --out",
+        path.display()
+    )]
     OtherRun {
         /// The file.
         path: PathBuf,
@@ -94,6 +114,9 @@ pub enum TrainError {
     /// The model cannot be loaded or run.
     #[error(transparent)]
     Model(#[from] ModelError),
+    /// The optimiser refuses the drafter's tensors.
+    #[error(transparent)]
+    Grad(#[from] GradError),
     /// The tokenizer or the chat template refuses a text.
     #[error(transparent)]
     Tokens(#[from] TextError),

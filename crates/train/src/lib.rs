@@ -13,7 +13,8 @@
 //! use tricorn_train::{DistillConfig, Event, distill};
 //!
 //! let source = Arc::new(ModelSource::open(Path::new("models/demo"))?);
-//! let mut config = DistillConfig::new("train.jsonl".into(), "valid.jsonl".into(), "drafter".into());
+//! let (train, valid) = ("train.jsonl".into(), "valid.jsonl".into());
+//! let mut config = DistillConfig::new(train, valid, "drafter".into());
 //! config.budget.tokens = Some(1_000_000);
 //! let stop = AtomicBool::new(false);
 //! let outcome = distill(&source, &config, &stop, &mut |event| {
@@ -24,36 +25,26 @@
 //! println!("{:?}", outcome.report);
 //! # Ok::<(), Box<dyn std::error::Error>>(())
 //! ```
+#![forbid(unsafe_code)]
 
 pub mod accept;
-mod checkpoint;
 pub mod config;
-mod data;
 mod error;
 pub mod event;
-mod export;
-mod feed;
-mod held_out;
-mod history;
 mod lessons;
-mod loss;
-mod optimizer;
-mod pace;
-mod pass;
 pub mod plot;
 mod rng;
-mod schedule;
 mod student;
-mod teacher;
 #[cfg(test)]
 #[allow(clippy::unwrap_used)]
 mod testing;
-mod text;
 mod trainer;
 
 pub use accept::{CurvePoint, HeldOutReport, measure};
 pub use config::{Budget, DistillConfig, HeldOutConfig};
 pub use error::TrainError;
 pub use event::{Event, StepReport};
-pub use history::{History, HistoryPoint};
-pub use trainer::{End, Outcome, distill};
+pub use trainer::{
+    End, Outcome, distill,
+    history::{History, HistoryPoint},
+};

@@ -2,7 +2,7 @@
 
 use std::fmt::Write;
 
-use crate::history::History;
+use crate::trainer::history::History;
 
 const WIDTH: f64 = 720.0;
 const HEIGHT: f64 = 400.0;
@@ -134,7 +134,7 @@ fn short(value: f64) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::history::HistoryPoint;
+    use crate::trainer::history::HistoryPoint;
 
     #[test]
     fn axes_have_round_ticks_that_cover_the_values() {
