@@ -42,7 +42,7 @@ pub use codec::{HiddenCodec, UnknownCodec, to_f16};
 pub use device::{
     Action, Branch, BranchAt, ChunkPolicy, DeepUse, DeviceSession, Draft, DraftPolicy, DraftStop,
     FinishReason, Guess, Judgement, ProtocolError, SessionConfig, Streaming, TurnError,
-    TurnOptions, overlap, pipeline,
+    TurnOptions, driver, overlap, pipeline,
 };
 pub use fingerprint::Fingerprint;
 pub use limits::SessionLimits;

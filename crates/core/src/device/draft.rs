@@ -71,6 +71,13 @@ impl DraftPolicy {
             branch: BranchAt::Anywhere,
         }
     }
+
+    /// Tokens beside its own that the drafter names at each draft: one more than continuations, since
+    /// the draft itself may be among them; 0 without continuations.
+    #[must_use]
+    pub fn alternatives(&self) -> usize {
+        if self.parallel > 0 { self.parallel.min(Self::MAX_PARALLEL) + 1 } else { 0 }
+    }
 }
 
 impl Default for DraftPolicy {

@@ -1,4 +1,4 @@
-//! How long to wait between tries.
+//! Back-off: the waits between tries.
 
 use std::time::Duration;
 
