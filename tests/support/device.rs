@@ -10,15 +10,15 @@ use std::{
 use tokio::runtime::Runtime;
 use tricorn_core::{ChunkPolicy, DraftPolicy, HiddenCodec, SamplingParams};
 use tricorn_device::{
-    Conversation, Drafting, Ends, Event, Link, LocalLink, Options, Prompter, RemoteConfig,
-    RemoteLink, Turn, TurnReport, link::Backoff,
+    Conversation, DeviceParts, Drafting, Event, LocalTransport, Options, Prompter, RemoteConfig,
+    RemoteTransport, Transport, Turn, TurnReport, transport::Backoff,
 };
 use tricorn_model::{MiddlePart, ModelSource, template::Message};
 
 use super::split;
 
-pub type Local<'e> = Conversation<'e, LocalLink>;
-pub type Remote<'e> = Conversation<'e, RemoteLink>;
+pub type Local<'e> = Conversation<'e, LocalTransport>;
+pub type Remote<'e> = Conversation<'e, RemoteTransport>;
 
 /// Carries the connections of all tests of a binary.
 pub fn runtime() -> &'static Runtime {
@@ -31,7 +31,7 @@ pub fn runtime() -> &'static Runtime {
 /// A model's ends, and its middle for the reference.
 pub struct Device {
     pub source: Arc<ModelSource>,
-    pub ends: Ends,
+    pub parts: DeviceParts,
     pub prompter: Prompter,
     pub middle: Arc<MiddlePart>,
 }
@@ -41,7 +41,7 @@ impl Device {
     pub fn load(model: &Path, cut: &str, codec: HiddenCodec) -> Self {
         let source = Arc::new(ModelSource::open(model).unwrap());
         Self {
-            ends: Ends::load(&source, split(cut), codec, Drafting::Best).unwrap(),
+            parts: DeviceParts::load(&source, split(cut), codec, Drafting::Best).unwrap(),
             prompter: Prompter::load(&source).unwrap(),
             middle: Arc::new(MiddlePart::load(&source, split(cut)).unwrap()),
             source,
@@ -50,11 +50,11 @@ impl Device {
 
     /// A new conversation with the middle in this process.
     pub fn local(&self) -> Local<'_> {
-        Conversation::open(&self.ends, self.local_link()).unwrap()
+        Conversation::open(&self.parts, self.local_transport()).unwrap()
     }
 
-    pub fn local_link(&self) -> LocalLink {
-        LocalLink::new(Arc::clone(&self.middle), self.ends.context, self.ends.codec)
+    pub fn local_transport(&self) -> LocalTransport {
+        LocalTransport::new(Arc::clone(&self.middle), self.parts.context, self.parts.codec)
     }
 
     /// A new conversation with a cloud. The deadline is long: no test but the one about it may
@@ -69,19 +69,23 @@ impl Device {
 
     /// One that tries again so many times, within 20 ms each.
     pub fn remote_after(&self, url: &str, deadline: Duration, retries: usize) -> Remote<'_> {
-        Conversation::open(&self.ends, self.link(url, deadline, retries)).unwrap()
+        Conversation::open(&self.parts, self.transport(url, deadline, retries)).unwrap()
     }
 
     pub fn remote_opened(&self, url: &str, options: Options) -> Remote<'_> {
-        Conversation::open_with(&self.ends, self.link(url, Duration::from_secs(30), 4), options)
-            .unwrap()
+        Conversation::open_with(
+            &self.parts,
+            self.transport(url, Duration::from_secs(30), 4),
+            options,
+        )
+        .unwrap()
     }
 
-    fn link(&self, url: &str, deadline: Duration, retries: usize) -> RemoteLink {
+    fn transport(&self, url: &str, deadline: Duration, retries: usize) -> RemoteTransport {
         let backoff =
             Backoff { first: Duration::from_millis(5), most: Duration::from_millis(20), retries };
         let config = RemoteConfig { deadline, backoff, ..RemoteConfig::new(url) };
-        RemoteLink::new(config, &self.ends, runtime().handle().clone())
+        RemoteTransport::new(config, &self.parts, runtime().handle().clone())
     }
 
     /// The tokens of a chat of one message.
@@ -91,7 +95,7 @@ impl Device {
 
     /// The text of a reply, as the binary prints it.
     pub fn text(&self, prompt: &[u32], reply: &[u32]) -> String {
-        let mut text = self.prompter.reply(prompt, &self.ends.stop_tokens).unwrap();
+        let mut text = self.prompter.reply(prompt, &self.parts.stop_tokens).unwrap();
         reply.iter().for_each(|&token| drop(text.push(token).unwrap()));
         text.finish().unwrap().1
     }
@@ -120,7 +124,7 @@ pub fn greedy(tokens: Vec<u32>, max_new_tokens: usize) -> Turn {
 }
 
 /// A turn that nobody watches.
-pub fn ask<L: Link>(conversation: &mut Conversation<'_, L>, turn: Turn) -> TurnReport {
+pub fn ask<L: Transport>(conversation: &mut Conversation<'_, L>, turn: Turn) -> TurnReport {
     conversation.turn(turn, &mut |_| ControlFlow::Continue(())).unwrap()
 }
 

@@ -12,8 +12,8 @@ use serde::Serialize;
 use tokio::runtime::Runtime;
 use tricorn_core::{DraftPolicy, DraftStop, FinishReason, SamplingParams, Schedule};
 use tricorn_device::{
-    Conversation, DeviceError, Ends, Options, RemoteConfig, RemoteLink, SharedMonitor, Turn,
-    TurnReport, link::Backoff,
+    Conversation, DeviceError, DeviceParts, Options, RemoteConfig, RemoteTransport, SharedMonitor,
+    Turn, TurnReport, transport::Backoff,
 };
 
 use crate::{
@@ -184,10 +184,11 @@ impl<'s> Fleet<'s> {
                         .get(&job.mode.name)
                         .and_then(|all| all.get(index))
                         .cloned(),
-                    pace: class.map(|class| class.pace(job.mode.drafts.map(|drafts| drafts.kind))),
+                    throttle: class
+                        .map(|class| class.throttle(job.mode.drafts.map(|drafts| drafts.kind))),
                     ..Options::default()
                 },
-                ends: self.setup.ends(job.mode),
+                parts: self.setup.parts(job.mode),
                 link,
                 runtime: &self.runtime,
                 requests: requests.iter().filter(|request| request.device == index).collect(),
@@ -245,13 +246,13 @@ impl Ready<'_> {
 struct Device<'d> {
     job: Job<'d>,
     options: Options,
-    ends: &'d Ends,
+    parts: &'d DeviceParts,
     link: &'d Emulator,
     runtime: &'d Runtime,
     requests: Vec<&'d Request>,
 }
 
-type Session<'d> = Result<Conversation<'d, RemoteLink>, DeviceError>;
+type Session<'d> = Result<Conversation<'d, RemoteTransport>, DeviceError>;
 
 impl<'d> Device<'d> {
     /// A session for one request, opened before the request may come: the handshake is no part of
@@ -262,8 +263,8 @@ impl<'d> Device<'d> {
             backoff: BACKOFF,
             ..RemoteConfig::new(self.link.addr().to_string())
         };
-        let link = RemoteLink::new(config, self.ends, self.runtime.handle().clone());
-        Conversation::open_with(self.ends, link, self.options.clone())
+        let link = RemoteTransport::new(config, self.parts, self.runtime.handle().clone());
+        Conversation::open_with(self.parts, link, self.options.clone())
     }
 
     fn run(&self, started: Instant, session: Option<Session<'d>>) -> Vec<Outcome> {
@@ -305,7 +306,7 @@ impl<'d> Device<'d> {
 
     fn turn(
         &self,
-        mut session: Conversation<'d, RemoteLink>,
+        mut session: Conversation<'d, RemoteTransport>,
         request: &Request,
     ) -> Result<TurnReport, Failure> {
         let turn = Turn {
@@ -314,7 +315,7 @@ impl<'d> Device<'d> {
             sampling: SamplingParams::greedy(),
             constraint: None,
             logprobs: None,
-            draft: draft_policy(self.job.mode, self.ends),
+            draft: draft_policy(self.job.mode, self.parts),
             chunk: self.job.mode.chunk,
         };
         let started = Instant::now();
@@ -335,8 +336,8 @@ impl<'d> Device<'d> {
 
 /// The drafting of `tricorn run`, with the mode's settings: at most as many drafts and the
 /// threshold that was found best for the drafter.
-fn draft_policy(mode: &Mode, ends: &Ends) -> DraftPolicy {
-    let (Some(drafts), Some(drafter)) = (mode.drafts, ends.drafter()) else {
+fn draft_policy(mode: &Mode, parts: &DeviceParts) -> DraftPolicy {
+    let (Some(drafts), Some(drafter)) = (mode.drafts, parts.drafter()) else {
         return DraftPolicy::OFF;
     };
     DraftPolicy {

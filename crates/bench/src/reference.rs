@@ -4,7 +4,7 @@ use std::{fmt, ops::ControlFlow, sync::Arc};
 
 use serde::Serialize;
 use tricorn_core::{ChunkPolicy, DraftPolicy, SamplingParams};
-use tricorn_device::{Conversation, LocalLink, Turn};
+use tricorn_device::{Conversation, LocalTransport, Turn};
 
 use crate::{BenchError, Stop, prompts::Prompt, setup::Setup};
 
@@ -49,10 +49,11 @@ pub(crate) fn reference(
     max_new_tokens: usize,
     stop: &Stop,
 ) -> Result<Option<Vec<u32>>, BenchError> {
-    let ends = setup.plain();
+    let parts = setup.plain();
     let mut conversation = Conversation::open(
-        ends,
-        LocalLink::new(Arc::clone(&setup.middle), ends.context, ends.codec).with_kv(setup.cloud.kv),
+        parts,
+        LocalTransport::new(Arc::clone(&setup.middle), parts.context, parts.codec)
+            .with_kv(setup.cloud.kv),
     )?;
     let turn = Turn {
         tokens: prompt.to_vec(),

@@ -3,7 +3,7 @@
 use std::{ops::Range, sync::Arc};
 
 use tricorn_core::{HiddenCodec, Split};
-use tricorn_device::{Drafting, Ends};
+use tricorn_device::{DeviceParts, Drafting};
 use tricorn_model::{DrafterKind, MiddlePart, ModelError, ModelSource};
 
 use crate::{BenchError, cloud_process::CloudProgram, mode::Mode};
@@ -16,9 +16,9 @@ pub struct Setup {
     /// The middle's layers.
     pub(crate) layers: Range<usize>,
     /// Without a drafter, which would otherwise see every prompt.
-    plain: Ends,
+    plain: DeviceParts,
     /// By the drafter and the codec that modes use.
-    others: Vec<(Kind, Ends)>,
+    others: Vec<(Kind, DeviceParts)>,
 }
 
 type Kind = (Option<DrafterKind>, HiddenCodec);
@@ -46,21 +46,21 @@ impl Setup {
         }
         let kv = cloud.kv;
         let load = |(drafter, codec): Kind| {
-            Ends::load(source, split, codec, drafter.map_or(Drafting::Off, Drafting::Kind))
-                .map(|ends| ends.with_kv(kv))
+            DeviceParts::load(source, split, codec, drafter.map_or(Drafting::Off, Drafting::Kind))
+                .map(|parts| parts.with_kv(kv))
         };
-        let mut others: Vec<(Kind, Ends)> = Vec::new();
+        let mut others: Vec<(Kind, DeviceParts)> = Vec::new();
         for mode in modes {
             let kind = kind(mode);
             if kind != PLAIN && others.iter().all(|(loaded, _)| *loaded != kind) {
-                let ends = load(kind).map_err(|error| match (error, kind) {
+                let parts = load(kind).map_err(|error| match (error, kind) {
                     (ModelError::NoDrafter { .. }, (Some(drafter), _)) => BenchError::NoDrafter {
                         mode: mode.name.clone(),
                         drafter: drafter.to_string(),
                     },
                     (error, _) => error.into(),
                 })?;
-                others.push((kind, ends));
+                others.push((kind, parts));
             }
         }
         let layers = split.ranges(source.config().layers).map_err(ModelError::from)?.middle;
@@ -82,15 +82,15 @@ impl Setup {
     }
 
     /// The device's parts with the mode's drafter and codec.
-    pub(crate) fn ends(&self, mode: &Mode) -> &Ends {
+    pub(crate) fn parts(&self, mode: &Mode) -> &DeviceParts {
         self.others
             .iter()
             .find(|(loaded, _)| *loaded == kind(mode))
-            .map_or(&self.plain, |(_, ends)| ends)
+            .map_or(&self.plain, |(_, parts)| parts)
     }
 
     /// The device's parts without a drafter.
-    pub(crate) const fn plain(&self) -> &Ends {
+    pub(crate) const fn plain(&self) -> &DeviceParts {
         &self.plain
     }
 }

@@ -1,6 +1,6 @@
-//! Why a turn fails.
+//! Errors of a turn.
 
-use crate::link::LinkError;
+use crate::transport::TransportError;
 use std::time::Duration;
 use tricorn_core::{ConstraintFailed, ProtocolError, SamplingError, TurnError};
 use tricorn_model::ModelError;
@@ -27,7 +27,7 @@ pub enum DeviceError {
     Model(#[from] ModelError),
     /// The cloud refused, or cannot be reached.
     #[error(transparent)]
-    Link(#[from] LinkError),
+    Transport(#[from] TransportError),
     /// The cloud breaks the protocol again and again.
     #[error(transparent)]
     Protocol(#[from] ProtocolError),
@@ -59,16 +59,16 @@ impl DeviceError {
     #[must_use]
     pub fn retry_after(&self) -> Option<Duration> {
         match self {
-            Self::Link(LinkError::Resting { retry_after, .. }) => Some(*retry_after),
-            Self::Link(
-                LinkError::Unreachable { .. }
-                | LinkError::KeepsFailing { .. }
-                | LinkError::Lost(_)
-                | LinkError::Evicted(_)
-                | LinkError::NoRoom(_),
+            Self::Transport(TransportError::Resting { retry_after, .. }) => Some(*retry_after),
+            Self::Transport(
+                TransportError::Unreachable { .. }
+                | TransportError::KeepsFailing { .. }
+                | TransportError::Lost(_)
+                | TransportError::Evicted(_)
+                | TransportError::NoRoom(_),
             )
             | Self::Closing => Some(RETRY_AFTER),
-            Self::Link(LinkError::Refused(failure)) if failure.code.is_transient() => {
+            Self::Transport(TransportError::Refused(failure)) if failure.code.is_transient() => {
                 Some(RETRY_AFTER)
             }
             _ => None,

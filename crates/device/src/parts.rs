@@ -1,14 +1,14 @@
-//! The parts of a model that a device runs.
+//! Device parts: the layers of a model that a device runs, and its drafter.
 
 use std::sync::Arc;
 use tricorn_core::{Fingerprint, HiddenCodec, Split};
 use tricorn_model::{
-    Drafter, DrafterKind, InputPart, KvFormat, KvPool, ModelError, ModelSource, OutputPart,
-    source::BundlePart,
+    Drafter, DrafterKind, InputPart, KvCache, KvFormat, KvPool, ModelError, ModelSource,
+    OutputPart, SeqRows, source::BundlePart,
 };
 use tricorn_wire::{FormatName, Formats};
 
-/// Which drafter a device uses.
+/// The drafter that a device uses.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum Drafting {
     /// None: one token a round trip.
@@ -23,12 +23,12 @@ pub enum Drafting {
 /// First layers, last layers with the head, and the drafter where there is one; shared by all
 /// conversations of a device.
 #[derive(Debug)]
-pub struct Ends {
+pub struct DeviceParts {
     pub(crate) input: InputPart,
     pub(crate) output: OutputPart,
     pub(crate) drafter: Option<Drafter>,
     pub(crate) pool: Arc<KvPool>,
-    /// The model that these are the ends of.
+    /// The model that these are parts of.
     pub fingerprint: Fingerprint,
     /// Where it is cut.
     pub split: Split,
@@ -44,7 +44,7 @@ pub struct Ends {
     pub formats: Formats,
 }
 
-impl Ends {
+impl DeviceParts {
     /// Reads the device's parts of a model or of a device bundle, and the drafter asked for.
     ///
     /// # Errors
@@ -80,7 +80,7 @@ impl Ends {
         })
     }
 
-    /// The same ends with KV caches in another format than [`KvFormat::F16`].
+    /// The same parts with KV caches in another format than [`KvFormat::F16`].
     #[must_use]
     pub fn with_kv(self, format: KvFormat) -> Self {
         let formats = Formats { kv: FormatName::new(format.name()), ..self.formats };
@@ -97,5 +97,44 @@ impl Ends {
     #[must_use]
     pub fn bytes(&self) -> usize {
         self.input.bytes() + self.output.bytes() + self.drafter.as_ref().map_or(0, Drafter::bytes)
+    }
+
+    /// Bytes of a hidden row on the wire, at most.
+    pub(crate) fn row_bytes(&self) -> usize {
+        self.hidden * self.codec.bytes_per_value()
+    }
+
+    /// The shallow rows of `tokens` at `pos..`, rounded by the codec.
+    pub(crate) fn shallow(
+        &self,
+        kv: &mut KvCache,
+        pos: usize,
+        tokens: &[u32],
+    ) -> Result<Vec<f32>, ModelError> {
+        self.rounded(self.input.forward_at(kv, pos, tokens)?)
+    }
+
+    /// The shallow rows of `tokens`, of several sequences.
+    pub(crate) fn shallow_batch(
+        &self,
+        batch: &mut [SeqRows<'_>],
+        tokens: &[u32],
+    ) -> Result<Vec<f32>, ModelError> {
+        self.rounded(self.input.forward_batch(batch, tokens)?)
+    }
+
+    fn rounded(&self, mut rows: Vec<f32>) -> Result<Vec<f32>, ModelError> {
+        self.codec.round(&mut rows);
+        all_finite(&rows, "first layers")?;
+        Ok(rows)
+    }
+}
+
+/// Checks what the wire checks, where no wire is.
+pub(crate) fn all_finite(rows: &[f32], part: &'static str) -> Result<(), ModelError> {
+    if rows.iter().all(|value| value.is_finite()) {
+        Ok(())
+    } else {
+        Err(ModelError::NotFinite { part })
     }
 }

@@ -1,10 +1,19 @@
-//! What a turn asks for and reports while it runs, and what a conversation shares with others.
+//! Turn: one user message and its answer, as it is asked for, controlled and reported.
 
-use crate::{DevicePace, RoundTrace, SharedProcessor};
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
-use tricorn_core::{ChunkPolicy, Constraint, DeviceMonitor, DraftPolicy, Logprobs, SamplingParams};
+mod control;
+mod report;
+mod trace;
 
-/// What one turn asks for.
+pub use control::Control;
+pub(crate) use report::Crossed;
+pub use report::TurnReport;
+pub(crate) use trace::Trace;
+pub use trace::{Direction, RoundTrace, TraceEvent, WireSample};
+
+use crate::{monitor::SharedMonitor, processor::Processor, throttle::DeviceThrottle};
+use tricorn_core::{ChunkPolicy, Constraint, DraftPolicy, Logprobs, SamplingParams};
+
+/// The request of one turn.
 #[derive(Clone, Debug)]
 pub struct Turn {
     /// The whole conversation so far, in tokens; what earlier turns uploaded is not uploaded again.
@@ -23,7 +32,7 @@ pub struct Turn {
     pub chunk: ChunkPolicy,
 }
 
-/// What a turn reports while it runs.
+/// An event of a turn, told while it runs.
 #[derive(Clone, Debug, PartialEq)]
 pub enum Event {
     /// A confirmed token.
@@ -41,33 +50,15 @@ pub enum Event {
     Reconnecting,
 }
 
-/// What a conversation is opened with beside its link.
+/// Options that a conversation is opened with.
 #[derive(Clone, Debug, Default)]
 pub struct Options {
     /// The device's measurements, where its conversations share them; a conversation without one
     /// begins with its own.
     pub monitor: Option<SharedMonitor>,
     /// The device to emulate; none computes as fast as it can.
-    pub pace: Option<DevicePace>,
-    /// The device's processor, where its conversations take turns on it; a conversation with one of
-    /// its own never waits.
-    pub processor: SharedProcessor,
-}
-
-/// The measurements of one device, shared by its conversations.
-#[derive(Clone, Debug, Default)]
-pub struct SharedMonitor(Arc<Mutex<DeviceMonitor>>);
-
-impl SharedMonitor {
-    /// Nothing is known yet.
-    #[must_use]
-    pub fn new() -> Self {
-        Self::default()
-    }
-
-    /// The measurements, for as long as the guard lives; conversations that measure wait for it.
-    pub fn lock(&self) -> MutexGuard<'_, DeviceMonitor> {
-        // A panic elsewhere leaves at worst a measurement half taken in.
-        self.0.lock().unwrap_or_else(PoisonError::into_inner)
-    }
+    pub throttle: Option<DeviceThrottle>,
+    /// The device's processor, where its conversations share it; a conversation with one of its own
+    /// never waits.
+    pub processor: Processor,
 }

@@ -9,7 +9,7 @@ use std::{
 };
 use tricorn_core::{DraftPolicy, FinishReason, HiddenCodec, Split, TurnStats};
 use tricorn_device::{
-    Drafting, Ends, Engine, EngineConfig, LocalLink, Prompter, TurnReport,
+    DeviceParts, Drafting, Engine, EngineConfig, LocalTransport, Prompter, TurnReport,
     engine::{Finish, Finished},
 };
 use tricorn_model::{MiddlePart, ModelSource};
@@ -23,15 +23,16 @@ pub(super) fn service() -> Arc<Service> {
                 .unwrap(),
         );
         let split: Split = "2:0".parse().unwrap();
-        let ends = Arc::new(Ends::load(&source, split, HiddenCodec::F16, Drafting::Best).unwrap());
+        let parts =
+            Arc::new(DeviceParts::load(&source, split, HiddenCodec::F16, Drafting::Best).unwrap());
         let prompter = Arc::new(Prompter::load(&source).unwrap());
         let middle = Arc::new(MiddlePart::load(&source, split).unwrap());
-        let (context, codec) = (ends.context, ends.codec);
-        let link = move || LocalLink::new(Arc::clone(&middle), context, codec);
+        let (context, codec) = (parts.context, parts.codec);
+        let transport = move || LocalTransport::new(Arc::clone(&middle), context, codec);
         let engine = Engine::start(
-            ends,
+            parts,
             prompter,
-            link,
+            transport,
             EngineConfig { slots: 1, ..EngineConfig::default() },
         )
         .unwrap();

@@ -1,11 +1,11 @@
-//! What is refused before it is compiled: schemas small in bytes that the compiler would need
-//! minutes, gigabytes or a huge stack for.
+//! Bounds on schemas: some are small in bytes, and the compiler would need minutes, gigabytes or a
+//! huge stack for them. They are refused before they are compiled.
 //!
 //! Compiling merges all that is said of one place: its own keywords, `allOf`, what `$ref` leads to,
 //! and one of each `anyOf` and `oneOf`. What that comes to is counted here, without merging; what
 //! is said of properties and items are places of their own.
 
-use super::ConstraintError;
+use super::error::ConstraintError;
 use serde_json::{Map, Value};
 use std::collections::HashMap;
 

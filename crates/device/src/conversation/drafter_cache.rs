@@ -1,15 +1,15 @@
-//! The drafter's side of a conversation: its cache, and the rows it reads and guesses.
+//! Drafter cache: the drafter's KV cache, and the rows that it reads and guesses.
 
-use crate::rows::Rows;
+use super::rows::Rows;
 use tricorn_model::{Drafter, KvCache, KvError, ModelError};
 
-/// What a drafter has taken in of a sequence.
+/// Rows that a drafter has taken in of a sequence.
 ///
 /// A drafter that reads deep rows wants, for the row at position `p`, the last layer's row at `p -
 /// 1`. While it drafts it has only its own guess of that; once the cloud has answered, the row is
 /// fed again with the true one.
 #[derive(Debug)]
-pub(crate) struct Drafts {
+pub(super) struct DrafterCache {
     kv: KvCache,
     /// Positions below are in the cache, for the tokens as they are.
     fed: usize,
@@ -23,19 +23,19 @@ pub(crate) struct Drafts {
     hidden: usize,
 }
 
-impl Drafts {
-    pub(crate) fn new(drafter: &Drafter, kv: KvCache, hidden: usize) -> Self {
+impl DrafterCache {
+    pub(super) fn new(drafter: &Drafter, kv: KvCache, hidden: usize) -> Self {
         let (deep, guessed) = (Rows::new(hidden), Rows::new(hidden));
         Self { kv, fed: 0, final_below: 0, deep, guessed, reads_deep: drafter.reads_deep(), hidden }
     }
 
     /// The position from which on shallow rows are still needed.
-    pub(crate) fn needs_from(&self) -> usize {
+    pub(super) fn needs_from(&self) -> usize {
         if self.reads_deep { self.final_below.min(self.fed) } else { self.fed }
     }
 
     /// The rows from `pos` on are those of other tokens now.
-    pub(crate) fn truncate(&mut self, pos: usize) {
+    pub(super) fn truncate(&mut self, pos: usize) {
         self.fed = self.fed.min(pos);
         self.final_below = self.final_below.min(pos);
         self.guessed.truncate(pos);
@@ -43,14 +43,14 @@ impl Drafts {
     }
 
     /// A round is over: what was fed with guesses is to be fed again.
-    pub(crate) fn settle(&mut self) {
+    pub(super) fn settle(&mut self) {
         if self.reads_deep {
             self.fed = self.fed.min(self.final_below);
         }
     }
 
     /// The last layer's rows at `pos..`, all of them of confirmed tokens.
-    pub(crate) fn answered(&mut self, pos: usize, rows: &[f32]) {
+    pub(super) fn answered(&mut self, pos: usize, rows: &[f32]) {
         if self.reads_deep {
             self.deep.put(pos, rows);
             self.deep.forget_before(self.final_below.saturating_sub(1));
@@ -58,13 +58,13 @@ impl Drafts {
     }
 
     /// The first row that is not in the cache.
-    pub(crate) fn fed(&self) -> usize {
+    pub(super) fn fed(&self) -> usize {
         self.fed
     }
 
     /// Takes in a prompt's shallow rows, from the first that is not in the cache to `end - 1`. No
     /// answer will carry the rows before them.
-    pub(crate) fn prompt(
+    pub(super) fn prompt(
         &mut self,
         drafter: &Drafter,
         end: usize,
@@ -77,13 +77,13 @@ impl Drafts {
     }
 
     /// The first row to be fed for a draft at `pos`.
-    pub(crate) fn first_row(&self, pos: usize) -> usize {
+    pub(super) fn first_row(&self, pos: usize) -> usize {
         self.fed.min(pos - 1)
     }
 
     /// Takes in the shallow rows from [`first_row`](Self::first_row) to `pos - 1`, and gives the
     /// guess of the last layer's row at `pos - 1`.
-    pub(crate) fn guess(
+    pub(super) fn guess(
         &mut self,
         drafter: &Drafter,
         pos: usize,
@@ -109,7 +109,7 @@ impl Drafts {
 
     /// What is best known of the last layer's rows before positions `from..to`, zeros where nothing
     /// is; empty where the drafter does not read them.
-    pub(crate) fn rows_before(&self, from: usize, to: usize) -> Vec<f32> {
+    pub(super) fn rows_before(&self, from: usize, to: usize) -> Vec<f32> {
         let mut rows = Vec::new();
         for pos in if self.reads_deep { from..to } else { 0..0 } {
             match pos
@@ -129,13 +129,13 @@ impl Drafts {
         pos == 0 || pos <= self.deep.start() || self.deep.at(pos - 1).is_some()
     }
 
-    pub(crate) fn fork(&self) -> Result<KvCache, KvError> {
+    pub(super) fn fork(&self) -> Result<KvCache, KvError> {
         self.kv.fork()
     }
 
     /// Goes on with a continuation's cache, which holds the rows below `fed`; its last guess was
     /// `guess`.
-    pub(crate) fn adopt(&mut self, kv: KvCache, fed: usize, guess: &[f32]) {
+    pub(super) fn adopt(&mut self, kv: KvCache, fed: usize, guess: &[f32]) {
         self.kv = kv;
         self.fed = fed;
         if self.reads_deep {

@@ -1,20 +1,20 @@
-//! A text that the device's drafter writes alone, while the cloud is out of reach.
+//! Offline turn: the device's drafter writes a text alone, while the cloud is out of reach.
 
+use super::{clock::Clock, drafter_cache::DrafterCache};
 use crate::{
-    Control, DeviceError, Ends, Event, RoundTrace, SharedProcessor, TurnReport, drafts::Drafts,
-    link::all_finite, report::Crossed, trace::Trace,
+    error::DeviceError,
+    parts::DeviceParts,
+    processor::Processor,
+    turn::{Control, Crossed, Event, RoundTrace, TurnReport},
 };
-use std::{
-    ops::ControlFlow,
-    time::{Duration, Instant},
-};
+use std::{ops::ControlFlow, time::Duration};
 use tricorn_core::{Choice, FinishReason, Sampler, TurnError, TurnStats};
 use tricorn_model::{Drafter, KvCache};
 
-/// Rows of a prompt computed at once: few enough that others get their turns.
+/// Rows of a prompt computed at once: few enough that others get the processor in between.
 const CHUNK: usize = 64;
 
-/// What the drafter is to write.
+/// The text that the drafter is to write.
 #[derive(Debug)]
 pub(crate) struct OfflineTurn {
     /// The prompt, then what was generated of the text so far.
@@ -35,9 +35,9 @@ pub(crate) struct OfflineTurn {
 /// # Errors
 /// When the prompt is too long, or the device's computing or the sampler fails.
 pub(crate) fn write(
-    ends: &Ends,
+    parts: &DeviceParts,
     drafter: &Drafter,
-    processor: &SharedProcessor,
+    processor: &Processor,
     turn: OfflineTurn,
     control: &Control,
     on_event: &mut dyn FnMut(Event) -> ControlFlow<()>,
@@ -49,16 +49,16 @@ pub(crate) fn write(
         mut sampler,
         crossed: Crossed { traffic, wire },
     } = turn;
-    let context = ends.context;
+    let context = parts.context;
     if prompt >= context {
         return Err(TurnError::TooLong { tokens: prompt, context }.into());
     }
-    let mut trace = Trace::new(Instant::now(), false);
+    let clock = Clock::start();
     let mut solo = Solo {
-        ends,
+        parts,
         drafter,
-        input_kv: ends.input.new_kv(&ends.pool, context),
-        drafts: Drafts::new(drafter, drafter.new_kv(&ends.pool, context), ends.hidden),
+        input_kv: parts.input.new_kv(&parts.pool, context),
+        cache: DrafterCache::new(drafter, drafter.new_kv(&parts.pool, context), parts.hidden),
     };
     let mut times = Vec::new();
     let finish = loop {
@@ -70,19 +70,19 @@ pub(crate) fn write(
             break FinishReason::Length;
         }
         if solo.taken() + 1 < tokens.len() {
-            let _turn = processor.turn();
+            let _lease = processor.lease();
             solo.take(&tokens)?;
             continue;
         }
-        let turn = processor.turn();
+        let lease = processor.lease();
         let mut logits = solo.logits(&tokens)?;
         let Choice { token, ends: last, logprobs } =
             sampler.choose(&mut logits, &tokens[prompt..])?;
-        drop(turn);
+        drop(lease);
         tokens.push(token);
-        times.push(trace.now());
+        times.push(clock.now());
         let round = RoundTrace {
-            elapsed: trace.now(),
+            elapsed: clock.now(),
             bytes_up: traffic.up,
             bytes_down: traffic.down,
             tokens: 1,
@@ -94,7 +94,7 @@ pub(crate) fn write(
         {
             break FinishReason::Cancelled;
         }
-        if last || ends.stop_tokens.contains(&token) {
+        if last || parts.stop_tokens.contains(&token) {
             break FinishReason::Stop;
         }
     };
@@ -113,24 +113,24 @@ pub(crate) fn write(
             .collect::<Vec<Duration>>(),
         bytes_up: traffic.up,
         bytes_down: traffic.down,
-        trace: trace.take(),
+        trace: Vec::new(),
         wire,
         overruns: 0,
     })
 }
 
 /// The drafter on its own.
-struct Solo<'e> {
-    ends: &'e Ends,
-    drafter: &'e Drafter,
+struct Solo<'p> {
+    parts: &'p DeviceParts,
+    drafter: &'p Drafter,
     input_kv: KvCache,
-    drafts: Drafts,
+    cache: DrafterCache,
 }
 
 impl Solo<'_> {
     /// Tokens taken in.
     fn taken(&self) -> usize {
-        self.drafts.fed()
+        self.cache.fed()
     }
 
     /// Takes in some of `tokens`, the last one not among them.
@@ -138,21 +138,18 @@ impl Solo<'_> {
         let begin = self.taken();
         let end = (begin + CHUNK).min(tokens.len() - 1);
         let rows = self.shallow(begin, &tokens[begin..end])?;
-        Ok(self.drafts.prompt(self.drafter, end, &rows)?)
+        Ok(self.cache.prompt(self.drafter, end, &rows)?)
     }
 
     /// Takes in the last token, and gives the logits of what follows it.
     fn logits(&mut self, tokens: &[u32]) -> Result<Vec<f32>, DeviceError> {
         let last = tokens.len() - 1;
         let row = self.shallow(last, &tokens[last..])?;
-        let guess = self.drafts.guess(self.drafter, tokens.len(), &row)?;
-        Ok(self.ends.output.logits(&guess)?)
+        let guess = self.cache.guess(self.drafter, tokens.len(), &row)?;
+        Ok(self.parts.output.logits(&guess)?)
     }
 
     fn shallow(&mut self, pos: usize, tokens: &[u32]) -> Result<Vec<f32>, DeviceError> {
-        let mut rows = self.ends.input.forward_at(&mut self.input_kv, pos, tokens)?;
-        self.ends.codec.round(&mut rows);
-        all_finite(&rows, "first layers")?;
-        Ok(rows)
+        Ok(self.parts.shallow(&mut self.input_kv, pos, tokens)?)
     }
 }

@@ -1,149 +1,103 @@
-//! The clock's and counters' side of a turn under way.
+//! Recorder: the trace, the times and the traffic of a turn.
 
 use crate::{
-    Control, Event,
-    link::{LinkError, Traffic},
-    trace::Trace,
+    transport::{Answer, Traffic},
+    turn::{Crossed, Direction, RoundTrace, Trace, TraceEvent, TurnReport},
 };
-use std::{
-    collections::VecDeque,
-    ops::ControlFlow,
-    time::{Duration, Instant},
+use std::{ops::Range, time::Duration};
+use tricorn_core::{
+    AppendHeader, DeviceSession, FinishReason,
+    driver::{RoundTime, TokenTimes},
 };
-use tricorn_core::{AppendHeader, DeepHeader, DraftPolicy, Sampler};
 
-pub(super) struct Progress<'f> {
-    on_event: &'f mut dyn FnMut(Event) -> ControlFlow<()>,
-    pub(super) control: &'f Control,
+/// Records what a turn does. Times count from its start.
+#[derive(Debug)]
+pub(super) struct Recorder {
+    trace: Trace,
+    times: TokenTimes,
     /// What had crossed the wire before the turn.
-    pub(super) before: Traffic,
-    pub(super) sampler: Sampler,
-    /// Tokens that the turn began with.
-    pub(super) prompt: usize,
-    /// Alternatives to look for at each draft.
-    pub(super) others: usize,
-    started: Instant,
-    last: Option<Instant>,
-    pub(super) ttft: Duration,
-    pub(super) gaps: Vec<Duration>,
-    /// Losses without a token in between.
-    pub(super) losses: usize,
-    /// Since when nothing has come but answers to what was given up.
-    pub(super) outdated_since: Option<Instant>,
-    pub(super) trace: Trace,
-    sent: VecDeque<Sent>,
-    round: Option<Round>,
+    before: Traffic,
 }
 
-/// An append on its way.
-#[derive(Clone, Copy, Debug)]
-pub(super) struct Sent {
-    pub(super) header: AppendHeader,
-    pub(super) bytes: u64,
-    pub(super) at: Instant,
-    /// Nothing else was on its way.
-    pub(super) alone: bool,
-}
-
-/// The verification round under way.
-struct Round {
-    started: Instant,
-    tokens: usize,
-}
-
-impl<'f> Progress<'f> {
-    pub(super) fn new(
-        sampler: Sampler,
-        prompt: usize,
-        draft: DraftPolicy,
-        control: &'f Control,
-        before: Traffic,
-        on_event: &'f mut dyn FnMut(Event) -> ControlFlow<()>,
-    ) -> Self {
-        let started = Instant::now();
-        Self {
-            on_event,
-            control,
-            before,
-            sampler,
-            prompt,
-            others: if draft.parallel > 0 {
-                draft.parallel.min(DraftPolicy::MAX_PARALLEL) + 1
-            } else {
-                0
-            },
-            started,
-            last: None,
-            ttft: Duration::ZERO,
-            gaps: Vec::new(),
-            losses: 0,
-            outdated_since: None,
-            trace: Trace::new(started, control.samples),
-            sent: VecDeque::new(),
-            round: None,
-        }
+impl Recorder {
+    pub(super) fn new(before: Traffic, samples: bool) -> Self {
+        Self { trace: Trace::new(samples), times: TokenTimes::default(), before }
     }
 
-    pub(super) fn tell(&mut self, event: Event) -> ControlFlow<()> {
-        (self.on_event)(event)
+    /// Shallow rows at these positions were computed.
+    pub(super) fn shallow(&mut self, rows: Range<usize>, start: Duration, time: Duration) {
+        let (pos, rows, end) = (rows.start, rows.len(), start + time);
+        self.trace.push(TraceEvent::Shallow { pos, rows, start, end });
     }
 
-    pub(super) fn sent(&mut self, header: AppendHeader, bytes: u64, at: Instant) {
-        let alone = self.sent.is_empty();
-        self.sent.push_back(Sent { header, bytes, at, alone });
+    /// An append of these rows was handed to the transport.
+    pub(super) fn sent(&mut self, header: AppendHeader, bytes: u64, at: Duration, rows: &[f32]) {
+        let AppendHeader { pos, rows: count, kind, .. } = header;
+        self.trace.push(TraceEvent::Sent { pos, rows: count, bytes, kind, at });
+        self.trace.crossed(Direction::Up, pos, bytes, rows);
     }
 
-    /// The append that is answered; those before it were given up.
-    pub(super) fn answered(&mut self, answer: DeepHeader) -> Option<Sent> {
-        let index = self.sent.iter().position(|sent| sent.header.answer() == answer)?;
-        self.sent.drain(..=index).next_back()
+    /// An answer was taken in.
+    pub(super) fn answered(&mut self, answer: &Answer, at: Duration) {
+        let &Answer { header, timing, bytes, .. } = answer;
+        let (pos, rows) = (header.pos, header.rows);
+        self.trace.push(TraceEvent::Answered { pos, rows, bytes, at, timing });
+        self.trace.crossed(Direction::Down, header.first_row_pos, bytes, &answer.rows);
     }
 
-    /// An answer has come to what was given up.
-    ///
-    /// # Errors
-    /// When nothing else has come within the link's `deadline`: a cloud that sends only such would
-    /// be waited for for ever.
-    pub(super) fn outdated(&mut self, now: Instant, deadline: Duration) -> Result<(), LinkError> {
-        let since = *self.outdated_since.get_or_insert(now);
-        if now - since > deadline {
-            return Err(LinkError::Lost(
-                "the cloud answers nothing but what was given up".to_owned(),
-            ));
-        }
-        Ok(())
+    /// A draft step is over.
+    pub(super) fn drafted(&mut self, branches: usize, start: Duration, time: Duration) {
+        self.trace.push(TraceEvent::Drafted { start, end: start + time, branches });
     }
 
-    pub(super) fn forget_sent(&mut self) {
-        self.outdated_since = None;
-        self.sent.clear();
-    }
-
-    /// Tokens of an answer, in order; one that ends its round gives the round's tokens and time,
-    /// unless it was a prompt's.
-    pub(super) fn tokens(
+    /// An answer was judged and confirmed `tokens`; `now` is what has crossed the wire.
+    pub(super) fn judged(
         &mut self,
-        confirmed: Vec<Event>,
+        tokens: usize,
+        (start, end): (Duration, Duration),
+        now: Traffic,
+        reused_tokens: usize,
+    ) -> RoundTrace {
+        self.trace.push(TraceEvent::Judged { start, end, tokens });
+        let Traffic { up, down } = now.since(self.before);
+        RoundTrace { elapsed: end, bytes_up: up, bytes_down: down, tokens, reused_tokens }
+    }
+
+    /// Tokens are about to be told. Gives the round's tokens and time where it is over.
+    pub(super) fn confirmed(
+        &mut self,
+        now: Duration,
+        tokens: usize,
         settled: bool,
-    ) -> (ControlFlow<()>, Option<(usize, Duration)>) {
-        let now = Instant::now();
-        match self.last {
-            None => self.ttft = now - self.started,
-            Some(last) => {
-                let share = (now - last) / u32::try_from(confirmed.len()).unwrap_or(u32::MAX);
-                self.gaps.extend(confirmed.iter().map(|_| share));
-            }
+    ) -> Option<RoundTime> {
+        self.times.confirmed(now, tokens, settled)
+    }
+
+    /// What a turn that failed had sent and received; `now` is what has crossed the wire.
+    pub(super) fn crossed(mut self, now: Traffic) -> Crossed {
+        Crossed { traffic: now.since(self.before), wire: self.trace.take_samples() }
+    }
+
+    /// The figures of a turn that ended.
+    pub(super) fn report(
+        mut self,
+        finish: FinishReason,
+        session: &DeviceSession,
+        now: Traffic,
+        overruns: usize,
+    ) -> TurnReport {
+        let traffic = now.since(self.before);
+        TurnReport {
+            token_ids: session.generated().to_vec(),
+            finish,
+            stats: *session.stats(),
+            ttft: self.times.ttft(),
+            gaps: self.times.gaps().to_vec(),
+            trace: self.trace.take(),
+            wire: self.trace.take_samples(),
+            bytes_up: traffic.up,
+            bytes_down: traffic.down,
+            overruns,
         }
-        self.last = Some(now);
-        let mut over = None;
-        if let Some(round) = &mut self.round {
-            round.tokens += confirmed.len();
-            over = settled.then(|| (round.tokens, now - round.started));
-        }
-        if settled {
-            self.round = Some(Round { started: now, tokens: 0 });
-        }
-        let flow = confirmed.into_iter().try_for_each(|event| (self.on_event)(event));
-        (flow, over)
     }
 }

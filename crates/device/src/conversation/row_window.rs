@@ -1,22 +1,23 @@
-//! The shallow rows that the device computed last and may still have to send, or to draft from.
+//! Row window: the shallow rows that the device computed last and may still send or draft from.
 
-use crate::rows::Rows;
+use super::rows::Rows;
+use std::ops::Range;
 
 /// Rows at consecutive positions, with the tokens they were computed from.
 #[derive(Debug)]
-pub(crate) struct RowWindow {
+pub(super) struct RowWindow {
     tokens: Vec<u32>,
     rows: Rows,
 }
 
 impl RowWindow {
-    pub(crate) fn new(hidden: usize) -> Self {
+    pub(super) fn new(hidden: usize) -> Self {
         Self { tokens: Vec::new(), rows: Rows::new(hidden) }
     }
 
     /// Keeps of the window what rows at `pos..` made of `tokens` can use, drops what lies before
     /// `pos`, and says how many of `tokens` have their row already.
-    pub(crate) fn reuse(&mut self, pos: usize, tokens: &[u32]) -> usize {
+    pub(super) fn reuse(&mut self, pos: usize, tokens: &[u32]) -> usize {
         if pos < self.rows.start() || pos > self.rows.end() {
             self.tokens.clear();
             self.rows.put(pos, &[]);
@@ -35,15 +36,20 @@ impl RowWindow {
 
     /// Holds the rows of `tokens` at `pos..`, within the window or at its end, and nothing behind
     /// them.
-    pub(crate) fn put(&mut self, pos: usize, tokens: &[u32], rows: &[f32]) {
+    pub(super) fn put(&mut self, pos: usize, tokens: &[u32], rows: &[f32]) {
         self.tokens.truncate(pos - self.rows.start());
         self.tokens.extend_from_slice(tokens);
         self.rows.put(pos, rows);
     }
 
+    /// The positions whose rows are held.
+    pub(super) fn held(&self) -> Range<usize> {
+        self.rows.start()..self.rows.end()
+    }
+
     /// The `rows` rows at `pos..`; those of the last [`reuse`](Self::reuse) are there once what it
     /// missed has been put.
-    pub(crate) fn rows(&self, pos: usize, rows: usize) -> &[f32] {
+    pub(super) fn rows(&self, pos: usize, rows: usize) -> &[f32] {
         self.rows.range(pos, rows).unwrap_or_default()
     }
 }

@@ -1,40 +1,40 @@
-//! Hidden rows at consecutive positions.
+//! Rows of hidden values at consecutive positions.
 
 /// Rows of `hidden` values at positions `start..end`.
 #[derive(Debug)]
-pub(crate) struct Rows {
+pub(super) struct Rows {
     hidden: usize,
     start: usize,
     values: Vec<f32>,
 }
 
 impl Rows {
-    pub(crate) fn new(hidden: usize) -> Self {
+    pub(super) fn new(hidden: usize) -> Self {
         Self { hidden, start: 0, values: Vec::new() }
     }
 
-    pub(crate) fn start(&self) -> usize {
+    pub(super) fn start(&self) -> usize {
         self.start
     }
 
-    pub(crate) fn end(&self) -> usize {
+    pub(super) fn end(&self) -> usize {
         self.start + self.values.len() / self.hidden
     }
 
     /// The row at `pos`, where it is held.
-    pub(crate) fn at(&self, pos: usize) -> Option<&[f32]> {
+    pub(super) fn at(&self, pos: usize) -> Option<&[f32]> {
         self.range(pos, 1)
     }
 
     /// The rows at `pos..pos + rows`, where all are held.
-    pub(crate) fn range(&self, pos: usize, rows: usize) -> Option<&[f32]> {
+    pub(super) fn range(&self, pos: usize, rows: usize) -> Option<&[f32]> {
         let first = pos.checked_sub(self.start)? * self.hidden;
         self.values.get(first..first + rows * self.hidden)
     }
 
     /// Holds `rows` at `pos..` and nothing behind them. What is held before `pos` stays if it leads
     /// up to there.
-    pub(crate) fn put(&mut self, pos: usize, rows: &[f32]) {
+    pub(super) fn put(&mut self, pos: usize, rows: &[f32]) {
         self.truncate(pos);
         if self.end() != pos {
             (self.start, self.values) = (pos, Vec::new());
@@ -43,12 +43,12 @@ impl Rows {
     }
 
     /// Forgets the rows from `pos` on.
-    pub(crate) fn truncate(&mut self, pos: usize) {
+    pub(super) fn truncate(&mut self, pos: usize) {
         self.values.truncate(pos.saturating_sub(self.start) * self.hidden);
     }
 
     /// Forgets the rows before `pos`.
-    pub(crate) fn forget_before(&mut self, pos: usize) {
+    pub(super) fn forget_before(&mut self, pos: usize) {
         let forgotten = pos.clamp(self.start, self.end()) - self.start;
         self.values.drain(..forgotten * self.hidden);
         self.start += forgotten;

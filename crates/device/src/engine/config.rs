@@ -1,9 +1,9 @@
-//! How much an engine takes on.
+//! Configuration of an engine.
 
-use crate::Options;
+use crate::turn::Options;
 use std::time::Duration;
 
-/// How much an engine takes on.
+/// Bounds and options of an engine.
 #[derive(Clone, Debug)]
 pub struct EngineConfig {
     /// Conversations held, and requests that run at a time; at least one.
@@ -25,7 +25,7 @@ pub struct EngineConfig {
     pub rest: Duration,
 }
 
-/// What is done when the cloud is out of reach.
+/// Behaviour when the cloud is out of reach.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum Offline {
     /// The request fails.

@@ -1,4 +1,4 @@
-//! Requests that belong together, and whose turn it is among them.
+//! Groups of requests that belong together, and which one is next among them.
 
 use std::{
     collections::HashMap,

@@ -1,4 +1,4 @@
-//! What is asked of an engine.
+//! Generation request: one text to generate.
 
 use super::group::Group;
 use crate::constraint::Grammar;

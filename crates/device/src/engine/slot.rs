@@ -1,22 +1,24 @@
-//! One slot: a thread with a conversation.
+//! Slot: a thread with a conversation, which serves one request at a time.
 
 use super::{
-    breaker::{Breaker, Guarded},
-    config::{EngineConfig, Offline},
-    figures::Totals,
-    generation::Finished,
-    held::Held,
-    job::{Job, LastWord, Outcome},
-    metered::Metered,
-    outlet::Outlet,
-    patience::Patience,
-    roster::{Next, Roster},
-    text::GeneratedText,
+    cloud::{guarded::Guarded, metered::Metered},
+    config::Offline,
+    output::{outlet::Outlet, patience::Patience, text::GeneratedText, update::Finished},
+    queue::{
+        held::Held,
+        job::{Job, LastWord, Outcome},
+        roster::Next,
+    },
+    resources::Resources,
     work::Work,
 };
 use crate::{
-    Control, Conversation, DeviceError, Ends, Link, Prompter, Turn, cancel::CancelReason,
+    cancel::CancelReason,
     constraint::Grammar,
+    conversation::Conversation,
+    error::DeviceError,
+    transport::Transport,
+    turn::{Control, Turn},
 };
 use std::{
     panic::{AssertUnwindSafe, catch_unwind},
@@ -24,27 +26,16 @@ use std::{
 };
 use tokio::runtime::Runtime;
 
-/// What the slots of an engine share.
-#[derive(Debug)]
-pub(super) struct Shared {
-    pub(super) ends: Arc<Ends>,
-    pub(super) prompter: Arc<Prompter>,
-    pub(super) roster: Arc<Roster>,
-    pub(super) totals: Arc<Totals>,
-    pub(super) breaker: Arc<Breaker>,
-    pub(super) config: EngineConfig,
-}
-
 /// Serves requests until the engine closes; `runtime` is the slot's clock.
-pub(super) fn serve<L: Link>(
+pub(super) fn serve<T: Transport>(
     index: usize,
-    shared: &Shared,
-    link: &dyn Fn() -> L,
+    resources: &Resources,
+    transport: &dyn Fn() -> T,
     runtime: &Runtime,
 ) {
-    let mut slot = Slot { shared, link, runtime, conversation: None };
+    let mut slot = Slot { resources, transport, runtime, conversation: None };
     loop {
-        match shared.roster.next(index) {
+        match resources.roster.next(index) {
             Next::Job(job, held) => {
                 // A fault in one request must not take the slot from all others.
                 let worked = catch_unwind(AssertUnwindSafe(|| slot.work(*job, held))).ok();
@@ -52,7 +43,7 @@ pub(super) fn serve<L: Link>(
                     slot.conversation = None;
                 }
                 let (held, last_word) = worked.unzip();
-                shared.roster.done(index, held.unwrap_or_default(), last_word);
+                resources.roster.done(index, held.unwrap_or_default(), last_word);
             }
             Next::Forget => slot.conversation = None,
             Next::Close => return,
@@ -60,22 +51,22 @@ pub(super) fn serve<L: Link>(
     }
 }
 
-struct Slot<'e, L> {
-    shared: &'e Shared,
-    link: &'e dyn Fn() -> L,
+struct Slot<'e, T> {
+    resources: &'e Resources,
+    transport: &'e dyn Fn() -> T,
     runtime: &'e Runtime,
-    conversation: Option<Conversation<'e, Metered<Guarded<L>>>>,
+    conversation: Option<Conversation<'e, Metered<Guarded<T>>>>,
 }
 
-impl<L: Link> Slot<'_, L> {
+impl<T: Transport> Slot<'_, T> {
     /// Does a request, and gives what the slot holds then and what its client is to be told.
     fn work(&mut self, job: Job, held: Held) -> (Held, LastWord) {
         let Job { mut request, updates, cancel, submitted, ending, .. } = job;
-        let Shared { ends, prompter, config, .. } = self.shared;
+        let Resources { parts, prompter, config, .. } = self.resources;
         if let Some(reason) = cancel.reason() {
             return (held, ending.end(Outcome::Interrupted(reason)));
         }
-        let reply = match prompter.reply(&request.prompt, &ends.stop_tokens) {
+        let reply = match prompter.reply(&request.prompt, &parts.stop_tokens) {
             Ok(reply) => reply,
             Err(error) => return (held, ending.end(Outcome::Failed(error.into()))),
         };
@@ -89,7 +80,7 @@ impl<L: Link> Slot<'_, L> {
         };
         let (generated, offline, cached_tokens) = (Vec::new(), false, 0);
         let mut work = Work {
-            shared: self.shared,
+            resources: self.resources,
             request,
             generated,
             offline,
@@ -100,8 +91,8 @@ impl<L: Link> Slot<'_, L> {
             outlet,
         };
         let mut outcome = self.generate(&mut work);
-        if let Err(DeviceError::Link(error)) = &outcome {
-            self.shared.breaker.failed(error);
+        if let Err(DeviceError::Transport(error)) = &outcome {
+            self.resources.breaker.failed(error);
             if error.is_out_of_reach()
                 && config.offline == Offline::Draft
                 && cancel.reason().is_none()
@@ -138,18 +129,18 @@ impl<L: Link> Slot<'_, L> {
         let conversation = match &mut self.conversation {
             Some(conversation) => conversation,
             none => {
-                let Shared { breaker, totals, roster, .. } = self.shared;
+                let Resources { breaker, totals, roster, .. } = self.resources;
                 let guarded = Guarded {
-                    link: (self.link)(),
+                    transport: (self.transport)(),
                     breaker: Arc::clone(breaker),
                     roster: Arc::clone(roster),
                 };
-                let mut link = Metered::new(guarded, Arc::clone(totals));
-                link.interrupt_by(&work.control.cancel);
+                let mut transport = Metered::new(guarded, Arc::clone(totals));
+                transport.interrupt_by(&work.control.cancel);
                 none.insert(Conversation::open_with(
-                    &self.shared.ends,
-                    link,
-                    self.shared.config.options.clone(),
+                    &self.resources.parts,
+                    transport,
+                    self.resources.config.options.clone(),
                 )?)
             }
         };

@@ -1,6 +1,7 @@
-//! The history of a chat, kept so that a new turn leaves the tokens of earlier ones as they were.
+//! Chat history, kept so that a new turn leaves the tokens of earlier ones as they were.
 
-use crate::{DeviceError, Prompter};
+use super::prompter::Prompter;
+use crate::error::DeviceError;
 use tricorn_model::template::Message;
 
 /// Messages so far, with the tokens and the text they became.

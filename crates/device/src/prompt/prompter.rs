@@ -1,6 +1,7 @@
-//! Text to tokens and back.
+//! Prompter: a model's tokenizer and chat template.
 
-use crate::DeviceError;
+use super::reply::Reply;
+use crate::error::DeviceError;
 use serde_json::Value;
 use tricorn_model::{
     ChatTemplate, ModelError, ModelSource, TextTokenizer,
@@ -8,7 +9,6 @@ use tricorn_model::{
         ChatInput, Message,
         tool_calls::{ToolCallParser, ToolChoice, ToolError, ToolStyle},
     },
-    tokenizer::TextStream,
 };
 
 /// A model's tokenizer and chat template.
@@ -27,7 +27,7 @@ impl Prompter {
         Ok(Self::new(source.tokenizer()?, source.template()?))
     }
 
-    fn new(tokenizer: TextTokenizer, template: Option<ChatTemplate>) -> Self {
+    pub(super) fn new(tokenizer: TextTokenizer, template: Option<ChatTemplate>) -> Self {
         let markers = template
             .as_ref()
             .and_then(ChatTemplate::tool_style)
@@ -148,55 +148,6 @@ impl Prompter {
         prompt: &[u32],
         stop_tokens: &'a [u32],
     ) -> Result<Reply<'a>, ModelError> {
-        Ok(Reply { stream: self.tokenizer.stream_after(prompt)?, stop_tokens, text: String::new() })
+        Ok(Reply::new(self.tokenizer.stream_after(prompt)?, stop_tokens))
     }
 }
-
-/// A reply's text as it grows.
-#[derive(Debug)]
-pub struct Reply<'a> {
-    stream: TextStream,
-    stop_tokens: &'a [u32],
-    text: String,
-}
-
-impl Reply<'_> {
-    /// What `token` adds to the text; often nothing until a character is whole, and never the text
-    /// of a stop token.
-    ///
-    /// # Errors
-    /// When the tokenizer cannot decode it.
-    pub fn push(&mut self, token: u32) -> Result<String, ModelError> {
-        if self.stop_tokens.contains(&token) {
-            return Ok(String::new());
-        }
-        let piece = self.stream.push(token)?;
-        self.text.push_str(&piece);
-        Ok(piece)
-    }
-
-    /// Whether `token` ends the text.
-    pub(crate) fn ends_at(&self, token: u32) -> bool {
-        self.stop_tokens.contains(&token)
-    }
-
-    /// What was held back, and the whole text.
-    ///
-    /// # Errors
-    /// When the tokenizer cannot decode it.
-    pub fn finish(mut self) -> Result<(String, String), ModelError> {
-        let rest = self.flush()?;
-        Ok((rest, self.text))
-    }
-
-    /// What was held back: no token follows.
-    pub(crate) fn flush(&mut self) -> Result<String, ModelError> {
-        let rest = self.stream.flush()?;
-        self.text.push_str(&rest);
-        Ok(rest)
-    }
-}
-
-#[cfg(test)]
-#[path = "prompt_tests.rs"]
-mod tests;

@@ -7,8 +7,8 @@ use tricorn_model::{
     template::tool_calls::ToolError,
 };
 
-use super::Prompter;
-use crate::DeviceError;
+use super::prompter::Prompter;
+use crate::error::DeviceError;
 
 fn fixture(path: &str) -> String {
     std::fs::read_to_string(format!("{}/../../tests/fixtures/{path}", env!("CARGO_MANIFEST_DIR")))

@@ -1,14 +1,19 @@
-//! The middle in this process: the reference.
+//! Local transport: the middle in this process, which is the reference.
 
-use super::{Answer, Connected, Link, LinkError, Traffic, all_finite};
+use super::{
+    answer::{Answer, Connected, Traffic},
+    contract::Transport,
+    error::TransportError,
+};
+use crate::parts::all_finite;
 use std::{collections::VecDeque, sync::Arc};
 use tricorn_core::{AnswerTiming, AppendHeader, HiddenCodec, SessionLimits};
 use tricorn_model::{KvCache, KvFormat, KvPool, MiddlePart, SeqRows};
 
 /// A session on a middle in this process, rounded at both cuts as on the wire, computed while
-/// [`Link::send`] runs.
+/// [`Transport::send`] runs.
 #[derive(Debug)]
-pub struct LocalLink {
+pub struct LocalTransport {
     middle: Arc<MiddlePart>,
     pool: Arc<KvPool>,
     kv: KvCache,
@@ -17,8 +22,8 @@ pub struct LocalLink {
     answers: VecDeque<Answer>,
 }
 
-impl LocalLink {
-    /// A link to `middle` for sequences of at most `context` tokens.
+impl LocalTransport {
+    /// A session on `middle` for sequences of at most `context` tokens.
     #[must_use]
     pub fn new(middle: Arc<MiddlePart>, context: usize, codec: HiddenCodec) -> Self {
         let pool = KvPool::new(usize::MAX);
@@ -27,7 +32,7 @@ impl LocalLink {
         Self { middle, pool, kv, limits, codec, answers: VecDeque::new() }
     }
 
-    /// The same link with a KV cache in another format than [`KvFormat::F16`].
+    /// The same with a KV cache in another format than [`KvFormat::F16`].
     #[must_use]
     pub fn with_kv(self, format: KvFormat) -> Self {
         let pool = KvPool::with_format(usize::MAX, format);
@@ -36,14 +41,14 @@ impl LocalLink {
     }
 }
 
-impl Link for LocalLink {
-    fn connect(&mut self) -> Result<Connected, LinkError> {
+impl Transport for LocalTransport {
+    fn connect(&mut self) -> Result<Connected, TransportError> {
         self.kv = self.middle.new_kv(&self.pool, self.limits.context);
         self.answers.clear();
         Ok(Connected { limits: self.limits, round_trip: None, pace: None })
     }
 
-    fn send(&mut self, header: AppendHeader, rows: &[f32]) -> Result<(), LinkError> {
+    fn send(&mut self, header: AppendHeader, rows: &[f32]) -> Result<(), TransportError> {
         let mut x = rows.to_vec();
         self.middle.forward(
             &mut [SeqRows { kv: &mut self.kv, pos: header.pos, rows: header.rows }],
@@ -62,11 +67,13 @@ impl Link for LocalLink {
         Ok(())
     }
 
-    fn receive(&mut self) -> Result<Answer, LinkError> {
-        self.answers.pop_front().ok_or_else(|| LinkError::Lost("no append is in flight".to_owned()))
+    fn receive(&mut self) -> Result<Answer, TransportError> {
+        self.answers
+            .pop_front()
+            .ok_or_else(|| TransportError::Lost("no append is in flight".to_owned()))
     }
 
-    fn try_receive(&mut self) -> Result<Option<Answer>, LinkError> {
+    fn try_receive(&mut self) -> Result<Option<Answer>, TransportError> {
         Ok(self.answers.pop_front())
     }
 

@@ -1,7 +1,7 @@
-//! Whether a cloud would take this device.
+//! Cloud probe: asks a cloud whether it would take this device.
 
-use super::{LinkError, remote::describe};
-use crate::Ends;
+use super::{error::TransportError, status::describe};
+use crate::parts::DeviceParts;
 use std::time::{Duration, Instant};
 use tokio::{runtime::Handle, time::timeout};
 use tonic::transport::Channel;
@@ -28,34 +28,34 @@ impl CloudProbe {
     /// A probe of the cloud at `url`, not yet connected.
     ///
     /// # Errors
-    /// [`LinkError::Wire`] when `url` is no address.
-    pub fn new(url: &str, ends: &Ends, runtime: &Handle) -> Result<Self, LinkError> {
+    /// [`TransportError::Wire`] when `url` is no address.
+    pub fn new(url: &str, parts: &DeviceParts, runtime: &Handle) -> Result<Self, TransportError> {
         let _inside = runtime.enter();
         let channel = endpoint(url)?.connect_lazy();
         // A description is shorter than any message with rows.
         let limits = SessionLimits {
-            context: ends.context,
-            max_append_rows: ends.context,
-            max_queued_rows: ends.context,
+            context: parts.context,
+            max_append_rows: parts.context,
+            max_queued_rows: parts.context,
         };
-        let client = client(channel, max_message_bytes(limits, ends.codec, ends.hidden));
+        let client = client(channel, max_message_bytes(limits, parts.codec, parts.hidden));
         Ok(Self {
             client,
             url: url.to_owned(),
-            fingerprint: ends.fingerprint,
-            split: ends.split,
-            formats: ends.formats,
+            fingerprint: parts.fingerprint,
+            split: parts.split,
+            formats: parts.formats,
         })
     }
 
     /// What the cloud serves, if it is what this device needs.
     ///
     /// # Errors
-    /// [`LinkError::Unreachable`] when no cloud answers within `limit`, [`LinkError::Refused`] when
+    /// [`TransportError::Unreachable`] when no cloud answers within `limit`, [`TransportError::Refused`] when
     /// it serves another model or split, or in other formats.
-    pub async fn ask(&self, limit: Duration) -> Result<Description, LinkError> {
+    pub async fn ask(&self, limit: Duration) -> Result<Description, TransportError> {
         let asked = Instant::now();
-        let unreachable = |reason: String| LinkError::Unreachable {
+        let unreachable = |reason: String| TransportError::Unreachable {
             url: self.url.clone(),
             attempts: 1,
             waited: asked.elapsed(),

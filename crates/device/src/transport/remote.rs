@@ -1,22 +1,20 @@
-//! A cloud over gRPC.
+//! Remote transport: a cloud over gRPC.
 
-use super::{Answer, Backoff, Connected, DEADLINE, Link, LinkError, Traffic};
-use crate::Cancel;
+use super::{
+    answer::{Answer, Connected, Traffic},
+    contract::{DEADLINE, Transport},
+    error::TransportError,
+    opening::{Attempt, Identity, Session, open},
+    status::describe,
+};
+use crate::{cancel::Cancel, parts::DeviceParts};
 use prost::Message;
 use std::time::{Duration, Instant};
 use tokio::{runtime::Handle, sync::mpsc, time::timeout};
+use tricorn_core::{AppendHeader, driver::Backoff};
+use tricorn_wire::{Append, Downlink, ErrorCode, Failure, Uplink, proto};
 
-use tokio_stream::wrappers::ReceiverStream;
-use tonic::Streaming;
-use tricorn_core::{AppendHeader, Fingerprint, HiddenCodec, SessionLimits, Split};
-use tricorn_wire::{
-    Append, Downlink, ErrorCode, Failure, Formats, Open, Opened, Uplink,
-    limits::max_message_bytes,
-    proto,
-    transport::{client, endpoint},
-};
-
-/// Where the cloud is and how long to wait for it.
+/// Address of a cloud, and the waits for it.
 #[derive(Clone, Debug)]
 pub struct RemoteConfig {
     /// `http://HOST:PORT` or `HOST:PORT`.
@@ -36,22 +34,10 @@ impl RemoteConfig {
     }
 }
 
-/// What the device shows when it opens a session.
-#[derive(Clone, Copy, Debug)]
-struct Identity {
-    fingerprint: Fingerprint,
-    split: Split,
-    hidden: usize,
-    /// The codec to ask for; where the cloud does not know it, another that rounds alike.
-    codec: HiddenCodec,
-    context: usize,
-    formats: Formats,
-}
-
 /// A session on a cloud. Its methods block: call them from a thread that is not one of the
 /// runtime's own.
 #[derive(Debug)]
-pub struct RemoteLink {
+pub struct RemoteTransport {
     config: RemoteConfig,
     identity: Identity,
     runtime: Handle,
@@ -60,26 +46,13 @@ pub struct RemoteLink {
     traffic: Traffic,
 }
 
-#[derive(Debug)]
-struct Session {
-    uplink: mpsc::Sender<proto::Uplink>,
-    downlink: Streaming<proto::Downlink>,
-    /// As granted.
-    codec: HiddenCodec,
-}
-
-/// Appends that wait for the connection to take them; more wait in [`Link::send`].
-const UPLINK_MESSAGES: usize = 4;
-
-impl RemoteLink {
-    /// A link that is not yet connected.
+impl RemoteTransport {
+    /// One that is not yet connected.
     #[must_use]
-    pub fn new(config: RemoteConfig, ends: &crate::Ends, runtime: Handle) -> Self {
-        let &crate::Ends { fingerprint, split, hidden, codec, context, formats, .. } = ends;
-        let identity = Identity { fingerprint, split, hidden, codec, context, formats };
+    pub fn new(config: RemoteConfig, parts: &DeviceParts, runtime: Handle) -> Self {
         Self {
             config,
-            identity,
+            identity: Identity::of(parts),
             runtime,
             cancel: Cancel::default(),
             session: None,
@@ -87,67 +60,8 @@ impl RemoteLink {
         }
     }
 
-    async fn open(&self) -> Result<(Session, Connected), Attempt> {
-        let Identity { fingerprint, split, hidden, codec, context, formats } = self.identity;
-        let endpoint = endpoint(&self.config.url).map_err(|error| Attempt::Final(error.into()))?;
-        let channel =
-            endpoint.connect().await.map_err(|error| Attempt::Failed(root_cause(&error)))?;
-        // The cloud's limits are not known yet; a message as long as the whole context is the most
-        // there can be.
-        let limits = SessionLimits { context, max_append_rows: context, max_queued_rows: context };
-        let mut client = client(channel, max_message_bytes(limits, codec, hidden));
-        let (uplink, messages) = mpsc::channel(UPLINK_MESSAGES);
-        let open = Uplink::Open(Open {
-            fingerprint,
-            split,
-            hidden,
-            codecs: codec.offers().to_vec(),
-            context: Some(context),
-            formats,
-        });
-        uplink
-            .send(open.into())
-            .await
-            .map_err(|_| Attempt::Failed("the stream closed at once".to_owned()))?;
-        let asked = Instant::now();
-        let response = client
-            .session(ReceiverStream::new(messages))
-            .await
-            .map_err(|status| Attempt::Failed(unlike_a_cloud(&status)))?;
-        let mut downlink = response.into_inner();
-        let first =
-            downlink.message().await.map_err(|status| Attempt::Failed(unlike_a_cloud(&status)))?;
-        let first = first
-            .ok_or_else(|| Attempt::Failed("the cloud closed the stream at once".to_owned()))?;
-        match Downlink::try_from(first).map_err(|error| Attempt::Failed(error.to_string()))? {
-            Downlink::Opened(Opened { codec: granted, .. })
-                if !codec.offers().contains(&granted) =>
-            {
-                Err(Attempt::Failed(format!(
-                    "the cloud chose codec {granted}, which was not offered"
-                )))
-            }
-            Downlink::Opened(Opened { codec, limits, load, .. }) => {
-                let connected =
-                    Connected { limits, round_trip: Some(asked.elapsed()), pace: Some(load.pace) };
-                Ok((Session { uplink, downlink, codec }, connected))
-            }
-            Downlink::Failed(Failure { code: ErrorCode::Busy, message }) => {
-                Err(Attempt::NoRoom(message))
-            }
-            Downlink::Failed(failure) if failure.code.is_transient() => {
-                Err(Attempt::Failed(failure.message))
-            }
-            Downlink::Failed(failure) => Err(Attempt::Final(failure.into())),
-            Downlink::Drain => Err(Attempt::Failed("the cloud is shutting down".to_owned())),
-            Downlink::Deep(_) => {
-                Err(Attempt::Failed("the cloud answered before the session was open".to_owned()))
-            }
-        }
-    }
-
     /// The next answer; `None` when there is none within `limit`.
-    fn receive_within(&mut self, limit: Duration) -> Result<Option<Answer>, LinkError> {
+    fn receive_within(&mut self, limit: Duration) -> Result<Option<Answer>, TransportError> {
         let (begun, mut draining) = (Instant::now(), false);
         loop {
             let limit = limit.saturating_sub(begun.elapsed());
@@ -189,7 +103,7 @@ impl RemoteLink {
                 }
                 Downlink::Failed(Failure { code: ErrorCode::Busy, message }) => {
                     self.session = None;
-                    return Err(LinkError::Evicted(message));
+                    return Err(TransportError::Evicted(message));
                 }
                 Downlink::Failed(Failure { code, message }) if code.is_transient() => {
                     return Err(self.lost(message));
@@ -203,7 +117,7 @@ impl RemoteLink {
         }
     }
 
-    fn connect_with(&mut self, backoff: Backoff) -> Result<Connected, LinkError> {
+    fn connect_with(&mut self, backoff: Backoff) -> Result<Connected, TransportError> {
         self.session = None;
         let started = Instant::now();
         let mut waits = backoff.waits();
@@ -211,8 +125,8 @@ impl RemoteLink {
         loop {
             attempts += 1;
             let mut has_room = true;
-            let reason = match wait(&self.runtime, &self.cancel, self.config.deadline, self.open())?
-            {
+            let opening = open(&self.config.url, self.identity);
+            let reason = match wait(&self.runtime, &self.cancel, self.config.deadline, opening)? {
                 Some(Ok((session, connected))) => {
                     self.session = Some(session);
                     return Ok(connected);
@@ -230,12 +144,12 @@ impl RemoteLink {
                 Some(wait) => {
                     self.cancel.sleep(wait);
                     if self.cancel.reason().is_some() {
-                        return Err(LinkError::Cancelled);
+                        return Err(TransportError::Cancelled);
                     }
                 }
-                None if !has_room => return Err(LinkError::NoRoom(reason)),
+                None if !has_room => return Err(TransportError::NoRoom(reason)),
                 None => {
-                    return Err(LinkError::Unreachable {
+                    return Err(TransportError::Unreachable {
                         url: self.config.url.clone(),
                         attempts,
                         waited: started.elapsed(),
@@ -246,30 +160,20 @@ impl RemoteLink {
         }
     }
 
-    fn lost(&mut self, reason: impl Into<String>) -> LinkError {
+    fn lost(&mut self, reason: impl Into<String>) -> TransportError {
         self.session = None;
-        LinkError::Lost(reason.into())
+        TransportError::Lost(reason.into())
     }
 }
 
-/// How one try to open a session ended.
-enum Attempt {
-    /// Worth another try.
-    Failed(String),
-    /// The same, for want of room.
-    NoRoom(String),
-    /// Not worth one.
-    Final(LinkError),
-}
-
-/// What `work` comes to; `None` where that takes longer than `limit`, which is not cut short where
+/// The result of `work`; `None` where that takes longer than `limit`, which is not cut short where
 /// it is zero.
 fn wait<T>(
     runtime: &Handle,
     cancel: &Cancel,
     limit: Duration,
     work: impl Future<Output = T>,
-) -> Result<Option<T>, LinkError> {
+) -> Result<Option<T>, TransportError> {
     runtime.block_on(async {
         let work = timeout(limit, work);
         if limit.is_zero() {
@@ -278,21 +182,21 @@ fn wait<T>(
         tokio::select! {
             biased;
             result = work => Ok(result.ok()),
-            () = cancel.cancelled() => Err(LinkError::Cancelled),
+            () = cancel.cancelled() => Err(TransportError::Cancelled),
         }
     })
 }
 
-impl Link for RemoteLink {
-    fn connect(&mut self) -> Result<Connected, LinkError> {
+impl Transport for RemoteTransport {
+    fn connect(&mut self) -> Result<Connected, TransportError> {
         self.connect_with(self.config.backoff)
     }
 
-    fn probe(&mut self) -> Result<Connected, LinkError> {
+    fn probe(&mut self) -> Result<Connected, TransportError> {
         self.connect_with(Backoff { retries: 0, ..self.config.backoff })
     }
 
-    fn send(&mut self, header: AppendHeader, rows: &[f32]) -> Result<(), LinkError> {
+    fn send(&mut self, header: AppendHeader, rows: &[f32]) -> Result<(), TransportError> {
         let Some(session) = &self.session else { return Err(self.lost("no session is open")) };
         let append = Append::encode(header, session.codec, self.identity.hidden, rows)?;
         let message = proto::Uplink::from(Uplink::Append(append));
@@ -316,7 +220,7 @@ impl Link for RemoteLink {
         if let Err(reason) = sent {
             // The cloud's last word, if it sent one, says more than a closed stream.
             return Err(match self.receive() {
-                Err(error @ (LinkError::Refused(_) | LinkError::Evicted(_))) => error,
+                Err(error @ (TransportError::Refused(_) | TransportError::Evicted(_))) => error,
                 _ => self.lost(reason),
             });
         }
@@ -324,7 +228,7 @@ impl Link for RemoteLink {
         Ok(())
     }
 
-    fn receive(&mut self) -> Result<Answer, LinkError> {
+    fn receive(&mut self) -> Result<Answer, TransportError> {
         let deadline = self.config.deadline;
         match self.receive_within(deadline)? {
             Some(answer) => Ok(answer),
@@ -332,7 +236,7 @@ impl Link for RemoteLink {
         }
     }
 
-    fn try_receive(&mut self) -> Result<Option<Answer>, LinkError> {
+    fn try_receive(&mut self) -> Result<Option<Answer>, TransportError> {
         self.receive_within(Duration::ZERO)
     }
 
@@ -346,27 +250,5 @@ impl Link for RemoteLink {
 
     fn traffic(&self) -> Traffic {
         self.traffic
-    }
-}
-
-/// The innermost error's text: "transport error" alone helps nobody.
-fn root_cause(error: &dyn std::error::Error) -> String {
-    let mut cause = error;
-    while let Some(inner) = cause.source() {
-        cause = inner;
-    }
-    cause.to_string()
-}
-
-/// What is said of a peer that has taken a connection and has not said a word that a cloud would.
-fn unlike_a_cloud(status: &tonic::Status) -> String {
-    format!("what listens there does not answer as a cloud does: {}", describe(status))
-}
-
-pub(super) fn describe(status: &tonic::Status) -> String {
-    match std::error::Error::source(status) {
-        Some(source) => root_cause(source),
-        None if status.message().is_empty() => status.code().to_string(),
-        None => status.message().to_owned(),
     }
 }

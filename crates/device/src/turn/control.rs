@@ -1,8 +1,8 @@
-//! What watches over a turn.
+//! Control of a turn: its end from outside, and what is kept of it.
 
-use crate::Cancel;
+use crate::cancel::Cancel;
 
-/// What watches over a turn. By default nothing does.
+/// Control over a turn; the default leaves it alone.
 #[derive(Clone, Debug, Default)]
 pub struct Control {
     /// Ends it from another thread.

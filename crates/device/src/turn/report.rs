@@ -1,6 +1,7 @@
-//! What a turn did and how long it took.
+//! Report of a turn: its text, counters, times and bytes.
 
-use crate::{TraceEvent, WireSample, link::Traffic};
+use super::trace::{TraceEvent, WireSample};
+use crate::transport::Traffic;
 use std::time::Duration;
 use tricorn_core::{FinishReason, TurnStats};
 
@@ -26,11 +27,11 @@ pub struct TurnReport {
     pub trace: Vec<TraceEvent>,
     /// Samples of what crossed the wire, where they were asked for.
     pub wire: Vec<WireSample>,
-    /// Operations that took longer than the emulated device's pace; 0 without one.
+    /// Operations that took longer than the emulated device's throttle; 0 without one.
     pub overruns: usize,
 }
 
-/// What of a turn had crossed the wire when it failed.
+/// Bytes and samples of a turn that had crossed the wire when it failed.
 #[derive(Debug, Default)]
 pub(crate) struct Crossed {
     pub(crate) traffic: Traffic,

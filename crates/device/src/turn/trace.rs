@@ -1,6 +1,6 @@
-//! When a turn did what.
+//! Trace of a turn: its events with their times, and samples of what crossed the wire.
 
-use std::time::{Duration, Instant};
+use std::time::Duration;
 use tricorn_core::{AnswerTiming, AppendKind};
 
 /// One thing a turn did. Times count from the turn's start.
@@ -17,7 +17,7 @@ pub enum TraceEvent {
         /// End.
         end: Duration,
     },
-    /// An append was handed to the link.
+    /// An append was handed to the transport.
     Sent {
         /// Position of the first row.
         pos: usize,
@@ -83,7 +83,7 @@ pub struct RoundTrace {
 pub struct WireSample {
     /// Position of the message's first row.
     pub pos: usize,
-    /// Which way it went.
+    /// The way it went.
     pub direction: Direction,
     /// Bytes of the message; 0 where there is no wire.
     pub bytes: u64,
@@ -91,7 +91,7 @@ pub struct WireSample {
     pub values: Vec<f32>,
 }
 
-/// Which way a message goes.
+/// The way of a message.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Direction {
     /// Device to cloud.
@@ -108,15 +108,14 @@ const SAMPLE_VALUES: usize = 32;
 /// Collects a turn's events.
 #[derive(Debug)]
 pub(crate) struct Trace {
-    started: Instant,
     events: Vec<TraceEvent>,
     /// `None` where none are to be kept.
     samples: Option<Vec<WireSample>>,
 }
 
 impl Trace {
-    pub(crate) fn new(started: Instant, samples: bool) -> Self {
-        Self { started, events: Vec::new(), samples: samples.then(Vec::new) }
+    pub(crate) fn new(samples: bool) -> Self {
+        Self { events: Vec::new(), samples: samples.then(Vec::new) }
     }
 
     /// Rows that crossed the wire.
@@ -135,16 +134,6 @@ impl Trace {
 
     pub(crate) fn push(&mut self, event: TraceEvent) {
         self.events.push(event);
-    }
-
-    /// The turn's time at `instant`.
-    pub(crate) fn at(&self, instant: Instant) -> Duration {
-        instant.saturating_duration_since(self.started)
-    }
-
-    /// The turn's time now.
-    pub(crate) fn now(&self) -> Duration {
-        self.at(Instant::now())
     }
 
     pub(crate) fn take(&mut self) -> Vec<TraceEvent> {

@@ -1,30 +1,30 @@
-//! What crosses the wire, counted as it does.
+//! Metered transport: counts what crosses the wire, as it does.
 
-use super::figures::Totals;
 use crate::{
-    Cancel, Link, LinkError,
-    link::{Answer, Connected, Traffic},
+    engine::figures::Totals,
+    transport::{Answer, Connected, Traffic, Transport, TransportError, TransportWrapper},
 };
-use std::{sync::Arc, time::Duration};
+use std::sync::Arc;
 use tricorn_core::AppendHeader;
 
-/// A link whose traffic is in the engine's figures at once: so it counts however the request ends.
+/// A transport whose traffic is in the engine's figures at once: so it counts however the request
+/// ends.
 #[derive(Debug)]
-pub(super) struct Metered<L> {
-    link: L,
+pub(in crate::engine) struct Metered<T> {
+    transport: T,
     totals: Arc<Totals>,
     counted: Traffic,
 }
 
-impl<L: Link> Metered<L> {
-    pub(super) fn new(link: L, totals: Arc<Totals>) -> Self {
-        let counted = link.traffic();
-        Self { link, totals, counted }
+impl<T: Transport> Metered<T> {
+    pub(in crate::engine) fn new(transport: T, totals: Arc<Totals>) -> Self {
+        let counted = transport.traffic();
+        Self { transport, totals, counted }
     }
 
-    fn counting<R>(&mut self, work: impl FnOnce(&mut L) -> R) -> R {
-        let result = work(&mut self.link);
-        let now = self.link.traffic();
+    fn counting<R>(&mut self, work: impl FnOnce(&mut T) -> R) -> R {
+        let result = work(&mut self.transport);
+        let now = self.transport.traffic();
         if now != self.counted {
             self.totals.crossed(now.since(self.counted));
             self.counted = now;
@@ -33,32 +33,34 @@ impl<L: Link> Metered<L> {
     }
 }
 
-impl<L: Link> Link for Metered<L> {
-    fn connect(&mut self) -> Result<Connected, LinkError> {
-        self.counting(L::connect)
+impl<T: Transport> TransportWrapper for Metered<T> {
+    type Inner = T;
+
+    fn inner(&self) -> &T {
+        &self.transport
     }
 
-    fn send(&mut self, header: AppendHeader, rows: &[f32]) -> Result<(), LinkError> {
-        self.counting(|link| link.send(header, rows))
+    fn inner_mut(&mut self) -> &mut T {
+        &mut self.transport
     }
 
-    fn receive(&mut self) -> Result<Answer, LinkError> {
-        self.counting(L::receive)
+    fn connect(&mut self) -> Result<Connected, TransportError> {
+        self.counting(T::connect)
     }
 
-    fn try_receive(&mut self) -> Result<Option<Answer>, LinkError> {
-        self.counting(L::try_receive)
+    fn probe(&mut self) -> Result<Connected, TransportError> {
+        self.counting(T::probe)
     }
 
-    fn interrupt_by(&mut self, cancel: &Cancel) {
-        self.link.interrupt_by(cancel);
+    fn send(&mut self, header: AppendHeader, rows: &[f32]) -> Result<(), TransportError> {
+        self.counting(|transport| transport.send(header, rows))
     }
 
-    fn deadline(&self) -> Duration {
-        self.link.deadline()
+    fn receive(&mut self) -> Result<Answer, TransportError> {
+        self.counting(T::receive)
     }
 
-    fn traffic(&self) -> Traffic {
-        self.link.traffic()
+    fn try_receive(&mut self) -> Result<Option<Answer>, TransportError> {
+        self.counting(T::try_receive)
     }
 }

@@ -1,6 +1,6 @@
-//! The way of updates to a client.
+//! Outlet: the way of updates to a client.
 
-use super::{generation::Update, patience::Patience};
+use super::{patience::Patience, update::Update};
 use crate::cancel::{Cancel, CancelReason};
 use std::{ops::ControlFlow, time::Instant};
 use tokio::{
@@ -10,18 +10,18 @@ use tokio::{
 
 /// Hands updates to a client, and gives up one that has gone or does not keep up.
 #[derive(Debug)]
-pub(super) struct Outlet<'a> {
-    pub(super) updates: mpsc::Sender<Update>,
-    pub(super) cancel: &'a Cancel,
-    pub(super) patience: Patience,
+pub(in crate::engine) struct Outlet<'a> {
+    pub(in crate::engine) updates: mpsc::Sender<Update>,
+    pub(in crate::engine) cancel: &'a Cancel,
+    pub(in crate::engine) patience: Patience,
     /// A clock to wait by.
-    pub(super) runtime: &'a Runtime,
+    pub(in crate::engine) runtime: &'a Runtime,
 }
 
 impl Outlet<'_> {
     /// Waits while the client's buffer is full. Breaks where nobody will read what follows, or the
     /// turn is over.
-    pub(super) fn send(&mut self, update: Update) -> ControlFlow<()> {
+    pub(in crate::engine) fn send(&mut self, update: Update) -> ControlFlow<()> {
         match self.updates.try_send(update) {
             Ok(()) => {
                 self.patience.taken();

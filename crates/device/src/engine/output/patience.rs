@@ -1,4 +1,4 @@
-//! How long a client that does not keep up is waited for.
+//! Patience: the wait for a client that does not keep up.
 
 use std::time::Duration;
 
@@ -9,28 +9,28 @@ const REFILL: Duration = Duration::from_secs(1);
 /// each wait given the whole, a client that takes an update now and then would hold its slot for
 /// hours.
 #[derive(Clone, Copy, Debug)]
-pub(super) struct Patience {
+pub(in crate::engine) struct Patience {
     whole: Duration,
     left: Duration,
 }
 
 impl Patience {
-    pub(super) fn new(whole: Duration) -> Self {
+    pub(in crate::engine) fn new(whole: Duration) -> Self {
         Self { whole, left: whole }
     }
 
     /// The longest that the next wait may take.
-    pub(super) fn left(&self) -> Duration {
+    pub(in crate::engine) fn left(&self) -> Duration {
         self.left
     }
 
     /// The client was waited for.
-    pub(super) fn waited(&mut self, time: Duration) {
+    pub(in crate::engine) fn waited(&mut self, time: Duration) {
         self.left = self.left.saturating_sub(time);
     }
 
     /// The client took an update.
-    pub(super) fn taken(&mut self) {
+    pub(in crate::engine) fn taken(&mut self) {
         self.left = self.left.saturating_add(REFILL).min(self.whole);
     }
 }

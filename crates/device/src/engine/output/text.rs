@@ -1,7 +1,7 @@
-//! Tokens to text that ends where a stop text begins.
+//! Generated text: tokens to text that ends where a stop text begins.
 
-use super::generation::TextToken;
-use crate::Reply;
+use super::update::TextToken;
+use crate::prompt::Reply;
 use std::collections::VecDeque;
 use tricorn_model::ModelError;
 
@@ -11,7 +11,7 @@ use tricorn_model::ModelError;
 /// is so whatever the tokens: what may yet become a stop text is held back, and so is a token whose
 /// text is not out.
 #[derive(Debug)]
-pub(super) struct GeneratedText<'a> {
+pub(in crate::engine) struct GeneratedText<'a> {
     reply: Reply<'a>,
     stops: Vec<String>,
     /// All of it, without the stop text that ended it.
@@ -26,7 +26,7 @@ pub(super) struct GeneratedText<'a> {
 }
 
 impl<'a> GeneratedText<'a> {
-    pub(super) fn new(reply: Reply<'a>, stops: Vec<String>) -> Self {
+    pub(in crate::engine) fn new(reply: Reply<'a>, stops: Vec<String>) -> Self {
         Self {
             reply,
             stops,
@@ -39,7 +39,7 @@ impl<'a> GeneratedText<'a> {
     }
 
     /// What a further token releases.
-    pub(super) fn push(
+    pub(in crate::engine) fn push(
         &mut self,
         token: TextToken,
     ) -> Result<(String, Vec<TextToken>), ModelError> {
@@ -53,12 +53,12 @@ impl<'a> GeneratedText<'a> {
     }
 
     /// The stop text that came up.
-    pub(super) fn stopped(&self) -> Option<&str> {
+    pub(in crate::engine) fn stopped(&self) -> Option<&str> {
         self.stopped.and_then(|index| self.stops.get(index)).map(String::as_str)
     }
 
     /// What is still held back: no token follows.
-    pub(super) fn flush(&mut self) -> Result<(String, Vec<TextToken>), ModelError> {
+    pub(in crate::engine) fn flush(&mut self) -> Result<(String, Vec<TextToken>), ModelError> {
         if self.stopped.is_none() {
             let rest = self.reply.flush()?;
             self.add(&rest);

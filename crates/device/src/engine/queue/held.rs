@@ -1,4 +1,4 @@
-//! What a slot's conversation holds, and how much of a prompt that is.
+//! Held tokens: those of a slot's conversation, and how well a prompt goes on with them.
 
 /// The tokens of a slot's conversation.
 ///
@@ -6,7 +6,7 @@
 /// repeats: what a request is answered does not depend on which slot takes it, or on what was asked
 /// before.
 #[derive(Debug, Default)]
-pub(super) struct Held {
+pub(in crate::engine) struct Held {
     tokens: Vec<u32>,
     /// Where the last turn begins; 0 where it goes on with none.
     begun: usize,
@@ -14,24 +14,24 @@ pub(super) struct Held {
     asked: usize,
 }
 
-/// How well a prompt fits what a slot holds, in tokens.
+/// Fit of a prompt to what a slot holds, in tokens.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub(super) struct Fit {
+pub(in crate::engine) struct Fit {
     /// What both begin with.
-    pub(super) shared: usize,
+    pub(in crate::engine) shared: usize,
     /// What the slot holds beyond.
-    pub(super) lost: usize,
+    pub(in crate::engine) lost: usize,
     /// Whether the prompt is the conversation's next, or another try at its last turn.
-    pub(super) goes_on: bool,
+    pub(in crate::engine) goes_on: bool,
 }
 
 impl Held {
-    pub(super) fn is_empty(&self) -> bool {
+    pub(in crate::engine) fn is_empty(&self) -> bool {
         self.tokens.is_empty()
     }
 
     /// How well `prompt` fits.
-    pub(super) fn fit(&self, prompt: &[u32]) -> Fit {
+    pub(in crate::engine) fn fit(&self, prompt: &[u32]) -> Fit {
         let shared = self.tokens.iter().zip(prompt).take_while(|(held, new)| held == new).count();
         Fit {
             shared,
@@ -42,7 +42,7 @@ impl Held {
 
     /// What the slot holds after `prompt` was answered; `tokens` are those of the whole
     /// conversation.
-    pub(super) fn after(&self, prompt: &[u32], tokens: &[u32]) -> Self {
+    pub(in crate::engine) fn after(&self, prompt: &[u32], tokens: &[u32]) -> Self {
         let shared = self.fit(prompt).shared;
         let begun = if self.is_next(shared) {
             shared

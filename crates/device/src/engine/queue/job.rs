@@ -1,14 +1,14 @@
-//! A request on its way through the engine, and its one end.
+//! Job: a request on its way through the engine, and its one end.
 
-use super::{
-    figures::Totals,
-    generation::{Finished, Update},
-    group::Group,
-    request::GenerationRequest,
-};
 use crate::{
-    DeviceError,
     cancel::{Cancel, CancelReason},
+    engine::{
+        figures::Totals,
+        group::Group,
+        output::update::{Finished, Update},
+        request::GenerationRequest,
+    },
+    error::DeviceError,
 };
 use std::{
     sync::Arc,
@@ -18,18 +18,18 @@ use tokio::sync::{mpsc, oneshot};
 
 /// A request with its way back to whoever asked.
 #[derive(Debug)]
-pub(super) struct Job {
-    pub(super) request: GenerationRequest,
-    pub(super) updates: mpsc::Sender<Update>,
-    pub(super) cancel: Cancel,
-    pub(super) group: Group,
-    pub(super) submitted: Instant,
-    pub(super) ending: Ending,
+pub(in crate::engine) struct Job {
+    pub(in crate::engine) request: GenerationRequest,
+    pub(in crate::engine) updates: mpsc::Sender<Update>,
+    pub(in crate::engine) cancel: Cancel,
+    pub(in crate::engine) group: Group,
+    pub(in crate::engine) submitted: Instant,
+    pub(in crate::engine) ending: Ending,
 }
 
-/// How a request ended.
+/// The end that a request came to.
 #[derive(Debug)]
-pub(super) enum Outcome {
+pub(in crate::engine) enum Outcome {
     Done(Box<Finished>),
     Failed(DeviceError),
     Interrupted(CancelReason),
@@ -37,7 +37,7 @@ pub(super) enum Outcome {
 
 /// The end of a request, which comes exactly once: whoever drops this without one reports a fault.
 #[derive(Debug)]
-pub(super) struct Ending {
+pub(in crate::engine) struct Ending {
     last: Option<oneshot::Sender<Update>>,
     totals: Arc<Totals>,
     deadline: Duration,
@@ -48,10 +48,10 @@ pub(super) struct Ending {
 /// request which had a slot.
 #[derive(Debug)]
 #[must_use]
-pub(super) struct LastWord(Option<(oneshot::Sender<Update>, Update)>);
+pub(in crate::engine) struct LastWord(Option<(oneshot::Sender<Update>, Update)>);
 
 impl Ending {
-    pub(super) fn new(
+    pub(in crate::engine) fn new(
         last: oneshot::Sender<Update>,
         totals: Arc<Totals>,
         deadline: Option<Duration>,
@@ -61,7 +61,7 @@ impl Ending {
     }
 
     /// Counts how the request ended.
-    pub(super) fn end(mut self, outcome: Outcome) -> LastWord {
+    pub(in crate::engine) fn end(mut self, outcome: Outcome) -> LastWord {
         let update = match outcome {
             Outcome::Done(finished) => {
                 self.totals.done(&finished);
@@ -82,7 +82,7 @@ impl Ending {
     }
 
     /// The request was not taken on: whoever asked is told otherwise.
-    pub(super) fn refused(mut self) {
+    pub(in crate::engine) fn refused(mut self) {
         self.last = None;
         self.totals.refused();
     }
@@ -94,7 +94,7 @@ impl Ending {
 }
 
 impl LastWord {
-    pub(super) fn send(self) {
+    pub(in crate::engine) fn send(self) {
         if let Some((last, update)) = self.0 {
             // Nobody may be there any more to read it.
             let _ = last.send(update);

@@ -1,12 +1,16 @@
-//! Which slot takes which request.
+//! Roster: requests that wait, and the slots that take them.
 
 use super::{
-    generation::{Refused, Update},
-    group::{self, Group},
     held::Held,
     job::{Job, LastWord, Outcome},
 };
-use crate::cancel::{Cancel, CancelReason};
+use crate::{
+    cancel::{Cancel, CancelReason},
+    engine::{
+        group::{self, Group},
+        output::update::{Refused, Update},
+    },
+};
 use std::{
     cmp::Reverse,
     collections::VecDeque,
@@ -17,8 +21,8 @@ use tokio::sync::Notify;
 
 /// Requests that wait and slots that take them.
 #[derive(Debug)]
-pub(super) struct Roster {
-    state: Mutex<State>,
+pub(in crate::engine) struct Roster {
+    places: Mutex<Places>,
     /// A slot was given a request, or the engine closes.
     given: Condvar,
     /// Nothing runs or waits any more.
@@ -28,9 +32,9 @@ pub(super) struct Roster {
 }
 
 #[derive(Debug)]
-struct State {
+struct Places {
     waiting: VecDeque<Job>,
-    slots: Vec<Slot>,
+    slots: Vec<Place>,
     /// Counts the requests given out, to tell which slot was used last.
     given: u64,
     phase: Phase,
@@ -45,7 +49,7 @@ enum Phase {
 }
 
 #[derive(Debug)]
-struct Slot {
+struct Place {
     /// The handle of the request that it has, and what that belongs to; `None` while it is idle.
     running: Option<(Cancel, Group)>,
     inbox: Option<Job>,
@@ -57,9 +61,9 @@ struct Slot {
     idle_since: Instant,
 }
 
-/// What a slot is to do next.
+/// The next thing that a slot does.
 #[derive(Debug)]
-pub(super) enum Next {
+pub(in crate::engine) enum Next {
     /// A request, with what the slot holds.
     Job(Box<Job>, Held),
     /// Nobody has gone on with its conversation for too long: give up what it holds.
@@ -69,8 +73,8 @@ pub(super) enum Next {
 }
 
 impl Roster {
-    pub(super) fn new(slots: usize, queue: usize, idle: Duration) -> Self {
-        let slot = || Slot {
+    pub(in crate::engine) fn new(slots: usize, queue: usize, idle: Duration) -> Self {
+        let slot = || Place {
             running: None,
             inbox: None,
             held: Held::default(),
@@ -79,12 +83,12 @@ impl Roster {
             idle_since: Instant::now(),
         };
         let slots = std::iter::repeat_with(slot).take(slots).collect();
-        let state =
-            Mutex::new(State { waiting: VecDeque::new(), slots, given: 0, phase: Phase::Open });
-        Self { state, given: Condvar::new(), drained: Notify::new(), queue, idle }
+        let places =
+            Mutex::new(Places { waiting: VecDeque::new(), slots, given: 0, phase: Phase::Open });
+        Self { places, given: Condvar::new(), drained: Notify::new(), queue, idle }
     }
 
-    pub(super) fn submit(&self, job: Job) -> Result<(), (Refused, Box<Job>)> {
+    pub(in crate::engine) fn submit(&self, job: Job) -> Result<(), (Refused, Box<Job>)> {
         let mut state = self.lock();
         if state.phase != Phase::Open {
             return Err((Refused::Closing, Box::new(job)));
@@ -105,7 +109,7 @@ impl Roster {
     }
 
     /// What slot `index` is to do next.
-    pub(super) fn next(&self, index: usize) -> Next {
+    pub(in crate::engine) fn next(&self, index: usize) -> Next {
         let mut state = self.lock();
         loop {
             let closed = state.phase == Phase::Closed;
@@ -136,7 +140,7 @@ impl Roster {
     /// Slot `index` is idle, and holds this; `last_word` is sent at the same moment. So what the
     /// client asks next finds its conversation, and whoever waits until nothing runs finds every
     /// client told.
-    pub(super) fn done(&self, index: usize, held: Held, last_word: Option<LastWord>) {
+    pub(in crate::engine) fn done(&self, index: usize, held: Held, last_word: Option<LastWord>) {
         let mut state = self.lock();
         if let Some(slot) = state.slots.get_mut(index) {
             (slot.running, slot.held, slot.idle_since) = (None, held, Instant::now());
@@ -149,12 +153,12 @@ impl Roster {
     }
 
     /// Whether idle slots hold conversations.
-    pub(super) fn holds_idle(&self) -> bool {
-        self.lock().slots.iter().any(Slot::holds_idle)
+    pub(in crate::engine) fn holds_idle(&self) -> bool {
+        self.lock().slots.iter().any(Place::holds_idle)
     }
 
     /// Has idle slots give up what they hold.
-    pub(super) fn forget_idle(&self) {
+    pub(in crate::engine) fn forget_idle(&self) {
         self.lock()
             .slots
             .iter_mut()
@@ -164,14 +168,14 @@ impl Roster {
     }
 
     /// Ends the waiting requests that are cancelled.
-    pub(super) fn sweep(&self) {
+    pub(in crate::engine) fn sweep(&self) {
         let mut state = self.lock();
         self.sweep_waiting(&mut state);
         self.look_drained(&state);
     }
 
     /// Requests that run, requests that wait, and slots that hold a conversation or are about to.
-    pub(super) fn counts(&self) -> (usize, usize, usize) {
+    pub(in crate::engine) fn counts(&self) -> (usize, usize, usize) {
         let state = self.lock();
         let running = state.slots.iter().filter(|slot| slot.running.is_some()).count();
         let holding = state
@@ -183,7 +187,7 @@ impl Roster {
     }
 
     /// Takes no more requests; what was accepted is still done.
-    pub(super) fn drain(&self) {
+    pub(in crate::engine) fn drain(&self) {
         let mut state = self.lock();
         if state.phase == Phase::Open {
             state.phase = Phase::Draining;
@@ -191,7 +195,7 @@ impl Roster {
     }
 
     /// Waits until nothing runs or waits.
-    pub(super) async fn drained(&self) {
+    pub(in crate::engine) async fn drained(&self) {
         loop {
             let notified = self.drained.notified();
             if self.lock().is_drained() {
@@ -202,7 +206,7 @@ impl Roster {
     }
 
     /// Ends every request, and every slot once it is idle.
-    pub(super) fn close(&self) {
+    pub(in crate::engine) fn close(&self) {
         let mut state = self.lock();
         state.phase = Phase::Closed;
         state
@@ -219,7 +223,7 @@ impl Roster {
     }
 
     /// Gives waiting requests to idle slots, those of the groups with the fewest running first.
-    fn give(&self, state: &mut State) {
+    fn give(&self, state: &mut Places) {
         while let Some(place) = state.next_waiting() {
             let Some(index) = state.waiting.get(place).and_then(|job| state.choose(job)) else {
                 return;
@@ -236,7 +240,7 @@ impl Roster {
         }
     }
 
-    fn sweep_waiting(&self, state: &mut State) {
+    fn sweep_waiting(&self, state: &mut Places) {
         for job in std::mem::take(&mut state.waiting) {
             match job.cancel.reason() {
                 Some(reason) => job.ending.end(Outcome::Interrupted(reason)).send(),
@@ -245,25 +249,25 @@ impl Roster {
         }
     }
 
-    fn look_drained(&self, state: &State) {
+    fn look_drained(&self, state: &Places) {
         if state.is_drained() {
             self.drained.notify_waiters();
         }
     }
 
-    fn lock(&self) -> MutexGuard<'_, State> {
+    fn lock(&self) -> MutexGuard<'_, Places> {
         // No invariant spans an unlock: a panic elsewhere leaves the lists as they were.
-        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+        self.places.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
-impl Slot {
+impl Place {
     fn holds_idle(&self) -> bool {
         self.running.is_none() && !self.held.is_empty()
     }
 }
 
-impl State {
+impl Places {
     fn is_drained(&self) -> bool {
         self.waiting.is_empty() && self.slots.iter().all(|slot| slot.running.is_none())
     }
@@ -278,7 +282,7 @@ impl State {
     /// else the one where it saves more than is lost; else the one unused for longest.
     fn choose(&self, job: &Job) -> Option<usize> {
         let idle = self.slots.iter().enumerate().filter(|(_, slot)| slot.running.is_none());
-        let rank = |slot: &Slot| {
+        let rank = |slot: &Place| {
             let fit = slot.held.fit(&job.request.prompt);
             let tier = if fit.goes_on {
                 3

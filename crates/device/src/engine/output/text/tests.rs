@@ -1,5 +1,5 @@
 use super::*;
-use crate::Prompter;
+use crate::prompt::Prompter;
 use proptest::prelude::*;
 use std::{path::Path, sync::LazyLock};
 use tricorn_model::ModelSource;
