@@ -13,7 +13,7 @@ use tricorn_bench::CloudProcess;
 use tricorn_core::{ChunkPolicy, HiddenCodec, SamplingParams};
 use tricorn_device::{Conversation, Drafting, Ends, Prompter, Turn};
 use tricorn_kernels::KvFormat;
-use tricorn_model::inspect::default_split;
+use tricorn_model::default_split;
 use tricorn_text::template::Message;
 
 const DEADLINE: f64 = 30.0;

@@ -1,7 +1,10 @@
 //! The keys and values of one sequence, in the accelerator's memory.
 
-use super::{Accelerator, context::one_line};
-use crate::kv::{KvError, KvPool};
+use crate::{
+    compute_device::accelerator::{Accelerator, one_line},
+    error::KvError,
+    kv::pool::KvPool,
+};
 use candle_core::{DType, Result, Tensor};
 use std::sync::Arc;
 use tricorn_kernels::{KvFormat, KvLayout};

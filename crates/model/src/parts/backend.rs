@@ -1,12 +1,13 @@
-//! Where a part's layers and head are: in this crate's kernels, or on an accelerator.
+//! The backend of a part: its layers and head on the processor, or on an accelerator.
 
 use crate::{
     accelerator,
     error::ModelError,
     kv::{KvCache, KvPool},
-    layer,
-    layer::{SeqRows, Stack},
-    parts,
+    layers::{
+        self, SeqRows,
+        tensors::{self, Stack},
+    },
     source::ModelSource,
 };
 use std::{ops::Range, sync::Arc};
@@ -15,7 +16,7 @@ use tricorn_kernels::Linear;
 /// A contiguous range of decoder layers.
 #[derive(Debug)]
 pub(crate) enum Layers {
-    Cpu(layer::Layers),
+    Cpu(layers::Layers),
     Accelerator(accelerator::Layers),
 }
 
@@ -27,7 +28,7 @@ impl Layers {
             Some(accelerator) => {
                 Self::Accelerator(accelerator::Layers::load(source, accelerator, range)?)
             }
-            None => Self::Cpu(layer::Layers::load(source, range)?),
+            None => Self::Cpu(layers::Layers::load(source, range)?),
         })
     }
 
@@ -73,7 +74,7 @@ pub(crate) enum Head {
 
 impl Head {
     pub(crate) fn load(source: &ModelSource) -> Result<Self, ModelError> {
-        let Stack { parts, inputs, bias } = parts::head_stack(source.config());
+        let Stack { parts, inputs, bias } = tensors::head_stack(source.config());
         Ok(match source.accelerator() {
             Some(accelerator) => Self::Accelerator(accelerator::Head::load(source, accelerator)?),
             None => Self::Cpu(source.linear(&parts, inputs, bias)?),

@@ -17,7 +17,7 @@ use std::{io, io::Read, path::Path};
 
 use crate::{
     error::ModelError,
-    weights::{Storage, Weights},
+    weights::{Weights, storage::Storage},
 };
 use header::Header;
 use metadata::Metadata;

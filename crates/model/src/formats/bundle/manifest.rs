@@ -1,38 +1,18 @@
-//! The manifest of what `tricorn pack` wrote: one side's part of a model, or a whole model in
-//! packed panels.
+//! The manifest of a bundle: one side's part of a model, or a whole model in packed panels.
 
-use std::{collections::BTreeMap, fmt};
+use std::collections::BTreeMap;
 
 use serde::{Deserialize, Serialize};
 use tricorn_core::{Fingerprint, Split};
 
-use crate::error::ModelError;
+use crate::{bundle_part::BundlePart, error::ModelError};
 use tricorn_kernels::Dtype;
 
 /// The manifest's file name.
 pub const MANIFEST_FILE: &str = "tricorn.json";
-/// How packed panels lie in their file; one more with every change of `kernels/panels.rs` that
+/// How packed panels lie in their file; one more with every change of `linear/panels.rs` in the kernels that
 /// changes a byte.
 pub(crate) const LAYOUT: u32 = 1;
-
-/// Who a bundle is for.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
-#[serde(rename_all = "lowercase")]
-pub enum BundlePart {
-    /// Embedding, first and last layers, norm and head.
-    Device,
-    /// The layers between.
-    Cloud,
-}
-
-impl fmt::Display for BundlePart {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(match self {
-            Self::Device => "device",
-            Self::Cloud => "cloud",
-        })
-    }
-}
 
 /// What a bundle holds.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -64,7 +44,7 @@ pub(crate) struct Packed {
     /// Those in rows of a quantised format, which safetensors has no name for.
     #[serde(default)]
     pub(crate) rows: BTreeMap<String, Matrix>,
-    /// What [`ModelSource::weights_format`](super::ModelSource::weights_format) said when they were
+    /// What [`ModelSource::weights_format`](crate::ModelSource::weights_format) said when they were
     /// packed; not said by early versions.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub(crate) weights: Option<String>,

@@ -6,7 +6,7 @@ use std::collections::BTreeMap;
 use serde_json::Value as Json;
 
 use super::*;
-use crate::gguf::metadata::{Scalar, Value};
+use crate::formats::gguf::metadata::{Scalar, Value};
 use tricorn_text::tokenizer::TextTokenizer;
 
 fn texts(json: &Json) -> Value {

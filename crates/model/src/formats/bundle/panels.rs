@@ -1,8 +1,8 @@
-//! Matrices that were packed before: mapped from their file in the layout of the kernels, so that
+//! Panels, matrices that were packed before: mapped from their file in the layout of the kernels, so that
 //! loading them is no work.
 
-use super::bundle::{Matrix, Packed};
-use crate::{error::ModelError, weights::Weights};
+use super::manifest::{Matrix, Packed};
+use crate::{error::ModelError, formats::hf};
 use memmap2::Mmap;
 use std::{collections::BTreeMap, fs::File, ops::Range, path::Path, sync::Arc};
 use tricorn_kernels::{PackedPart, PanelBytes, packed_bytes};
@@ -21,9 +21,9 @@ pub(crate) struct Panels {
 impl Panels {
     /// Maps the file and checks that it holds what the manifest promises, and nothing about the
     /// numbers.
-    pub(super) fn open(dir: &Path, packed: &Packed) -> Result<Self, ModelError> {
+    pub(crate) fn open(dir: &Path, packed: &Packed) -> Result<Self, ModelError> {
         let path = dir.join(PANELS_FILE);
-        let weights = Weights::open_file(&path)?;
+        let weights = hf::open_file(&path)?;
         let map = map(&path)?;
         let mut matrices = BTreeMap::new();
         for (name, matrix) in &packed.panels {
@@ -48,7 +48,7 @@ impl Panels {
     }
 
     /// A matrix of this shape, ready for a kernel.
-    pub(super) fn part(
+    pub(crate) fn part(
         &self,
         name: &str,
         outputs: usize,
@@ -94,7 +94,7 @@ fn map(path: &Path) -> Result<Arc<Mmap>, ModelError> {
 #[cfg(test)]
 #[allow(clippy::unwrap_used)]
 mod tests {
-    use super::super::bundle::LAYOUT;
+    use super::super::manifest::LAYOUT;
     use tricorn_kernels::{Dtype, Linear, RawTensor, quant::encode};
 
     /// Whoever changes what panels look like must change [`LAYOUT`], so that files of the old one

@@ -2,8 +2,10 @@
 
 use safetensors::tensor::Metadata;
 
-use super::{Stored, TensorInfo, storage::Storage};
-use crate::error::ModelError;
+use crate::{
+    error::ModelError,
+    weights::{Stored, TensorInfo, storage::Storage},
+};
 use tricorn_kernels::Dtype;
 
 const MAX_HEADER: u64 = 100_000_000;

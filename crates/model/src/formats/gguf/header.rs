@@ -8,7 +8,7 @@ use super::{
 };
 use crate::{
     error::{ModelError, one_line},
-    weights::{Storage, Stored, TensorInfo},
+    weights::{Stored, TensorInfo, storage::Storage},
 };
 use tricorn_kernels::Dtype;
 

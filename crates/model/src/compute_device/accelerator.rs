@@ -1,6 +1,6 @@
 //! An accelerator that has been opened.
 
-use super::ComputeDevice;
+use crate::compute_device::ComputeDevice;
 use crate::error::ModelError;
 use candle_core::{DType, Device, Error};
 

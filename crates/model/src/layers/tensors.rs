@@ -1,6 +1,8 @@
-//! Which tensors a decoder layer is made of.
+//! Tensors of a decoder layer and of the head: their names, shapes and order.
 
-use crate::{error::ModelError, source::ModelSource};
+use crate::{
+    config::ModelConfig, error::ModelError, formats::names::head_name, source::ModelSource,
+};
 
 /// Matrices with the same inputs that are multiplied as one, their outputs side by side.
 #[derive(Debug)]
@@ -106,5 +108,14 @@ impl MlpTensors {
                 bias: down_bias,
             },
         })
+    }
+}
+
+/// The head as a dense layer.
+pub(crate) fn head_stack(config: &ModelConfig) -> Stack {
+    Stack {
+        parts: vec![(head_name(config.tied).to_owned(), config.vocab)],
+        inputs: config.hidden,
+        bias: None,
     }
 }
