@@ -1,15 +1,12 @@
-//! What `tricorn device` says and refuses when it starts.
+//! `tricorn device` at its start: what it says and refuses.
 #![cfg(unix)]
-#![allow(clippy::unwrap_used)]
 
-mod support;
-
+use crate::support::{Finished, LIMIT, Running, fixture, run, tricorn};
 use serde_json::{Value, json};
 use std::{
     io::{Read, Write},
     net::{SocketAddr, TcpStream},
 };
-use support::{Finished, LIMIT, Running, fixture, run, tricorn};
 
 const DEMO: [&str; 4] = ["device", "--model", "demo", "--local"];
 const LOOPBACK: &str = "127.0.0.1:0";
@@ -20,8 +17,9 @@ fn demo(more: &[&str]) -> Finished {
 
 /// What the endpoint answers to one question; HTTP/1.0, so that the answer comes as a whole.
 fn ask(address: SocketAddr, model: &Value) -> Value {
-    let body = json!({ "model": model, "temperature": 0, "max_tokens": 12, "messages": [{ "role": "user", "content": "A lost letter." }] })
-        .to_string();
+    let messages = json!([{ "role": "user", "content": "A lost letter." }]);
+    let body = json!({ "model": model, "temperature": 0, "max_tokens": 12, "messages": messages });
+    let body = body.to_string();
     let mut stream = TcpStream::connect(address).unwrap();
     stream.set_read_timeout(Some(LIMIT)).unwrap();
     let head =

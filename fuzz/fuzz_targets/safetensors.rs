@@ -8,7 +8,8 @@ use libfuzzer_sys::fuzz_target;
 
 static FOLDER: LazyLock<PathBuf> = LazyLock::new(|| {
     let folder = tricorn_fuzz::folder("safetensors");
-    fs::write(folder.join("config.json"), include_bytes!("../../tests/fixtures/llama/config.json")).expect("a temporary file");
+    let config = include_bytes!("../../tests/fixtures/llama/config.json");
+    fs::write(folder.join("config.json"), config).expect("a temporary file");
     folder
 });
 

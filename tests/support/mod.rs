@@ -1,6 +1,5 @@
-//! What the end-to-end tests share. They run the real binary, and every wait in them ends: in the
-//! answer, or in a panic after [`LIMIT`].
-#![allow(dead_code, unused_imports, unreachable_pub, clippy::unwrap_used, clippy::expect_used)]
+//! Parts that the end-to-end tests share. They run the real binary, and every wait in them ends: in
+//! the answer, or in a panic after [`LIMIT`].
 
 mod cloud;
 mod device;

@@ -1,4 +1,4 @@
-//! The objects that clients read, in OpenAI's words.
+//! Answers: the objects that clients read, in OpenAI's form.
 
 pub(crate) mod chat;
 mod chunks;

@@ -1,4 +1,4 @@
-//! The choices of one request: submitted together, their updates joined.
+//! Choices of one request: submitted together, their updates joined.
 
 use crate::{
     ApiError, Service,

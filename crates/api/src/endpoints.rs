@@ -1,4 +1,4 @@
-//! What is done at each path.
+//! Endpoints: one handler a path.
 
 pub(crate) mod chat;
 pub(crate) mod completions;

@@ -65,8 +65,9 @@ pub enum ApiError {
     Crowded,
     /// The prompt does not fit into the context.
     #[error(
-        "This model's maximum context length is {context} tokens. However, your prompt has {}{tokens} tokens, and one must be left to generate. \
-         Please reduce the length of the {param}.",
+        "This model's maximum context length is {context} tokens. However, your prompt has \
+         {}{tokens} tokens, and one must be left to generate. Please reduce the length of the \
+         {param}.",
         if *counted { "" } else { "at least " }
     )]
     TooLong {

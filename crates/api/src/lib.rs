@@ -20,6 +20,8 @@
 //! Every failure is an [`ApiError`] in the form that OpenAI's clients know. The clock, random ids
 //! and random seeds are here, not below.
 
+#![forbid(unsafe_code)]
+
 mod answer;
 mod choices;
 mod config;

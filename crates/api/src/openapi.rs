@@ -17,7 +17,6 @@ pub(crate) async fn document() -> Response {
 }
 
 #[cfg(test)]
-#[allow(clippy::unwrap_used)]
 mod tests {
     use super::DOCUMENT;
     use crate::request::{FieldTable, chat, completion};

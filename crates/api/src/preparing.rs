@@ -1,6 +1,6 @@
-//! Requests are prepared on threads of their own: JSON read, templates rendered, texts tokenised,
-//! grammars compiled. A large one takes a second of computing, and the runtime's threads - of which
-//! a device has one - carry all connections, those to the cloud as well.
+//! Preparation of requests on threads of their own: JSON read, templates rendered, texts tokenised,
+//! grammars compiled. A large request takes a second of computing, and the runtime's threads - of
+//! which a device has one - carry all connections, those to the cloud as well.
 
 use crate::{ApiError, Limits};
 use std::{
@@ -80,7 +80,6 @@ impl Clock {
 }
 
 #[cfg(test)]
-#[allow(clippy::unwrap_used)]
 mod tests {
     use super::*;
     use std::sync::mpsc;
@@ -151,7 +150,11 @@ mod tests {
             let clock = Clock::start(Some(Duration::from_millis(20)));
             let late = none.run(1, clock, || Ok(())).await.unwrap_err();
             assert!(
-                matches!(late, ApiError::Device(DeviceError::Deadline(limit)) if limit == Duration::from_millis(20)),
+                matches!(
+                    late,
+                    ApiError::Device(DeviceError::Deadline(limit))
+                        if limit == Duration::from_millis(20)
+                ),
                 "{late:?}"
             );
             assert_eq!(clock.left(), Some(Duration::ZERO));

@@ -1,4 +1,4 @@
-//! What a command runs with: a file, then the environment, then flags; each wins over those before.
+//! Configuration of a command: a file, the environment, then flags; each wins over those before.
 //!
 //! All three are the command's flags: `--kv-memory` is `kv-memory` in the file and
 //! `TRICORN_KV_MEMORY` in the environment. clap reads flags and the environment; the file's values

@@ -1,5 +1,7 @@
 //! The `tricorn` binary: arguments, progress and output; everything else is in the libraries.
 
+#![forbid(unsafe_code)]
+
 mod args;
 mod bundled;
 mod commands;

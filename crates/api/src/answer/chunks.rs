@@ -118,7 +118,6 @@ pub(super) fn json(chunk: &impl Serialize) -> String {
 }
 
 #[cfg(test)]
-#[allow(clippy::unwrap_used)]
 mod tests {
     use super::*;
     use crate::{

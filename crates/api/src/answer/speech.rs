@@ -1,4 +1,4 @@
-//! What a chat answer says: content, and calls of tools.
+//! Speech: the content and the tool calls of a chat answer.
 
 use super::reason;
 use crate::identity;

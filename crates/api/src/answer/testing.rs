@@ -1,5 +1,4 @@
-//! What tests of answers are made of: a service with the demo model, and generations that are over.
-#![allow(clippy::unwrap_used)]
+//! Test parts: a service with the demo model, and generations that are over.
 
 use crate::{Service, ServiceConfig};
 use std::{

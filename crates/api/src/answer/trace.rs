@@ -1,4 +1,4 @@
-//! The extension `tricorn`: what of the split is told beside the text.
+//! The extension `tricorn`: figures of the split, told beside the text.
 
 use crate::choices::Choice;
 use serde::Serialize;

@@ -1,4 +1,4 @@
-//! `/v1/chat/completions`: what is asked for.
+//! `/v1/chat/completions`: the request's fields.
 
 use super::{
     Common, FieldTable, Fields,

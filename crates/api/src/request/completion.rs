@@ -1,4 +1,4 @@
-//! `/v1/completions`: what is asked for.
+//! `/v1/completions`: the request's fields.
 
 use super::{Common, FieldTable, Fields, common::top_logprobs};
 use crate::{ApiError, Service};

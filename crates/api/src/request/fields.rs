@@ -1,4 +1,4 @@
-//! The fields of a request, by what is done with them.
+//! Fields of a request: served, without effect, or refused.
 
 use crate::ApiError;
 use serde::Deserialize;

@@ -1,4 +1,4 @@
-//! How tokens are chosen: the fields of both endpoints.
+//! Sampling: the fields that both endpoints share.
 
 use crate::{ApiError, identity};
 use serde::Deserialize;

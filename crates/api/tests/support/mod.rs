@@ -1,6 +1,5 @@
 //! An endpoint in the test's own process, over real sockets, with the demo model and its middle
 //! beside it.
-#![allow(dead_code, unused_imports, unreachable_pub, clippy::unwrap_used, clippy::expect_used)]
 
 mod client;
 mod cloud;

@@ -81,8 +81,12 @@ pub(crate) fn run(args: &CloudArgs) -> Result<(), CliError> {
     runtime.block_on(async { cloud.calibrate(&middle) });
     if args.json {
         print_json(&serde_json::json!({
-            "event": "ready", "address": address.to_string(), "fingerprint": source.fingerprint()?.to_hex(), "split": split.to_string(),
-            "layers": [held.start, held.end], "stages": stages,
+            "event": "ready",
+            "address": address.to_string(),
+            "fingerprint": source.fingerprint()?.to_hex(),
+            "split": split.to_string(),
+            "layers": [held.start, held.end],
+            "stages": stages,
         }))?;
     } else {
         let place = if address.ip().is_unspecified() {
@@ -109,9 +113,9 @@ pub(crate) fn run(args: &CloudArgs) -> Result<(), CliError> {
             stopped.recv().await;
         }))?;
     if args.json {
-        print_json(
-            &serde_json::json!({ "event": "end", "batches": batches, "rows": rows, "overruns": overruns }),
-        )?;
+        print_json(&serde_json::json!({
+            "event": "end", "batches": batches, "rows": rows, "overruns": overruns
+        }))?;
     }
     Ok(())
 }

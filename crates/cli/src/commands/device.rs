@@ -84,7 +84,10 @@ pub(crate) fn run(args: &DeviceArgs) -> Result<(), CliError> {
     })?;
     if args.json {
         print_json(&serde_json::json!({
-            "event": "ready", "address": address.to_string(), "model": model, "fingerprint": source.fingerprint()?.to_hex(),
+            "event": "ready",
+            "address": address.to_string(),
+            "model": model,
+            "fingerprint": source.fingerprint()?.to_hex(),
         }))?;
     } else {
         ui::print(format!("ready on http://{address}/v1: model {model}\n"))?;

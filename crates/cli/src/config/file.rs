@@ -190,7 +190,6 @@ fn twice(error: &toml::de::Error, text: &str) -> Option<&'static str> {
 }
 
 #[cfg(test)]
-#[allow(clippy::unwrap_used)]
 mod tests {
     use super::{super::flags_alone, *};
 

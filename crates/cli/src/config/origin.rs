@@ -1,4 +1,4 @@
-//! Where each value of a command came from.
+//! Origins of a command's values: flag, environment, file or default.
 
 use super::{Refusal, environment, is_setting, is_switch, layers::Layers, optional};
 use clap::{Arg, ArgMatches, Command, parser::ValueSource};
