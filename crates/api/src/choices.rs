@@ -2,7 +2,7 @@
 
 use crate::{
     ApiError, Service,
-    preparing::Clock,
+    clock::Clock,
     request::{Common, checked},
 };
 use futures_util::{

@@ -5,7 +5,7 @@
 //! what is said about it. The way of a request:
 //!
 //! - `server` takes connections and holds each to its deadlines and bounds; `guard` turns away web
-//!   pages of other sites;
+//!   pages of other sites, and `access` counts requests and logs them;
 //! - `request` reads a body field by field, strictly: what is unknown or unsupported is refused by
 //!   name, as OpenAI's API does;
 //! - `preparing` gives what takes long to compute - reading, rendering, tokenising - a thread that
@@ -22,8 +22,10 @@
 
 #![forbid(unsafe_code)]
 
+mod access;
 mod answer;
 mod choices;
+mod clock;
 mod config;
 mod endpoints;
 mod error;

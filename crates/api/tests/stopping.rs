@@ -18,12 +18,12 @@ use tricorn_device::{
 /// Holds a step up.
 #[derive(Debug, Default)]
 struct Gate {
-    state: Mutex<State>,
+    state: Mutex<GateState>,
     changed: Condvar,
 }
 
 #[derive(Debug, Default)]
-struct State {
+struct GateState {
     reached: bool,
     open: bool,
 }

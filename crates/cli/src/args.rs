@@ -7,6 +7,7 @@ mod distill;
 mod engine;
 mod generate;
 mod link;
+mod log;
 mod named;
 mod perplexity;
 mod sampling;
@@ -18,6 +19,7 @@ pub(crate) use distill::DistillArgs;
 pub(crate) use engine::{EngineArgs, PeerName};
 pub(crate) use generate::{DrafterArgs, GenerateArgs, Threshold};
 pub(crate) use link::LinkArgs;
+pub(crate) use log::{LogArgs, LogFormat, LogLevel};
 pub(crate) use perplexity::{Format, PerplexityArgs};
 
 use clap::{Args as ClapArgs, Parser, Subcommand};
@@ -237,7 +239,13 @@ pub(crate) struct CloudArgs {
     #[arg(long, value_name = "N", default_value_t = 512, value_parser = parse_rows)]
     pub(crate) max_append_rows: usize,
     /// Most rows in one batch
-    #[arg(long, value_name = "N", default_value_t = 512, value_parser = parse_rows)]
+    #[arg(
+        long,
+        visible_alias = "max-batch-tokens",
+        value_name = "N",
+        default_value_t = 512,
+        value_parser = parse_rows
+    )]
     pub(crate) batch_rows: usize,
     /// How prompts share batches with verifications: `chunked` cuts them to keep to --tbt-target,
     /// `whole` never cuts them
@@ -256,6 +264,8 @@ pub(crate) struct CloudArgs {
     /// for benchmarks
     #[arg(long, value_name = "BASE:ROW", value_parser = parse_pace)]
     pub(crate) emulate_pace: Option<Pace>,
+    #[command(flatten)]
+    pub(crate) log: LogArgs,
     /// Stop when standard input ends: for programs that start a cloud of their own
     #[arg(long, hide = true)]
     pub(crate) until_stdin_ends: bool,

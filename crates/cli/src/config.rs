@@ -63,6 +63,11 @@ fn is_setting(arg: &Arg) -> bool {
     arg.get_long().is_some_and(|long| !once.contains(&long))
 }
 
+/// The names of a flag: its own, then those that stand for it.
+fn names(arg: &Arg) -> Vec<&str> {
+    arg.get_long().into_iter().chain(arg.get_visible_aliases().unwrap_or_default()).collect()
+}
+
 /// Whether a flag has no value: it is there or not.
 fn is_switch(arg: &Arg) -> bool {
     !arg.get_action().takes_values()

@@ -8,6 +8,7 @@ mod commands;
 mod config;
 mod error;
 mod generate;
+mod log;
 mod ui;
 
 use clap::error::ErrorKind;

@@ -1,6 +1,6 @@
 //! Speech: the content and the tool calls of a chat answer.
 
-use super::reason;
+use super::finish::reason;
 use crate::identity;
 use serde::Serialize;
 use serde_json::Value;

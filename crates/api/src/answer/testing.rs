@@ -1,20 +1,35 @@
 //! Test parts: a service with the demo model, and generations that are over.
 
-use crate::{Service, ServiceConfig};
+use super::envelope::Envelope;
+use crate::{Service, ServiceConfig, request::Common};
 use std::{
     path::Path,
     sync::{Arc, OnceLock},
     time::Duration,
 };
-use tricorn_core::{DraftPolicy, FinishReason, HiddenCodec, Split, TurnStats};
+use tricorn_core::{DraftPolicy, FinishReason, HiddenCodec, SamplingOptions, Split, TurnStats};
 use tricorn_device::{
     Drafting, Ends, Engine, EngineConfig, LocalLink, Prompter, TurnReport,
     engine::{Finish, Finished},
 };
 use tricorn_model::{MiddlePart, ModelSource};
 
+/// The envelope of an answer of two choices, streamed or whole.
+pub(super) fn envelope(prefix: &str, include_usage: bool) -> Envelope {
+    let common = Common {
+        n: 2,
+        max_tokens: None,
+        stop: Vec::new(),
+        sampling: SamplingOptions::default(),
+        stream: include_usage,
+        include_usage,
+        trace: false,
+    };
+    Envelope::new(&service(), prefix, &common, false)
+}
+
 /// A service that is asked for nothing.
-pub(super) fn service() -> Arc<Service> {
+fn service() -> Arc<Service> {
     static SERVICE: OnceLock<Arc<Service>> = OnceLock::new();
     let make = || {
         let source = Arc::new(

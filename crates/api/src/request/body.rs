@@ -1,6 +1,6 @@
 //! A request's body, within its bounds of time and size.
 
-use super::{FieldTable, Fields};
+use super::fields::{FieldTable, Fields};
 use crate::{ApiError, Limits, Service};
 use axum::{
     body::{Body, HttpBody},

@@ -5,6 +5,19 @@ use serde::Deserialize;
 use std::collections::BTreeMap;
 use tricorn_core::{SamplingOptions, SamplingParams};
 
+/// The fields of sampling.
+pub(super) const FIELDS: &[&str] = &[
+    "seed",
+    "temperature",
+    "top_p",
+    "top_k",
+    "min_p",
+    "presence_penalty",
+    "frequency_penalty",
+    "repetition_penalty",
+    "logit_bias",
+];
+
 /// The highest temperature that OpenAI's API takes.
 const MAX_TEMPERATURE: f32 = 2.0;
 

@@ -1,7 +1,7 @@
 //! The flags of `tricorn device`.
 
 use super::{
-    DrafterArgs, MiddleArgs, ModelArgs,
+    DrafterArgs, LogArgs, MiddleArgs, ModelArgs,
     generate::parse_seconds,
     named::{self, named},
 };
@@ -14,9 +14,7 @@ use tricorn_device::engine::Offline;
 #[command(after_help = "\
 Examples:
   tricorn device --model demo --cloud http://127.0.0.1:7070
-  curl \
-                        http://127.0.0.1:8080/v1/chat/completions -H 'content-type: \
-                        application/json' \\
+  curl http://127.0.0.1:8080/v1/chat/completions -H 'content-type: application/json' \\
       -d '{\"model\": \"demo\", \"temperature\": 0,
            \"messages\": [{\"role\": \"user\", \"content\": \"A lost letter.\"}]}'")]
 pub(crate) struct DeviceArgs {
@@ -89,6 +87,8 @@ pub(crate) struct DeviceArgs {
     /// Seconds without an answer after which the cloud is taken for dead
     #[arg(long, value_name = "SECONDS", default_value_t = 30.0, value_parser = parse_seconds)]
     pub(crate) deadline: f64,
+    #[command(flatten)]
+    pub(crate) log: LogArgs,
     /// Print the ready line as one JSON object: event, address, model, fingerprint
     #[arg(long)]
     pub(crate) json: bool,
