@@ -15,6 +15,7 @@ mod engine;
 mod failover;
 mod generation;
 mod link;
+mod logging;
 mod pipeline;
 mod quantised;
 mod sampling;

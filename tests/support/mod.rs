@@ -4,12 +4,14 @@
 mod cloud;
 mod device;
 mod files;
+mod http;
 mod models;
 mod process;
 
 pub use cloud::Cloud;
 pub use device::{Device, Local, Remote, ask, greedy, on_token, runtime};
 pub use files::{TempDir, copy_dir};
+pub use http::post;
 pub use models::{
     FAMILIES, calm_model, demo, fair_drafter, fixture, poor_drafter, split, stories_prompts,
     write_drafter, write_drafter_of,

@@ -7,3 +7,6 @@ mod generate;
 pub(crate) mod health;
 pub(crate) mod metrics;
 pub(crate) mod models;
+
+#[cfg(feature = "fuzzing")]
+pub(crate) use {chat::ChatEndpoint, completions::CompletionEndpoint, generate::Generates};

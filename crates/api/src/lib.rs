@@ -30,6 +30,8 @@ mod config;
 mod endpoints;
 mod error;
 mod fit;
+#[cfg(feature = "fuzzing")]
+pub mod fuzzing;
 mod guard;
 mod identity;
 mod metrics;
@@ -40,6 +42,8 @@ mod request;
 mod router;
 mod server;
 mod service;
+#[cfg(any(test, feature = "fuzzing"))]
+mod testing;
 
 pub use config::{CloudBehind, Limits, ServiceConfig};
 pub use error::ApiError;

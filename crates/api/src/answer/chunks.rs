@@ -140,7 +140,22 @@ mod tests {
         testing::{envelope, finished},
     };
     use serde_json::{Value, json};
+    use tricorn_core::SamplingOptions;
     use tricorn_device::engine::Finish;
+
+    /// The envelope of an answer of two choices.
+    fn envelope(prefix: &str, include_usage: bool) -> Envelope {
+        let common = Common {
+            n: 2,
+            max_tokens: None,
+            stop: Vec::new(),
+            sampling: SamplingOptions::default(),
+            stream: include_usage,
+            include_usage,
+            trace: false,
+        };
+        Envelope::new(&service(), prefix, &common, false)
+    }
 
     fn chat(include_usage: bool) -> ChatAnswer {
         ChatAnswer { envelope: envelope("chatcmpl-", include_usage), tools: None }

@@ -27,12 +27,13 @@ pub(crate) async fn create(
     State(service): State<Arc<Service>>,
     request: Request,
 ) -> Result<Response, ApiError> {
-    generate::<Chat>(service, request).await
+    generate::<ChatEndpoint>(service, request).await
 }
 
-struct Chat;
+/// `/v1/chat/completions`, as it generates.
+pub(crate) struct ChatEndpoint;
 
-impl Generates for Chat {
+impl Generates for ChatEndpoint {
     type Own = Option<Tools>;
     type Answer = ChatAnswer;
 

@@ -24,12 +24,13 @@ pub(crate) async fn create(
     State(service): State<Arc<Service>>,
     request: Request,
 ) -> Result<Response, ApiError> {
-    generate::<Completion>(service, request).await
+    generate::<CompletionEndpoint>(service, request).await
 }
 
-struct Completion;
+/// `/v1/completions`, as it generates.
+pub(crate) struct CompletionEndpoint;
 
-impl Generates for Completion {
+impl Generates for CompletionEndpoint {
     /// The prompts' texts, where they are to be repeated.
     type Own = Vec<String>;
     type Answer = CompletionAnswer;

@@ -16,7 +16,7 @@ use axum::{
 use std::sync::Arc;
 
 /// A request that is ready to be generated.
-pub(super) struct Prepared<T> {
+pub(crate) struct Prepared<T> {
     pub(super) common: Common,
     pub(super) plan: Plan,
     /// What the endpoint's own answer is written with.
@@ -24,9 +24,10 @@ pub(super) struct Prepared<T> {
 }
 
 /// An endpoint that generates.
-pub(super) trait Generates {
+pub(crate) trait Generates {
     /// What its answers are written with, beside their envelope.
     type Own: Send + 'static;
+    /// Its answers.
     type Answer: Answer;
 
     /// The beginning of its answers' ids.
@@ -35,6 +36,7 @@ pub(super) trait Generates {
     /// Makes of a request what is generated. Takes up to seconds.
     fn prepare(service: &Service, body: &RequestBody) -> Result<Prepared<Self::Own>, ApiError>;
 
+    /// The answer to a request that was prepared.
     fn answer(envelope: Envelope, own: Self::Own) -> Self::Answer;
 }
 
