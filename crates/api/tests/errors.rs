@@ -1,6 +1,6 @@
 //! Errors of a request, told in OpenAI's form by the field's name.
 
-use crate::support::{Endpoint, events, get, post, within};
+use crate::support::{Endpoint, demo, events, get, post, within};
 use serde_json::{Map, Value, json};
 
 const CHAT: &str = "/v1/chat/completions";
@@ -340,7 +340,7 @@ fn one_request_too_many_is_told_to_come_back() {
             queue: 1,
             ..tricorn_device::EngineConfig::default()
         };
-        let endpoint = Endpoint::start_with(support::demo(), engine, |_| ()).await;
+        let endpoint = Endpoint::start_with(demo(), engine, |_| ()).await;
         let long = chat(json!({
             "max_tokens": 2000, "stream": true, "temperature": 1, "logit_bias": { "2": -100 }
         }));

@@ -1,6 +1,6 @@
 //! Slow, greedy and departing clients, and pages of other sites.
 
-use crate::support::{Endpoint, Raw, events, post, within};
+use crate::support::{Endpoint, Raw, demo, events, post, within};
 use serde_json::{Value, json};
 use std::time::Duration;
 use tricorn_api::Limits;
@@ -285,7 +285,7 @@ fn silence_is_kept_alive_by_comments() {
             queue: 4,
             ..tricorn_device::EngineConfig::default()
         };
-        let endpoint = Endpoint::start_with(support::demo(), engine, |config| {
+        let endpoint = Endpoint::start_with(demo(), engine, |config| {
             config.limits.keep_alive = Duration::from_millis(20)
         })
         .await;

@@ -135,9 +135,10 @@ impl<C: Chunks> ChunkStream<C> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::answer::{
-        ChatAnswer, CompletionAnswer,
-        testing::{envelope, finished},
+    use crate::{
+        answer::{ChatAnswer, CompletionAnswer, testing::finished},
+        request::Common,
+        testing::service,
     };
     use serde_json::{Value, json};
     use tricorn_core::SamplingOptions;

@@ -5,7 +5,7 @@ mod client;
 mod cloud;
 mod model;
 
-pub use client::{Answer, Events, Raw, events, get, post, send};
+pub use client::{Raw, events, get, post};
 pub use cloud::Cloud;
 pub use model::{Model, demo, with_tools};
 
