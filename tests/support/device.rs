@@ -13,7 +13,8 @@ use tricorn_device::{
     Conversation, Drafting, Ends, Event, Link, LocalLink, Options, Prompter, RemoteConfig,
     RemoteLink, Turn, TurnReport, link::Backoff,
 };
-use tricorn_model::{MiddlePart, ModelSource, template::Message};
+use tricorn_model::{MiddlePart, ModelSource};
+use tricorn_text::template::Message;
 
 use super::split;
 

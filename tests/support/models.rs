@@ -11,7 +11,7 @@ use serde_json::Value;
 use tricorn_core::Split;
 use tricorn_model::{
     DrafterInfo, DrafterKind, ModelSource,
-    weights::{INDEX_FILE, SINGLE_FILE},
+    formats::hf::{INDEX_FILE, SINGLE_FILE},
 };
 
 use super::{TempDir, copy_dir};

@@ -21,7 +21,8 @@ use tricorn_device::{
     Drafting, Ends, Engine, EngineConfig, LocalLink, Prompter,
     engine::{GenerationRequest, Update},
 };
-use tricorn_model::{MiddlePart, ModelSource, template::ChatInput};
+use tricorn_model::{MiddlePart, ModelSource};
+use tricorn_text::template::ChatInput;
 
 type Failure = Box<dyn Error + Send + Sync>;
 

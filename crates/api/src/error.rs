@@ -10,7 +10,7 @@ use serde::Serialize;
 use std::time::Duration;
 use tricorn_core::TurnError;
 use tricorn_device::{DeviceError, LinkError, constraint::ConstraintError, engine::Refused};
-use tricorn_model::ModelError;
+use tricorn_text::TextError;
 
 /// After which time a full queue is worth another try.
 const BUSY_RETRY: Duration = Duration::from_secs(1);
@@ -187,7 +187,7 @@ impl ApiError {
             }
             Self::Device(DeviceError::Link(_)) => Some("cloud_unreachable"),
             Self::Device(
-                DeviceError::NoTemplate | DeviceError::Model(ModelError::Template { .. }),
+                DeviceError::NoTemplate | DeviceError::Text(TextError::Template { .. }),
             ) => Some("chat_template_failed"),
             Self::Device(DeviceError::Deadline(_)) => Some("deadline_exceeded"),
             Self::Device(DeviceError::Sampling(_)) => Some("invalid_value"),
@@ -224,7 +224,7 @@ fn device_status(error: &DeviceError) -> StatusCode {
         | DeviceError::Turn(_)
         | DeviceError::Sampling(_)
         | DeviceError::Constraint(_)
-        | DeviceError::Model(ModelError::Template { .. }) => StatusCode::BAD_REQUEST,
+        | DeviceError::Text(TextError::Template { .. }) => StatusCode::BAD_REQUEST,
         DeviceError::Link(_) | DeviceError::Closing => StatusCode::SERVICE_UNAVAILABLE,
         DeviceError::Deadline(_) => StatusCode::GATEWAY_TIMEOUT,
         DeviceError::SlowClient(_) => StatusCode::REQUEST_TIMEOUT,

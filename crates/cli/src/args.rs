@@ -33,7 +33,8 @@ use std::{
 };
 use tricorn_cloud::Pace;
 use tricorn_core::{Schedule, Split};
-use tricorn_model::{ComputeDevice, KvFormat, quant::Quant};
+use tricorn_kernels::KvFormat;
+use tricorn_model::{ComputeDevice, quant::Quant};
 
 const EXIT_CODES: &str =
     "Exit codes: 0 done, 1 failed, 2 asked wrongly, 3 no cloud or refused by it.";

@@ -7,7 +7,8 @@ use tricorn_cloud::CloudError;
 use tricorn_core::{SamplingError, SplitError};
 use tricorn_device::{DeviceError, LinkError, constraint::ConstraintError};
 use tricorn_hub::{HubError, NameError};
-use tricorn_model::{KvError, ModelError, threads::ThreadsError};
+use tricorn_kernels::threads::ThreadsError;
+use tricorn_model::{KvError, ModelError};
 use tricorn_train::TrainError;
 use tricorn_wire::WireError;
 

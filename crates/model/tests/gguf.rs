@@ -14,13 +14,14 @@ use std::{
 
 use gguf::{GgufFile, bf16_bytes, f16_bytes, f32_bytes, q8_0_bytes, tiny};
 use temp::TempDir;
+use tricorn_kernels::Dtype;
 use tricorn_model::{
     InputPart, KvPool, MiddlePart, ModelError, ModelSource, OutputPart, SeqRows,
     config::RopeScaling,
     pack::{pack, pack_whole},
-    quant::{Dtype, Quant},
-    template::Message,
+    quant::Quant,
 };
+use tricorn_text::template::Message;
 
 const PROMPT: &str = "Once upon a time there was a hat 🦀 in a café,";
 

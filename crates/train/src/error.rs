@@ -3,6 +3,7 @@
 use std::{io, path::PathBuf};
 
 use tricorn_model::ModelError;
+use tricorn_text::TextError;
 
 /// Why a drafter could not be trained. Each message is one line and ends with the mend where there
 /// is one.
@@ -112,6 +113,9 @@ pub enum TrainError {
     /// The model cannot be loaded or run.
     #[error(transparent)]
     Model(#[from] ModelError),
+    /// The tokenizer or the chat template refuses a text.
+    #[error(transparent)]
+    Tokens(#[from] TextError),
     /// The thread that runs the teacher ended without saying why.
     #[error("the teacher's thread ended unexpectedly; please report this")]
     TeacherLost,

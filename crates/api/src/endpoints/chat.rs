@@ -17,7 +17,7 @@ use axum::{
     response::Response,
 };
 use std::sync::Arc;
-use tricorn_model::template::ChatInput;
+use tricorn_text::template::ChatInput;
 
 /// The field that brings the prompt.
 const PARAM: &str = "messages";

@@ -5,7 +5,7 @@ use clap::{Args as ClapArgs, Subcommand};
 use std::path::PathBuf;
 use tricorn_bench::{Load, Sweep};
 use tricorn_core::Split;
-use tricorn_model::KvFormat;
+use tricorn_kernels::KvFormat;
 
 #[derive(Debug, ClapArgs)]
 pub(crate) struct BenchArgs {

@@ -3,7 +3,8 @@
 use super::named;
 use clap::Args as ClapArgs;
 use std::path::PathBuf;
-use tricorn_model::{KvFormat, quant::Quant};
+use tricorn_kernels::KvFormat;
+use tricorn_model::quant::Quant;
 
 #[derive(Debug, ClapArgs)]
 #[command(after_help = "\

@@ -6,7 +6,7 @@ use std::{convert::Infallible, io::Read, time::Duration};
 use tokio::sync::mpsc;
 use tricorn_cloud::{Cloud, CloudConfig, Figures, MiddleModel, PooledMiddle, Served};
 use tricorn_core::SessionLimits;
-use tricorn_model::{KvPool, MiddlePart, ModelConfig, source::BundlePart};
+use tricorn_model::{BundlePart, KvPool, MiddlePart, ModelConfig};
 use tricorn_wire::{FormatName, Formats};
 
 /// Threads that serve streams and run small batches; for others the runtime adds one, and the model

@@ -10,7 +10,7 @@ use tricorn_device::{
     CloudProbe, DeviceError, Ends, Engine, EngineConfig, LocalLink, Options, Prompter,
     RemoteConfig, RemoteLink, SharedMonitor, engine::Offline,
 };
-use tricorn_model::source::BundlePart;
+use tricorn_model::BundlePart;
 
 /// How long the cloud is given to say at the start what it serves.
 const FIRST_LOOK: Duration = Duration::from_secs(5);
