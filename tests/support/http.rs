@@ -10,7 +10,7 @@ use serde_json::Value;
 use super::LIMIT;
 
 /// What an endpoint answers to JSON; HTTP/1.0, so that the answer comes as a whole.
-pub fn post(address: SocketAddr, path: &str, body: &Value) -> Value {
+pub(crate) fn post(address: SocketAddr, path: &str, body: &Value) -> Value {
     let body = body.to_string();
     let mut stream = TcpStream::connect(address).unwrap();
     stream.set_read_timeout(Some(LIMIT)).unwrap();

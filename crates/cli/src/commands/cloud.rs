@@ -57,7 +57,7 @@ pub(crate) fn run(args: &CloudArgs) -> Result<(), CliError> {
     }
     // The port first: that it is taken should not be learnt after gigabytes of weights.
     let mut cloud = Cloud::bind(config, served)?;
-    cloud.warn_by(log::warning);
+    cloud.warn_by(|line| log::warning(line));
     let (address, held) = (cloud.local_addr(), cloud.held());
     if let Some(needed) = missing_memory(args, source.config(), held.len()) {
         log::warning(format_args!(
