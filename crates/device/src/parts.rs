@@ -2,9 +2,10 @@
 
 use std::sync::Arc;
 use tricorn_core::{Fingerprint, HiddenCodec, Split};
+use tricorn_kernels::KvFormat;
 use tricorn_model::{
-    Drafter, DrafterKind, InputPart, KvCache, KvFormat, KvPool, ModelError, ModelSource,
-    OutputPart, SeqRows, source::BundlePart,
+    BundlePart, Drafter, DrafterKind, InputPart, KvCache, KvPool, ModelError, ModelSource,
+    OutputPart, SeqRows,
 };
 use tricorn_wire::{FormatName, Formats};
 

@@ -12,7 +12,7 @@ use tricorn_device::{
 use tricorn_model::{MiddlePart, ModelSource};
 
 /// Ends and middle of a model.
-pub struct Model {
+pub(crate) struct Model {
     parts: Arc<DeviceParts>,
     prompter: Arc<Prompter>,
     middle: Arc<MiddlePart>,
@@ -31,12 +31,12 @@ impl Model {
         }
     }
 
-    pub fn parts(&self) -> &DeviceParts {
+    pub(crate) fn parts(&self) -> &DeviceParts {
         &self.parts
     }
 
     /// The token of a text that is one token.
-    pub fn token(&self, text: &str) -> u32 {
+    pub(crate) fn token(&self, text: &str) -> u32 {
         match self.prompter.tokenizer().encode(text, false).unwrap()[..] {
             [token] => token,
             ref several => panic!("{text} is the tokens {several:?}"),
@@ -48,7 +48,7 @@ impl Model {
     }
 
     /// With a test's own link around the middle.
-    pub fn start_over<L: Transport + 'static>(
+    pub(crate) fn start_over<L: Transport + 'static>(
         &self,
         config: EngineConfig,
         wrap: impl Fn(LocalTransport) -> L + Send + Sync + 'static,
@@ -62,13 +62,13 @@ impl Model {
 }
 
 /// The demo as it is: its template knows no tools.
-pub fn demo() -> &'static Model {
+pub(crate) fn demo() -> &'static Model {
     static DEMO: OnceLock<Model> = OnceLock::new();
     DEMO.get_or_init(|| Model::load(&folder()))
 }
 
 /// The demo with a template that has tools in the way of Hermes and Qwen.
-pub fn with_tools() -> &'static Model {
+pub(crate) fn with_tools() -> &'static Model {
     static TOOLS: OnceLock<Model> = OnceLock::new();
     TOOLS.get_or_init(|| {
         let copy = std::env::temp_dir().join(format!("tricorn-api-tools-{}", std::process::id()));

@@ -30,8 +30,12 @@ pub(crate) fn run(args: &LinkArgs) -> Result<(), CliError> {
     let emulator = Emulator::start(args.listen, to, shape.clone())?;
     if args.json {
         print_json(&json!({
-            "event": "ready", "address": emulator.addr().to_string(), "to": to.to_string(),
-            "up": direction_json(&shape.up), "down": direction_json(&shape.down), "rtt_ms": ms(shape.rtt()),
+            "event": "ready",
+            "address": emulator.addr().to_string(),
+            "to": to.to_string(),
+            "up": direction_json(&shape.up),
+            "down": direction_json(&shape.down),
+            "rtt_ms": ms(shape.rtt()),
         }))?;
     } else {
         ui::print(format!("ready on {}: {} to {to}\n", emulator.addr(), describe(&shape)))?;
@@ -138,8 +142,11 @@ fn measure(args: &LinkArgs, shape: &Shape) -> Result<(), CliError> {
     let report = check(shape)?;
     if args.json {
         print_json(&json!({
-            "event": "checked", "up": rate_json(&report.up), "down": rate_json(&report.down),
-            "rtt_ms": { "asked": report.rtt_asked * 1e3, "median": report.rtt_median * 1e3 }, "passes": report.passes(),
+            "event": "checked",
+            "up": rate_json(&report.up),
+            "down": rate_json(&report.down),
+            "rtt_ms": { "asked": report.rtt_asked * 1e3, "median": report.rtt_median * 1e3 },
+            "passes": report.passes(),
         }))?;
     } else {
         ui::print(ui::table(&report_rows(&report)))?;
@@ -200,7 +207,11 @@ fn limit(bytes_per_s: f64) -> Option<f64> {
 }
 
 fn direction_json(direction: &Direction) -> Value {
-    json!({ "bytes_per_s": limit(direction.bytes_per_s), "queue_bytes": direction.queue_limit(), "jitter_ms": ms(direction.jitter) })
+    json!({
+        "bytes_per_s": limit(direction.bytes_per_s),
+        "queue_bytes": direction.queue_limit(),
+        "jitter_ms": ms(direction.jitter),
+    })
 }
 
 fn rate_json(report: &RateReport) -> Value {

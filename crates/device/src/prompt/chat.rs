@@ -2,7 +2,7 @@
 
 use super::prompter::Prompter;
 use crate::error::DeviceError;
-use tricorn_model::template::Message;
+use tricorn_text::template::Message;
 
 /// Messages so far, with the tokens and the text they became.
 #[derive(Debug, Default)]

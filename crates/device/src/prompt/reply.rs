@@ -1,6 +1,7 @@
 //! Reply: a generated text, token by token.
 
-use tricorn_model::{ModelError, tokenizer::TextStream};
+use tricorn_model::ModelError;
+use tricorn_text::tokenizer::TextStream;
 
 /// A reply's text as it grows.
 #[derive(Debug)]
