@@ -5,7 +5,7 @@ use std::{io, path::PathBuf};
 use tricorn_device::DeviceError;
 use tricorn_model::ModelError;
 
-use crate::link::LinkError;
+use tricorn_netem::LinkError;
 
 /// What ends a whole run; a single request that fails is counted instead.
 #[derive(Debug, thiserror::Error)]
