@@ -1,6 +1,5 @@
 //! File, environment and flags; `tricorn config`, completions and manual; models from a hub by
 //! name.
-#![allow(clippy::unwrap_used)]
 
 use std::{
     path::PathBuf,

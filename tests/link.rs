@@ -1,16 +1,13 @@
 //! `tricorn link` between a device and a cloud: slower, and otherwise as if it were not there.
 #![cfg(unix)]
-#![allow(clippy::unwrap_used, clippy::expect_used)]
 
-mod support;
-
+use crate::support::{
+    Cloud, Device, LIMIT, Running, fair_drafter, fixture, greedy, on_token, run, tricorn, until,
+};
 use serde_json::Value;
 use std::{
     io::{ErrorKind, Read},
     net::{TcpListener, TcpStream},
-};
-use support::{
-    Cloud, Device, LIMIT, Running, fair_drafter, fixture, greedy, on_token, run, tricorn, until,
 };
 use tricorn_core::HiddenCodec;
 use tricorn_device::Event;

@@ -8,10 +8,10 @@ use std::{
 };
 
 /// A folder of its own below the system's temporary folder, removed on drop.
-pub struct TempDir(PathBuf);
+pub(crate) struct TempDir(PathBuf);
 
 impl TempDir {
-    pub fn new() -> Self {
+    pub(crate) fn new() -> Self {
         static NEXT: AtomicUsize = AtomicUsize::new(0);
         let name =
             format!("tricorn-test-{}-{}", process::id(), NEXT.fetch_add(1, Ordering::Relaxed));
@@ -20,16 +20,16 @@ impl TempDir {
         Self(path)
     }
 
-    pub fn path(&self) -> &Path {
+    pub(crate) fn path(&self) -> &Path {
         &self.0
     }
 
-    pub fn file(&self, name: &str) -> PathBuf {
+    pub(crate) fn file(&self, name: &str) -> PathBuf {
         self.0.join(name)
     }
 
     /// Replaces `from` by `to` in a text file that holds it.
-    pub fn edit(&self, name: &str, from: &str, to: &str) {
+    pub(crate) fn edit(&self, name: &str, from: &str, to: &str) {
         let text = fs::read_to_string(self.file(name)).unwrap();
         assert!(text.contains(from), "{name} has no {from:?}");
         fs::write(self.file(name), text.replace(from, to)).unwrap();
@@ -43,7 +43,7 @@ impl Drop for TempDir {
 }
 
 /// A copy of a folder's files.
-pub fn copy_dir(from: &Path) -> TempDir {
+pub(crate) fn copy_dir(from: &Path) -> TempDir {
     let copy = TempDir::new();
     for entry in fs::read_dir(from).unwrap() {
         let entry = entry.unwrap();

@@ -4,6 +4,7 @@ use std::{io, path::PathBuf};
 
 use tricorn_device::DeviceError;
 use tricorn_model::ModelError;
+use tricorn_text::TextError;
 
 use tricorn_netem::LinkError;
 
@@ -14,6 +15,9 @@ pub enum BenchError {
     /// Files or computing.
     #[error(transparent)]
     Model(#[from] ModelError),
+    /// The tokenizer or the chat template refuses a text.
+    #[error(transparent)]
+    Tokens(#[from] TextError),
     /// The device's side.
     #[error(transparent)]
     Device(#[from] DeviceError),

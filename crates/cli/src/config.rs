@@ -1,4 +1,4 @@
-//! What a command runs with: a file, then the environment, then flags; each wins over those before.
+//! Configuration of a command: a file, the environment, then flags; each wins over those before.
 //!
 //! All three are the command's flags: `--kv-memory` is `kv-memory` in the file and
 //! `TRICORN_KV_MEMORY` in the environment. clap reads flags and the environment; the file's values
@@ -61,6 +61,11 @@ fn flags_alone() -> Command {
 fn is_setting(arg: &Arg) -> bool {
     let once = ["help", "version", "json", "config", "raw", "until-stdin-ends"];
     arg.get_long().is_some_and(|long| !once.contains(&long))
+}
+
+/// The names of a flag: its own, then those that stand for it.
+fn names(arg: &Arg) -> Vec<&str> {
+    arg.get_long().into_iter().chain(arg.get_visible_aliases().unwrap_or_default()).collect()
 }
 
 /// Whether a flag has no value: it is there or not.

@@ -18,7 +18,8 @@ use tricorn_device::{
     TurnReport,
     constraint::{Grammar, Grammars},
 };
-use tricorn_model::{KvFormat, MiddlePart};
+use tricorn_kernels::KvFormat;
+use tricorn_model::MiddlePart;
 
 /// Continuations drafted while a verification is out, unless told otherwise.
 pub(crate) const PARALLEL: usize = 4;

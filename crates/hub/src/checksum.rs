@@ -55,7 +55,6 @@ impl<'a> Checksum<'a> {
 }
 
 #[cfg(test)]
-#[allow(clippy::unwrap_used)]
 mod tests {
     use super::*;
 

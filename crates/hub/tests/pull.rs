@@ -1,9 +1,6 @@
 //! Pulls from a server on loopback that speaks the hub's protocol.
-#![allow(clippy::unwrap_used)]
 
-mod server;
-
-use server::{COMMIT, Fault, Server};
+use crate::server::{COMMIT, Fault, Server};
 use std::{path::PathBuf, time::Duration};
 use tricorn_hub::{Event, Hub, HubError, ModelName};
 

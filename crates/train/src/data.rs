@@ -83,7 +83,6 @@ impl Order {
 }
 
 #[cfg(test)]
-#[allow(clippy::unwrap_used)]
 mod tests {
     use super::*;
 
@@ -98,7 +97,9 @@ mod tests {
 
     #[test]
     fn reads_examples_and_ignores_other_fields() {
-        let data = read("good", b"{\"kind\":\"x\",\"prompt\":\"a\",\"response\":\"b\"}\n\n{\"prompt\":\"c\",\"response\":\"d\"}").unwrap();
+        let lines =
+            [r#"{"kind":"x","prompt":"a","response":"b"}"#, "", r#"{"prompt":"c","response":"d"}"#];
+        let data = read("good", lines.join("\n").as_bytes()).unwrap();
         assert_eq!(data.examples.len(), 2);
         assert_eq!(data.examples[1], Example { prompt: "c".into(), response: "d".into() });
     }

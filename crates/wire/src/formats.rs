@@ -1,4 +1,4 @@
-//! What two sides hold their numbers in, and whether that gives one text.
+//! Formats of weights and KV cache on two sides, and the check that they give one text.
 
 use std::fmt;
 
@@ -95,7 +95,6 @@ pub(crate) fn formats(formats: Option<proto::Formats>) -> Result<Formats, WireEr
 }
 
 #[cfg(test)]
-#[allow(clippy::unwrap_used)]
 mod tests {
     use super::*;
 

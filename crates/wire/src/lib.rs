@@ -5,6 +5,8 @@
 //! the wire. Hidden rows stay encoded until [`Append::decode`] or [`Deep::decode`]. [`StageUp`] and
 //! [`StageDown`] are the same between clouds that share a middle.
 
+#![forbid(unsafe_code)]
+
 pub mod codec;
 mod convert;
 mod describe;
@@ -36,7 +38,6 @@ pub use stage::{StageBatch, StageDone, StageDown, StageEntry, StageOpen, StageOp
 pub use uplink::{Append, Open, Uplink};
 
 #[cfg(test)]
-#[allow(clippy::unwrap_used)]
 mod tests {
     /// Must equal the function of the same name in tools/protogen.
     fn fnv1a64(text: &str) -> u64 {

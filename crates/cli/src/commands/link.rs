@@ -32,8 +32,11 @@ pub(crate) fn run(args: &LinkArgs) -> Result<(), CliError> {
     let emulator = Emulator::start(args.listen, to, config.clone())?;
     if args.json {
         print_json(&json!({
-            "event": "ready", "address": emulator.addr().to_string(), "to": to.to_string(),
-            "up": direction_json(&config.up), "down": direction_json(&config.down),
+            "event": "ready",
+            "address": emulator.addr().to_string(),
+            "to": to.to_string(),
+            "up": direction_json(&config.up),
+            "down": direction_json(&config.down),
             "rtt_ms": ms(config.rtt()),
         }))?;
     } else {
@@ -141,7 +144,9 @@ fn measure(args: &LinkArgs, config: &LinkConfig) -> Result<(), CliError> {
     let report = check(config)?;
     if args.json {
         print_json(&json!({
-            "event": "checked", "up": rate_json(&report.up), "down": rate_json(&report.down),
+            "event": "checked",
+            "up": rate_json(&report.up),
+            "down": rate_json(&report.down),
             "rtt_ms": { "asked": report.rtt_asked * 1e3, "median": report.rtt_median * 1e3 },
             "passes": report.passes(),
         }))?;
@@ -205,7 +210,8 @@ fn limit(bytes_per_s: f64) -> Option<f64> {
 
 fn direction_json(direction: &DirectionConfig) -> Value {
     json!({
-        "bytes_per_s": limit(direction.bytes_per_s), "queue_bytes": direction.queue_limit(),
+        "bytes_per_s": limit(direction.bytes_per_s),
+        "queue_bytes": direction.queue_limit(),
         "jitter_ms": ms(direction.jitter),
     })
 }

@@ -100,7 +100,7 @@ impl Layers {
         let filled: Vec<(String, String)> = owner
             .get_arguments()
             .filter(is_open)
-            .filter_map(|arg| Some((arg, file.value(name, arg.get_long()?)?)))
+            .filter_map(|arg| Some((arg, file.value(name, arg)?)))
             .filter(|(arg, value)| !is_switch(arg) || value == "true")
             .map(|(arg, value)| (arg.get_id().to_string(), value))
             .collect();
