@@ -1,13 +1,12 @@
 //! Device parts: the layers of a model that a device runs, and its drafter.
 
 use std::sync::Arc;
-use tricorn_core::{Fingerprint, HiddenCodec, Split};
+use tricorn_core::{Fingerprint, FormatName, Formats, HiddenCodec, Split};
 use tricorn_kernels::KvFormat;
 use tricorn_model::{
     BundlePart, Drafter, DrafterKind, InputPart, KvCache, KvPool, ModelError, ModelSource,
     OutputPart, SeqRows,
 };
-use tricorn_wire::{FormatName, Formats};
 
 /// The drafter that a device uses.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]

@@ -10,9 +10,9 @@ use std::time::Instant;
 use tokio::sync::mpsc;
 use tokio_stream::wrappers::ReceiverStream;
 use tonic::Streaming;
-use tricorn_core::{Fingerprint, HiddenCodec, SessionLimits, Split};
+use tricorn_core::{Fingerprint, Formats, HiddenCodec, SessionLimits, Split};
 use tricorn_wire::{
-    Downlink, ErrorCode, Failure, Formats, Open, Opened, Uplink,
+    Downlink, ErrorCode, Failure, Open, Opened, Uplink,
     limits::max_message_bytes,
     proto,
     transport::{client, endpoint},
