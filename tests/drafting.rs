@@ -17,7 +17,7 @@ use tricorn_core::{
 use tricorn_device::{
     Conversation, DeviceThrottle, Options, SharedMonitor, TraceEvent, Transport, TransportError,
     Turn, TurnReport,
-    transport::{Answer, Connected, Traffic},
+    transport::{Answer, TransportWrapper},
 };
 use tricorn_model::DrafterKind;
 
@@ -189,25 +189,19 @@ fn drafts_are_made_from_the_rows_that_the_cloud_answered() {
 /// A link that holds back each answer until nothing else can be done.
 struct Patient<L>(L);
 
-impl<L: Transport> Transport for Patient<L> {
-    fn connect(&mut self) -> Result<Connected, TransportError> {
-        self.0.connect()
+impl<L: Transport> TransportWrapper for Patient<L> {
+    type Inner = L;
+
+    fn inner(&self) -> &L {
+        &self.0
     }
 
-    fn send(&mut self, header: AppendHeader, rows: &[f32]) -> Result<(), TransportError> {
-        self.0.send(header, rows)
-    }
-
-    fn receive(&mut self) -> Result<Answer, TransportError> {
-        self.0.receive()
+    fn inner_mut(&mut self) -> &mut L {
+        &mut self.0
     }
 
     fn try_receive(&mut self) -> Result<Option<Answer>, TransportError> {
         Ok(None)
-    }
-
-    fn traffic(&self) -> Traffic {
-        self.0.traffic()
     }
 }
 
@@ -218,17 +212,15 @@ struct LostAtLook<L> {
     looks_left: usize,
 }
 
-impl<L: Transport> Transport for LostAtLook<L> {
-    fn connect(&mut self) -> Result<Connected, TransportError> {
-        self.transport.connect()
+impl<L: Transport> TransportWrapper for LostAtLook<L> {
+    type Inner = L;
+
+    fn inner(&self) -> &L {
+        &self.transport
     }
 
-    fn send(&mut self, header: AppendHeader, rows: &[f32]) -> Result<(), TransportError> {
-        self.transport.send(header, rows)
-    }
-
-    fn receive(&mut self) -> Result<Answer, TransportError> {
-        self.transport.receive()
+    fn inner_mut(&mut self) -> &mut L {
+        &mut self.transport
     }
 
     fn try_receive(&mut self) -> Result<Option<Answer>, TransportError> {
@@ -238,10 +230,6 @@ impl<L: Transport> Transport for LostAtLook<L> {
         } else {
             Ok(None)
         }
-    }
-
-    fn traffic(&self) -> Traffic {
-        self.transport.traffic()
     }
 }
 

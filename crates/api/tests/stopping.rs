@@ -11,8 +11,7 @@ use tokio::{net::TcpListener, sync::oneshot};
 use tricorn_api::{Service, ServiceConfig, serve};
 use tricorn_core::{AppendHeader, AppendKind, DraftPolicy};
 use tricorn_device::{
-    EngineConfig, LocalTransport, Transport, TransportError,
-    transport::{Answer, Connected, Traffic},
+    EngineConfig, LocalTransport, Transport, TransportError, transport::TransportWrapper,
 };
 
 /// Holds a step up.
@@ -59,9 +58,15 @@ struct LongStep {
     verified: usize,
 }
 
-impl Transport for LongStep {
-    fn connect(&mut self) -> Result<Connected, TransportError> {
-        self.transport.connect()
+impl TransportWrapper for LongStep {
+    type Inner = LocalTransport;
+
+    fn inner(&self) -> &LocalTransport {
+        &self.transport
+    }
+
+    fn inner_mut(&mut self) -> &mut LocalTransport {
+        &mut self.transport
     }
 
     fn send(&mut self, header: AppendHeader, rows: &[f32]) -> Result<(), TransportError> {
@@ -70,18 +75,6 @@ impl Transport for LongStep {
             self.gate.pass();
         }
         self.transport.send(header, rows)
-    }
-
-    fn receive(&mut self) -> Result<Answer, TransportError> {
-        self.transport.receive()
-    }
-
-    fn try_receive(&mut self) -> Result<Option<Answer>, TransportError> {
-        self.transport.try_receive()
-    }
-
-    fn traffic(&self) -> Traffic {
-        self.transport.traffic()
     }
 }
 

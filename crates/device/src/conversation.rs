@@ -27,7 +27,7 @@ use crate::{
 };
 use device_side::{DeviceSide, Judged};
 use running::RunningTurn;
-use std::ops::ControlFlow;
+use std::{ops::ControlFlow, time::Duration};
 use tricorn_core::{
     Action, Answered, AppendHeader, DeepUse, DeviceSession, DraftPolicy, FinishReason, Sampler,
     SessionConfig, TurnOptions,
@@ -75,6 +75,7 @@ impl<'p, T: Transport> Conversation<'p, T> {
             output_layers: parts.split.output_layers,
         });
         session.connected();
+        log_connected(&connected, 0);
         let device = DeviceSide::new(parts, context, options);
         device.compute.connected(connected);
         Ok(Self { parts, transport, session, context, device, crossed: Crossed::default() })
@@ -190,6 +191,7 @@ impl<'p, T: Transport> Conversation<'p, T> {
     fn connect(&mut self, turn: &mut RunningTurn<'_>) -> Result<(), DeviceError> {
         let connected = self.transport.connect()?;
         self.session.set_limits(connected.limits, self.context)?;
+        log_connected(&connected, self.session.tokens().len());
         self.device.compute.connected(connected);
         self.session.set_conditions(self.device.compute.conditions());
         turn.uplink.reset();
@@ -210,6 +212,7 @@ impl<'p, T: Transport> Conversation<'p, T> {
             DeviceError::Protocol(error) => (Loss::Lost, error.to_string()),
             error => return Err(error),
         };
+        tracing::info!(reason, "session lost");
         let wait = match turn.recovery.lost(loss) {
             AfterLoss::Reconnect { after } => after,
             AfterLoss::NoRoom => return Err(TransportError::NoRoom(reason).into()),
@@ -289,6 +292,12 @@ impl<'p, T: Transport> Conversation<'p, T> {
         let (end, crossed) = (turn.clock.now(), self.transport.traffic());
         let reused = self.session.stats().reused_tokens;
         let round = turn.recorder.judged(tokens.len(), (start, end), crossed, reused);
+        tracing::debug!(
+            tokens = round.tokens,
+            judge_ms = millis(end.saturating_sub(start)),
+            elapsed_ms = millis(end),
+            "round"
+        );
         let told = turn.tell(Event::Round(round));
         let now = turn.clock.now();
         if let Some(round) = turn.recorder.confirmed(now, tokens.len(), settled) {
@@ -308,4 +317,20 @@ impl<'p, T: Transport> Conversation<'p, T> {
     pub fn tokens(&self) -> &[u32] {
         self.session.tokens()
     }
+}
+
+/// Logs that a session was opened, and how many tokens' rows are replayed in it at most.
+fn log_connected(connected: &Connected, replayed_tokens: usize) {
+    let Connected { limits, round_trip, .. } = connected;
+    tracing::info!(
+        context = limits.context,
+        max_append_rows = limits.max_append_rows,
+        rtt_ms = round_trip.map(millis),
+        replayed_tokens,
+        "session opened"
+    );
+}
+
+fn millis(time: Duration) -> f64 {
+    time.as_secs_f64() * 1e3
 }

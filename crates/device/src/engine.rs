@@ -11,6 +11,7 @@ mod config;
 mod figures;
 mod generation;
 mod group;
+mod log;
 mod output;
 mod queue;
 mod request;
@@ -51,8 +52,8 @@ pub struct Engine {
 }
 
 impl Engine {
-    /// Starts the slots' threads. `transport` makes each slot's way to the middle, which is connected at
-    /// its first request.
+    /// Starts the slots' threads. `transport` makes each slot's way to the middle, which is
+    /// connected at its first request.
     ///
     /// # Errors
     /// When a thread cannot be started.

@@ -59,6 +59,16 @@ pub enum DeviceError {
 }
 
 impl DeviceError {
+    /// The error in words that hold nothing of a text: what a log may tell.
+    pub(crate) fn without_text(&self) -> String {
+        match self {
+            Self::Constraint(_) => "the text cannot be held to its grammar".to_owned(),
+            Self::Text(_) => "the tokenizer or the chat template refuses the text".to_owned(),
+            Self::Sampling(_) => "the sampling options do not fit the model".to_owned(),
+            error => error.to_string(),
+        }
+    }
+
     /// After which time the same request may well succeed; `None` where time does not help.
     #[must_use]
     pub fn retry_after(&self) -> Option<Duration> {

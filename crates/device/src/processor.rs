@@ -2,12 +2,12 @@
 
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 
-/// The device's processor, which its conversations share: one step at a time, in the order in which
-/// they asked.
+/// The device's processor, which its conversations share: one step at a time, in the order in
+/// which they asked.
 ///
 /// A step has all of the processor's threads to itself. So its time is a property of the device and
-/// not of who else computes, and a conversation with a long prompt gets no more leases than one that
-/// waits for its next token. Clones are handles to the same processor.
+/// not of who else computes, and a conversation with a long prompt gets no more leases than one
+/// that waits for its next token. Clones are handles to the same processor.
 #[derive(Clone, Debug, Default)]
 pub struct Processor(Arc<Queue>);
 

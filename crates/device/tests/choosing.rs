@@ -1,6 +1,5 @@
 //! The text does not depend on what is drafted, by whom, in how many continuations: with every
 //! sampling option, and with a schema.
-#![allow(clippy::unwrap_used, clippy::expect_used)]
 
 use serde_json::{Value, json};
 use std::{
@@ -16,7 +15,7 @@ use tricorn_device::{
     Conversation, DeviceError, DeviceParts, Drafting, Event, LocalTransport, Prompter, Transport,
     TransportError, Turn, TurnReport,
     constraint::{Grammar, Grammars},
-    transport::{Answer, Connected, Traffic},
+    transport::{Answer, TransportWrapper},
 };
 use tricorn_model::{DrafterKind, MiddlePart, ModelSource};
 
@@ -54,25 +53,19 @@ impl Patient {
     }
 }
 
-impl Transport for Patient {
-    fn connect(&mut self) -> Result<Connected, TransportError> {
-        self.0.connect()
+impl TransportWrapper for Patient {
+    type Inner = LocalTransport;
+
+    fn inner(&self) -> &LocalTransport {
+        &self.0
     }
 
-    fn send(&mut self, header: AppendHeader, rows: &[f32]) -> Result<(), TransportError> {
-        self.0.send(header, rows)
-    }
-
-    fn receive(&mut self) -> Result<Answer, TransportError> {
-        self.0.receive()
+    fn inner_mut(&mut self) -> &mut LocalTransport {
+        &mut self.0
     }
 
     fn try_receive(&mut self) -> Result<Option<Answer>, TransportError> {
         Ok(None)
-    }
-
-    fn traffic(&self) -> Traffic {
-        self.0.traffic()
     }
 }
 
@@ -129,7 +122,11 @@ fn schema() -> Grammar {
     let parts = parts(Drafting::Off);
     let schema = json!({
         "type": "object",
-        "properties": { "name": { "type": "string", "maxLength": 12 }, "age": { "type": "integer", "minimum": 0, "maximum": 999 }, "happy": { "type": "boolean" } },
+        "properties": {
+            "name": { "type": "string", "maxLength": 12 },
+            "age": { "type": "integer", "minimum": 0, "maximum": 999 },
+            "happy": { "type": "boolean" },
+        },
         "required": ["name", "age", "happy"],
         "additionalProperties": false
     });

@@ -1,4 +1,4 @@
-//! What the session asks of its driver, and what it makes of the cloud's answers.
+//! Actions that the session asks of its driver, and verdicts on the cloud's answers.
 
 use super::FinishReason;
 use crate::{AppendHeader, DeepHeader};
@@ -83,12 +83,16 @@ pub enum Judgement {
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum ProtocolError {
     /// No append awaits an answer.
-    #[error("the cloud answered an append at position {} though none awaits an answer; reconnect", .0.pos)]
+    #[error(
+        "the cloud answered an append at position {} though none awaits an answer; reconnect",
+        .0.pos
+    )]
     Unasked(DeepHeader),
     /// The answer is to another append than the oldest in flight, or carries other rows than it
     /// asked for.
     #[error(
-        "the cloud answered position {}, {} rows from {}, but position {}, {} rows from {} was due; reconnect",
+        "the cloud answered position {}, {} rows from {}, but position {}, {} rows from {} was \
+         due; reconnect",
         got.pos, got.rows, got.first_row_pos, due.pos, due.rows, due.first_row_pos
     )]
     Mismatch {

@@ -1,4 +1,5 @@
-//! When drafting stops, what of a round is sent when, and what is drafted while the cloud verifies.
+//! Draft policy: when drafting stops, what of a round is sent when, and what is drafted while the
+//! cloud verifies.
 
 /// Bounds on the drafts of one verification round (HAT, arXiv 2503.18989). None of them has an
 /// influence on the text.
@@ -72,8 +73,8 @@ impl DraftPolicy {
         }
     }
 
-    /// Tokens beside its own that the drafter names at each draft: one more than continuations, since
-    /// the draft itself may be among them; 0 without continuations.
+    /// Likeliest tokens that the drafter names at each draft: one more than continuations, since
+    /// the draft itself is among them; 0 without continuations.
     #[must_use]
     pub fn alternatives(&self) -> usize {
         if self.parallel > 0 { self.parallel.min(Self::MAX_PARALLEL) + 1 } else { 0 }

@@ -1,4 +1,4 @@
-//! When a remainder would be through, for several sizes of the next chunk.
+//! Forecast for several sizes of the next chunk: when the rest of a prompt would be through.
 
 use super::pipeline::Pipeline;
 

@@ -1,4 +1,4 @@
-//! One conversation as the device sees it: confirmed tokens, drafts, and what the cloud holds of
+//! Device session: one conversation's confirmed tokens and drafts, and what the cloud holds of
 //! them.
 
 mod answers;
@@ -63,7 +63,12 @@ struct Habit {
 /// ```
 /// use tricorn_core::{Action, DeviceSession, SessionConfig, TurnOptions};
 ///
-/// let mut session = DeviceSession::new(SessionConfig { context: 64, max_append_rows: 16, max_queued_rows: 32, output_layers: 0 });
+/// let mut session = DeviceSession::new(SessionConfig {
+///     context: 64,
+///     max_append_rows: 16,
+///     max_queued_rows: 32,
+///     output_layers: 0,
+/// });
 /// session.start_turn(vec![1, 2, 3], TurnOptions { max_new_tokens: 8, ..TurnOptions::default() })?;
 /// assert_eq!(session.poll(), Action::Connect);
 /// session.connected();

@@ -1,4 +1,4 @@
-//! What one turn of a conversation asks for and how it ends.
+//! Turn options, and how a turn ends.
 
 use super::{ChunkPolicy, DraftPolicy};
 

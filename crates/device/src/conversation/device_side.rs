@@ -223,8 +223,8 @@ impl<'p> DeviceSide<'p> {
         Ok(self.last.extend(pos, &mut rows)?)
     }
 
-    /// Judges an answer's rows, which begin at `row_pos`: from row `first` on they decide the tokens
-    /// from `pos` on.
+    /// Judges an answer's rows, which begin at `row_pos`: from row `first` on they decide the
+    /// tokens from `pos` on.
     pub(super) fn judge(
         &mut self,
         (row_pos, mut rows): (usize, Vec<f32>),

@@ -18,6 +18,9 @@ use crate::{
 use std::{ops::ControlFlow, time::Instant};
 use tricorn_core::{FinishReason, Logprobs, Sampler};
 
+/// Whoever hears of a turn's events.
+type OnEvent<'a> = &'a mut dyn FnMut(Event) -> ControlFlow<()>;
+
 /// A request being generated.
 pub(super) struct Work<'a> {
     pub(super) resources: &'a Resources,
@@ -44,6 +47,7 @@ impl Work<'_> {
             return Some(Err(error.into()));
         }
         self.offline = true;
+        tracing::warn!("the cloud is out of reach: the drafter answers alone");
         if self.outlet.send(Update::Offline).is_break() {
             return Some(Ok(None));
         }
@@ -63,7 +67,7 @@ impl Work<'_> {
     /// cancelled.
     pub(super) fn run(
         &mut self,
-        turn: impl FnOnce(&mut dyn FnMut(Event) -> ControlFlow<()>) -> Result<TurnReport, DeviceError>,
+        turn: impl FnOnce(OnEvent<'_>) -> Result<TurnReport, DeviceError>,
     ) -> Result<Option<Finished>, DeviceError> {
         let mut failure = None;
         let report = turn(&mut |event| match event {

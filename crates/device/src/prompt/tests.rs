@@ -33,7 +33,8 @@ fn tools() -> Vec<Value> {
 #[test]
 fn a_conversation_of_openais_api_becomes_a_prompt() {
     let prompter = prompter("qwen2.5");
-    let call = json!({ "id": "a", "type": "function", "function": { "name": "time", "arguments": "{\"zone\":1}" } });
+    let function = json!({ "name": "time", "arguments": "{\"zone\":1}" });
+    let call = json!({ "id": "a", "type": "function", "function": function });
     let messages = vec![
         json!({ "role": "user", "content": [{ "type": "text", "text": "When?" }] }),
         json!({ "role": "assistant", "content": null, "tool_calls": [call] }),

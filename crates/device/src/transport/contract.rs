@@ -37,8 +37,8 @@ pub trait Transport {
     /// Waits for the next answer, at most as long as the transport's deadline.
     ///
     /// # Errors
-    /// [`TransportError::Lost`] or [`TransportError::Evicted`] when the session is gone or the deadline has
-    /// passed; [`TransportError::Refused`] when the cloud found fault.
+    /// [`TransportError::Lost`] or [`TransportError::Evicted`] when the session is gone or the
+    /// deadline has passed; [`TransportError::Refused`] when the cloud found fault.
     fn receive(&mut self) -> Result<Answer, TransportError>;
 
     /// The next answer if it is there, without waiting.

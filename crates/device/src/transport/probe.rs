@@ -51,8 +51,8 @@ impl CloudProbe {
     /// What the cloud serves, if it is what this device needs.
     ///
     /// # Errors
-    /// [`TransportError::Unreachable`] when no cloud answers within `limit`, [`TransportError::Refused`] when
-    /// it serves another model or split, or in other formats.
+    /// [`TransportError::Unreachable`] when no cloud answers within `limit`,
+    /// [`TransportError::Refused`] when it serves another model or split, or in other formats.
     pub async fn ask(&self, limit: Duration) -> Result<Description, TransportError> {
         let asked = Instant::now();
         let unreachable = |reason: String| TransportError::Unreachable {

@@ -1,6 +1,6 @@
 //! Recovery: when a lost session is replaced, after which wait, and when a turn gives up.
 
-use super::Backoff;
+use super::backoff::Backoff;
 use std::time::Duration;
 
 /// Losses without a token in between after which a turn gives up.

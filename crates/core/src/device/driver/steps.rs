@@ -19,8 +19,8 @@ pub enum Step {
 
 /// The order of a device's steps.
 ///
-/// An answer is looked for before every step, since it may make the step needless. The drafter takes
-/// in a prompt's rows when there is nothing to send, and has taken in all of them before it drafts.
+/// An answer is looked for before every step, since it may make the step needless. The drafter
+/// takes in a prompt's rows when there is nothing to send, and all of them before it drafts.
 #[derive(Clone, Copy, Debug, Default)]
 pub struct StepOrder {
     /// An answer was looked for since the last step.

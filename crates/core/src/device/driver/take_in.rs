@@ -6,8 +6,8 @@ use std::ops::Range;
 /// longer than these take.
 const PIECE: usize = 32;
 
-/// How far a turn's prompt was sent: the drafter takes in the rows below, since whatever is not sent
-/// yet goes first.
+/// The end of what was sent of a turn's prompt. The drafter takes in the rows below: whatever is
+/// not sent yet goes first.
 #[derive(Clone, Copy, Debug, Default)]
 pub struct TakeIn {
     sent: usize,

@@ -1,4 +1,4 @@
-//! What the driver does next.
+//! Next action: what the session asks of its driver.
 
 use super::{DeviceSession, Turn};
 use crate::{Action, AppendHeader, AppendKind, Want, device::round::Branching};

@@ -40,7 +40,9 @@ impl Outlet<'_> {
                 biased;
                 () = self.cancel.cancelled() => Err(None),
                 sent = self.updates.send(update) => sent.map_err(|_| Some(CancelReason::Client)),
-                () = tokio::time::sleep(self.patience.left()) => Err(Some(CancelReason::SlowClient)),
+                () = tokio::time::sleep(self.patience.left()) => {
+                    Err(Some(CancelReason::SlowClient))
+                }
             }
         });
         match sent {

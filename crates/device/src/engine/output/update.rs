@@ -27,8 +27,8 @@ pub enum Update {
         tokens: Vec<TextToken>,
     },
     /// An answer of the cloud was taken in; only with
-    /// [`GenerationRequest::trace`](crate::engine::GenerationRequest::trace), and before the text that it
-    /// confirms.
+    /// [`GenerationRequest::trace`](crate::engine::GenerationRequest::trace), and before the text
+    /// that it confirms.
     Round(RoundTrace),
     /// The session with the cloud was lost and is being rebuilt.
     Reconnecting,

@@ -79,7 +79,10 @@ fn stops() -> impl Strategy<Value = Vec<String>> {
 
 proptest! {
     #[test]
-    fn the_text_is_that_of_the_naive_way_and_nothing_more_is_ever_seen(ids in tokens(), stops in stops()) {
+    fn the_text_is_that_of_the_naive_way_and_nothing_more_is_ever_seen(
+        ids in tokens(),
+        stops in stops(),
+    ) {
         let (text, stop) = naive(&ids, &stops);
         let (seen, stopped) = generate(&ids, &stops);
         prop_assert_eq!(&seen.text, &text);
@@ -88,7 +91,10 @@ proptest! {
     }
 
     #[test]
-    fn tokens_come_in_order_with_their_text_and_none_of_a_stop_text(ids in tokens(), stops in stops()) {
+    fn tokens_come_in_order_with_their_text_and_none_of_a_stop_text(
+        ids in tokens(),
+        stops in stops(),
+    ) {
         let (seen, stopped) = generate(&ids, &stops);
         let reported: Vec<u32> = seen.tokens.iter().map(|token| token.id).collect();
         prop_assert!(ids.starts_with(&reported));
@@ -97,17 +103,23 @@ proptest! {
             Some(_) => {
                 let mut before = PROMPTER.reply(&[], &END).unwrap();
                 let all_but_one = reported.len().saturating_sub(1);
-                let length: usize = ids[..all_but_one].iter().map(|&id| before.push(id).unwrap().len()).sum();
-                prop_assert!(reported.is_empty() || length < seen.text.len(), "the last token begins behind the text");
+                let length: usize =
+                    ids[..all_but_one].iter().map(|&id| before.push(id).unwrap().len()).sum();
+                let within = reported.is_empty() || length < seen.text.len();
+                prop_assert!(within, "the last token begins behind the text");
             }
         }
     }
 
     #[test]
-    fn tokens_of_whole_characters_have_the_texts_bytes(text in "[ab é\n🎩]{0,24}", stops in stops()) {
+    fn tokens_of_whole_characters_have_the_texts_bytes(
+        text in "[ab é\n🎩]{0,24}",
+        stops in stops(),
+    ) {
         let (seen, _) = generate(&encode(&text), &stops);
         let bytes: Vec<u8> = seen.tokens.iter().flat_map(|token| token.bytes.clone()).collect();
-        prop_assert!(seen.text.as_bytes() == bytes, "{:?} is not {:?}", seen.text, String::from_utf8_lossy(&bytes));
+        let reported = String::from_utf8_lossy(&bytes);
+        prop_assert!(seen.text.as_bytes() == bytes, "{:?} is not {reported:?}", seen.text);
     }
 }
 
