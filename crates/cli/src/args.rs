@@ -5,7 +5,7 @@ mod config;
 mod device;
 mod distill;
 mod engine;
-mod generate;
+pub(crate) mod generate;
 mod link;
 mod log;
 mod named;
@@ -35,6 +35,10 @@ use tricorn_cloud::Throttle;
 use tricorn_core::{Schedule, Split};
 use tricorn_kernels::KvFormat;
 use tricorn_model::{ComputeDevice, quant::Quant};
+
+/// Commands whose flags the file and the environment set: those that run for long, and those that
+/// generate text.
+pub(crate) const COMMANDS: [&str; 4] = ["device", "cloud", "run", "chat"];
 
 const EXIT_CODES: &str =
     "Exit codes: 0 done, 1 failed, 2 asked wrongly, 3 no cloud or refused by it.";
