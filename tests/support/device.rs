@@ -29,7 +29,7 @@ pub(crate) fn runtime() -> &'static Runtime {
     })
 }
 
-/// A model's ends, and its middle for the reference.
+/// A model's device parts, and its middle for the reference.
 pub(crate) struct Device {
     pub(crate) source: Arc<ModelSource>,
     pub(crate) parts: DeviceParts,

@@ -16,7 +16,7 @@ pub struct Cancel(Arc<Signal>);
 pub enum CancelReason {
     /// Nobody is there any more to read it.
     Client,
-    /// What was generated was not taken for too long.
+    /// The client took nothing for too long.
     SlowClient,
     /// Its time is over.
     Deadline,

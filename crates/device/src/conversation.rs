@@ -43,7 +43,7 @@ pub struct Conversation<'p, T> {
     /// The longest sequence that the caches hold.
     context: usize,
     device: DeviceSide<'p>,
-    /// What the turn that failed last had sent and received.
+    /// Traffic of the turn that failed last.
     crossed: Crossed,
 }
 
@@ -156,7 +156,7 @@ impl<'p, T: Transport> Conversation<'p, T> {
         }
     }
 
-    /// Does what is next, and gives how the turn ended once it has. Breaks where nobody listens.
+    /// Does the next step, and gives the reason once the turn is over. Breaks where nobody listens.
     fn step(
         &mut self,
         turn: &mut RunningTurn<'_>,
@@ -307,7 +307,7 @@ impl<'p, T: Transport> Conversation<'p, T> {
         if told.is_break() { told } else { flow }
     }
 
-    /// What the turn that failed last had sent and received; nothing when asked again.
+    /// Traffic of the turn that failed last; nothing when asked again.
     pub(crate) fn take_crossed(&mut self) -> Crossed {
         std::mem::take(&mut self.crossed)
     }

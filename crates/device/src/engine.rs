@@ -41,7 +41,7 @@ use tokio::sync::{mpsc, oneshot};
 
 /// Updates that wait for a client to take them; more wait on the slot.
 const UPDATES: usize = 256;
-/// How long slots may take to end once they are told to: a step of the longest kind.
+/// Time for slots to end once they are told to: a step of the longest kind.
 const LAST_STEP: Duration = Duration::from_secs(10);
 
 /// The device's parts, with slots that generate. Dropping it ends every request, and each slot's
@@ -125,7 +125,7 @@ impl Engine {
         Ok(Generation::new(receiver, end, cancel, Arc::clone(roster)))
     }
 
-    /// What was done so far.
+    /// Counters so far.
     #[must_use]
     pub fn figures(&self) -> Figures {
         let (running, waiting, conversations) = self.resources.roster.counts();

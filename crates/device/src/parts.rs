@@ -30,7 +30,7 @@ pub struct DeviceParts {
     pub(crate) pool: Arc<KvPool>,
     /// The model that these are parts of.
     pub fingerprint: Fingerprint,
-    /// Where it is cut.
+    /// The split: the layers at which it is cut.
     pub split: Split,
     /// Values in one hidden row.
     pub hidden: usize,
@@ -38,9 +38,9 @@ pub struct DeviceParts {
     pub context: usize,
     /// Tokens that end a text.
     pub stop_tokens: Vec<u32>,
-    /// How hidden rows are rounded at both cuts.
+    /// The rounding of hidden rows at both cuts.
     pub codec: HiddenCodec,
-    /// What weights and KV caches are held in.
+    /// Formats of weights and KV caches.
     pub formats: Formats,
 }
 

@@ -4,7 +4,7 @@
 use std::time::Duration;
 use tricorn_core::Cost;
 
-/// How long a device's operations take at least.
+/// Least times of a device's operations.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct DeviceThrottle {
     /// The first layers, by rows.
@@ -17,7 +17,7 @@ pub struct DeviceThrottle {
     pub head: Cost,
 }
 
-/// One operation's cost in a throttle.
+/// The cost of one operation in a throttle.
 pub(crate) type CostOf = fn(&DeviceThrottle) -> Cost;
 
 /// Holds operations to a throttle, and counts those that took longer.
@@ -47,7 +47,7 @@ impl Throttler {
         elapsed()
     }
 
-    /// What is left of the throttle's time for an operation that was computed in `took`.
+    /// Time left of the throttle for an operation that was computed in `took`.
     fn rest(&mut self, of: CostOf, rows: usize, took: Duration) -> Duration {
         let Some(throttle) = &self.throttle else { return Duration::ZERO };
         let rest = of(throttle).of(rows).checked_sub(took);

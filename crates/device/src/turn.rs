@@ -20,15 +20,15 @@ pub struct Turn {
     pub tokens: Vec<u32>,
     /// Most tokens to generate.
     pub max_new_tokens: usize,
-    /// How tokens are chosen.
+    /// Sampling of tokens.
     pub sampling: SamplingParams,
-    /// What the text must look like; see [`Grammar`](crate::constraint::Grammar).
+    /// Constraint that the text is held to; see [`Grammar`](crate::constraint::Grammar).
     pub constraint: Option<Box<dyn Constraint>>,
     /// Log-probabilities of each token, with those of so many of the likeliest.
     pub logprobs: Option<usize>,
-    /// What is drafted and how rounds are sent; no drafts where the device has no drafter.
+    /// Drafting and sending of rounds; no drafts where the device has no drafter.
     pub draft: DraftPolicy,
-    /// How the prompt is cut.
+    /// Chunks of the prompt.
     pub chunk: ChunkPolicy,
 }
 
@@ -41,7 +41,7 @@ pub enum Event {
         id: u32,
         /// Whether the device had drafted it.
         drafted: bool,
-        /// What the model held of its position, where [`Turn::logprobs`] asks for it.
+        /// The model's log-probabilities at its position, where [`Turn::logprobs`] asks for it.
         logprobs: Option<Logprobs>,
     },
     /// An answer was judged; its tokens follow.

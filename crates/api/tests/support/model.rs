@@ -11,7 +11,7 @@ use tricorn_device::{
 };
 use tricorn_model::{MiddlePart, ModelSource};
 
-/// Ends and middle of a model.
+/// Device parts and middle of a model.
 pub(crate) struct Model {
     parts: Arc<DeviceParts>,
     prompter: Arc<Prompter>,

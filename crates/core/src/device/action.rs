@@ -3,7 +3,7 @@
 use super::FinishReason;
 use crate::{AppendHeader, DeepHeader};
 
-/// What the driver does next.
+/// The driver's next action.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Action {
     /// Open a session on a cloud, then report [`connected`](super::DeviceSession::connected).
@@ -37,7 +37,7 @@ pub enum Action {
     Finished(FinishReason),
 }
 
-/// What the deep rows of an answer are for.
+/// Use of an answer's deep rows.
 ///
 /// With output layers on the device (`K > 0`) the rows of [`Extend`](Self::Extend) and
 /// [`Judge`](Self::Judge) go through them first, all of them, at [`DeepHeader::first_row_pos`],
@@ -62,7 +62,7 @@ pub enum DeepUse {
     },
 }
 
-/// What a judged row leads to.
+/// Consequence of a judged row.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Judgement {
     /// The target agrees with the draft: go on with the next row.

@@ -18,7 +18,7 @@ pub struct DraftPolicy {
     pub branch: BranchAt,
 }
 
-/// Which draft is a round's last.
+/// Rule for a round's last draft.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub enum DraftStop {
     /// The first whose confidence (the drafter's greatest probability) is below this.
@@ -31,7 +31,7 @@ pub enum DraftStop {
     },
 }
 
-/// Whether a round's rows are sent one by one.
+/// Sending of a round's rows one by one.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum Streaming {
     /// All together, once the last is drafted.
@@ -43,7 +43,7 @@ pub enum Streaming {
     Always,
 }
 
-/// Where continuations may part from the round's drafts.
+/// Positions where continuations may part from the round's drafts.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum BranchAt {
     /// After the last draft only, as in HAT.

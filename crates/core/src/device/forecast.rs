@@ -2,7 +2,7 @@
 
 use super::pipeline::Pipeline;
 
-/// What a [`Pipeline`] predicts for each size of the next chunk; seconds as the pipeline counts
+/// Predictions of a [`Pipeline`] for each size of the next chunk; seconds as the pipeline counts
 /// them.
 pub(super) struct Forecast {
     sizes: Vec<Size>,

@@ -32,7 +32,7 @@ pub struct SessionConfig {
 }
 
 #[derive(Debug)]
-struct Turn {
+struct OpenTurn {
     options: TurnOptions,
     /// Tokens the turn started with; the rest is generated.
     prompt: usize,
@@ -46,7 +46,7 @@ struct Judging {
     rows_left: usize,
 }
 
-/// What rounds have been like.
+/// Averages over rounds.
 #[derive(Debug, Default)]
 struct Habit {
     drafted: Average,
@@ -84,7 +84,7 @@ struct Habit {
 #[derive(Debug)]
 pub struct DeviceSession {
     config: SessionConfig,
-    turn: Option<Turn>,
+    turn: Option<OpenTurn>,
     /// The confirmed tokens, then the drafts.
     tokens: Vec<u32>,
     confirmed: usize,
@@ -156,14 +156,14 @@ impl DeviceSession {
             ..TurnStats::default()
         };
         let finished = (options.max_new_tokens == 0).then_some(FinishReason::Length);
-        self.turn = Some(Turn { options, prompt: tokens.len(), finished });
+        self.turn = Some(OpenTurn { options, prompt: tokens.len(), finished });
         self.confirmed = tokens.len();
         self.tokens = tokens;
         self.round = Round::default();
         Ok(())
     }
 
-    /// What to do next. Asking again without an event in between gives the same answer, except that
+    /// The next action. Asking again without an event in between gives the same answer, except that
     /// an append is given out once.
     pub fn poll(&mut self) -> Action {
         let action = self.next_action();

@@ -37,7 +37,7 @@ pub(super) fn check_bytes(bytes: usize) -> Result<(), ConstraintError> {
     if bytes <= MAX_BYTES { Ok(()) } else { Err(ConstraintError::TooLarge { problem: problem() }) }
 }
 
-/// What is said of one place.
+/// Counts of one place.
 #[derive(Clone, Copy, Debug, Default)]
 struct Count {
     patterns: u64,

@@ -28,7 +28,7 @@ impl Matching {
         }
     }
 
-    /// What the matcher says after `path`.
+    /// The matcher's word after `path`.
     fn at<T>(
         &mut self,
         path: &[u32],

@@ -12,7 +12,7 @@ use tricorn_model::{Drafter, KvCache, ModelError, SeqRows};
 #[derive(Debug, Default)]
 pub(super) struct Branches(Vec<BranchCaches>);
 
-/// One continuation's caches, and the rows that were computed for it.
+/// Caches of one continuation, and the rows that were computed for it.
 #[derive(Debug)]
 pub(super) struct BranchCaches {
     pub(super) shallow: BranchRows,
@@ -76,7 +76,7 @@ impl Branches {
         Ok(guesses)
     }
 
-    /// Where each of the `open` continuations parts from the round, and its tokens.
+    /// The position where each of the `open` continuations parts from the round, and its tokens.
     pub(super) fn paths(&self, open: &[usize]) -> impl Iterator<Item = (usize, &[u32])> {
         let caches = self.0.iter().enumerate().filter(|(index, _)| open.contains(index));
         caches.map(|(_, BranchCaches { shallow, .. })| (shallow.pos, &shallow.tokens[..]))

@@ -83,7 +83,7 @@ impl Compute {
         self.monitor.lock().round(tokens, time);
     }
 
-    /// What is known now of device, link and cloud.
+    /// Conditions of device, link and cloud, as far as they are known now.
     pub(super) fn conditions(&self) -> Conditions {
         self.monitor.lock().conditions(self.row_bytes)
     }

@@ -16,7 +16,7 @@ use crate::{
 use std::{ops::Range, time::Duration};
 use tricorn_core::{AppendHeader, AppendKind, DeviceSession, Draft};
 
-/// What a conversation computes with.
+/// The parts that a conversation computes with.
 #[derive(Debug)]
 pub(super) struct DeviceSide<'p> {
     first: FirstLayers<'p>,
@@ -31,7 +31,7 @@ pub(super) struct Judged {
     pub(super) tokens: Vec<Event>,
     /// The round is over.
     pub(super) settled: bool,
-    /// When judging began.
+    /// The time at which judging began.
     pub(super) start: Duration,
 }
 

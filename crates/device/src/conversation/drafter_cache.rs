@@ -107,7 +107,7 @@ impl DrafterCache {
         Ok(guesses.split_off((pos - 1 - first) * self.hidden))
     }
 
-    /// What is best known of the last layer's rows before positions `from..to`, zeros where nothing
+    /// The best knowledge of the last layer's rows before positions `from..to`, zeros where nothing
     /// is; empty where the drafter does not read them.
     pub(super) fn rows_before(&self, from: usize, to: usize) -> Vec<f32> {
         let mut rows = Vec::new();

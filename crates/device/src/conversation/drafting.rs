@@ -18,7 +18,7 @@ pub(super) struct Drafting<'p> {
     cache: DrafterCache,
     backlog: TakeIn,
     branches: Branches,
-    /// What the first layers took for the rows sent last, as long as nothing was drafted from them.
+    /// Time of the first layers for the rows sent last, as long as nothing was drafted from them.
     row_time: Duration,
 }
 
@@ -106,7 +106,7 @@ impl<'p> Drafting<'p> {
         self.branches.extend(self.parts, self.drafter, open, &last.collect::<Vec<u32>>())
     }
 
-    /// Where each of the `open` continuations parts from the round, and its tokens.
+    /// The position where each of the `open` continuations parts from the round, and its tokens.
     pub(super) fn branch_paths(&self, open: &[usize]) -> impl Iterator<Item = (usize, &[u32])> {
         self.branches.paths(open)
     }

@@ -24,7 +24,7 @@ pub(crate) struct OfflineTurn {
     /// Most tokens of the text, those generated before included.
     pub(crate) max_new_tokens: usize,
     pub(crate) sampler: Sampler,
-    /// What had left the device and come back before the cloud was lost.
+    /// Traffic before the cloud was lost.
     pub(crate) crossed: Crossed,
 }
 

@@ -15,7 +15,7 @@ use tricorn_core::{
 pub(super) struct Recorder {
     trace: Trace,
     times: TokenTimes,
-    /// What had crossed the wire before the turn.
+    /// Traffic before the turn.
     before: Traffic,
 }
 
@@ -50,7 +50,7 @@ impl Recorder {
         self.trace.push(TraceEvent::Drafted { start, end: start + time, branches });
     }
 
-    /// An answer was judged and confirmed `tokens`; `now` is what has crossed the wire.
+    /// An answer was judged and confirmed `tokens`; `now` is the traffic so far.
     pub(super) fn judged(
         &mut self,
         tokens: usize,
@@ -73,7 +73,7 @@ impl Recorder {
         self.times.confirmed(now, tokens, settled)
     }
 
-    /// What a turn that failed had sent and received; `now` is what has crossed the wire.
+    /// Traffic and samples of a turn that failed; `now` is the traffic so far.
     pub(super) fn crossed(mut self, now: Traffic) -> Crossed {
         Crossed { traffic: now.since(self.before), wire: self.trace.take_samples() }
     }

@@ -28,7 +28,7 @@ pub(super) struct RunningTurn<'f> {
 }
 
 impl<'f> RunningTurn<'f> {
-    /// A turn that begins now; `before` is what had crossed the wire until then.
+    /// A turn that begins now; `before` is the traffic until then.
     pub(super) fn new(
         sampler: Sampler,
         (prompt, alternatives): (usize, usize),

@@ -5,8 +5,8 @@ use std::{
     sync::atomic::{AtomicU64, Ordering},
 };
 
-/// What requests belong to that are parts of one, such as the choices of one call: while others
-/// wait, they share what one request would have.
+/// A group of requests that are parts of one, such as the choices of one call: while others wait,
+/// they share what one request would have.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub struct Group(u64);
 
@@ -19,7 +19,7 @@ impl Group {
     }
 }
 
-/// Which of those that wait, given in the order in which they came, is next: of the group with the
+/// The next of those that wait, given in the order in which they came: of the group with the
 /// fewest running the oldest, and of groups alike the one whose oldest waits for longest. Those of
 /// a group stay in order, and none starves: a group with nothing running gives way to older ones
 /// only.

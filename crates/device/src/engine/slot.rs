@@ -65,7 +65,7 @@ struct Slot<'e, T> {
 }
 
 impl<T: Transport> Slot<'_, T> {
-    /// Does a request, and gives what the slot holds then and what its client is to be told.
+    /// Does a request. Gives the tokens that the slot holds then, and the client's last word.
     fn work(&mut self, job: Job, held: Held) -> (Held, LastWord) {
         let Job { mut request, updates, cancel, submitted, ending, .. } = job;
         let log = SlotLog::taken(self.index, request.prompt.len(), submitted);
@@ -132,7 +132,7 @@ impl<T: Transport> Slot<'_, T> {
         outcome
     }
 
-    /// What the slot holds after a request with this prompt; `before` is what it held.
+    /// The slot's tokens after a request with this prompt; `before` are those it held.
     fn held_after(&self, prompt: &[u32], before: Held) -> Held {
         match &self.conversation {
             None => Held::default(),

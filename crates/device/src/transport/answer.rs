@@ -6,13 +6,13 @@ use tricorn_core::{AnswerTiming, CloudPace, DeepHeader, SessionLimits};
 /// One append's answer.
 #[derive(Clone, Debug)]
 pub struct Answer {
-    /// Which append is answered, and which rows are carried.
+    /// The append that is answered, and the rows that are carried.
     pub header: DeepHeader,
     /// The deep rows, `header.rows x hidden`.
     pub rows: Vec<f32>,
-    /// Where the cloud spent its time; zeros where there is none.
+    /// Times that the cloud spent on it; zeros where there is none.
     pub timing: AnswerTiming,
-    /// How fast the cloud says it is.
+    /// The cloud's throughput, by its own word.
     pub pace: Option<CloudPace>,
     /// Bytes of the message; 0 where there is no wire.
     pub bytes: u64,
@@ -25,7 +25,7 @@ pub struct Connected {
     pub limits: SessionLimits,
     /// The round trip that opening it took; `None` where there is no wire.
     pub round_trip: Option<Duration>,
-    /// How fast the cloud says it is.
+    /// The cloud's throughput, by its own word.
     pub pace: Option<CloudPace>,
 }
 
@@ -39,7 +39,7 @@ pub struct Traffic {
 }
 
 impl Traffic {
-    /// What has crossed since it was `before`.
+    /// The traffic since it was `before`.
     pub(crate) fn since(self, before: Self) -> Self {
         Self { up: self.up - before.up, down: self.down - before.down }
     }

@@ -51,12 +51,12 @@ pub trait Transport {
     /// session stays as it is. A transport that never waits need not heed it.
     fn interrupt_by(&mut self, _cancel: &Cancel) {}
 
-    /// How long an answer is waited for.
+    /// The longest wait for an answer.
     fn deadline(&self) -> Duration {
         DEADLINE
     }
 
-    /// What has crossed the wire so far.
+    /// Traffic so far.
     fn traffic(&self) -> Traffic;
 }
 

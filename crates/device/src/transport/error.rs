@@ -25,13 +25,13 @@ pub enum TransportError {
          with `tricorn cloud` or mend --cloud"
     )]
     Unreachable {
-        /// Where it should be.
+        /// Its address.
         url: String,
         /// Connections tried.
         attempts: usize,
         /// Time spent.
         waited: Duration,
-        /// What the last try ended in.
+        /// The end of the last try.
         reason: String,
     },
     /// The cloud refuses this device or found fault with what it sent.
@@ -45,7 +45,7 @@ pub enum TransportError {
     KeepsFailing {
         /// Losses without an answer in between.
         losses: usize,
-        /// What the last one was.
+        /// The last one's cause.
         reason: String,
     },
     /// The cloud was out of reach a moment ago and is left alone for a while.
@@ -54,9 +54,9 @@ pub enum TransportError {
          {retry_after:.1?}"
     )]
     Resting {
-        /// What the last try ended in.
+        /// The end of the last try.
         reason: String,
-        /// When it is tried again.
+        /// Time until it is tried again.
         retry_after: Duration,
     },
     /// The turn was ended while the transport waited.

@@ -48,7 +48,7 @@ impl CloudProbe {
         })
     }
 
-    /// What the cloud serves, if it is what this device needs.
+    /// The cloud's description, if it serves what this device needs.
     ///
     /// # Errors
     /// [`TransportError::Unreachable`] when no cloud answers within `limit`,

@@ -9,7 +9,7 @@ pub(super) fn root_cause(error: &dyn std::error::Error) -> String {
     cause.to_string()
 }
 
-/// What is said of a peer that has taken a connection and has not said a word that a cloud would.
+/// The message about a peer that took a connection and does not answer as a cloud does.
 pub(super) fn unlike_a_cloud(status: &tonic::Status) -> String {
     format!("what listens there does not answer as a cloud does: {}", describe(status))
 }

@@ -10,7 +10,7 @@ use tricorn_core::{FinishReason, TurnStats};
 pub struct TurnReport {
     /// The generated tokens; a stop token is the last of them.
     pub token_ids: Vec<u32>,
-    /// How it ended.
+    /// The reason why it ended.
     pub finish: FinishReason,
     /// Counters.
     pub stats: TurnStats,
@@ -23,7 +23,7 @@ pub struct TurnReport {
     pub bytes_up: u64,
     /// Bytes of messages received from it.
     pub bytes_down: u64,
-    /// What was done when, in order.
+    /// Events with their times, in order.
     pub trace: Vec<TraceEvent>,
     /// Samples of what crossed the wire, where they were asked for.
     pub wire: Vec<WireSample>,

@@ -25,9 +25,9 @@ pub enum TraceEvent {
         rows: usize,
         /// Bytes of the message; 0 where there is no wire.
         bytes: u64,
-        /// What it is for.
+        /// Its purpose.
         kind: AppendKind,
-        /// When it was handed over.
+        /// The time at which it was handed over.
         at: Duration,
     },
     /// An append's answer was taken in.
@@ -38,9 +38,9 @@ pub enum TraceEvent {
         rows: usize,
         /// Bytes of the message; 0 where there is no wire.
         bytes: u64,
-        /// When it was looked at, which is later than its arrival where the device was busy.
+        /// The time at which it was looked at: later than its arrival where the device was busy.
         at: Duration,
-        /// Where the cloud spent its time.
+        /// Times that the cloud spent on it.
         timing: AnswerTiming,
     },
     /// A draft step.

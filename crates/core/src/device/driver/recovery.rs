@@ -6,7 +6,7 @@ use std::time::Duration;
 /// Losses without a token in between after which a turn gives up.
 const MAX_LOSSES: usize = 5;
 
-/// How a session was lost.
+/// The way in which a session was lost.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Loss {
     /// The connection broke, or the cloud broke the protocol.
@@ -15,7 +15,7 @@ pub enum Loss {
     Evicted,
 }
 
-/// What follows a loss.
+/// The consequence of a loss.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum AfterLoss {
     /// A new session is opened after this wait, and everything is replayed.

@@ -3,7 +3,7 @@
 use crate::{Action, DeviceSession};
 use std::{ops::Range, time::Duration};
 
-/// What a device does next in a turn.
+/// The next step of a device in a turn.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Step {
     /// Look whether an answer is there, without a wait. If there is one, report

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-/// When a turn's tokens were confirmed. Times count from the turn's start.
+/// Times at which a turn's tokens were confirmed. They count from the turn's start.
 #[derive(Clone, Debug, Default)]
 pub struct TokenTimes {
     last: Option<Duration>,

@@ -6,11 +6,11 @@ use std::{collections::VecDeque, time::Duration};
 /// An append on its way.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct SentAppend {
-    /// What was sent.
+    /// The append's header.
     pub header: AppendHeader,
     /// Bytes of the message; 0 where there is no wire.
     pub bytes: u64,
-    /// When it was handed over, since the turn began.
+    /// The time at which it was handed over, since the turn began.
     pub at: Duration,
     /// Nothing else was on its way, so the time to its answer is a round trip.
     pub alone: bool,

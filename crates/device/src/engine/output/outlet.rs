@@ -68,7 +68,7 @@ mod tests {
     use super::*;
     use std::time::Duration;
 
-    /// How a turn ends whose client takes nothing, with one update in a buffer of one.
+    /// The end of a turn whose client takes nothing, with one update in a buffer of one.
     fn stalled(cancel: &Cancel, patience: Duration) -> Option<CancelReason> {
         let runtime = tokio::runtime::Builder::new_current_thread().enable_time().build().unwrap();
         let (updates, _client) = mpsc::channel(1);

@@ -2,7 +2,8 @@
 
 use std::time::Duration;
 
-/// What an update that is taken gives back: a client that takes one a second is never given up.
+/// Time that an update gives back when it is taken: a client that takes one a second is never
+/// given up.
 const REFILL: Duration = Duration::from_secs(1);
 
 /// A time that waits for a client use up and updates that it takes refill (a leaky bucket): were
@@ -41,7 +42,7 @@ mod tests {
 
     const WHOLE: Duration = Duration::from_secs(30);
 
-    /// How long a client that takes an update every `step` holds a slot, up to a day.
+    /// The time for which a client that takes an update every `step` holds a slot, up to a day.
     fn held(step: Duration) -> Duration {
         let (mut patience, mut held) = (Patience::new(WHOLE), Duration::ZERO);
         while step <= patience.left() && held < Duration::from_secs(86_400) {

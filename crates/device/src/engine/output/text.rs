@@ -18,7 +18,7 @@ pub(in crate::engine) struct GeneratedText<'a> {
     text: String,
     /// Bytes of it that are out.
     released: usize,
-    /// Where the text of the first token begins that is not out.
+    /// The begin of the text of the first token that is not out.
     begin: usize,
     /// Tokens that are not out, each with where its text ends, once that is known.
     pending: VecDeque<(TextToken, Option<usize>)>,
@@ -38,7 +38,7 @@ impl<'a> GeneratedText<'a> {
         }
     }
 
-    /// What a further token releases.
+    /// Text and tokens that a further token releases.
     pub(in crate::engine) fn push(
         &mut self,
         token: TextToken,
@@ -57,7 +57,7 @@ impl<'a> GeneratedText<'a> {
         self.stopped.and_then(|index| self.stops.get(index)).map(String::as_str)
     }
 
-    /// What is still held back: no token follows.
+    /// Text and tokens still held back: no token follows.
     pub(in crate::engine) fn flush(&mut self) -> Result<(String, Vec<TextToken>), ModelError> {
         if self.stopped.is_none() {
             let rest = self.reply.flush()?;
@@ -85,7 +85,7 @@ impl<'a> GeneratedText<'a> {
         }
     }
 
-    /// Where the stop text begins that is complete first behind `from`, and which it is.
+    /// The begin of the stop text that is complete first behind `from`, and its index.
     fn find_stop(&self, from: usize) -> Option<(usize, usize)> {
         let ends = (from + 1..=self.text.len()).filter(|&end| self.text.is_char_boundary(end));
         ends.filter_map(|end| {

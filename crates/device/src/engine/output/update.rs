@@ -21,7 +21,7 @@ pub enum Update {
     /// More text. Either may be empty: text is held back while it may yet become a stop text or
     /// half a character.
     Delta {
-        /// What is added to the text.
+        /// Text that is added.
         text: String,
         /// The tokens whose text is complete with this.
         tokens: Vec<TextToken>,
@@ -51,7 +51,7 @@ pub struct TextToken {
     pub text: String,
     /// Its bytes, which may be a part of a character.
     pub bytes: Vec<u8>,
-    /// What the model held of its position, where
+    /// The model's log-probabilities at its position, where
     /// [`GenerationRequest::logprobs`](crate::engine::GenerationRequest::logprobs) asks for it.
     pub logprobs: Option<Logprobs>,
 }

@@ -8,18 +8,18 @@
 #[derive(Debug, Default)]
 pub(in crate::engine) struct Held {
     tokens: Vec<u32>,
-    /// Where the last turn begins; 0 where it goes on with none.
+    /// The last turn's begin; 0 where it goes on with none.
     begun: usize,
-    /// Where its answer begins.
+    /// Its answer's begin.
     asked: usize,
 }
 
 /// Fit of a prompt to what a slot holds, in tokens.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub(in crate::engine) struct Fit {
-    /// What both begin with.
+    /// Tokens that both begin with.
     pub(in crate::engine) shared: usize,
-    /// What the slot holds beyond.
+    /// Tokens that the slot holds beyond.
     pub(in crate::engine) lost: usize,
     /// Whether the prompt is the conversation's next, or another try at its last turn.
     pub(in crate::engine) goes_on: bool,
@@ -30,7 +30,7 @@ impl Held {
         self.tokens.is_empty()
     }
 
-    /// How well `prompt` fits.
+    /// The fit of `prompt`.
     pub(in crate::engine) fn fit(&self, prompt: &[u32]) -> Fit {
         let shared = self.tokens.iter().zip(prompt).take_while(|(held, new)| held == new).count();
         Fit {
@@ -40,7 +40,7 @@ impl Held {
         }
     }
 
-    /// What the slot holds after `prompt` was answered; `tokens` are those of the whole
+    /// The tokens held after `prompt` was answered; `tokens` are those of the whole
     /// conversation.
     pub(in crate::engine) fn after(&self, prompt: &[u32], tokens: &[u32]) -> Self {
         let shared = self.fit(prompt).shared;

@@ -43,7 +43,7 @@ struct Places {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Phase {
     Open,
-    /// What was accepted is still done.
+    /// Requests that were accepted are still done.
     Draining,
     Closed,
 }
@@ -53,7 +53,7 @@ struct Place {
     /// The handle of the request that it has, and what that belongs to; `None` while it is idle.
     running: Option<(Cancel, Group)>,
     inbox: Option<Job>,
-    /// What its caches hold, while it is idle.
+    /// The tokens in its caches, while it is idle.
     held: Held,
     /// It is to give that up.
     forget: bool,
@@ -108,7 +108,7 @@ impl Roster {
         Ok(())
     }
 
-    /// What slot `index` is to do next.
+    /// The next thing for slot `index` to do.
     pub(in crate::engine) fn next(&self, index: usize) -> Next {
         let mut state = self.lock();
         loop {

@@ -11,7 +11,7 @@ static PROMPTER: LazyLock<Prompter> = LazyLock::new(|| {
 });
 const END: [u32; 1] = [279];
 
-/// What a client sees.
+/// The text and tokens that a client sees.
 #[derive(Debug, Default)]
 struct Seen {
     text: String,

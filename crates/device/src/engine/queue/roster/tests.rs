@@ -38,7 +38,7 @@ fn job(group: Group, tokens: usize) -> (Job, Receiver<Update>) {
     )
 }
 
-/// What a slot was given.
+/// The request that a slot was given.
 fn given(roster: &Roster, slot: usize) -> Job {
     match roster.next(slot) {
         Next::Job(job, _) => *job,
