@@ -5,7 +5,7 @@
 use libfuzzer_sys::fuzz_target;
 use serde_json::{Value, json};
 use tricorn_fuzz::assert_one_line;
-use tricorn_model::{
+use tricorn_text::{
     ChatTemplate,
     template::{ChatInput, Ending},
 };

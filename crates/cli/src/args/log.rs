@@ -5,8 +5,8 @@ use clap::Args as ClapArgs;
 
 #[derive(Clone, Copy, Debug, ClapArgs)]
 pub(crate) struct LogArgs {
-    /// Log this and all that is worse to standard error: error, warn, info (a line for every session
-    /// and request) or debug; never texts, tokens or hidden states
+    /// Log this and all that is worse to standard error: error, warn, info (a line for every
+    /// session and request) or debug; never texts, tokens or hidden states
     #[arg(
         long,
         value_name = "LEVEL",

@@ -1,6 +1,7 @@
+//! Driver before a next stage that the tests play.
 #![allow(clippy::unwrap_used)]
 
-use std::sync::Arc;
+use std::{sync::Arc, time::Duration};
 
 use tokio::{sync::mpsc, task::JoinHandle};
 use tokio_stream::StreamExt;
@@ -10,10 +11,10 @@ use tricorn_wire::{Downlink, ErrorCode, Failure};
 use super::*;
 use crate::{
     BatchEntry, CloudConfig,
+    clock::Clock,
     load::LoadGauge,
     outbox::{Outbox, OutboxStream},
     queue::RowQueue,
-    scheduler::{Arrival, Command, NewSession, Rows},
 };
 
 const LIMITS: SessionLimits =
@@ -76,20 +77,16 @@ struct Scene {
 impl Scene {
     async fn new() -> Self {
         let (commands, received) = mpsc::channel(64);
-        let load = LoadGauge::new(8);
+        let clock = Clock::start();
+        let load = LoadGauge::new(8, clock);
         let config = CloudConfig {
             batch_rows: 16,
             ..CloudConfig::new("127.0.0.1:0".parse().unwrap(), LIMITS.context)
         };
         let (stage, batches) = mpsc::unbounded_channel();
-        let scheduler = Scheduler::new(
-            AddOne,
-            received,
-            config,
-            Arc::clone(&load),
-            Some(Box::new(Passed(stage))),
-        );
-        Self { commands, load, batches, running: tokio::spawn(scheduler.run()) }
+        let executor = Executor::new(AddOne, Some(Box::new(Passed(stage))), clock, None);
+        let driver = Driver::new(&config, executor, Vec::new(), received, Arc::clone(&load));
+        Self { commands, load, batches, running: tokio::spawn(driver.run()) }
     }
 
     async fn tell(&self, command: Command) {
@@ -104,13 +101,13 @@ impl Scene {
 
     async fn open(&self, id: u64) -> OutboxStream {
         let (outbox, stream) = Outbox::new(64);
-        let slot = self.load.enter().unwrap();
+        let permit = self.load.enter().unwrap();
         self.tell(Command::Open(NewSession {
             id,
             limits: LIMITS,
             codec: HiddenCodec::F32,
             outbox,
-            slot,
+            permit,
         }))
         .await;
         stream
@@ -125,9 +122,8 @@ impl Scene {
             kind: AppendKind::Prompt,
         };
         let queue = RowQueue::new(64, Arc::clone(&self.load));
-        let arrival = Arrival { at: Instant::now(), received: None };
-        let rows = Rows { values: values.to_vec(), arrival, _queued: queue.push(header.rows) };
-        self.tell(Command::Append { session, header, rows }).await;
+        let rows = AppendRows { values: values.to_vec(), _queued: queue.push(header.rows) };
+        self.tell(Command::Append { session, header, rows, arrival: Arrival::default() }).await;
     }
 
     /// What the later stages make of `batch`: 10 more.
