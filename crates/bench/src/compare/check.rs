@@ -1,16 +1,16 @@
-//! The texts of a run against the whole model's.
+//! The check of a run's texts against the whole model's.
 
 use std::{collections::BTreeMap, sync::Arc};
 
 use serde::Serialize;
 
 use crate::{
-    BenchError,
+    error::BenchError,
     fleet::Outcome,
-    prompts::Prompt,
-    reference::{Mismatch, difference},
-    workload::Request,
+    workload::{Prompt, Request},
 };
+
+use super::reference::{Mismatch, difference};
 
 /// How many texts were compared with the whole model's.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize)]

@@ -1,4 +1,4 @@
-//! The text that every mode must write: the whole model's, in one process.
+//! The reference: the whole model's text in one process, which every mode must write.
 
 use std::{fmt, ops::ControlFlow, sync::Arc};
 
@@ -6,7 +6,7 @@ use serde::Serialize;
 use tricorn_core::{ChunkPolicy, DraftPolicy, SamplingParams};
 use tricorn_device::{Conversation, LocalTransport, Turn};
 
-use crate::{BenchError, Stop, prompts::Prompt, setup::Setup};
+use crate::{error::BenchError, fleet::Setup, run::Stop, workload::Prompt};
 
 /// A text that is not the reference's.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]

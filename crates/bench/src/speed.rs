@@ -1,6 +1,6 @@
-//! How fast the engine is: prefill, decoding and verification-sized batches of a whole model in
-//! this process, against what the machine can do and, if wanted, against llama.cpp on the same
-//! file.
+//! Speed of the model and its kernels: prefill, decoding and verification-sized batches of a whole
+//! model in this process, against what the machine can do and, if wanted, against llama.cpp on the
+//! same file.
 
 mod limits;
 mod memory;
@@ -15,31 +15,31 @@ use std::{sync::Arc, thread, time::Duration};
 use tricorn_kernels::{KvFormat, threads};
 use tricorn_model::{KvPool, ModelSource};
 
-use crate::{BenchError, Observer};
+use crate::{error::BenchError, run::Observer};
 pub use limits::Limits;
 pub use memory::Memory;
 pub use peer::{LlamaCpp, PeerInfo, Setting};
-pub use plan::EnginePlan;
+pub use plan::SpeedPlan;
 use report::Round;
-pub use report::{EngineReport, EngineRow, Measured};
+pub use report::{Measured, SpeedReport, SpeedRow};
 use whole::WholeModel;
 
-/// What the other engine's threads are given to come to rest: they look for work for a while after
+/// What the peer's threads are given to come to rest: they look for work for a while after
 /// their last.
 const REST: Duration = Duration::from_millis(20);
 
-/// Measures a model, `rounds` times over; in each round every piece of work is done by this engine
-/// and then by `peer`. `kv` is the format of this engine's cache.
+/// Measures a model, `rounds` times over; in each round every piece of work is done here and
+/// then by `peer`. `kv` is the format of the cache here.
 ///
 /// # Errors
 /// When the plan does not fit the model, the model does not load or compute, or the peer fails.
 pub fn measure(
     source: &Arc<ModelSource>,
-    plan: &EnginePlan,
+    plan: &SpeedPlan,
     kv: KvFormat,
     mut peer: Option<LlamaCpp>,
     observer: &dyn Observer,
-) -> Result<EngineReport, BenchError> {
+) -> Result<SpeedReport, BenchError> {
     let work = plan.work(source.config().context)?;
     let calibrations = if peer.is_some() { Setting::CANDIDATES.len() } else { 0 };
     observer.planned(
@@ -56,7 +56,7 @@ pub fn measure(
         whole.run(*work)?;
         observer.request_done();
     }
-    // Before the limits are measured, whose buffer is no part of the engine.
+    // Before the limits are measured, whose buffer is no part of the model.
     let memory = Memory::now();
     if let Some(peer) = &mut peer {
         peer.calibrate(plan.positions(), observer)?;
@@ -79,7 +79,7 @@ pub fn measure(
         }
         rounds.push(figures);
     }
-    Ok(EngineReport::new(
+    Ok(SpeedReport::new(
         source.config(),
         &work,
         &rounds,

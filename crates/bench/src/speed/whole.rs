@@ -1,4 +1,4 @@
-//! A whole model in this process.
+//! The whole model in this process.
 
 use std::{
     hint::black_box,
@@ -11,7 +11,7 @@ use tricorn_kernels::KvFormat;
 use tricorn_model::{InputPart, KvCache, KvPool, MiddlePart, ModelSource, OutputPart, SeqRows};
 
 use super::work::{Work, token};
-use crate::BenchError;
+use crate::error::BenchError;
 
 /// All three parts and one sequence.
 pub(super) struct WholeModel {

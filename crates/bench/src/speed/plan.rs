@@ -1,14 +1,14 @@
-//! What is measured.
+//! The plan of a measurement of speed.
 
 use super::work::Work;
-use crate::BenchError;
+use crate::error::BenchError;
 
 /// Prompt lengths that a model's context may have room for.
 const PREFILL: [usize; 4] = [8, 64, 512, 2048];
 
 /// What `tricorn bench engine` measures.
 #[derive(Clone, Debug)]
-pub struct EnginePlan {
+pub struct SpeedPlan {
     /// Lengths of prompts in tokens; none: 8, 64, 512 and 2,048 as far as the context has room.
     /// Decoding is measured behind the shortest and the longest, batches behind the shortest.
     pub prefill: Vec<usize>,
@@ -20,7 +20,7 @@ pub struct EnginePlan {
     pub rounds: usize,
 }
 
-impl EnginePlan {
+impl SpeedPlan {
     /// All pieces of work, in an order in which the caches grow and then shrink.
     pub(super) fn work(&self, context: usize) -> Result<Vec<Work>, BenchError> {
         let (prefill, rows) = (self.lengths(context), self.batches());
@@ -92,13 +92,13 @@ fn setting(what: &'static str, value: &str, instead: String) -> BenchError {
 mod tests {
     use super::*;
 
-    fn plan(prefill: &[usize], rows: &[usize]) -> EnginePlan {
-        EnginePlan { prefill: prefill.to_vec(), rows: rows.to_vec(), decode: 16, rounds: 1 }
+    fn plan(prefill: &[usize], rows: &[usize]) -> SpeedPlan {
+        SpeedPlan { prefill: prefill.to_vec(), rows: rows.to_vec(), decode: 16, rounds: 1 }
     }
 
     #[test]
     fn the_default_lengths_are_those_that_fit() {
-        let names = |plan: EnginePlan, context| {
+        let names = |plan: SpeedPlan, context| {
             plan.work(context).unwrap().iter().map(ToString::to_string).collect::<Vec<_>>()
         };
         assert_eq!(

@@ -1,4 +1,4 @@
-//! What every measurement needs: the model's parts, loaded once.
+//! Setup of every measurement: the model's parts, loaded once.
 
 use std::{ops::Range, sync::Arc};
 
@@ -6,7 +6,8 @@ use tricorn_core::{HiddenCodec, Split};
 use tricorn_device::{DeviceParts, Drafting};
 use tricorn_model::{DrafterKind, MiddlePart, ModelError, ModelSource};
 
-use crate::{BenchError, cloud_process::CloudProgram, mode::Mode};
+use super::cloud_process::CloudProgram;
+use crate::{error::BenchError, mode::Mode};
 
 /// The model, and how to start a cloud for it.
 #[derive(Debug)]

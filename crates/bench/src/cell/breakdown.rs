@@ -1,4 +1,4 @@
-//! The least time to first token that a request could have had, and where the rest went.
+//! Breakdown of a time to first token: its least possible value, and where the rest went.
 
 use std::time::Duration;
 
@@ -7,7 +7,7 @@ use tricorn_core::{AnswerTiming, AppendKind};
 use tricorn_device::{TraceEvent, TurnReport};
 use tricorn_netem::LinkConfig;
 
-use crate::units::ms;
+use crate::figures::ms;
 
 /// What the trace of a request's prompt shows.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]

@@ -1,8 +1,8 @@
-//! When requests arrive.
+//! Arrivals of requests: a Poisson process.
 
 use std::time::Duration;
 
-use crate::rng::Rng;
+use super::rng::Rng;
 
 /// The arrival times of `count` requests of a Poisson process at `rate` requests a second, from the
 /// first one's, which is at 0.

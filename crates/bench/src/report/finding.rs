@@ -1,10 +1,10 @@
-//! What a sweep found.
+//! Findings of a sweep, with their targets.
 
 use std::fmt;
 
 use serde::Serialize;
 
-use crate::units::short;
+use crate::figures::short;
 
 /// What a sweep found, beside what was hoped for. Nothing is asserted.
 #[derive(Clone, Debug, PartialEq, Serialize)]

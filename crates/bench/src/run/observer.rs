@@ -1,4 +1,4 @@
-//! What a run tells while it runs.
+//! Observers of a run: they are told of its progress.
 
 /// Hears how far a run is; called from several threads.
 pub trait Observer: Sync {

@@ -6,12 +6,13 @@ use serde::Deserialize;
 use tricorn_device::Prompter;
 use tricorn_text::template::Message;
 
-use crate::{BenchError, rng::Rng, stats::quantile};
+use super::rng::Rng;
+use crate::{error::BenchError, figures::quantile};
 
 /// Lengths in tokens, ascending; what they are is said in the file.
-const LENGTHS: &str = include_str!("../data/spec_bench_lengths.txt");
+const LENGTHS: &str = include_str!("../../data/spec_bench_lengths.txt");
 /// `{"prompt", "response"}` a line.
-const STORIES: &str = include_str!("../data/stories.jsonl");
+const STORIES: &str = include_str!("../../data/stories.jsonl");
 
 /// One prompt in tokens.
 pub(crate) type Prompt = Arc<[u32]>;

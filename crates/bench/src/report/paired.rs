@@ -3,11 +3,14 @@
 
 use std::collections::BTreeSet;
 
-use crate::{Cell, Summary, cell::Sample, stats::ratio};
+use crate::{
+    cell::{Cell, Sample},
+    figures::{Summary, ratio},
+};
 
 /// One cell's means over another's.
 #[derive(Clone, Copy, Debug, PartialEq)]
-pub(crate) struct Shared {
+pub(crate) struct Paired {
     /// Requests that both answered.
     pub(crate) requests: usize,
     /// Mean time to first token over the other's.
@@ -16,7 +19,7 @@ pub(crate) struct Shared {
     pub(crate) tbt: Option<f64>,
 }
 
-impl Shared {
+impl Paired {
     /// The means of `cell` over those of `base`.
     pub(crate) fn of(cell: &Cell, base: &Cell) -> Self {
         let [theirs, own] = [base, cell].map(requests);
@@ -54,10 +57,10 @@ mod tests {
         base.samples[3].ttft_ms = 60_000.0;
         base.samples[3].gaps_ms = vec![9_000.0; 6];
         hat.samples.pop();
-        let [first, second] = [Shared::of(&hat, &base), Shared::of(&base, &hat)];
-        assert_eq!(first, Shared { requests: 3, ttft: Some(301.0 / 601.0), tbt: Some(0.5) });
-        assert_eq!(second, Shared { requests: 3, ttft: Some(601.0 / 301.0), tbt: Some(2.0) });
+        let [first, second] = [Paired::of(&hat, &base), Paired::of(&base, &hat)];
+        assert_eq!(first, Paired { requests: 3, ttft: Some(301.0 / 601.0), tbt: Some(0.5) });
+        assert_eq!(second, Paired { requests: 3, ttft: Some(601.0 / 301.0), tbt: Some(2.0) });
         hat.samples.clear();
-        assert_eq!(Shared::of(&hat, &base), Shared { requests: 0, ttft: None, tbt: None });
+        assert_eq!(Paired::of(&hat, &base), Paired { requests: 0, ttft: None, tbt: None });
     }
 }

@@ -1,4 +1,4 @@
-//! What the machine can do, measured beside the engine: the same neighbours disturb both.
+//! Limits of the machine, measured beside the model: the same neighbours disturb both.
 
 mod arithmetic;
 
@@ -47,7 +47,7 @@ impl Limits {
 fn bandwidth(threads: usize, bytes: usize) -> Option<f64> {
     let mut buffer = MmapMut::map_anon(bytes).ok()?;
     #[cfg(target_os = "linux")]
-    // Small pages cost some bandwidth, which would make the engine look better; a system without
+    // Small pages cost some bandwidth, which would make the model look faster; a system without
     // large ones has none to lose.
     let _ = buffer.advise(Advice::HugePage);
     buffer.fill(1);

@@ -1,4 +1,4 @@
-//! How a run ends before its time.
+//! The early end of a run.
 
 use std::{
     sync::{

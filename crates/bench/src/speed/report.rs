@@ -1,4 +1,4 @@
-//! What was measured of the engine, for people and programs.
+//! The report on speed, for people and programs.
 
 use std::{fs, path::Path, time::Duration};
 
@@ -14,10 +14,8 @@ use super::{
     work::{Kind, Work},
 };
 use crate::{
-    BenchError,
-    report::table::Table,
-    stats::median,
-    units::{bytes, percent, short},
+    error::BenchError,
+    figures::{Table, bytes, median, percent, short},
 };
 
 /// Formats of at most so many bits a weight, scales included, are multiplied as int8; all others as
@@ -26,7 +24,7 @@ const INT8_BITS: f64 = 9.5;
 
 /// How fast a model runs here.
 #[derive(Clone, Debug, Serialize)]
-pub struct EngineReport {
+pub struct SpeedReport {
     /// How often everything was measured; every figure is the median.
     pub rounds: usize,
     /// What the machine can do.
@@ -41,32 +39,32 @@ pub struct EngineReport {
     /// not tell.
     pub memory: Option<Memory>,
     /// Work by work.
-    pub rows: Vec<EngineRow>,
+    pub rows: Vec<SpeedRow>,
     /// What was compared with.
     pub peer: Option<PeerInfo>,
 }
 
 /// One piece of work.
 #[derive(Clone, Debug, Serialize)]
-pub struct EngineRow {
+pub struct SpeedRow {
     /// For example `decode at 8`.
     pub work: String,
     /// Rows in a call.
     pub rows: usize,
-    /// This engine.
+    /// Of Tricorn.
     pub own: Measured,
     /// The least time that reading the weights and the cache once would take, over the time taken.
     pub bandwidth_share: Option<f64>,
     /// The least time of the arithmetic (matrix products in the weights' format, attention in f32),
     /// over the time taken.
     pub arithmetic_share: Option<f64>,
-    /// The engine compared with.
+    /// Of the peer.
     pub peer: Option<Measured>,
-    /// The peer's time over this engine's, each within one round.
+    /// The peer's time over Tricorn's, each within one round.
     pub ratio: Option<f64>,
 }
 
-/// One engine's figures for a piece of work.
+/// One side's figures for a piece of work.
 #[derive(Clone, Copy, Debug, PartialEq, Serialize)]
 pub struct Measured {
     /// Seconds a call.
@@ -91,7 +89,7 @@ impl Round {
     }
 }
 
-impl EngineReport {
+impl SpeedReport {
     pub(super) fn new(
         config: &ModelConfig,
         work: &[Work],
@@ -120,7 +118,7 @@ impl EngineReport {
                 over_rounds(&|round| Some(least(&round.limits) / typical(round.own.get(index)?)?))
             };
             let float_share = |limits: &Limits| arithmetic(*work, config, weights, limits);
-            Some(EngineRow {
+            Some(SpeedRow {
                 work: work.to_string(),
                 rows: work.rows,
                 own: measured(index, |round| &round.own)?,

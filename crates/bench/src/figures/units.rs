@@ -1,4 +1,4 @@
-//! Numbers as reports write them.
+//! Units of reports: milliseconds, bytes, percentages.
 
 use std::time::Duration;
 

@@ -1,8 +1,8 @@
 #![allow(clippy::unwrap_used)]
-//! The protocol, against a program that speaks it without an engine.
+//! The protocol, against a program that speaks it without a model.
 
 use super::*;
-use crate::Silent;
+use crate::run::Silent;
 use std::{fs, os::unix::fs::PermissionsExt};
 use tempfile::TempPath;
 

@@ -1,4 +1,4 @@
-//! Pieces of work that two engines can both do.
+//! Pieces of work that Tricorn and llama.cpp can both do.
 
 use std::fmt;
 
@@ -83,8 +83,8 @@ impl fmt::Display for Work {
     }
 }
 
-/// The text that is read and written: all tokens are as good as any other, as long as both engines
-/// see the same.
+/// The text that is read and written: all tokens are as good as any other, as long as both
+/// sides see the same.
 pub(super) fn token(position: usize, vocab: usize) -> u32 {
     u32::try_from(position.wrapping_mul(7919) % vocab).unwrap_or_default()
 }

@@ -17,7 +17,7 @@ use serde_json::{Value, json};
 use tricorn_kernels::KvFormat;
 
 use super::work::{Kind, Work};
-use crate::{BenchError, Observer, stats};
+use crate::{error::BenchError, figures, run::Observer};
 
 /// Tokens of the prompt that settings are tried with.
 const PROBE: usize = 256;
@@ -257,5 +257,5 @@ impl Drop for LlamaCpp {
 }
 
 fn median(times: &[Duration]) -> f64 {
-    stats::median(times.iter().map(Duration::as_secs_f64)).unwrap_or(f64::INFINITY)
+    figures::median(times.iter().map(Duration::as_secs_f64)).unwrap_or(f64::INFINITY)
 }

@@ -1,4 +1,4 @@
-//! `tricorn cloud` as a child process, with a deadline on everything it is asked.
+//! Cloud processes: `tricorn cloud` as a child, with a deadline on everything it is asked.
 
 use std::{
     ffi::OsString,
@@ -16,9 +16,9 @@ use serde::Deserialize;
 use tricorn_core::{Cost, Schedule, Split};
 use tricorn_kernels::KvFormat;
 
-use crate::BenchError;
+use crate::error::BenchError;
 
-/// How long a cloud may take to read its weights and measure its own pace.
+/// How long a cloud may take to read its weights and measure its own speed.
 const START_LIMIT: Duration = Duration::from_secs(60);
 /// How long it may take to stop before it is killed.
 const STOP_LIMIT: Duration = Duration::from_secs(5);
@@ -59,7 +59,7 @@ struct Ready {
 pub(crate) struct CloudEnd {
     /// Batches run.
     pub(crate) batches: u64,
-    /// Of these, the ones that took longer than the emulated pace.
+    /// Of these, the ones that took longer than the throttle.
     pub(crate) overruns: u64,
 }
 
@@ -78,7 +78,7 @@ impl CloudProgram {
         &self,
         schedule: Schedule,
         context: usize,
-        pace: Option<Cost>,
+        throttle: Option<Cost>,
         more: &[OsString],
     ) -> Vec<OsString> {
         let mut arguments: Vec<OsString> =
@@ -90,7 +90,7 @@ impl CloudProgram {
         flag("--schedule", schedule_name(schedule).to_owned());
         // A whole prompt is one append: u-shape's upload is not to be cut for the cloud's sake.
         flag("--max-append-rows", context.to_string());
-        if let Some(Cost { base, per_row }) = pace {
+        if let Some(Cost { base, per_row }) = throttle {
             flag("--emulate-pace", format!("{}:{}", base.as_micros(), per_row.as_micros()));
         }
         if let Some(threads) = self.threads {
@@ -109,16 +109,16 @@ impl CloudProgram {
         &self,
         schedule: Schedule,
         context: usize,
-        pace: Option<Cost>,
+        throttle: Option<Cost>,
     ) -> Result<CloudChain, BenchError> {
         Ok(CloudChain {
-            head: self.spawn(&self.arguments(schedule, context, pace, &[]))?,
+            head: self.spawn(&self.arguments(schedule, context, throttle, &[]))?,
             behind: None,
         })
     }
 
     /// Starts two clouds one behind the other, with the middle's layers below `cut` and the others.
-    /// Each takes half of the pace.
+    /// Each takes half of the throttle.
     ///
     /// # Errors
     /// As [`start`](Self::start).
@@ -126,11 +126,12 @@ impl CloudProgram {
         &self,
         schedule: Schedule,
         context: usize,
-        pace: Option<Cost>,
+        throttle: Option<Cost>,
         middle: &Range<usize>,
         cut: usize,
     ) -> Result<CloudChain, BenchError> {
-        let half = pace.map(|pace| Cost { base: pace.base / 2, per_row: pace.per_row / 2 });
+        let half =
+            throttle.map(|Cost { base, per_row }| Cost { base: base / 2, per_row: per_row / 2 });
         let layers = |range: Range<usize>| {
             [OsString::from("--layers"), format!("{}..{}", range.start, range.end).into()]
         };
@@ -325,7 +326,7 @@ mod tests {
     }
 
     #[test]
-    fn the_schedule_and_the_pace_are_flags() {
+    fn the_schedule_and_the_throttle_are_flags() {
         let program = CloudProgram {
             program: "tricorn".into(),
             model: "demo".into(),
@@ -333,8 +334,9 @@ mod tests {
             threads: Some(1),
             kv: KvFormat::Q8,
         };
-        let pace = Cost { base: Duration::from_millis(20), per_row: Duration::from_micros(400) };
-        let arguments = program.arguments(Schedule::Chunked, 2048, Some(pace), &[]);
+        let throttle =
+            Cost { base: Duration::from_millis(20), per_row: Duration::from_micros(400) };
+        let arguments = program.arguments(Schedule::Chunked, 2048, Some(throttle), &[]);
         let text: Vec<_> = arguments.iter().filter_map(|argument| argument.to_str()).collect();
         for pair in [
             ["--schedule", "chunked"],

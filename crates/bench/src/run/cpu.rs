@@ -1,4 +1,4 @@
-//! How busy this machine was, so that a cell measured on a saturated one can be marked.
+//! CPU load of this machine, so that a cell measured on a saturated one can be marked.
 
 /// Above this share of all cores' time a cell's figures are those of the machine, not of the
 /// method.
