@@ -9,9 +9,9 @@ use std::{
     io::{ErrorKind, Read},
     net::{TcpListener, TcpStream},
 };
-use tricorn_bench::link::{Emulator, Preset, Shape};
 use tricorn_core::HiddenCodec;
 use tricorn_device::Event;
+use tricorn_netem::{Emulator, LinkConfig, Preset};
 
 /// A link to `to` on any free port, and its ready line.
 fn link(to: &str, more: &[&str]) -> (Running, Value) {
@@ -63,7 +63,7 @@ fn a_device_outlives_an_outage_that_resets() {
     let link = Emulator::start(
         ([127, 0, 0, 1], 0).into(),
         ([127, 0, 0, 1], cloud.port).into(),
-        Shape::preset(Preset::Loopback),
+        LinkConfig::preset(Preset::Loopback),
     )
     .unwrap();
     let mut conversation = device.remote(&format!("http://{}", link.addr()));

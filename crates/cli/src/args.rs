@@ -5,7 +5,7 @@ mod config;
 mod device;
 mod distill;
 mod engine;
-mod generate;
+pub(crate) mod generate;
 mod link;
 mod log;
 mod named;
@@ -31,10 +31,14 @@ use std::{
     path::PathBuf,
     time::Duration,
 };
-use tricorn_cloud::Pace;
+use tricorn_cloud::Throttle;
 use tricorn_core::{Schedule, Split};
 use tricorn_kernels::KvFormat;
 use tricorn_model::{ComputeDevice, quant::Quant};
+
+/// Commands whose flags the file and the environment set: those that run for long, and those that
+/// generate text.
+pub(crate) const COMMANDS: [&str; 4] = ["device", "cloud", "run", "chat"];
 
 const EXIT_CODES: &str =
     "Exit codes: 0 done, 1 failed, 2 asked wrongly, 3 no cloud or refused by it.";
@@ -264,7 +268,7 @@ pub(crate) struct CloudArgs {
     /// Make every batch take at least BASE + ROW x rows, in microseconds, as on a slower server:
     /// for benchmarks
     #[arg(long, value_name = "BASE:ROW", value_parser = parse_pace)]
-    pub(crate) emulate_pace: Option<Pace>,
+    pub(crate) emulate_pace: Option<Throttle>,
     #[command(flatten)]
     pub(crate) log: LogArgs,
     /// Stop when standard input ends: for programs that start a cloud of their own
@@ -372,11 +376,11 @@ fn parse_milliseconds(text: &str) -> Result<f64, String> {
         .ok_or_else(|| "give milliseconds from 0.001 to 3600000".to_owned())
 }
 
-fn parse_pace(text: &str) -> Result<Pace, String> {
+fn parse_pace(text: &str) -> Result<Throttle, String> {
     let micros =
         |text: &str| text.parse::<u32>().ok().map(|micros| Duration::from_micros(micros.into()));
     text.split_once(':')
-        .and_then(|(base, row)| Some(Pace { base: micros(base)?, per_row: micros(row)? }))
+        .and_then(|(base, row)| Some(Throttle { base: micros(base)?, per_row: micros(row)? }))
         .ok_or_else(|| "write BASE:ROW in whole microseconds, for example 20000:100".to_owned())
 }
 

@@ -13,17 +13,13 @@ mod origin;
 pub(crate) use error::{ConfigError, Refusal};
 pub(crate) use origin::{Given, Origin, Setting, settings};
 
-use crate::args::Args;
+use crate::args::{Args, COMMANDS};
 use clap::{Arg, Command, CommandFactory, FromArgMatches, Id, ValueHint, value_parser};
 use layers::Layers;
 use std::{
     ffi::{OsStr, OsString},
     path::PathBuf,
 };
-
-/// Commands whose flags the file and the environment set: those that run for long, and those that
-/// generate text.
-pub(crate) const COMMANDS: [&str; 4] = ["device", "cloud", "run", "chat"];
 
 /// The arguments that flags, environment and file come to.
 pub(crate) fn parse(given: Vec<OsString>) -> Result<Args, Refusal> {

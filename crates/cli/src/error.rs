@@ -2,7 +2,7 @@
 
 use crate::config::Refusal;
 use std::{io, net::SocketAddr, path::PathBuf, process::ExitCode};
-use tricorn_bench::{BenchError, link};
+use tricorn_bench::BenchError;
 use tricorn_cloud::CloudError;
 use tricorn_core::{SamplingError, SplitError};
 use tricorn_device::{DeviceError, LinkError, constraint::ConstraintError};
@@ -22,7 +22,7 @@ pub(crate) enum CliError {
     #[error(transparent)]
     Cloud(#[from] CloudError),
     #[error(transparent)]
-    Emulation(#[from] link::LinkError),
+    Emulation(#[from] tricorn_netem::LinkError),
     #[error(transparent)]
     Bench(#[from] BenchError),
     #[error(transparent)]
@@ -153,9 +153,9 @@ impl CliError {
             Self::Emulation(error) => {
                 matches!(
                     error,
-                    link::LinkError::Config(_)
-                        | link::LinkError::InUse(_)
-                        | link::LinkError::Listen { .. }
+                    tricorn_netem::LinkError::Config(_)
+                        | tricorn_netem::LinkError::InUse(_)
+                        | tricorn_netem::LinkError::Listen { .. }
                 )
             }
             Self::Train(error) => wrong_training(error),

@@ -31,10 +31,9 @@ pub mod proto {
 pub use describe::Description;
 pub use downlink::{Deep, Downlink, Failure, Opened};
 pub use error::WireError;
-pub use formats::{FormatName, Formats};
 pub use load::Load;
 pub use proto::ErrorCode;
-pub use stage::{StageBatch, StageDone, StageDown, StageEntry, StageOpen, StageOpened, StageUp};
+pub use stage::{StageBatch, StageDone, StageDown, StageOpen, StageOpened, StageUp};
 pub use uplink::{Append, Open, Uplink};
 
 #[cfg(test)]

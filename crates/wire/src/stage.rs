@@ -4,7 +4,7 @@ mod down;
 mod up;
 
 pub use down::{StageDone, StageDown, StageOpened};
-pub use up::{StageBatch, StageEntry, StageOpen, StageUp};
+pub use up::{StageBatch, StageOpen, StageUp};
 
 use tricorn_core::HiddenCodec;
 

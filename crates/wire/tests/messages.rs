@@ -8,11 +8,11 @@ use proptest::prelude::*;
 use prost::Message;
 use tricorn_core::{
     AnswerTiming, AppendHeader, AppendKind, CloudPace, DeepHeader, DelayPoint, Fingerprint,
-    HiddenCodec, Received, SessionLimits, Split, Want,
+    FormatName, Formats, HiddenCodec, Received, SessionLimits, Split, Want,
 };
 use tricorn_wire::{
-    Append, Deep, Description, Downlink, ErrorCode, Failure, FormatName, Formats, Load, Open,
-    Opened, Uplink, WireError, limits::max_message_bytes, proto,
+    Append, Deep, Description, Downlink, ErrorCode, Failure, Load, Open, Opened, Uplink, WireError,
+    limits::max_message_bytes, proto,
 };
 
 const HALF: usize = usize::MAX / 2;

@@ -6,10 +6,10 @@ use std::time::Duration;
 use bytes::Bytes;
 use proptest::prelude::*;
 use prost::Message;
-use tricorn_core::{Fingerprint, Split};
+use tricorn_core::{Fingerprint, FormatName, Formats, Split, StageEntry};
 use tricorn_wire::{
-    ErrorCode, Failure, FormatName, Formats, StageBatch, StageDone, StageDown, StageEntry,
-    StageOpen, StageOpened, StageUp, WireError, limits::max_stage_message_bytes, proto,
+    ErrorCode, Failure, StageBatch, StageDone, StageDown, StageOpen, StageOpened, StageUp,
+    WireError, limits::max_stage_message_bytes, proto,
 };
 
 const HIDDEN: usize = 3;

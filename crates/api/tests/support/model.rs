@@ -66,16 +66,14 @@ pub(crate) fn demo() -> &'static Model {
 pub(crate) fn with_tools() -> &'static Model {
     static TOOLS: OnceLock<Model> = OnceLock::new();
     TOOLS.get_or_init(|| {
-        let copy = std::env::temp_dir().join(format!("tricorn-api-tools-{}", std::process::id()));
-        fs::create_dir_all(&copy).unwrap();
+        let temp = tempfile::tempdir().unwrap();
+        let copy = temp.path();
         for file in fs::read_dir(folder()).unwrap() {
             let file = file.unwrap();
             fs::copy(file.path(), copy.join(file.file_name())).unwrap();
         }
         fs::copy(clients().join("tools_template.jinja"), copy.join("chat_template.jinja")).unwrap();
-        let model = Model::load(&copy);
-        fs::remove_dir_all(&copy).unwrap();
-        model
+        Model::load(copy)
     })
 }
 

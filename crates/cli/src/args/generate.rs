@@ -4,11 +4,13 @@ use super::{
     named::{self, named},
     sampling::SamplingArgs,
 };
-use crate::generate::PARALLEL;
 use clap::Args as ClapArgs;
 use tricorn_core::{ChunkPolicy, DraftPolicy, HiddenCodec, Streaming};
 use tricorn_device::Drafting;
 use tricorn_model::DrafterKind;
+
+/// Continuations drafted while a verification is out, unless told otherwise.
+pub(crate) const PARALLEL: usize = 4;
 
 /// How text is generated. None of these but the sampling changes the text.
 #[derive(Debug, ClapArgs)]

@@ -7,7 +7,7 @@ use std::{
     path::PathBuf,
     time::Duration,
 };
-use tricorn_bench::link::{Preset, StallRate, Stalls, parse_bytes, parse_duration, parse_rate};
+use tricorn_netem::{Preset, StallRate, Stalls, parse_bytes, parse_duration, parse_rate};
 
 #[derive(Debug, ClapArgs)]
 #[command(after_help = "\

@@ -5,9 +5,8 @@ use crate::{args::CloudArgs, error::CliError, log, ui};
 use std::{convert::Infallible, io::Read, time::Duration};
 use tokio::sync::mpsc;
 use tricorn_cloud::{Cloud, CloudConfig, Figures, MiddleModel, PooledMiddle, Served};
-use tricorn_core::SessionLimits;
+use tricorn_core::{FormatName, Formats, SessionLimits};
 use tricorn_model::{BundlePart, KvPool, MiddlePart, ModelConfig};
-use tricorn_wire::{FormatName, Formats};
 
 /// Threads that serve streams and run small batches; for others the runtime adds one, and the model
 /// computes on threads of its own.
@@ -158,7 +157,7 @@ fn config(args: &CloudArgs, context: usize) -> CloudConfig {
         batch_rows: args.batch_rows,
         schedule: args.schedule,
         tbt_target: Duration::from_secs_f64(args.tbt_target / 1000.0),
-        pace: args.emulate_pace,
+        throttle: args.emulate_pace,
         held: args.layers.clone(),
         next: args.next.clone(),
         next_deadline: Duration::from_secs_f64(args.next_deadline),

@@ -1,6 +1,7 @@
 //! The configuration file.
 
-use super::{COMMANDS, ConfigError, is_setting, is_switch, names, problem_with, rivals};
+use super::{ConfigError, is_setting, is_switch, names, problem_with, rivals};
+use crate::args::COMMANDS;
 use clap::{Arg, Command};
 use std::path::{Path, PathBuf};
 use toml::{Table, Value};

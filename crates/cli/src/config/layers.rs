@@ -1,9 +1,10 @@
 //! File, environment and flags of one call, the stronger over the weaker.
 
 use super::{
-    COMMANDS, ConfigError, command, environment, file::ConfigFile, flags_alone, is_setting,
-    is_switch, optional, rivals,
+    ConfigError, command, environment, file::ConfigFile, flags_alone, is_setting, is_switch,
+    optional, rivals,
 };
+use crate::args::COMMANDS;
 use clap::{
     Arg, ArgMatches, Command,
     builder::{OsStr, Resettable},
