@@ -5,6 +5,8 @@
 //! the wire. Hidden rows stay encoded until [`Append::decode`] or [`Deep::decode`]. [`StageUp`] and
 //! [`StageDown`] are the same between clouds that share a middle.
 
+#![forbid(unsafe_code)]
+
 pub mod codec;
 mod convert;
 mod describe;
