@@ -1,6 +1,6 @@
-//! Failures in the form that OpenAI's clients know.
+//! Errors in the form that OpenAI's clients know.
 
-use crate::preparing::Clock;
+use crate::clock::Clock;
 use axum::{
     Json,
     http::{HeaderValue, StatusCode, header::RETRY_AFTER},
@@ -10,7 +10,7 @@ use serde::Serialize;
 use std::time::Duration;
 use tricorn_core::TurnError;
 use tricorn_device::{DeviceError, LinkError, constraint::ConstraintError, engine::Refused};
-use tricorn_model::ModelError;
+use tricorn_text::TextError;
 
 /// After which time a full queue is worth another try.
 const BUSY_RETRY: Duration = Duration::from_secs(1);
@@ -65,8 +65,9 @@ pub enum ApiError {
     Crowded,
     /// The prompt does not fit into the context.
     #[error(
-        "This model's maximum context length is {context} tokens. However, your prompt has {}{tokens} tokens, and one must be left to generate. \
-         Please reduce the length of the {param}.",
+        "This model's maximum context length is {context} tokens. However, your prompt has \
+         {}{tokens} tokens, and one must be left to generate. Please reduce the length of the \
+         {param}.",
         if *counted { "" } else { "at least " }
     )]
     TooLong {
@@ -121,7 +122,7 @@ impl ApiError {
                 Self::TooLong { tokens, counted: true, context, param }
             }
             // The engine knows what was left of the request's time when it was submitted.
-            DeviceError::Deadline(_) => clock.over(),
+            DeviceError::Deadline(_) => Self::Device(clock.over()),
             error => Self::Device(error),
         }
     }
@@ -186,7 +187,7 @@ impl ApiError {
             }
             Self::Device(DeviceError::Link(_)) => Some("cloud_unreachable"),
             Self::Device(
-                DeviceError::NoTemplate | DeviceError::Model(ModelError::Template { .. }),
+                DeviceError::NoTemplate | DeviceError::Text(TextError::Template { .. }),
             ) => Some("chat_template_failed"),
             Self::Device(DeviceError::Deadline(_)) => Some("deadline_exceeded"),
             Self::Device(DeviceError::Sampling(_)) => Some("invalid_value"),
@@ -223,7 +224,7 @@ fn device_status(error: &DeviceError) -> StatusCode {
         | DeviceError::Turn(_)
         | DeviceError::Sampling(_)
         | DeviceError::Constraint(_)
-        | DeviceError::Model(ModelError::Template { .. }) => StatusCode::BAD_REQUEST,
+        | DeviceError::Text(TextError::Template { .. }) => StatusCode::BAD_REQUEST,
         DeviceError::Link(_) | DeviceError::Closing => StatusCode::SERVICE_UNAVAILABLE,
         DeviceError::Deadline(_) => StatusCode::GATEWAY_TIMEOUT,
         DeviceError::SlowClient(_) => StatusCode::REQUEST_TIMEOUT,

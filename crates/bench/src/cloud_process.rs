@@ -14,7 +14,7 @@ use std::{
 
 use serde::Deserialize;
 use tricorn_core::{Cost, Schedule, Split};
-use tricorn_model::KvFormat;
+use tricorn_kernels::KvFormat;
 
 use crate::BenchError;
 

@@ -12,7 +12,8 @@ mod work;
 
 use std::{sync::Arc, thread, time::Duration};
 
-use tricorn_model::{KvFormat, KvPool, ModelSource, threads};
+use tricorn_kernels::{KvFormat, threads};
+use tricorn_model::{KvPool, ModelSource};
 
 use crate::{BenchError, Observer};
 pub use limits::Limits;

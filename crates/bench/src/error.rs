@@ -4,8 +4,9 @@ use std::{io, path::PathBuf};
 
 use tricorn_device::DeviceError;
 use tricorn_model::ModelError;
+use tricorn_text::TextError;
 
-use crate::link::LinkError;
+use tricorn_netem::LinkError;
 
 /// What ends a whole run; a single request that fails is counted instead.
 #[derive(Debug, thiserror::Error)]
@@ -14,6 +15,9 @@ pub enum BenchError {
     /// Files or computing.
     #[error(transparent)]
     Model(#[from] ModelError),
+    /// The tokenizer or the chat template refuses a text.
+    #[error(transparent)]
+    Tokens(#[from] TextError),
     /// The device's side.
     #[error(transparent)]
     Device(#[from] DeviceError),

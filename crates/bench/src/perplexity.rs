@@ -13,9 +13,8 @@ use crate::{BenchError, Stop, report::Table};
 use serde::Serialize;
 use std::sync::Arc;
 use tricorn_core::Split;
-use tricorn_model::{
-    InputPart, KvFormat, KvPool, MiddlePart, ModelError, ModelSource, OutputPart, SeqRows,
-};
+use tricorn_kernels::KvFormat;
+use tricorn_model::{InputPart, KvPool, MiddlePart, ModelError, ModelSource, OutputPart, SeqRows};
 
 /// Rows that are computed at a time. It bounds the memory for logits and has no influence on a
 /// figure.

@@ -4,7 +4,7 @@ use std::{path::Path, sync::Arc};
 
 use serde::Deserialize;
 use tricorn_device::Prompter;
-use tricorn_model::template::Message;
+use tricorn_text::template::Message;
 
 use crate::{BenchError, rng::Rng, stats::quantile};
 

@@ -1,7 +1,7 @@
 //! One turn on the terminal, shared by the commands that generate text.
 
 use crate::{
-    args::{GenerateArgs, Threshold},
+    args::{GenerateArgs, Threshold, generate::PARALLEL},
     error::CliError,
     ui,
 };
@@ -18,10 +18,8 @@ use tricorn_device::{
     TurnReport,
     constraint::{Grammar, Grammars},
 };
-use tricorn_model::{KvFormat, MiddlePart};
-
-/// Continuations drafted while a verification is out, unless told otherwise.
-pub(crate) const PARALLEL: usize = 4;
+use tricorn_kernels::KvFormat;
+use tricorn_model::MiddlePart;
 
 /// Where the text goes while it grows.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

@@ -1,7 +1,7 @@
 //! The history of a chat, kept so that a new turn leaves the tokens of earlier ones as they were.
 
 use crate::{DeviceError, Prompter};
-use tricorn_model::template::Message;
+use tricorn_text::template::Message;
 
 /// Messages so far, with the tokens and the text they became.
 #[derive(Debug, Default)]

@@ -2,9 +2,9 @@
 
 use std::sync::Arc;
 use tricorn_core::{Fingerprint, FormatName, Formats, HiddenCodec, Split};
+use tricorn_kernels::KvFormat;
 use tricorn_model::{
-    Drafter, DrafterKind, InputPart, KvFormat, KvPool, ModelError, ModelSource, OutputPart,
-    source::BundlePart,
+    BundlePart, Drafter, DrafterKind, InputPart, KvPool, ModelError, ModelSource, OutputPart,
 };
 
 /// Which drafter a device uses.

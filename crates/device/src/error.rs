@@ -4,6 +4,7 @@ use crate::link::LinkError;
 use std::time::Duration;
 use tricorn_core::{ConstraintFailed, ProtocolError, SamplingError, TurnError};
 use tricorn_model::ModelError;
+use tricorn_text::TextError;
 
 /// After which time a cloud that was out of reach is worth another try, where nothing is known of
 /// it.
@@ -25,6 +26,9 @@ pub enum DeviceError {
     /// The model's files or the device's own computing.
     #[error(transparent)]
     Model(#[from] ModelError),
+    /// The tokenizer or the chat template refuses the text.
+    #[error(transparent)]
+    Text(#[from] TextError),
     /// The cloud refused, or cannot be reached.
     #[error(transparent)]
     Link(#[from] LinkError),

@@ -2,13 +2,12 @@
 
 use crate::DeviceError;
 use serde_json::Value;
-use tricorn_model::{
-    ChatTemplate, ModelError, ModelSource, TextTokenizer,
-    template::{
-        ChatInput, Message,
-        tool_calls::{ToolCallParser, ToolChoice, ToolError, ToolStyle},
-    },
+use tricorn_model::{ModelError, ModelSource};
+use tricorn_text::{
+    ChatTemplate, TextTokenizer,
+    template::{ChatInput, Message},
     tokenizer::TextStream,
+    tool_calls::{ToolCallParser, ToolChoice, ToolError, ToolStyle},
 };
 
 /// A model's tokenizer and chat template.

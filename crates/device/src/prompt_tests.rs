@@ -2,9 +2,10 @@
 #![allow(clippy::unwrap_used)]
 
 use serde_json::{Value, json};
-use tricorn_model::{
-    ChatTemplate, TextTokenizer, template::ChatInput, template::tool_calls::ToolChoice,
-    template::tool_calls::ToolError,
+use tricorn_text::{
+    ChatTemplate, TextTokenizer,
+    template::ChatInput,
+    tool_calls::{ToolChoice, ToolError},
 };
 
 use super::Prompter;

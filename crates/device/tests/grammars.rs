@@ -9,10 +9,8 @@ use tricorn_device::{
     Prompter,
     constraint::{ConstraintError, Grammar, Grammars},
 };
-use tricorn_model::{
-    ModelSource,
-    template::tool_calls::{ToolCallParser, ToolChoice, ToolStyle},
-};
+use tricorn_model::ModelSource;
+use tricorn_text::tool_calls::{ToolCallParser, ToolChoice, ToolStyle};
 
 const STOP: u32 = 1;
 

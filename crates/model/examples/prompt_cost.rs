@@ -7,10 +7,7 @@
 use std::{error::Error, fs, path::Path, time::Instant};
 
 use serde_json::{Map, Value, json};
-use tricorn_model::{
-    ChatTemplate, TextTokenizer,
-    template::{ChatInput, tool_calls::ToolCallParser},
-};
+use tricorn_text::{ChatTemplate, TextTokenizer, template::ChatInput, tool_calls::ToolCallParser};
 
 const RUNS: usize = 201;
 
@@ -48,8 +45,8 @@ fn main() -> Result<(), Box<dyn Error>> {
         };
         let rendered = render()?;
         let tokens = tokenizer.encode(&rendered, false)?.len();
-        let render = median(|| render().map(|_| ()))?;
-        let encode = median(|| tokenizer.encode(&rendered, false).map(|_| ()))?;
+        let render = median(|| Ok(render().map(|_| ())?))?;
+        let encode = median(|| Ok(tokenizer.encode(&rendered, false).map(|_| ())?))?;
         println!("{style:11} {messages:8} {:5} {tokens:7} {render:8.1} {encode:8.1}", tools.len());
         if let Some(style) = template.tool_style() {
             let words: Vec<&str> = rendered.split_inclusive(' ').collect();

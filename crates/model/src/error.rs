@@ -1,10 +1,15 @@
-//! Everything that can be wrong with a model's files.
+//! Errors of a model: its files, its use and its caches.
+
+mod kv;
 
 use std::{io, path::PathBuf};
 
 use tricorn_core::{Split, SplitError};
+use tricorn_kernels::Dtype;
+use tricorn_text::TextError;
 
-use crate::{accelerator::ComputeDevice, drafter::DrafterKind, quant::Dtype, source::BundlePart};
+use crate::{bundle_part::BundlePart, compute_device::ComputeDevice, drafter_kind::DrafterKind};
+pub use kv::KvError;
 
 /// Why a model cannot be loaded or used. Each message is one line and ends with the mend where
 /// there is one.
@@ -192,32 +197,9 @@ pub enum ModelError {
     /// The split does not fit the model.
     #[error(transparent)]
     Split(#[from] SplitError),
-    /// The tokenizer cannot be read, or failed on a text.
-    #[error("tokenizer: {problem}; download the model again")]
-    Tokenizer {
-        /// What is wrong.
-        problem: String,
-    },
-    /// The tokenizer can produce token ids that the model has no embedding for.
-    #[error(
-        "the tokenizer has token ids up to {highest} but the model's vocabulary is {vocab}; the \
-         tokenizer belongs to another model"
-    )]
-    TokenizerMismatch {
-        /// The highest id of the tokenizer.
-        highest: u32,
-        /// The model's vocabulary size.
-        vocab: usize,
-    },
-    /// The chat template cannot be parsed, or refused the conversation.
-    #[error(
-        "chat template: {problem}; change the conversation, or give the whole prompt, as `tricorn \
-         run --raw` and /v1/completions take it"
-    )]
-    Template {
-        /// What is wrong.
-        problem: String,
-    },
+    /// The tokenizer or the chat template cannot be read or used.
+    #[error(transparent)]
+    Text(#[from] TextError),
     /// A token id is not in the vocabulary.
     #[error(
         "token {token} is not in the model's vocabulary of {vocab}; the tokenizer belongs to \
@@ -299,7 +281,7 @@ pub enum ModelError {
     },
     /// A sequence does not fit its KV cache.
     #[error(transparent)]
-    Kv(#[from] crate::kv::KvError),
+    Kv(#[from] KvError),
 }
 
 /// A text from a file as a part of a message: without line breaks or anything else that would move

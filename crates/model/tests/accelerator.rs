@@ -5,9 +5,10 @@
 use std::{path::PathBuf, sync::Arc};
 
 use tricorn_core::Split;
+use tricorn_kernels::KvFormat;
 use tricorn_model::{
-    ComputeDevice, InputPart, KvCache, KvError, KvFormat, KvPool, MiddlePart, ModelError,
-    ModelSource, OutputPart, SeqRows, quant::Quant,
+    ComputeDevice, InputPart, KvCache, KvError, KvPool, MiddlePart, ModelError, ModelSource,
+    OutputPart, SeqRows, quant::Quant,
 };
 
 /// Of the row's largest absolute value.

@@ -14,13 +14,14 @@ use std::{
 
 use gguf::{GgufFile, bf16_bytes, f16_bytes, f32_bytes, q8_0_bytes, tiny};
 use temp::TempDir;
+use tricorn_kernels::Dtype;
 use tricorn_model::{
     InputPart, KvPool, MiddlePart, ModelError, ModelSource, OutputPart, SeqRows,
     config::RopeScaling,
     pack::{pack, pack_whole},
-    quant::{Dtype, Quant},
-    template::Message,
+    quant::Quant,
 };
+use tricorn_text::template::Message;
 
 const PROMPT: &str = "Once upon a time there was a hat 🦀 in a café,";
 
@@ -114,9 +115,10 @@ fn divisors_of_rotary_frequencies_are_llama_3_scaling() {
     GgufFile::from_directory(&directory, Dtype::Bf16, bf16_bytes).write(&path);
     let (from_directory, from_gguf) =
         (ModelSource::open(&directory).unwrap(), ModelSource::open(&path).unwrap());
-    assert!(
-        matches!(&from_gguf.config().rope.scaling, RopeScaling::PerPair { divisors } if divisors.len() == 4 && divisors[3] == 8.0)
-    );
+    assert!(matches!(
+        &from_gguf.config().rope.scaling,
+        RopeScaling::PerPair { divisors } if divisors.len() == 4 && divisors[3] == 8.0
+    ));
     let prompt = from_directory.tokenizer().unwrap().encode(PROMPT, false).unwrap();
     let (expected, expected_logits) = generate(from_directory, &prompt, 24);
     let (tokens, logits) = generate(from_gguf, &prompt, 24);

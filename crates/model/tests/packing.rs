@@ -14,12 +14,12 @@ use std::{
 use serde_json::Value;
 use temp::TempDir;
 use tricorn_core::Split;
+use tricorn_kernels::{Dtype, KvFormat};
 use tricorn_model::{
-    ComputeDevice, InputPart, KvFormat, KvPool, MiddlePart, ModelError, ModelSource, OutputPart,
-    SeqRows,
+    ComputeDevice, InputPart, KvPool, MiddlePart, ModelError, ModelSource, OutputPart, SeqRows,
     inspect::inspect,
     pack::{pack, pack_whole},
-    quant::{Dtype, Quant},
+    quant::Quant,
 };
 
 const TOKENS: [u32; 9] = [3, 1, 4, 1, 5, 9, 2, 6, 5];

@@ -6,9 +6,10 @@ use std::collections::BTreeMap;
 
 use serde::Deserialize;
 use serde_json::{Map, Value, json};
-use tricorn_model::{
+use tricorn_text::{
     ChatTemplate,
-    template::{ChatInput, Ending, tool_calls::ToolStyle},
+    template::{ChatInput, Ending},
+    tool_calls::ToolStyle,
 };
 
 #[derive(Deserialize)]

@@ -6,8 +6,9 @@ use std::{path::PathBuf, sync::Arc};
 
 use serde::Deserialize;
 use tricorn_core::Split;
+use tricorn_kernels::KvFormat;
 use tricorn_model::{
-    InputPart, KvCache, KvFormat, KvPool, MiddlePart, ModelError, ModelSource, OutputPart, SeqRows,
+    InputPart, KvCache, KvPool, MiddlePart, ModelError, ModelSource, OutputPart, SeqRows,
 };
 
 /// Of the row's largest absolute value, with exact KV caches.

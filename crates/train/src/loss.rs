@@ -8,11 +8,8 @@
 //! Norm and head are frozen, so with respect to `h` the gradient is `clamp(h - h*, -1, 1) /
 //! elements + w / rows * (p - p*) Head`.
 
-use tricorn_model::{
-    ModelError, ModelSource, OutputPart,
-    dense::{Packed, softmax},
-    parts::head_table,
-};
+use tricorn_kernels::{linear::transposed::Packed, rows::softmax};
+use tricorn_model::{ModelError, ModelSource, OutputPart, parts::head_table};
 
 use crate::pass::{flush, rms_norm_backward};
 

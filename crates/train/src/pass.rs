@@ -7,10 +7,8 @@ mod hat;
 mod heads;
 mod mlp;
 
-use tricorn_model::{
-    ModelConfig, ModelError, OutputPart,
-    dense::{Packed, transposed_product},
-};
+use tricorn_kernels::linear::transposed::{Packed, transposed_product};
+use tricorn_model::{ModelConfig, ModelError, OutputPart};
 
 use crate::{
     loss::{Guess, Loss, Losses},

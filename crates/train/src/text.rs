@@ -1,6 +1,7 @@
 //! Examples to token sequences, as a conversation with the model would write them.
 
-use tricorn_model::{ChatTemplate, ModelError, ModelSource, TextTokenizer, template::Message};
+use tricorn_model::{ModelError, ModelSource};
+use tricorn_text::{ChatTemplate, TextError, TextTokenizer, template::Message};
 
 use crate::data::Example;
 
@@ -34,7 +35,7 @@ impl Renderer {
     }
 
     /// The tokens that a conversation starts with before the model answers.
-    pub(crate) fn prompt(&self, prompt: &str) -> Result<Vec<u32>, ModelError> {
+    pub(crate) fn prompt(&self, prompt: &str) -> Result<Vec<u32>, TextError> {
         match &self.template {
             Some(template) => self
                 .tokenizer
@@ -72,7 +73,6 @@ impl Renderer {
 }
 
 #[cfg(test)]
-#[allow(clippy::unwrap_used)]
 mod tests {
     use std::fs;
 

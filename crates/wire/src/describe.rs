@@ -1,4 +1,4 @@
-//! What a cloud says about itself.
+//! Description: what a cloud serves, at which limits.
 
 use tricorn_core::{Fingerprint, Formats, HiddenCodec, SessionLimits, Split};
 

@@ -23,7 +23,6 @@ pub(crate) fn formats(formats: Option<proto::Formats>) -> Result<Formats, WireEr
 }
 
 #[cfg(test)]
-#[allow(clippy::unwrap_used)]
 mod tests {
     use super::*;
 

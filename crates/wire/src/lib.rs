@@ -37,7 +37,6 @@ pub use stage::{StageBatch, StageDone, StageDown, StageOpen, StageOpened, StageU
 pub use uplink::{Append, Open, Uplink};
 
 #[cfg(test)]
-#[allow(clippy::unwrap_used)]
 mod tests {
     /// Must equal the function of the same name in tools/protogen.
     fn fnv1a64(text: &str) -> u64 {

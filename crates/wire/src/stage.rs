@@ -1,4 +1,4 @@
-//! What clouds that hold successive layers of one middle say to each other.
+//! Stage messages: between clouds that hold successive layers of one middle.
 
 mod down;
 mod up;

@@ -1,4 +1,4 @@
-//! What a device sends.
+//! Uplink: messages from a device to a cloud.
 
 use bytes::Bytes;
 use tricorn_core::{AppendHeader, AppendKind, Fingerprint, Formats, HiddenCodec, Split, Want};

@@ -1,11 +1,11 @@
-//! What a chat answer says: content, and calls of tools.
+//! Speech: the content and the tool calls of a chat answer.
 
-use super::reason;
+use super::finish::reason;
 use crate::identity;
 use serde::Serialize;
 use serde_json::Value;
 use tricorn_device::engine::{Finish, Finished};
-use tricorn_model::template::tool_calls::{Parsed, ToolCallParser, ToolStyle};
+use tricorn_text::tool_calls::{Parsed, ToolCallParser, ToolStyle};
 
 /// A growing answer as content and calls.
 #[derive(Debug)]
@@ -99,7 +99,7 @@ impl Speech {
         }
         let first = self.calls;
         self.calls += parsed.calls.len();
-        let call = |(index, call): (usize, tricorn_model::template::tool_calls::ToolCall)| Call {
+        let call = |(index, call): (usize, tricorn_text::tool_calls::ToolCall)| Call {
             index: Some(index),
             id: call.id.unwrap_or_else(|| identity::id("call_")),
             kind: "function",

@@ -14,7 +14,7 @@ use std::{
 
 use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
-use tricorn_model::KvFormat;
+use tricorn_kernels::KvFormat;
 
 use super::work::{Kind, Work};
 use crate::{BenchError, Observer, stats};

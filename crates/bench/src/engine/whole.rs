@@ -7,9 +7,8 @@ use std::{
 };
 
 use tricorn_core::Split;
-use tricorn_model::{
-    InputPart, KvCache, KvFormat, KvPool, MiddlePart, ModelSource, OutputPart, SeqRows,
-};
+use tricorn_kernels::KvFormat;
+use tricorn_model::{InputPart, KvCache, KvPool, MiddlePart, ModelSource, OutputPart, SeqRows};
 
 use super::work::{Work, token};
 use crate::BenchError;

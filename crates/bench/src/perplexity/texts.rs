@@ -3,7 +3,8 @@
 use crate::BenchError;
 use serde::Deserialize;
 use std::path::Path;
-use tricorn_model::{ChatTemplate, ModelError, ModelSource, TextTokenizer, template::Message};
+use tricorn_model::ModelSource;
+use tricorn_text::{ChatTemplate, TextError, TextTokenizer, template::Message};
 
 /// Texts cut in windows. A window begins anew: no token sees those of the window before it.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -78,7 +79,7 @@ fn conversation(
 ) -> Result<Vec<u32>, BenchError> {
     let Line { prompt, response } = serde_json::from_str(line)
         .map_err(|error| BenchError::Text { line: number, reason: error.to_string() })?;
-    let render = || -> Result<_, ModelError> {
+    let render = || -> Result<_, TextError> {
         match template {
             Some(template) => {
                 let messages = [

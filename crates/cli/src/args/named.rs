@@ -6,7 +6,8 @@ use clap::{
 };
 use std::{ffi::OsStr, str::FromStr};
 use tricorn_core::HiddenCodec;
-use tricorn_model::{DrafterKind, KvFormat, quant::Quant};
+use tricorn_kernels::KvFormat;
+use tricorn_model::{DrafterKind, quant::Quant};
 
 /// A parser that says in its own words what is wrong with a value, and lets completions know the
 /// names.

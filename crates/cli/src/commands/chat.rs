@@ -10,7 +10,7 @@ use crate::{
 use std::io::{self, BufRead, IsTerminal};
 use tricorn_core::TurnError;
 use tricorn_device::{Chat, Conversation, DeviceError, Ends, Link, Prompter};
-use tricorn_model::source::BundlePart;
+use tricorn_model::BundlePart;
 
 /// What is said to begin anew.
 const CLEAR: &str = "/clear";

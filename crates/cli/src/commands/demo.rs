@@ -12,7 +12,9 @@ use std::{io, path::Path, process::Command};
 use tricorn_bench::CloudProcess;
 use tricorn_core::{ChunkPolicy, HiddenCodec, SamplingParams};
 use tricorn_device::{Conversation, Drafting, Ends, Prompter, Turn};
-use tricorn_model::{KvFormat, inspect::default_split, template::Message};
+use tricorn_kernels::KvFormat;
+use tricorn_model::default_split;
+use tricorn_text::template::Message;
 
 const DEADLINE: f64 = 30.0;
 

@@ -9,7 +9,8 @@ use crate::{
 };
 use std::io::Read;
 use tricorn_device::{Conversation, Ends, Link, Prompter};
-use tricorn_model::{source::BundlePart, template::Message};
+use tricorn_model::BundlePart;
+use tricorn_text::template::Message;
 
 pub(crate) fn run(args: &RunArgs) -> Result<(), CliError> {
     let prompt = read_prompt(utf8(&args.prompt)?)?;

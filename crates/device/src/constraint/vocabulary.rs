@@ -3,7 +3,7 @@
 use super::ConstraintError;
 use llguidance::toktrie::{ApproximateTokEnv, TokEnv, TokRxInfo, TokTrie};
 use std::sync::Arc;
-use tricorn_model::TextTokenizer;
+use tricorn_text::TextTokenizer;
 
 /// A trie over the bytes of all tokens, with one more behind them that stands for the end of the
 /// text: a model may have several stop tokens or none.

@@ -3,7 +3,8 @@
 use super::{Answer, Connected, Link, LinkError, Traffic, all_finite};
 use std::{collections::VecDeque, sync::Arc};
 use tricorn_core::{AnswerTiming, AppendHeader, HiddenCodec, SessionLimits};
-use tricorn_model::{KvCache, KvFormat, KvPool, MiddlePart, SeqRows};
+use tricorn_kernels::KvFormat;
+use tricorn_model::{KvCache, KvPool, MiddlePart, SeqRows};
 
 /// A session on a middle in this process, rounded at both cuts as on the wire, computed while
 /// [`Link::send`] runs.

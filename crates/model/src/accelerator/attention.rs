@@ -2,10 +2,10 @@
 //! scores stay small.
 
 use super::kv::Kv;
-use crate::kernels::KvLayout;
 use candle_core::{DType, Device, Result, Tensor};
 use candle_nn::ops::softmax_last_dim;
 use std::ops::Range;
+use tricorn_kernels::KvLayout;
 
 /// Some rows of one sequence that attend together.
 #[derive(Debug)]
@@ -130,7 +130,8 @@ fn mask(
 #[allow(clippy::unwrap_used)]
 mod tests {
     use super::*;
-    use crate::{ComputeDevice, KvFormat, KvPool, accelerator::Accelerator};
+    use crate::{ComputeDevice, KvPool, compute_device::accelerator::Accelerator};
+    use tricorn_kernels::KvFormat;
 
     const HEADS: usize = 4;
     const LAYOUT: KvLayout = KvLayout { kv_heads: 2, head_dim: 8 };

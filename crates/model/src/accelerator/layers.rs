@@ -8,10 +8,13 @@ use super::{
 };
 use crate::{
     error::ModelError,
-    kernels::KvLayout,
     kv::{KvCache, KvPool},
-    layer::{AttentionTensors, MlpTensors, SeqRows, commit, prepare},
-    rope::RopeTable,
+    layers::{
+        SeqRows,
+        batch::{commit, prepare},
+        rope::RopeTable,
+        tensors::{AttentionTensors, MlpTensors},
+    },
     source::ModelSource,
 };
 use candle_core::{Result, Tensor};
@@ -20,6 +23,7 @@ use candle_nn::{
     rotary_emb::rope_thd,
 };
 use std::{ops::Range, sync::Arc};
+use tricorn_kernels::KvLayout;
 
 /// Attention scores that are in memory at a time, over all heads: 256 MiB in f32.
 const TILE_SCORES: usize = 1 << 26;

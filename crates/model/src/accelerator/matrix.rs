@@ -1,18 +1,15 @@
 //! Dense layers on the accelerator: `y = x W^T + b`.
 
-use super::Accelerator;
 use crate::{
-    error::ModelError,
-    layer::Stack,
-    quant::Dtype,
-    source::ModelSource,
-    weights::{RawTensor, StoredTensor},
+    compute_device::accelerator::Accelerator, error::ModelError, layers::tensors::Stack,
+    source::ModelSource, weights::StoredTensor,
 };
 use candle_core::{
     D, DType, Module, Result, Tensor,
     quantized::{GgmlDType, QMatMul, QStorage, QTensor},
 };
 use std::borrow::Cow;
+use tricorn_kernels::{Dtype, RawTensor};
 
 /// Matrices with the same inputs, their outputs side by side, with an optional bias.
 #[derive(Debug)]

@@ -3,12 +3,9 @@
 
 use super::head_dim;
 use crate::{
-    config::ModelConfig,
-    error::ModelError,
-    kernels::{KvLayout, Linear},
-    layer::Attention,
-    weights::Weights,
+    config::ModelConfig, error::ModelError, layers::attention::Attention, weights::Weights,
 };
+use tricorn_kernels::{KvLayout, Linear};
 
 const NORM: &str = "norm.weight";
 const PROJECTIONS: [&str; 4] = ["q_proj.weight", "k_proj.weight", "v_proj.weight", "o_proj.weight"];

@@ -6,11 +6,10 @@ use super::attention;
 use crate::{
     config::ModelConfig,
     error::ModelError,
-    kernels::{Linear, rms_norm},
-    layer::{Attention, Mlp, Scratch, SeqRows},
-    rope::RopeRows,
+    layers::{SeqRows, attention::Attention, mlp::Mlp, rope::RopeRows, scratch::Scratch},
     weights::Weights,
 };
+use tricorn_kernels::{Linear, rows::rms_norm};
 
 const SHALLOW_NORM: &str = "shallow_norm.weight";
 const DEEP_NORM: &str = "deep_norm.weight";

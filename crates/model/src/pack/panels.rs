@@ -3,8 +3,8 @@
 use super::cannot;
 use crate::{
     error::ModelError,
-    kernels::packed_bytes,
-    source::{Matrix, ModelSource, packed_name},
+    formats::bundle::manifest::Matrix,
+    source::{ModelSource, packed_name},
     weights::{Stored, TensorInfo},
 };
 use serde_json::json;
@@ -13,6 +13,7 @@ use std::{
     io::{BufWriter, Write},
     path::Path,
 };
+use tricorn_kernels::packed_bytes;
 
 /// What kernels want their weights aligned to, in bytes.
 const ALIGNMENT: usize = 64;

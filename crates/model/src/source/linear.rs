@@ -3,13 +3,13 @@
 use super::ModelSource;
 use crate::{
     error::ModelError,
-    kernels::Linear,
-    parts::EMBEDDING,
-    quant::{Dtype, Quant, Role, encode},
-    weights::{RawTensor, StoredTensor},
+    formats::names::EMBEDDING,
+    quant::{Quant, Role},
+    weights::StoredTensor,
 };
 use rayon::prelude::*;
 use std::borrow::Cow;
+use tricorn_kernels::{Dtype, Linear, RawTensor, quant::encode};
 
 /// Rows that are quantised at a time; no more of a matrix than that is ever in single precision.
 const ROWS: usize = 64;
@@ -35,7 +35,8 @@ impl ModelSource {
             let parts = parts
                 .iter()
                 .map(|(name, outputs)| panels.part(packed_name(name), *outputs, inputs));
-            return Linear::from_parts(parts.collect::<Result<_, _>>()?, inputs, bias);
+            return Linear::from_parts(parts.collect::<Result<_, _>>()?, inputs, bias)
+                .map_err(|error| ModelError::Bundle { problem: error.to_string() });
         }
         let matrices = self.matrices(parts, inputs)?;
         Ok(Linear::pack(&matrices.iter().map(StoredTensor::view).collect::<Vec<_>>(), inputs, bias))

@@ -5,7 +5,8 @@
 use std::path::Path;
 
 use serde_json::Value;
-use tricorn_model::{ModelSource, config::RopeScaling, quant::Dtype};
+use tricorn_kernels::Dtype;
+use tricorn_model::{ModelSource, config::RopeScaling};
 
 /// A GGUF file in the making.
 #[derive(Clone, Default)]

@@ -7,7 +7,10 @@
 
 use std::ops::Range;
 
-use tricorn_model::dense::{Packed, softmax, transposed_product};
+use tricorn_kernels::{
+    linear::transposed::{Packed, transposed_product},
+    rows::softmax,
+};
 
 use super::{add, flush};
 

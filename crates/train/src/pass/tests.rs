@@ -1,5 +1,6 @@
 use serde_json::{Value, json};
-use tricorn_model::{Drafter, DrafterKind, KvFormat, KvPool, OutputPart};
+use tricorn_kernels::KvFormat;
+use tricorn_model::{Drafter, DrafterKind, KvPool, OutputPart};
 
 use super::*;
 use crate::{

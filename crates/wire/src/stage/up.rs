@@ -1,4 +1,4 @@
-//! What the stage with the earlier layers sends.
+//! Stage requests: from the stage with the earlier layers.
 
 use std::collections::BTreeSet;
 

@@ -1,4 +1,4 @@
-//! What a chat's answer is held to: a schema, calls of tools, or either.
+//! Grammar of a chat's answer: a schema, tool calls, or either.
 
 use crate::{
     ApiError, Service,
@@ -6,7 +6,7 @@ use crate::{
 };
 use serde_json::{Value, json};
 use tricorn_device::constraint::{ConstraintError, Grammar, check_schema};
-use tricorn_model::template::tool_calls;
+use tricorn_text::tool_calls;
 
 /// What the answer must follow; `None` where it is free.
 pub(super) fn of(service: &Service, request: &ChatRequest) -> Result<Option<Grammar>, ApiError> {

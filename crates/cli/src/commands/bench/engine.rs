@@ -13,7 +13,7 @@ use tricorn_bench::{
     BenchError,
     engine::{EnginePlan, LlamaCpp, measure},
 };
-use tricorn_model::threads;
+use tricorn_kernels::threads;
 
 pub(super) fn run(args: &EngineArgs) -> Result<(), CliError> {
     let plan = EnginePlan {
