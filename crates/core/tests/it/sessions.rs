@@ -1,12 +1,12 @@
 //! Device and cloud sessions against each other, over a simulated network and a toy model that
 //! notices every misplaced row.
-#![allow(clippy::unwrap_used, clippy::expect_used)]
 
 mod branches;
+pub(crate) mod device;
 mod distribution;
-mod interleavings;
+pub(crate) mod interleavings;
 mod language;
-mod model;
+pub(crate) mod model;
 mod recovery;
 mod rounds;
 mod streaming;
