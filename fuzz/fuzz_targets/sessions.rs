@@ -1,5 +1,5 @@
-//! Device and cloud sessions against each other over a simulated network; the bytes choose the order
-//! of events. The text is always the reference's. It is the property test of
+//! Device and cloud sessions against each other over a simulated network, in an order of events
+//! that the bytes choose. The text is always the reference's. It is the property test of
 //! `crates/core/tests/sessions`, led by coverage.
 #![no_main]
 

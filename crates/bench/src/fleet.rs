@@ -1,4 +1,8 @@
-//! The devices: threads of this process, each with a link and a monitor of its own.
+//! The fleet: devices as threads of this process, each with a link and a monitor of its own, and
+//! the clouds that they share.
+
+mod cloud_process;
+mod setup;
 
 use std::{
     collections::BTreeMap,
@@ -18,13 +22,17 @@ use tricorn_device::{
 use tricorn_netem::Emulator;
 
 use crate::{
-    BenchError, Observer, Stop,
-    cloud_process::{CloudChain, CloudEnd, schedule_name},
+    error::BenchError,
     mode::Mode,
+    run::{Observer, Stop},
     scenario::{DeviceClass, Scenario},
-    setup::Setup,
     workload::Request,
 };
+
+pub(crate) use cloud_process::CloudChain;
+use cloud_process::{CloudEnd, schedule_name};
+pub use cloud_process::{CloudProcess, CloudProgram};
+pub use setup::Setup;
 
 /// A request that takes longer has failed.
 const REQUEST_LIMIT: Duration = Duration::from_secs(180);
@@ -81,14 +89,14 @@ struct Side {
     cloud: CloudChain,
 }
 
-/// How a cloud kept its pace.
+/// How a cloud kept to its throttle.
 #[derive(Clone, Debug, Serialize)]
 pub struct CloudLoad {
     /// Its schedule.
     pub schedule: &'static str,
     /// Batches run, warm-ups included; those of every stage where there are several.
     pub batches: u64,
-    /// Batches that took longer than the emulated pace.
+    /// Batches that took longer than the throttle.
     pub overruns: u64,
 }
 
@@ -111,7 +119,11 @@ impl<'s> Fleet<'s> {
         modes: &[Mode],
     ) -> Result<Self, BenchError> {
         Self::with(setup, scenario, modes, |schedule| {
-            setup.cloud.start(schedule, setup.plain().context, scenario.pace.map(|pace| pace.cloud))
+            setup.cloud.start(
+                schedule,
+                setup.plain().context,
+                scenario.throttle.map(|throttle| throttle.cloud),
+            )
         })
     }
 
@@ -204,7 +216,7 @@ impl<'s> Fleet<'s> {
         self.clouds.iter().find(|side| side.schedule == schedule)?.links.get(device)
     }
 
-    /// Stops everything and tells how the clouds kept their pace.
+    /// Stops everything and tells how the clouds kept to their throttle.
     pub(crate) fn stop(self) -> Vec<CloudLoad> {
         let load = |side: Side| {
             let CloudEnd { batches, overruns } = side.cloud.stop()?;

@@ -23,6 +23,8 @@
 //! A [`Sampler`] turns logits into tokens so that the text depends on prompt, parameters, seed and
 //! [`Constraint`] alone: not on drafts, chunks, the network or other sessions.
 
+#![forbid(unsafe_code)]
+
 mod append;
 mod cloud;
 mod codec;

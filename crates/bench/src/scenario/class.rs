@@ -1,4 +1,4 @@
-//! Kinds of devices, and what each drafter costs them.
+//! Device classes, and what each drafter costs them.
 
 use tricorn_core::Cost;
 use tricorn_device::DeviceThrottle;
