@@ -1,8 +1,4 @@
-//! What is wrong is said in one line, with the mend and the right exit code, and nobody else is
-//! hurt.
-#![allow(clippy::unwrap_used, clippy::expect_used)]
-
-mod support;
+//! Bad input: told in one line, with the mend and the right exit code, and nobody else is hurt.
 
 use std::{
     ffi::{OsStr, OsString},
@@ -13,11 +9,11 @@ use std::{
     process::Stdio,
 };
 
-use bytes::Bytes;
-use support::{
+use crate::support::{
     Cloud, Device, LIMIT, TempDir, copy_dir, demo, fair_drafter, fixture, greedy, on_token,
     poor_drafter, run, run_with_input, runtime, tricorn,
 };
+use bytes::Bytes;
 use tokio_stream::wrappers::ReceiverStream;
 use tricorn_core::{AppendHeader, AppendKind, DraftPolicy, HiddenCodec, Want};
 use tricorn_device::Turn;
@@ -198,7 +194,7 @@ fn broken_drafters() {
         fs::copy(mistral.file("drafter-hat.json"), model.file("drafter-hat.json")).unwrap();
     });
     let print =
-        |model: &Path| Device::load(model, "2:0", HiddenCodec::F16).ends.fingerprint.to_string();
+        |model: &Path| Device::load(model, "2:0", HiddenCodec::F16).parts.fingerprint.to_string();
     let (mine, theirs) = (print(&fixture("llama")), print(&fixture("mistral")));
     refused(
         local(other.path(), &["hello"]),
@@ -320,7 +316,7 @@ fn bad_flags() {
 fn a_cloud_of_another_model_or_split() {
     let (ours, theirs) = (fixture("llama"), fixture("qwen3"));
     let print =
-        |model: &Path| Device::load(model, "2:0", HiddenCodec::F16).ends.fingerprint.to_string();
+        |model: &Path| Device::load(model, "2:0", HiddenCodec::F16).parts.fingerprint.to_string();
     let asks = |cloud: &Cloud, split: &'static str| {
         [
             "run",
@@ -450,18 +446,18 @@ fn a_hostile_client_ends_its_own_session_only() {
         ..greedy(device.prompt("The hat told the cloud a story."), 40)
     };
     let reference = device.reference(&turn);
-    let ends = &device.ends;
+    let parts = &device.parts;
     let open = Open {
-        fingerprint: ends.fingerprint,
-        split: ends.split,
-        hidden: ends.hidden,
+        fingerprint: parts.fingerprint,
+        split: parts.split,
+        hidden: parts.hidden,
         codecs: vec![HiddenCodec::F16],
         context: None,
-        formats: ends.formats,
+        formats: parts.formats,
     };
 
     let mut conversation = device.remote(&cloud.url());
-    let mut attacks = hostile(ends.hidden).into_iter();
+    let mut attacks = hostile(parts.hidden).into_iter();
     // One attack every third token, so that the text goes on between them.
     let mut tokens = 0;
     let report = conversation.turn(turn, &mut |_| {

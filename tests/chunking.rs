@@ -1,10 +1,7 @@
-//! However a prompt is cut for the upload, the text is the same, and chunks follow what is
+//! Chunks of a prompt's upload: the text is the same for any, and their sizes follow what is
 //! measured.
-#![allow(clippy::unwrap_used, clippy::expect_used)]
 
-mod support;
-
-use support::{Cloud, Device, FAMILIES, ask, fixture, greedy};
+use crate::support::{Cloud, Device, FAMILIES, ask, fixture, greedy};
 use tricorn_core::{AppendKind, ChunkPolicy, HiddenCodec};
 use tricorn_device::{Options, SharedMonitor, TraceEvent, Turn, TurnReport};
 
@@ -21,7 +18,7 @@ fn long_prompt(device: &Device, room: usize) -> Vec<u32> {
     let text = device.prompt(
         "The hat told the cloud a story: crabs in a café drew the three corners of the wall.",
     );
-    text.into_iter().cycle().take(device.ends.context - room).collect()
+    text.into_iter().cycle().take(device.parts.context - room).collect()
 }
 
 #[test]

@@ -1,8 +1,5 @@
-//! Each command does what its help says.
+//! Commands: each does what its help says.
 #![cfg(unix)]
-#![allow(clippy::unwrap_used, clippy::expect_used)]
-
-mod support;
 
 use std::{
     fs,
@@ -12,11 +9,11 @@ use std::{
     path::{Path, PathBuf},
 };
 
-use serde_json::Value;
-use support::{
+use crate::support::{
     Cloud, Device, FAMILIES, Running, TempDir, ask, copy_dir, demo, fair_drafter, fixture, greedy,
     run, run_with_input, stories_prompts, tricorn, until,
 };
+use serde_json::Value;
 use tricorn_core::HiddenCodec;
 use tricorn_device::Chat;
 
@@ -425,7 +422,7 @@ fn a_chats_new_turn_uploads_only_what_is_new() {
         let spoken = report
             .token_ids
             .iter()
-            .position(|id| device.ends.stop_tokens.contains(id))
+            .position(|id| device.parts.stop_tokens.contains(id))
             .unwrap_or(report.token_ids.len());
         let text = device.text(&tokens, &report.token_ids);
         history.answered(&report.token_ids[..spoken], &text);

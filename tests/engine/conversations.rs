@@ -1,7 +1,7 @@
-//! Which slot takes a request, and what is kept.
+//! Slots: the one that takes a request, and what it keeps.
 
 use super::*;
-use support::{Device, greedy};
+use crate::support::{Device, greedy};
 
 fn one_slot() -> EngineConfig {
     EngineConfig { slots: 1, ..EngineConfig::default() }
@@ -113,7 +113,7 @@ fn a_full_cloud_is_told_from_one_that_is_gone() {
     for _ in 0..2 {
         let refused = two.ask(rendered(&user("hi"), 4));
         assert!(
-            matches!(refused.failed(), DeviceError::Link(LinkError::NoRoom(_))),
+            matches!(refused.failed(), DeviceError::Transport(TransportError::NoRoom(_))),
             "{:?}",
             refused.failed()
         );

@@ -1,8 +1,8 @@
-//! The choices of one request: submitted together, their updates joined.
+//! Choices of one request: submitted together, their updates joined.
 
 use crate::{
     ApiError, Service,
-    preparing::Clock,
+    clock::Clock,
     request::{Common, checked},
 };
 use futures_util::{
@@ -61,7 +61,7 @@ impl Choices {
         plan: Plan,
         clock: Clock,
     ) -> Result<Self, ApiError> {
-        let max_new_tokens = common.max_tokens.unwrap_or(service.engine.ends().context);
+        let max_new_tokens = common.max_tokens.unwrap_or(service.engine.parts().context);
         let mut choices = Self {
             updates: SelectAll::new(),
             count: plan.prompts.len() * common.n,

@@ -1,6 +1,6 @@
-//! Failures in the form that OpenAI's clients know.
+//! Errors in the form that OpenAI's clients know.
 
-use crate::preparing::Clock;
+use crate::clock::Clock;
 use axum::{
     Json,
     http::{HeaderValue, StatusCode, header::RETRY_AFTER},
@@ -9,7 +9,7 @@ use axum::{
 use serde::Serialize;
 use std::time::Duration;
 use tricorn_core::TurnError;
-use tricorn_device::{DeviceError, LinkError, constraint::ConstraintError, engine::Refused};
+use tricorn_device::{DeviceError, TransportError, constraint::ConstraintError, engine::Refused};
 use tricorn_text::TextError;
 
 /// After which time a full queue is worth another try.
@@ -65,8 +65,9 @@ pub enum ApiError {
     Crowded,
     /// The prompt does not fit into the context.
     #[error(
-        "This model's maximum context length is {context} tokens. However, your prompt has {}{tokens} tokens, and one must be left to generate. \
-         Please reduce the length of the {param}.",
+        "This model's maximum context length is {context} tokens. However, your prompt has \
+         {}{tokens} tokens, and one must be left to generate. Please reduce the length of the \
+         {param}.",
         if *counted { "" } else { "at least " }
     )]
     TooLong {
@@ -121,7 +122,7 @@ impl ApiError {
                 Self::TooLong { tokens, counted: true, context, param }
             }
             // The engine knows what was left of the request's time when it was submitted.
-            DeviceError::Deadline(_) => clock.over(),
+            DeviceError::Deadline(_) => Self::Device(clock.over()),
             error => Self::Device(error),
         }
     }
@@ -180,11 +181,13 @@ impl ApiError {
                 Some("shutting_down")
             }
             Self::TooLong { .. } => Some("context_length_exceeded"),
-            Self::Device(DeviceError::Link(LinkError::Refused(_))) => Some("cloud_refused"),
-            Self::Device(DeviceError::Link(LinkError::NoRoom(_) | LinkError::Evicted(_))) => {
-                Some("cloud_full")
+            Self::Device(DeviceError::Transport(TransportError::Refused(_))) => {
+                Some("cloud_refused")
             }
-            Self::Device(DeviceError::Link(_)) => Some("cloud_unreachable"),
+            Self::Device(DeviceError::Transport(
+                TransportError::NoRoom(_) | TransportError::Evicted(_),
+            )) => Some("cloud_full"),
+            Self::Device(DeviceError::Transport(_)) => Some("cloud_unreachable"),
             Self::Device(
                 DeviceError::NoTemplate | DeviceError::Text(TextError::Template { .. }),
             ) => Some("chat_template_failed"),
@@ -224,7 +227,7 @@ fn device_status(error: &DeviceError) -> StatusCode {
         | DeviceError::Sampling(_)
         | DeviceError::Constraint(_)
         | DeviceError::Text(TextError::Template { .. }) => StatusCode::BAD_REQUEST,
-        DeviceError::Link(_) | DeviceError::Closing => StatusCode::SERVICE_UNAVAILABLE,
+        DeviceError::Transport(_) | DeviceError::Closing => StatusCode::SERVICE_UNAVAILABLE,
         DeviceError::Deadline(_) => StatusCode::GATEWAY_TIMEOUT,
         DeviceError::SlowClient(_) => StatusCode::REQUEST_TIMEOUT,
         _ => StatusCode::INTERNAL_SERVER_ERROR,

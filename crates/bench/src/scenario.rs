@@ -7,12 +7,9 @@ use std::{str::FromStr, time::Duration};
 
 pub use class::DeviceClass;
 use tricorn_core::Cost;
+use tricorn_netem::{LinkConfig, Preset};
 
-use crate::{
-    BenchError,
-    link::{Preset, Shape},
-    prompts::PromptLengths,
-};
+use crate::{error::BenchError, workload::PromptLengths};
 
 /// Everything about a run but the method.
 #[derive(Clone, Debug, PartialEq)]
@@ -31,7 +28,7 @@ pub struct Scenario {
     pub devices: usize,
     /// Whether devices and cloud take the time that a 7B model takes on the paper's machines, or
     /// their own on this machine.
-    pub pace: Option<Pace>,
+    pub throttle: Option<Throttle>,
     /// Requests a second at the three loads.
     pub rates: [f64; 3],
     /// How long prompts are.
@@ -47,7 +44,7 @@ pub struct Scenario {
 /// The time that computing is made to take at least. Computing is real; what is left of the time is
 /// slept.
 #[derive(Clone, Copy, Debug, PartialEq)]
-pub struct Pace {
+pub struct Throttle {
     /// One batch in the cloud.
     pub cloud: Cost,
     /// Device classes, in turn.
@@ -113,11 +110,11 @@ const fn cost(base_us: u64, per_row_us: u64) -> Cost {
 /// Six devices stand for the paper's thirty, so that two cores can run them: a row costs the cloud
 /// five times what it cost theirs. A prompt of 351 tokens is then 384 ms of upload and, without
 /// chunks, about 300 ms of computing on device and cloud, as in the paper's 384 of 646 ms, the
-/// times to first token of HAT and of U-shape in its comparison; its ablation table has 656 in
-/// place of 646, and both are the paper's. U-shape's time between tokens was measured here as about
+/// times to first token of HAT and of U-config in its comparison; its ablation table has 656 in
+/// place of 646, and both are the paper's. U-config's time between tokens was measured here as about
 /// 36 ms, the wait for the running batch included. A draft of HAT's takes 0.15 (Xavier) and 0.11
 /// (Orin) of that.
-const PAPER: Pace = Pace {
+const PAPER: Throttle = Throttle {
     cloud: cost(16_000, 400),
     devices: [
         DeviceClass {
@@ -145,7 +142,7 @@ const PAPER_PROPORTIONS: Scenario = Scenario {
     rates_times: 1.0,
     rtt: None,
     devices: 6,
-    pace: Some(PAPER),
+    throttle: Some(PAPER),
     rates: [0.25, 0.5, 0.8],
     lengths: PromptLengths::SPEC_BENCH,
     requests: 24,
@@ -160,7 +157,7 @@ pub const SCENARIOS: [Scenario; 6] = [
         name: "wifi-scaled",
         about: "the same link, with device and cloud as fast as this machine computes",
         devices: 3,
-        pace: None,
+        throttle: None,
         rates: [0.5, 1.0, 2.0],
         slo: Slo { tbt: Duration::from_millis(20), ..PAPER_SLO },
         ..PAPER_PROPORTIONS
@@ -194,7 +191,7 @@ pub const SCENARIOS: [Scenario; 6] = [
         about: "short prompts on two devices as fast as this machine computes: a few seconds, to \
                 see that all modes work",
         devices: 2,
-        pace: None,
+        throttle: None,
         rates: [2.0, 4.0, 8.0],
         lengths: PromptLengths { scale: 0.25, most: 200 },
         requests: 4,
@@ -227,26 +224,27 @@ impl Scenario {
 
     /// The link of one device of a model of this hidden size: devices take the distances in turn.
     #[must_use]
-    pub fn shape(&self, device: usize, hidden: usize) -> Shape {
+    pub fn link_config(&self, device: usize, hidden: usize) -> LinkConfig {
         let (_, up, down) = DISTANCES[device % DISTANCES.len()];
-        let mut shape = if self.link.is_scaled() {
-            self.link.shape(hidden)
+        let mut config = if self.link.is_scaled() {
+            self.link.config(hidden)
         } else {
-            self.link.shape(hidden).scaled(hidden)
+            self.link.config(hidden).scaled(hidden)
         };
-        shape.up.bytes_per_s *= up * self.rates_times;
-        shape.down.bytes_per_s *= down * self.rates_times;
+        config.up.bytes_per_s *= up * self.rates_times;
+        config.down.bytes_per_s *= down * self.rates_times;
         if let Some(rtt) = self.rtt {
-            (shape.up.delay, shape.down.delay) = (rtt / 2, rtt / 2);
+            (config.up.delay, config.down.delay) = (rtt / 2, rtt / 2);
         }
-        shape.seed = device as u64;
-        shape
+        config.seed = device as u64;
+        config
     }
 
     /// The class of one device: three devices in a row, one a distance, have the same.
     #[must_use]
     pub fn class(&self, device: usize) -> Option<DeviceClass> {
-        self.pace.map(|pace| pace.devices[device / DISTANCES.len() % pace.devices.len()])
+        self.throttle
+            .map(|throttle| throttle.devices[device / DISTANCES.len() % throttle.devices.len()])
     }
 
     /// What to call one device.
@@ -272,7 +270,8 @@ mod tests {
             assert!(scenario.devices > 0 && scenario.requests > 0 && scenario.max_new_tokens > 0);
             assert!(scenario.rates.is_sorted() && scenario.rates[0] > 0.0);
             assert!(
-                (0..scenario.devices).all(|device| scenario.shape(device, 256).validate().is_ok())
+                (0..scenario.devices)
+                    .all(|device| scenario.link_config(device, 256).validate().is_ok())
             );
         }
         let error = Scenario::named("wlan").unwrap_err().to_string();
@@ -292,7 +291,7 @@ mod tests {
     fn a_token_of_any_model_takes_as_long_as_a_7b_models_on_the_papers_wifi() {
         for hidden in [256, 4096] {
             let rates: Vec<f64> = (0..3)
-                .map(|device| PAPER_PROPORTIONS.shape(device, hidden).up.bytes_per_s)
+                .map(|device| PAPER_PROPORTIONS.link_config(device, hidden).up.bytes_per_s)
                 .collect();
             let ms: Vec<f64> =
                 rates.iter().map(|rate| 351.0 * 2.0 * hidden as f64 / rate * 1e3).collect();

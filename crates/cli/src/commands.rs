@@ -1,4 +1,4 @@
-//! One file a command.
+//! Commands, one a file.
 
 mod bench;
 mod chat;
@@ -23,9 +23,7 @@ use crate::{
 use std::{ffi::OsStr, num::NonZero, sync::Arc};
 use tricorn_core::Split;
 use tricorn_kernels::{KvFormat, threads};
-use tricorn_model::{
-    ComputeDevice, KvError, MiddlePart, ModelError, ModelSource, inspect::default_split,
-};
+use tricorn_model::{ComputeDevice, KvError, MiddlePart, ModelError, ModelSource, default_split};
 
 /// Each connection of a server takes a file descriptor, and the limit that shells start with is
 /// made for old programs. Where it cannot be raised, it is reached sooner.

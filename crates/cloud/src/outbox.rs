@@ -1,4 +1,5 @@
-//! Answers on their way to one device: bounded, filled without waiting, read by the gRPC stream.
+//! Outbox: answers on their way to one device, bounded, filled without waiting, read by the gRPC
+//! stream.
 
 use std::{
     collections::VecDeque,
@@ -10,22 +11,25 @@ use std::{
 use tokio::sync::Notify;
 use tokio_stream::Stream;
 use tonic::Status;
-use tricorn_wire::{Downlink, Failure, proto};
+use tricorn_wire::{Downlink, ErrorCode, Failure, proto};
 
 /// What a session sends. Ends once, by whoever comes first: the scheduler, the session's task, or
 /// the device going away.
 #[derive(Debug)]
 pub(crate) struct Outbox {
     limit_rows: usize,
-    state: Mutex<State>,
+    state: Mutex<OutboxState>,
     ended: Notify,
 }
 
 #[derive(Debug, Default)]
-struct State {
+struct OutboxState {
     messages: VecDeque<Downlink>,
     rows: usize,
     ended: bool,
+    /// Why, where that was a failure.
+    code: Option<ErrorCode>,
+    /// The last message, until it is read.
     failure: Option<Failure>,
     reader: Option<Waker>,
 }
@@ -88,12 +92,18 @@ impl Outbox {
         self.lock().ended
     }
 
+    /// The failure with which it ended, if it ended with one.
+    pub(crate) fn code(&self) -> Option<ErrorCode> {
+        self.lock().code
+    }
+
     fn finish(&self, failure: Option<Failure>, forget: bool) {
         let mut state = self.lock();
         if state.ended {
             return;
         }
         state.ended = true;
+        state.code = failure.as_ref().map(|failure| failure.code);
         state.failure = failure;
         if forget {
             state.messages = VecDeque::new();
@@ -102,13 +112,13 @@ impl Outbox {
         wake_reader(state);
     }
 
-    fn lock(&self) -> MutexGuard<'_, State> {
+    fn lock(&self) -> MutexGuard<'_, OutboxState> {
         // No code that can panic runs under the lock.
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
-fn wake_reader(mut state: MutexGuard<'_, State>) {
+fn wake_reader(mut state: MutexGuard<'_, OutboxState>) {
     let reader = state.reader.take();
     drop(state);
     if let Some(reader) = reader {
@@ -163,7 +173,7 @@ impl Drop for OutboxStream {
 mod tests {
     use super::*;
     use tricorn_core::{AnswerTiming, DeepHeader};
-    use tricorn_wire::{Deep, ErrorCode, Load};
+    use tricorn_wire::{Deep, Load};
 
     fn deep(rows: usize) -> Downlink {
         let header = DeepHeader { epoch: 0, pos: 0, rows, first_row_pos: 0 };

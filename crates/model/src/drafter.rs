@@ -8,17 +8,21 @@ mod info;
 
 use crate::{
     config::ModelConfig,
+    drafter_kind::DrafterKind,
     error::ModelError,
     kv::{KvCache, KvPool},
-    layer::{SeqRows, commit, prepare},
-    rope::{RopeRows, RopeTable},
+    layers::{
+        SeqRows,
+        batch::{commit, prepare},
+        rope::{RopeRows, RopeTable},
+    },
     source::ModelSource,
     weights::Weights,
 };
 use fused::Fused;
 use hat::Hat;
+pub use info::DrafterInfo;
 use info::broken;
-pub use info::{DrafterInfo, DrafterKind, UnknownDrafterKind};
 use std::sync::Arc;
 use tricorn_core::{Fingerprint, Split};
 use tricorn_kernels::KvLayout;
@@ -37,6 +41,18 @@ pub struct Drafter {
 enum Net {
     Hat(Box<Hat>),
     Fused(Box<Fused>),
+}
+
+impl DrafterKind {
+    /// Names and shapes of the tensors in [`DrafterKind::weights_file`], in the order of
+    /// computation; matrices are row-major, outputs first.
+    #[must_use]
+    pub fn tensors(self, config: &ModelConfig) -> Vec<(&'static str, Vec<usize>)> {
+        match self {
+            Self::Hat => hat::tensors(config),
+            Self::Fused => fused::tensors(config),
+        }
+    }
 }
 
 impl Drafter {

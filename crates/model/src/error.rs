@@ -1,4 +1,6 @@
-//! Everything that can be wrong with a model's files.
+//! Errors of a model: its files, its use and its caches.
+
+mod kv;
 
 use std::{io, path::PathBuf};
 
@@ -6,7 +8,8 @@ use tricorn_core::{Split, SplitError};
 use tricorn_kernels::Dtype;
 use tricorn_text::TextError;
 
-use crate::{accelerator::ComputeDevice, drafter::DrafterKind, source::BundlePart};
+use crate::{bundle_part::BundlePart, compute_device::ComputeDevice, drafter_kind::DrafterKind};
+pub use kv::KvError;
 
 /// Why a model cannot be loaded or used. Each message is one line and ends with the mend where
 /// there is one.
@@ -278,7 +281,7 @@ pub enum ModelError {
     },
     /// A sequence does not fit its KV cache.
     #[error(transparent)]
-    Kv(#[from] crate::kv::KvError),
+    Kv(#[from] KvError),
 }
 
 /// A text from a file as a part of a message: without line breaks or anything else that would move

@@ -1,10 +1,11 @@
-//! What a model is and what each side of it weighs, from its headers alone.
+//! Inspection: what a model is and what each side of it weighs, from its headers alone.
 
 use crate::{
     config::Family,
     drafter::{DrafterInfo, head_dim},
     error::ModelError,
-    source::{BundlePart, ModelSource, TensorSize, resident},
+    formats::names::layer_of,
+    source::{ModelSource, TensorSize, resident},
 };
 use serde::Serialize;
 use tricorn_core::{HiddenCodec, Split};
@@ -57,21 +58,6 @@ pub struct Inspection {
     pub wire_bytes_per_token: Vec<(String, usize)>,
     /// The drafters beside the model.
     pub drafters: Vec<DrafterInfo>,
-}
-
-/// Which side needs a tensor; `None` when nobody does.
-pub(crate) fn owner(name: &str, split: Split, layers: usize) -> Option<BundlePart> {
-    let middle = split.ranges(layers).ok()?.middle;
-    match layer_of(name) {
-        Some(layer) if layer >= layers => None,
-        Some(layer) if middle.contains(&layer) => Some(BundlePart::Cloud),
-        _ => Some(BundlePart::Device),
-    }
-}
-
-/// The decoder layer that a tensor belongs to.
-pub(crate) fn layer_of(name: &str) -> Option<usize> {
-    name.strip_prefix("model.layers.")?.split('.').next()?.parse().ok()
 }
 
 /// Looks at a model without reading its weights.
@@ -140,20 +126,4 @@ pub fn inspect(source: &ModelSource, split: Split, kv: KvFormat) -> Result<Inspe
             .to_vec(),
         drafters,
     })
-}
-
-/// The split to use where none is asked for: the bundle's, else the one its best drafter was
-/// trained for, else the paper's two first layers (one for models of fewer than four).
-///
-/// # Errors
-/// When the drafter's description is broken.
-pub fn default_split(source: &ModelSource) -> Result<Split, ModelError> {
-    if let Some(bundle) = source.bundle() {
-        return Ok(bundle.split);
-    }
-    let best = DrafterInfo::read_all(source)?.into_iter().max_by(DrafterInfo::cmp_by_gain);
-    if let Some(info) = best {
-        return info.split();
-    }
-    Ok(Split { input_layers: if source.config().layers < 4 { 1 } else { 2 }, output_layers: 0 })
 }

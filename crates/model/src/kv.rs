@@ -1,105 +1,15 @@
 //! The KV cache of one sequence over one contiguous range of layers.
 
-use crate::accelerator;
-use std::sync::{
-    Arc,
-    atomic::{AtomicUsize, Ordering},
-};
-use tricorn_kernels::{KV_BLOCK, KvData, KvFormat, KvLayout};
+#[cfg_attr(not(feature = "candle"), path = "kv/absent.rs")]
+pub(crate) mod accelerated;
+pub(crate) mod pool;
 
-/// Why a cache cannot hold more positions.
-#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
-pub enum KvError {
-    /// The sequence is as long as the cache may grow.
-    #[error(
-        "a sequence of {wanted} tokens is over the context of {context}; shorten the prompt or \
-         ask for fewer tokens"
-    )]
-    Context {
-        /// Positions asked for.
-        wanted: usize,
-        /// Positions allowed.
-        context: usize,
-    },
-    /// The pool that all sequences share has no memory left.
-    #[error(
-        "all {limit_bytes} bytes of KV memory are used up; try shorter texts, or give the cloud \
-         more --kv-memory"
-    )]
-    Exhausted {
-        /// The pool's size.
-        limit_bytes: usize,
-    },
-    /// The accelerator has no memory for the positions asked for.
-    #[error(
-        "the accelerator has no room for the KV cache ({problem}); close sessions or limit their \
-         memory"
-    )]
-    Device {
-        /// What its driver said.
-        problem: String,
-    },
-    /// The format is not one for accelerators.
-    #[error("an accelerator has no KV cache in {format}; use --kv f16 or f32")]
-    DeviceFormat {
-        /// The pool's format.
-        format: KvFormat,
-    },
-    /// Rows were addressed beyond the cache's end, which would leave a gap.
-    #[error("rows at position {pos} leave a gap after the {len} positions held")]
-    Gap {
-        /// Position of the first row.
-        pos: usize,
-        /// Positions held.
-        len: usize,
-    },
-}
+pub use crate::error::KvError;
+pub use pool::KvPool;
 
-/// Memory that many caches draw blocks from, bounded, and the format in which they keep their
-/// numbers.
-#[derive(Debug)]
-pub struct KvPool {
-    format: KvFormat,
-    limit_bytes: usize,
-    used_bytes: AtomicUsize,
-}
-
-impl KvPool {
-    /// A pool of at most `limit_bytes`, in the format of choice ([`KvFormat::F16`]).
-    #[must_use]
-    pub fn new(limit_bytes: usize) -> Arc<Self> {
-        Self::with_format(limit_bytes, KvFormat::default())
-    }
-
-    /// A pool of at most `limit_bytes` in the given format.
-    #[must_use]
-    pub fn with_format(limit_bytes: usize, format: KvFormat) -> Arc<Self> {
-        Arc::new(Self { format, limit_bytes, used_bytes: AtomicUsize::new(0) })
-    }
-
-    /// How the caches of this pool keep their numbers.
-    pub fn format(&self) -> KvFormat {
-        self.format
-    }
-
-    /// Bytes held by live caches.
-    pub fn used_bytes(&self) -> usize {
-        self.used_bytes.load(Ordering::Relaxed)
-    }
-
-    pub(crate) fn take(&self, bytes: usize) -> Result<(), KvError> {
-        self.used_bytes
-            .fetch_update(Ordering::Relaxed, Ordering::Relaxed, |used| {
-                used.checked_add(bytes).filter(|&sum| sum <= self.limit_bytes)
-            })
-            .map(drop)
-            .map_err(|_| KvError::Exhausted { limit_bytes: self.limit_bytes })
-    }
-
-    pub(crate) fn give_back(&self, bytes: usize) {
-        self.used_bytes.fetch_sub(bytes, Ordering::Relaxed);
-    }
-}
+use accelerated::Kv;
+use std::sync::Arc;
+use tricorn_kernels::{KV_BLOCK, KvData, KvLayout};
 
 /// The keys and values of 64 positions in all layers, and the memory they hold of a pool.
 #[derive(Debug)]
@@ -111,9 +21,9 @@ struct Block {
 impl Block {
     fn new(pool: &Arc<KvPool>, layout: KvLayout, layers: usize) -> Result<Self, KvError> {
         pool.take(
-            KV_BLOCK * pool.format.bytes_per_token(layers, layout.kv_heads, layout.head_dim),
+            KV_BLOCK * pool.format().bytes_per_token(layers, layout.kv_heads, layout.head_dim),
         )?;
-        Ok(Self { data: KvData::zeroed(pool.format, layout, layers), pool: Arc::clone(pool) })
+        Ok(Self { data: KvData::zeroed(pool.format(), layout, layers), pool: Arc::clone(pool) })
     }
 
     fn copy(&self) -> Result<Self, KvError> {
@@ -139,7 +49,7 @@ pub struct KvCache {
     context: usize,
     blocks: Vec<Arc<Block>>,
     /// In place of blocks, where an accelerator computes.
-    accelerated: Option<accelerator::Kv>,
+    accelerated: Option<Kv>,
     len: usize,
 }
 
@@ -160,7 +70,7 @@ impl KvCache {
     /// any other.
     #[cfg(feature = "candle")]
     pub(crate) fn accelerated(
-        kv: accelerator::Kv,
+        kv: Kv,
         layout: KvLayout,
         layers: usize,
         pool: &Arc<KvPool>,
@@ -171,7 +81,7 @@ impl KvCache {
 
     /// Where the keys and values are when they are not in blocks of host memory.
     #[cfg(feature = "candle")]
-    pub(crate) fn on_accelerator(&self) -> Option<&accelerator::Kv> {
+    pub(crate) fn on_accelerator(&self) -> Option<&Kv> {
         self.accelerated.as_ref()
     }
 

@@ -1,30 +1,35 @@
-//! Tricorn's models: weights, tokenizer, decoder layer ranges, KV cache, drafters and CPU kernels.
+//! Tricorn's models: configuration, weights, decoder layer ranges, KV caches and drafters.
 //!
 //! Start at [`ModelSource`], which opens a model's files, and the three parts that are loaded from
 //! it: [`InputPart`], [`MiddlePart`] and [`OutputPart`]. All arithmetic is row-independent: a row's
 //! result is the same to the bit whatever shares the call with it.
 
-pub mod accelerator;
-mod backend;
+mod accelerator;
+mod bundle_part;
+mod compute_device;
 pub mod config;
 pub mod drafter;
+mod drafter_kind;
 pub mod error;
-mod gguf;
+pub mod formats;
 pub mod inspect;
 pub mod kv;
-mod layer;
+mod layers;
 pub mod pack;
 pub mod parts;
 pub mod quant;
-mod rope;
 pub mod source;
+mod split;
 pub mod weights;
 
-pub use accelerator::ComputeDevice;
+pub use bundle_part::BundlePart;
+pub use compute_device::{ComputeDevice, UnknownDevice};
 pub use config::ModelConfig;
-pub use drafter::{Drafter, DrafterInfo, DrafterKind};
+pub use drafter::{Drafter, DrafterInfo};
+pub use drafter_kind::{DrafterKind, UnknownDrafterKind};
 pub use error::ModelError;
 pub use kv::{KvCache, KvError, KvPool};
-pub use layer::SeqRows;
+pub use layers::SeqRows;
 pub use parts::{InputPart, MiddlePart, OutputPart};
 pub use source::ModelSource;
+pub use split::default_split;

@@ -4,16 +4,20 @@
 mod panels;
 
 use crate::{
-    drafter::DrafterKind,
+    bundle_part::BundlePart,
+    drafter_kind::DrafterKind,
     error::ModelError,
-    inspect::{layer_of, owner},
-    parts::{EMBEDDING, head_name},
-    source::{
-        Bundle, BundlePart, LAYOUT, MANIFEST_FILE, Manifest, Matrix, PANELS_FILE,
-        Packed as PackedMatrices,
+    formats::{
+        bundle::{
+            Bundle, MANIFEST_FILE, Manifest,
+            manifest::{LAYOUT, Matrix, Packed as PackedMatrices},
+            panels::PANELS_FILE,
+        },
+        hf::SINGLE_FILE,
+        names::{EMBEDDING, head_name, layer_of},
     },
     source::{ModelSource, packed_name},
-    weights::{SINGLE_FILE, Stored, TensorInfo, Weights},
+    weights::{Stored, TensorInfo, Weights},
 };
 use panels::Panel;
 use serde::Serialize;
@@ -85,6 +89,16 @@ fn check(source: &ModelSource) -> Result<(), ModelError> {
     Err(ModelError::NotWhole { what })
 }
 
+/// The side that needs a tensor of a model of `layers` layers; `None` when neither does.
+fn owner(name: &str, split: Split, layers: usize) -> Option<BundlePart> {
+    let middle = split.ranges(layers).ok()?.middle;
+    match layer_of(name) {
+        Some(layer) if layer >= layers => None,
+        Some(layer) if middle.contains(&layer) => Some(BundlePart::Cloud),
+        _ => Some(BundlePart::Device),
+    }
+}
+
 fn device_files() -> Vec<&'static str> {
     let drafters = DrafterKind::ALL.map(|kind| [kind.info_file(), kind.weights_file()]).concat();
     [&SHARED[..], &DEVICE[..], &drafters[..]].concat()
@@ -115,7 +129,7 @@ fn write(
         Some(bundle) => owner(name, bundle.split, config.layers) == Some(bundle.part),
         None => layer_of(name).is_none_or(|layer| layer < config.layers),
     };
-    let head = head_name(config);
+    let head = head_name(config.tied);
     let (mut plain, mut panels) = (Vec::new(), Vec::new());
     for (name, info) in weights.iter().filter(|(name, _)| belongs(name)) {
         let is_matrix = info.shape.len() == 2 && (layer_of(name).is_some() || name == head);

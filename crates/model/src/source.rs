@@ -1,10 +1,8 @@
-//! Where a model's files come from: a directory in the Hugging Face layout, a GGUF file, a bundle,
-//! or bytes built into the program.
+//! The source of a model's files: a directory in the Hugging Face layout, a GGUF file, a bundle, or
+//! bytes built into the program.
 
-mod bundle;
 mod fingerprint;
 mod linear;
-mod panels;
 mod quantised;
 mod resident;
 mod tensors;
@@ -17,26 +15,31 @@ use std::{
 };
 
 use tricorn_core::{Fingerprint, Split};
+use tricorn_text::{ChatTemplate, TextTokenizer};
 
-pub use bundle::{Bundle, BundlePart, MANIFEST_FILE, Manifest};
-pub(crate) use bundle::{LAYOUT, Matrix, Packed};
 pub(crate) use linear::packed_name;
-pub(crate) use panels::PANELS_FILE;
 pub(crate) use resident::resident;
 pub use tensors::TensorSize;
 
-use panels::Panels;
-
 use crate::{
-    accelerator::{Accelerator, ComputeDevice},
+    bundle_part::BundlePart,
+    compute_device::{ComputeDevice, accelerator::Accelerator},
     config::{CONFIG, ModelConfig},
     error::ModelError,
-    gguf,
-    gguf::Gguf,
+    formats::{
+        bundle::{
+            Bundle, MANIFEST_FILE, Manifest,
+            manifest::Packed,
+            panels::{PANELS_FILE, Panels},
+        },
+        gguf,
+        gguf::Gguf,
+        hf,
+        hf::SINGLE_FILE,
+    },
     quant::Quant,
-    weights::{SINGLE_FILE, Weights},
+    weights::Weights,
 };
-use tricorn_text::{template::ChatTemplate, tokenizer::TextTokenizer};
 
 const MEND_DIRECTORY: &str = "download the whole model (`hf download OWNER/MODEL --local-dir DIR`)";
 
@@ -72,7 +75,7 @@ impl ModelSource {
         let io = |source| ModelError::Io { path: path.to_owned(), source };
         let metadata = fs::metadata(path).map_err(io)?;
         if metadata.is_dir() {
-            return Self::load(Files::Directory(path.to_owned()), |_| Weights::open(path));
+            return Self::load(Files::Directory(path.to_owned()), |_| hf::open_dir(path));
         }
         let named_gguf =
             path.extension().is_some_and(|extension| extension.eq_ignore_ascii_case("gguf"));
@@ -95,7 +98,7 @@ impl ModelSource {
         files: &'static [(&'static str, &'static [u8])],
     ) -> Result<Self, ModelError> {
         Self::load(Files::Static(files), |files| match files.lookup_static(SINGLE_FILE) {
-            Some(bytes) => Weights::from_static(SINGLE_FILE, bytes),
+            Some(bytes) => hf::open_static(SINGLE_FILE, bytes),
             None => Err(files.missing(SINGLE_FILE)),
         })
     }
@@ -275,13 +278,11 @@ impl ModelSource {
     pub fn side_weights(&self, name: &str) -> Result<Option<Weights>, ModelError> {
         match &self.files {
             Files::Directory(_) | Files::Gguf(_) => {
-                self.files.beside(name).map(|path| Weights::open_file(&path)).transpose()
+                self.files.beside(name).map(|path| hf::open_file(&path)).transpose()
             }
-            Files::Static(_) => self
-                .files
-                .lookup_static(name)
-                .map(|bytes| Weights::from_static(name, bytes))
-                .transpose(),
+            Files::Static(_) => {
+                self.files.lookup_static(name).map(|bytes| hf::open_static(name, bytes)).transpose()
+            }
         }
     }
 }

@@ -1,30 +1,13 @@
-//! Tensors by name, from safetensors or GGUF files: only the bytes of the tensors asked for are
-//! ever read.
+//! Tensors by name: only the bytes of the tensors asked for are ever read. The formats of
+//! [`formats`](crate::formats) fill them in.
 
-mod safetensors;
-mod storage;
+pub(crate) mod storage;
 
-use std::{
-    borrow::Cow,
-    collections::{BTreeMap, HashMap},
-    fmt,
-    ops::Range,
-    path::{Component, Path},
-};
-
-use serde::Deserialize;
+use std::{borrow::Cow, collections::BTreeMap, fmt, ops::Range};
 
 use crate::error::{ModelError, one_line};
-pub(crate) use storage::Storage;
+use storage::Storage;
 use tricorn_kernels::{Dtype, RawTensor, quant::decode};
-
-/// The name of unsharded weights.
-pub const SINGLE_FILE: &str = "model.safetensors";
-/// The name of the file that maps tensors to shards.
-pub const INDEX_FILE: &str = "model.safetensors.index.json";
-
-const MEND_WEIGHTS: &str = "a model needs model.safetensors, or model.safetensors.index.json and \
-                            its shards (`hf download OWNER/MODEL --local-dir DIR`)";
 
 /// A tensor as it is stored, with its bytes; see [`RawTensor`].
 #[derive(Clone, Debug)]
@@ -110,72 +93,7 @@ pub struct Weights {
     tensors: BTreeMap<String, TensorInfo>,
 }
 
-#[derive(Deserialize)]
-struct Index {
-    weight_map: HashMap<String, String>,
-}
-
 impl Weights {
-    /// Opens the weights of a model directory: `model.safetensors`, or else the shards that
-    /// `model.safetensors.index.json` names.
-    ///
-    /// # Errors
-    /// When a file is missing, truncated or corrupt, or a shard's name leaves the directory.
-    pub fn open(dir: &Path) -> Result<Self, ModelError> {
-        let single = dir.join(SINGLE_FILE);
-        if single.exists() {
-            return Self::open_file(&single);
-        }
-        let index = dir.join(INDEX_FILE);
-        if !index.exists() {
-            return Err(missing_file(dir, SINGLE_FILE));
-        }
-        let text = std::fs::read(&index)
-            .map_err(|source| ModelError::Io { path: index.clone(), source })?;
-        let index_name = index.display().to_string();
-        let Index { weight_map } = serde_json::from_slice(&text)
-            .map_err(|e| ModelError::Json { file: index_name.clone(), problem: e.to_string() })?;
-
-        let mut shards: Vec<&String> = weight_map.values().collect();
-        shards.sort_unstable();
-        shards.dedup();
-        if let Some(shard) = shards.iter().find(|shard| !is_plain_name(shard)) {
-            return Err(ModelError::ShardPath { index: index_name, shard: (*shard).clone() });
-        }
-        let mut weights = Self::empty();
-        for shard in shards {
-            let path = dir.join(shard);
-            if !path.exists() {
-                return Err(missing_file(dir, shard));
-            }
-            weights.add_safetensors(Storage::open(&path)?)?;
-        }
-        match weight_map.into_keys().find(|name| !weights.has(name)) {
-            Some(name) => Err(ModelError::MissingTensor { name }),
-            None => Ok(weights),
-        }
-    }
-
-    /// Opens one safetensors file of any name.
-    ///
-    /// # Errors
-    /// When it cannot be read, is truncated or is corrupt.
-    pub fn open_file(path: &Path) -> Result<Self, ModelError> {
-        let mut weights = Self::empty();
-        weights.add_safetensors(Storage::open(path)?)?;
-        Ok(weights)
-    }
-
-    /// Reads a safetensors file that is built into the program.
-    ///
-    /// # Errors
-    /// When it is truncated or corrupt.
-    pub fn from_static(name: &str, bytes: &'static [u8]) -> Result<Self, ModelError> {
-        let mut weights = Self::empty();
-        weights.add_safetensors(Storage::from_static(name, bytes))?;
-        Ok(weights)
-    }
-
     /// Whether a tensor of this name exists.
     #[must_use]
     pub fn has(&self, name: &str) -> bool {
@@ -318,11 +236,6 @@ impl Weights {
         Ok(())
     }
 
-    fn add_safetensors(&mut self, storage: Storage) -> Result<(), ModelError> {
-        let tensors = safetensors::tensors(&storage)?;
-        self.add(storage, tensors)
-    }
-
     fn known(&self, name: &str, shape: &[usize]) -> Result<(&TensorInfo, Dtype), ModelError> {
         let info = self
             .tensors
@@ -342,21 +255,5 @@ impl Weights {
                 dtype: info.stored.to_string(),
             }),
         }
-    }
-}
-
-fn is_plain_name(name: &str) -> bool {
-    let mut parts = Path::new(name).components();
-    // A backslash separates folders on Windows only; refusing it everywhere keeps a directory
-    // portable.
-    !name.contains('\\')
-        && matches!((parts.next(), parts.next()), (Some(Component::Normal(part)), None) if part == name)
-}
-
-fn missing_file(dir: &Path, file: &str) -> ModelError {
-    ModelError::MissingFile {
-        file: file.to_owned(),
-        place: dir.display().to_string(),
-        mend: MEND_WEIGHTS,
     }
 }

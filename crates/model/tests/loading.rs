@@ -10,9 +10,9 @@ use support::{Stored, TempDir, f32s, model_dir, tiny_config, write_tensors};
 use tricorn_core::{Fingerprint, Split};
 use tricorn_kernels::Dtype;
 use tricorn_model::{
-    ModelError, ModelSource,
-    source::{Bundle, BundlePart, Manifest},
-    weights::Weights,
+    BundlePart, ModelError, ModelSource,
+    formats::bundle::{Bundle, Manifest},
+    formats::hf,
 };
 use tricorn_text::TextError;
 
@@ -59,7 +59,7 @@ fn every_format_becomes_f32() {
             Stored { name: "brain", dtype: safetensors::Dtype::BF16, shape: vec![4], bytes: brain },
         ],
     );
-    let weights = Weights::open(dir.path()).unwrap();
+    let weights = hf::open_dir(dir.path()).unwrap();
     assert_eq!(weights.names().collect::<Vec<_>>(), ["brain", "half", "single"]);
     assert_eq!(weights.f32("single", &[2, 2]).unwrap(), numbers);
     assert_eq!(weights.f32("half", &[2, 2]).unwrap(), numbers);
@@ -68,16 +68,13 @@ fn every_format_becomes_f32() {
     assert_eq!(weights.raw("single", &[2, 2]).unwrap().bytes.len(), 16);
 
     let bytes: &'static [u8] = fs::read(&path).unwrap().leak();
-    assert_eq!(
-        Weights::from_static("built in", bytes).unwrap().f32("half", &[2, 2]).unwrap(),
-        numbers
-    );
+    assert_eq!(hf::open_static("built in", bytes).unwrap().f32("half", &[2, 2]).unwrap(), numbers);
 }
 
 #[test]
 fn shards_are_one_model() {
     let dir = sharded();
-    let weights = Weights::open(dir.path()).unwrap();
+    let weights = hf::open_dir(dir.path()).unwrap();
     assert!(weights.has("a") && weights.has("b") && !weights.has("c"));
     assert_eq!(weights.f32("b", &[1, 2]).unwrap(), [3.0, 4.0]);
 }
@@ -205,7 +202,8 @@ fn corrupt_headers() {
             4,
         ),
         with_header(
-            r#"{"a": {"dtype": "F32", "shape": [1], "data_offsets": [0, 4]}, "b": {"dtype": "F32", "shape": [1], "data_offsets": [0, 4]}}"#,
+            r#"{"a": {"dtype": "F32", "shape": [1], "data_offsets": [0, 4]},
+                "b": {"dtype": "F32", "shape": [1], "data_offsets": [0, 4]}}"#,
             4,
         ),
         longer,
@@ -223,12 +221,14 @@ fn wrong_shape_missing_tensor_and_format_that_is_not_a_float() {
     let quantised =
         Stored { name: "q", dtype: safetensors::Dtype::I8, shape: vec![2], bytes: vec![0; 2] };
     write_tensors(&dir.file("model.safetensors"), &[f32s(NORM, &[4], &[1.0; 4]), quantised]);
-    let weights = Weights::open(dir.path()).unwrap();
+    let weights = hf::open_dir(dir.path()).unwrap();
 
     let error = weights.f32(NORM, &[8]).unwrap_err();
-    assert!(
-        matches!(&error, ModelError::WrongShape { name, found, expected } if name == NORM && found == &[4] && expected == &[8])
-    );
+    assert!(matches!(
+        &error,
+        ModelError::WrongShape { name, found, expected }
+            if name == NORM && found == &[4] && expected == &[8]
+    ));
     assert!(
         error
             .to_string()
@@ -236,12 +236,16 @@ fn wrong_shape_missing_tensor_and_format_that_is_not_a_float() {
         "{error}"
     );
     assert!(matches!(weights.f32(NORM, &[2, 2]), Err(ModelError::WrongShape { .. })));
-    assert!(
-        matches!(weights.f32("lm_head.weight", &[1]), Err(ModelError::MissingTensor { name }) if name == "lm_head.weight")
-    );
+    assert!(matches!(
+        weights.f32("lm_head.weight", &[1]),
+        Err(ModelError::MissingTensor { name }) if name == "lm_head.weight"
+    ));
     let error = weights.f32("q", &[2]).unwrap_err();
     assert!(
-        matches!(&error, ModelError::UnsupportedDtype { name, dtype } if name == "q" && dtype == "I8"),
+        matches!(
+            &error,
+            ModelError::UnsupportedDtype { name, dtype } if name == "q" && dtype == "I8"
+        ),
         "{error}"
     );
 }
@@ -270,15 +274,17 @@ fn bad_config_values() {
 fn tokenizer_problems() {
     let dir = model_dir();
     let source = ModelSource::open(dir.path()).unwrap();
-    assert!(
-        matches!(source.tokenizer(), Err(ModelError::MissingFile { file, .. }) if file == "tokenizer.json")
-    );
+    assert!(matches!(
+        source.tokenizer(),
+        Err(ModelError::MissingFile { file, .. }) if file == "tokenizer.json"
+    ));
     fs::write(dir.file("tokenizer.json"), "{}").unwrap();
     assert!(matches!(source.tokenizer(), Err(ModelError::Text(TextError::Tokenizer { .. }))));
     let tokenizer = |vocab: &[&str]| {
         let vocab: serde_json::Map<_, _> =
             vocab.iter().enumerate().map(|(id, token)| ((*token).to_owned(), json!(id))).collect();
-        json!({ "version": "1.0", "added_tokens": [], "model": { "type": "BPE", "vocab": vocab, "merges": [] } }).to_string()
+        let model = json!({ "type": "BPE", "vocab": vocab, "merges": [] });
+        json!({ "version": "1.0", "added_tokens": [], "model": model }).to_string()
     };
     let letters = ["a", "b", "c", "d", "e", "f", "g", "h", "i"];
     fs::write(dir.file("tokenizer.json"), tokenizer(&letters)).unwrap();

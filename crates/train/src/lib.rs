@@ -36,7 +36,6 @@ pub mod plot;
 mod rng;
 mod student;
 #[cfg(test)]
-#[allow(clippy::unwrap_used)]
 mod testing;
 mod trainer;
 

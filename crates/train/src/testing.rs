@@ -1,14 +1,10 @@
-//! A tiny random model in a folder that vanishes, for tests.
+//! Test models: tiny random ones in folders that vanish.
 
 use std::{
     collections::BTreeMap,
-    env, fs,
+    fs,
     path::{Path, PathBuf},
-    process,
-    sync::{
-        Arc,
-        atomic::{AtomicUsize, Ordering},
-    },
+    sync::Arc,
 };
 
 use half::bf16;
@@ -27,28 +23,15 @@ pub(crate) const SPLIT: Split = Split { input_layers: 1, output_layers: 1 };
 const VOCAB: usize = 24;
 
 /// A folder of its own below the system's temporary folder, removed on drop.
-pub(crate) struct TempDir(PathBuf);
+pub(crate) struct TempDir(tempfile::TempDir);
 
 impl TempDir {
     pub(crate) fn new() -> Self {
-        static NEXT: AtomicUsize = AtomicUsize::new(0);
-        let path = env::temp_dir().join(format!(
-            "tricorn-train-{}-{}",
-            process::id(),
-            NEXT.fetch_add(1, Ordering::Relaxed)
-        ));
-        fs::create_dir_all(&path).unwrap();
-        Self(path)
+        Self(tempfile::tempdir().unwrap())
     }
 
     pub(crate) fn file(&self, name: &str) -> PathBuf {
-        self.0.join(name)
-    }
-}
-
-impl Drop for TempDir {
-    fn drop(&mut self) {
-        let _ = fs::remove_dir_all(&self.0);
+        self.0.path().join(name)
     }
 }
 
@@ -106,7 +89,7 @@ pub(crate) fn tiny_model(dir: &TempDir, extra: &Value) -> Arc<ModelSource> {
     fs::write(dir.file("model.safetensors"), safetensors::serialize(views, None).unwrap()).unwrap();
     fs::write(dir.file("config.json"), config.to_string()).unwrap();
     fs::write(dir.file("tokenizer.json"), tokenizer().to_string()).unwrap();
-    Arc::new(ModelSource::open(&dir.0).unwrap())
+    Arc::new(ModelSource::open(dir.0.path()).unwrap())
 }
 
 /// Words `w2` to `w23`, separated by spaces.

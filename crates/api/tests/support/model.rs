@@ -6,12 +6,14 @@ use std::{
     sync::{Arc, OnceLock},
 };
 use tricorn_core::{HiddenCodec, Split};
-use tricorn_device::{Drafting, Ends, Engine, EngineConfig, Link, LocalLink, Prompter};
+use tricorn_device::{
+    DeviceParts, Drafting, Engine, EngineConfig, LocalTransport, Prompter, Transport,
+};
 use tricorn_model::{MiddlePart, ModelSource};
 
-/// Ends and middle of a model.
-pub struct Model {
-    ends: Arc<Ends>,
+/// Device parts and middle of a model.
+pub(crate) struct Model {
+    parts: Arc<DeviceParts>,
     prompter: Arc<Prompter>,
     middle: Arc<MiddlePart>,
 }
@@ -21,18 +23,20 @@ impl Model {
         let source = Arc::new(ModelSource::open(folder).unwrap());
         let split: Split = "2:0".parse().unwrap();
         Self {
-            ends: Arc::new(Ends::load(&source, split, HiddenCodec::F16, Drafting::Best).unwrap()),
+            parts: Arc::new(
+                DeviceParts::load(&source, split, HiddenCodec::F16, Drafting::Best).unwrap(),
+            ),
             prompter: Arc::new(Prompter::load(&source).unwrap()),
             middle: Arc::new(MiddlePart::load(&source, split).unwrap()),
         }
     }
 
-    pub fn ends(&self) -> &Ends {
-        &self.ends
+    pub(crate) fn parts(&self) -> &DeviceParts {
+        &self.parts
     }
 
     /// The token of a text that is one token.
-    pub fn token(&self, text: &str) -> u32 {
+    pub(crate) fn token(&self, text: &str) -> u32 {
         match self.prompter.tokenizer().encode(text, false).unwrap()[..] {
             [token] => token,
             ref several => panic!("{text} is the tokens {several:?}"),
@@ -40,42 +44,41 @@ impl Model {
     }
 
     pub(super) fn start(&self, config: EngineConfig) -> Engine {
-        self.start_over(config, |link| link)
+        self.start_over(config, |transport| transport)
     }
 
     /// With a test's own link around the middle.
-    pub fn start_over<L: Link + 'static>(
+    pub(crate) fn start_over<L: Transport + 'static>(
         &self,
         config: EngineConfig,
-        wrap: impl Fn(LocalLink) -> L + Send + Sync + 'static,
+        wrap: impl Fn(LocalTransport) -> L + Send + Sync + 'static,
     ) -> Engine {
         let (middle, context, codec) =
-            (Arc::clone(&self.middle), self.ends.context, self.ends.codec);
-        let link = move || wrap(LocalLink::new(Arc::clone(&middle), context, codec));
-        Engine::start(Arc::clone(&self.ends), Arc::clone(&self.prompter), link, config).unwrap()
+            (Arc::clone(&self.middle), self.parts.context, self.parts.codec);
+        let transport = move || wrap(LocalTransport::new(Arc::clone(&middle), context, codec));
+        Engine::start(Arc::clone(&self.parts), Arc::clone(&self.prompter), transport, config)
+            .unwrap()
     }
 }
 
 /// The demo as it is: its template knows no tools.
-pub fn demo() -> &'static Model {
+pub(crate) fn demo() -> &'static Model {
     static DEMO: OnceLock<Model> = OnceLock::new();
     DEMO.get_or_init(|| Model::load(&folder()))
 }
 
 /// The demo with a template that has tools in the way of Hermes and Qwen.
-pub fn with_tools() -> &'static Model {
+pub(crate) fn with_tools() -> &'static Model {
     static TOOLS: OnceLock<Model> = OnceLock::new();
     TOOLS.get_or_init(|| {
-        let copy = std::env::temp_dir().join(format!("tricorn-api-tools-{}", std::process::id()));
-        fs::create_dir_all(&copy).unwrap();
+        let temp = tempfile::tempdir().unwrap();
+        let copy = temp.path();
         for file in fs::read_dir(folder()).unwrap() {
             let file = file.unwrap();
             fs::copy(file.path(), copy.join(file.file_name())).unwrap();
         }
         fs::copy(clients().join("tools_template.jinja"), copy.join("chat_template.jinja")).unwrap();
-        let model = Model::load(&copy);
-        fs::remove_dir_all(&copy).unwrap();
-        model
+        Model::load(copy)
     })
 }
 

@@ -1,4 +1,4 @@
-//! Chunks while the bandwidth changes under way.
+//! Chunks sweep, second part: the bandwidth changes under way.
 
 use std::{
     sync::{
@@ -11,22 +11,22 @@ use std::{
 
 use tricorn_core::AppendKind;
 use tricorn_device::TraceEvent;
+use tricorn_netem::{Emulator, LinkConfig};
+use tricorn_plot::{Series, lines};
 
 use super::{
-    Finding, Run, Target,
     chunks::{DYNAMIC, over_best},
+    inputs::Inputs,
 };
 use crate::{
-    BenchError, Cell, Comparison, Plan, Report,
-    compare::warm_ups,
-    cpu::CpuTimes,
+    cell::Cell,
+    compare::{Comparison, Plan, warm_ups},
+    error::BenchError,
+    figures::ms,
     fleet::{Fleet, Job, Outcome},
-    link::{Emulator, Shape},
-    plot::{Line, lines},
-    report::Picture,
-    rng::Rng,
-    units::ms,
-    workload::Request,
+    report::{Finding, Picture, Report, Target},
+    run::CpuTimes,
+    workload::{Request, Rng},
 };
 
 /// The link's rates are so many times the scenario's, in turn, for so long each: first the cloud is
@@ -44,28 +44,30 @@ const LOAD: &str = "changing rate";
 /// Dynamic chunks over the best fixed size.
 const TARGET: Target = Target::AtMost(1.0);
 
-pub(super) fn run(run: Run<'_>, plan: &Plan) -> Result<Report, BenchError> {
+pub(super) fn run(inputs: Inputs<'_>, plan: &Plan) -> Result<Report, BenchError> {
     let mut plan =
         Plan { requests: PROMPTS, max_new_tokens: NEW_TOKENS, check: false, ..plan.clone() };
     plan.scenario.devices = 1;
     plan.loads = vec![(LOAD.to_owned(), 1.0)];
-    let hidden = run.setup.plain().hidden;
-    let shapes = TIMES.map(|times| {
-        let mut shape = plan.scenario.shape(0, hidden);
-        shape.up.bytes_per_s *= times;
-        shape.down.bytes_per_s *= times;
-        shape
+    let hidden = inputs.setup.plain().hidden;
+    let configs = TIMES.map(|times| {
+        let mut config = plan.scenario.link_config(0, hidden);
+        config.up.bytes_per_s *= times;
+        config.down.bytes_per_s *= times;
+        config
     });
     // The bound is to be one: no rate was higher than the first.
     let mut fastest = plan.scenario.clone();
     fastest.rates_times *= TIMES[0];
     let mut rng = Rng::stream(plan.seed, STREAM);
     let prompts: Vec<Arc<[u32]>> =
-        (0..PROMPTS).map(|_| run.prompts.one(PROMPT, &mut rng)).collect();
-    run.observer.planned(plan.modes.len() * (PROMPTS + 1));
-    let fleet = Fleet::start(run.setup, &plan.scenario, &plan.modes)?;
-    let job = |mode| Job { mode, stop: run.stop, observer: run.observer };
-    plan.modes.iter().for_each(|mode| drop(fleet.run(job(mode), &warm_ups(1, &plan, run.prompts))));
+        (0..PROMPTS).map(|_| inputs.prompts.one(PROMPT, &mut rng)).collect();
+    inputs.observer.planned(plan.modes.len() * (PROMPTS + 1));
+    let fleet = Fleet::start(inputs.setup, &plan.scenario, &plan.modes)?;
+    let job = |mode| Job { mode, stop: inputs.stop, observer: inputs.observer };
+    plan.modes
+        .iter()
+        .for_each(|mode| drop(fleet.run(job(mode), &warm_ups(1, &plan, inputs.prompts))));
     let mut cells: Vec<Cell> =
         plan.modes.iter().map(|mode| Cell::new(LOAD, 1.0, &mode.name, mode.codec)).collect();
     let mut picture = None;
@@ -75,10 +77,10 @@ pub(super) fn run(run: Run<'_>, plan: &Plan) -> Result<Report, BenchError> {
         for turn in 0..plan.modes.len() {
             let which = (turn + index) % plan.modes.len();
             let (mode, cell) = (&plan.modes[which], &mut cells[which]);
-            if run.stop.is_asked() {
+            if inputs.stop.is_asked() {
                 break;
             }
-            run.observer.measuring(&format!("{LOAD}, {}", mode.name));
+            inputs.observer.measuring(&format!("{LOAD}, {}", mode.name));
             let request = Request {
                 index,
                 arrival: Duration::ZERO,
@@ -93,8 +95,8 @@ pub(super) fn run(run: Run<'_>, plan: &Plan) -> Result<Report, BenchError> {
             let outcomes = thread::scope(|scope| {
                 let (done, is_done) = channel();
                 if let Some(link) = fleet.link(mode.schedule, 0) {
-                    let shapes = &shapes;
-                    scope.spawn(move || switch(link, shapes, &is_done));
+                    let configs = &configs;
+                    scope.spawn(move || switch(link, configs, &is_done));
                 }
                 let outcomes = ready.run();
                 drop(done);
@@ -113,7 +115,7 @@ pub(super) fn run(run: Run<'_>, plan: &Plan) -> Result<Report, BenchError> {
         mismatches: Vec::new(),
         clouds: fleet.stop(),
         blocks: PROMPTS,
-        partial: run.stop.is_asked(),
+        partial: inputs.stop.is_asked(),
     };
     let what =
         "TTFT of dynamic chunks over the best fixed size while the link's rate changes".to_owned();
@@ -127,12 +129,12 @@ pub(super) fn run(run: Run<'_>, plan: &Plan) -> Result<Report, BenchError> {
     })
 }
 
-/// Gives the link one shape after the other, from the first on, until the prompt is done.
-fn switch(link: &Emulator, shapes: &[Shape], done: &Receiver<()>) {
-    for shape in shapes.iter().cycle() {
-        // The shapes are links: the scenario's own is checked when it starts, and these have some
+/// Gives the link one configuration after the other, from the first on, until the prompt is done.
+fn switch(link: &Emulator, configs: &[LinkConfig], done: &Receiver<()>) {
+    for config in configs.iter().cycle() {
+        // These are links: the scenario's own is checked when it starts, and these have some
         // times its rates.
-        let _ = link.set_shape(shape.clone());
+        let _ = link.set_config(config.clone());
         if done.recv_timeout(PERIOD) != Err(RecvTimeoutError::Timeout) {
             break;
         }
@@ -167,8 +169,8 @@ fn chunks_over_time(outcomes: &[Outcome]) -> Picture {
     });
     let title = "Chunks while the link's rate changes";
     let curves = [
-        Line { name: "link rate, %".to_owned(), points: switches.collect() },
-        Line { name: "rows in a chunk".to_owned(), points: until_next.collect() },
+        Series { name: "link rate, %".to_owned(), points: switches.collect() },
+        Series { name: "rows in a chunk".to_owned(), points: until_next.collect() },
     ];
     let svg = lines(title, "dynamic chunks of one prompt", ("ms", "rows; %"), &curves);
     Picture { title: title.to_owned(), file: "chunks-over-time.svg".to_owned(), svg }

@@ -1,21 +1,22 @@
 //! `tricorn device`
 
 use super::{allow_many_connections, local_middle, open, print_json};
-use crate::{args::DeviceArgs, error::CliError, generate, ui};
+use crate::{args::DeviceArgs, error::CliError, generate, log, ui};
 use std::{path::Path, sync::Arc, time::Duration};
 use tokio::{net::TcpListener, sync::mpsc};
 use tricorn_api::{CloudBehind, Limits, Service, ServiceConfig, serve};
 use tricorn_core::DraftPolicy;
 use tricorn_device::{
-    CloudProbe, DeviceError, Ends, Engine, EngineConfig, LocalLink, Options, Prompter,
-    RemoteConfig, RemoteLink, SharedMonitor, engine::Offline,
+    CloudProbe, DeviceError, DeviceParts, Engine, EngineConfig, LocalTransport, Options, Prompter,
+    RemoteConfig, RemoteTransport, SharedMonitor, engine::Offline,
 };
-use tricorn_model::source::BundlePart;
+use tricorn_model::BundlePart;
 
 /// How long the cloud is given to say at the start what it serves.
 const FIRST_LOOK: Duration = Duration::from_secs(5);
 
 pub(crate) fn run(args: &DeviceArgs) -> Result<(), CliError> {
+    log::start(args.log);
     allow_many_connections();
     let runtime = generate::runtime()?;
     // The port first: that it is taken should not be learnt after gigabytes of weights.
@@ -26,10 +27,11 @@ pub(crate) fn run(args: &DeviceArgs) -> Result<(), CliError> {
     let (source, split) = open(&args.model)?;
     source.expect_part(BundlePart::Device, split)?;
     let prompter = Arc::new(Prompter::load(&source)?);
-    let ends = Arc::new(
-        Ends::load(&source, split, args.codec, args.drafter.drafting())?.with_kv(args.model.kv),
+    let parts = Arc::new(
+        DeviceParts::load(&source, split, args.codec, args.drafter.drafting())?
+            .with_kv(args.model.kv),
     );
-    if args.offline_fallback == Offline::Draft && ends.drafter().is_none() {
+    if args.offline_fallback == Offline::Draft && parts.drafter().is_none() {
         return Err(CliError::NoFallback);
     }
     let options = Options { monitor: Some(SharedMonitor::new()), ..Options::default() };
@@ -43,10 +45,10 @@ pub(crate) fn run(args: &DeviceArgs) -> Result<(), CliError> {
         ..EngineConfig::default()
     };
     let draft =
-        if args.drafter.no_draft { DraftPolicy::OFF } else { generate::draft_policy(&ends) };
+        if args.drafter.no_draft { DraftPolicy::OFF } else { generate::draft_policy(&parts) };
     let probe = match &args.middle.cloud {
         Some(url) => {
-            Some(CloudProbe::new(url, &ends, runtime.handle()).map_err(DeviceError::Link)?)
+            Some(CloudProbe::new(url, &parts, runtime.handle()).map_err(DeviceError::Transport)?)
         }
         None => None,
     };
@@ -56,21 +58,21 @@ pub(crate) fn run(args: &DeviceArgs) -> Result<(), CliError> {
                 deadline: Duration::from_secs_f64(args.deadline),
                 ..RemoteConfig::new(url)
             };
-            let (device, handle) = (Arc::clone(&ends), runtime.handle().clone());
+            let (device, handle) = (Arc::clone(&parts), runtime.handle().clone());
             Engine::start(
-                ends,
+                parts,
                 prompter,
-                move || RemoteLink::new(remote.clone(), &device, handle.clone()),
+                move || RemoteTransport::new(remote.clone(), &device, handle.clone()),
                 config,
             )
         }
         None => {
             let middle = Arc::new(local_middle(&source, split)?);
-            let (context, codec, kv) = (ends.context, ends.codec, args.model.kv);
+            let (context, codec, kv) = (parts.context, parts.codec, args.model.kv);
             Engine::start(
-                ends,
+                parts,
                 prompter,
-                move || LocalLink::new(Arc::clone(&middle), context, codec).with_kv(kv),
+                move || LocalTransport::new(Arc::clone(&middle), context, codec).with_kv(kv),
                 config,
             )
         }
@@ -84,15 +86,18 @@ pub(crate) fn run(args: &DeviceArgs) -> Result<(), CliError> {
     })?;
     if args.json {
         print_json(&serde_json::json!({
-            "event": "ready", "address": address.to_string(), "model": model, "fingerprint": source.fingerprint()?.to_hex(),
+            "event": "ready",
+            "address": address.to_string(),
+            "model": model,
+            "fingerprint": source.fingerprint()?.to_hex(),
         }))?;
     } else {
         ui::print(format!("ready on http://{address}/v1: model {model}\n"))?;
     }
     if !address.ip().is_loopback() {
-        ui::note(format!(
-            "warning: everybody who can reach {address} can use the endpoint, which asks for no \
-             key; see that it is a network you trust\n"
+        log::warning(format_args!(
+            "everybody who can reach {address} can use the endpoint, which asks for no key; see \
+             that it is a network you trust"
         ));
     }
     // Requests wait for a cloud that comes later; that there is none, or the wrong one, is worth
@@ -100,7 +105,7 @@ pub(crate) fn run(args: &DeviceArgs) -> Result<(), CliError> {
     if let Some(probe) = probe.clone() {
         runtime.spawn(async move {
             if let Err(error) = probe.ask(FIRST_LOOK).await {
-                ui::note(format!("warning: {error}\n"));
+                log::warning(error);
             }
         });
     }

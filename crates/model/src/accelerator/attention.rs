@@ -130,7 +130,7 @@ fn mask(
 #[allow(clippy::unwrap_used)]
 mod tests {
     use super::*;
-    use crate::{ComputeDevice, KvPool, accelerator::Accelerator};
+    use crate::{ComputeDevice, KvPool, compute_device::accelerator::Accelerator};
     use tricorn_kernels::KvFormat;
 
     const HEADS: usize = 4;

@@ -1,7 +1,10 @@
 //! The final norm and the language-model head on the accelerator.
 
-use super::{Accelerator, matrix::Matrix};
-use crate::{error::ModelError, parts, source::ModelSource};
+use super::matrix::Matrix;
+use crate::{
+    compute_device::accelerator::Accelerator, error::ModelError, formats::names, layers::tensors,
+    source::ModelSource,
+};
 use candle_core::{Result, Tensor};
 use candle_nn::ops::rms_norm;
 
@@ -24,12 +27,12 @@ impl Head {
         accelerator: &Accelerator,
     ) -> std::result::Result<Self, ModelError> {
         let config = source.config();
-        let norm = source.weights().f32(parts::NORM, &[config.hidden])?;
+        let norm = source.weights().f32(names::NORM, &[config.hidden])?;
         Ok(Self {
             norm: Tensor::from_vec(norm, config.hidden, accelerator.candle())
                 .map_err(|error| accelerator.failed(error))?,
             norm_eps: config.norm_eps,
-            table: Matrix::load(source, accelerator, &parts::head_stack(config))?,
+            table: Matrix::load(source, accelerator, &tensors::head_stack(config))?,
             hidden: config.hidden,
             vocab: config.vocab,
             accelerator: accelerator.clone(),

@@ -9,8 +9,12 @@ use super::{
 use crate::{
     error::ModelError,
     kv::{KvCache, KvPool},
-    layer::{AttentionTensors, MlpTensors, SeqRows, commit, prepare},
-    rope::RopeTable,
+    layers::{
+        SeqRows,
+        batch::{commit, prepare},
+        rope::RopeTable,
+        tensors::{AttentionTensors, MlpTensors},
+    },
     source::ModelSource,
 };
 use candle_core::{Result, Tensor};

@@ -1,7 +1,9 @@
 //! Dense layers on the accelerator: `y = x W^T + b`.
 
-use super::Accelerator;
-use crate::{error::ModelError, layer::Stack, source::ModelSource, weights::StoredTensor};
+use crate::{
+    compute_device::accelerator::Accelerator, error::ModelError, layers::tensors::Stack,
+    source::ModelSource, weights::StoredTensor,
+};
 use candle_core::{
     D, DType, Module, Result, Tensor,
     quantized::{GgmlDType, QMatMul, QStorage, QTensor},

@@ -2,7 +2,9 @@
 //! query heads.
 
 use super::head_dim;
-use crate::{config::ModelConfig, error::ModelError, layer::Attention, weights::Weights};
+use crate::{
+    config::ModelConfig, error::ModelError, layers::attention::Attention, weights::Weights,
+};
 use tricorn_kernels::{KvLayout, Linear};
 
 const NORM: &str = "norm.weight";

@@ -6,8 +6,7 @@ use super::attention;
 use crate::{
     config::ModelConfig,
     error::ModelError,
-    layer::{Attention, Mlp, Scratch, SeqRows},
-    rope::RopeRows,
+    layers::{SeqRows, attention::Attention, mlp::Mlp, rope::RopeRows, scratch::Scratch},
     weights::Weights,
 };
 use tricorn_kernels::{Linear, rows::rms_norm};

@@ -6,8 +6,7 @@ use super::attention;
 use crate::{
     config::ModelConfig,
     error::ModelError,
-    layer::{Attention, Scratch, SeqRows},
-    rope::RopeRows,
+    layers::{SeqRows, attention::Attention, rope::RopeRows, scratch::Scratch},
     weights::Weights,
 };
 

@@ -3,7 +3,8 @@
 use super::cannot;
 use crate::{
     error::ModelError,
-    source::{Matrix, ModelSource, packed_name},
+    formats::bundle::manifest::Matrix,
+    source::{ModelSource, packed_name},
     weights::{Stored, TensorInfo},
 };
 use serde_json::json;

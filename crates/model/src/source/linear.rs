@@ -3,7 +3,7 @@
 use super::ModelSource;
 use crate::{
     error::ModelError,
-    parts::EMBEDDING,
+    formats::names::EMBEDDING,
     quant::{Quant, Role},
     weights::StoredTensor,
 };

@@ -1,8 +1,10 @@
 //! How a model's matrices are held.
 
-use super::{Matrix, ModelSource};
+use super::ModelSource;
+use crate::formats::bundle::manifest::Matrix;
 use crate::{
-    accelerator::ComputeDevice, error::ModelError, inspect::layer_of, quant::Quant, weights::Stored,
+    compute_device::ComputeDevice, error::ModelError, formats::names::layer_of, quant::Quant,
+    weights::Stored,
 };
 use tricorn_kernels::Dtype;
 

@@ -1,9 +1,9 @@
 //! The memory that weights take once they are loaded, from the headers alone.
 
-use super::{Matrix, ModelSource};
+use super::ModelSource;
+use crate::formats::bundle::manifest::Matrix;
 use crate::{
-    inspect::layer_of,
-    parts::{EMBEDDING, head_name},
+    formats::names::{EMBEDDING, head_name, layer_of},
     weights::Stored,
 };
 use std::collections::BTreeMap;
@@ -16,7 +16,7 @@ const STACKS: [&[&str]; 2] = [&["q_proj", "k_proj", "v_proj"], &["gate_proj", "u
 /// final norm and head.
 pub(crate) fn resident(source: &ModelSource) -> Vec<(Option<usize>, usize)> {
     let layers = source.config().layers;
-    let head = head_name(source.config());
+    let head = head_name(source.config().tied);
     let mut sizes = Vec::new();
     let mut stacks: BTreeMap<(usize, usize), Vec<(usize, Matrix)>> = BTreeMap::new();
     for (name, info) in source.weights().iter() {

@@ -83,17 +83,14 @@ impl Order {
 }
 
 #[cfg(test)]
-#[allow(clippy::unwrap_used)]
 mod tests {
     use super::*;
 
     fn read(name: &str, content: &[u8]) -> Result<Dataset, TrainError> {
-        let path =
-            std::env::temp_dir().join(format!("tricorn-data-{}-{name}.jsonl", std::process::id()));
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join(format!("{name}.jsonl"));
         fs::write(&path, content).unwrap();
-        let result = Dataset::read(&path);
-        fs::remove_file(&path).unwrap();
-        result
+        Dataset::read(&path)
     }
 
     #[test]

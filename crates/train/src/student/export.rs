@@ -8,9 +8,7 @@ use std::{
 
 use half::bf16;
 use safetensors::{Dtype, tensor::TensorView};
-use tricorn_model::{
-    Drafter, DrafterInfo, DrafterKind, ModelConfig, ModelSource, weights::Weights,
-};
+use tricorn_model::{Drafter, DrafterInfo, DrafterKind, ModelConfig, ModelSource, formats::hf};
 
 use crate::{error::TrainError, student::tensors::Tensors};
 
@@ -72,7 +70,7 @@ pub(crate) fn read_weights(
     kind: DrafterKind,
     config: &ModelConfig,
 ) -> Result<Tensors, TrainError> {
-    let stored = Weights::open_file(path)?;
+    let stored = hf::open_file(path)?;
     let mut weights = Tensors::zero(kind, config);
     for ((name, shape), values) in kind.tensors(config).into_iter().zip(weights.all_mut()) {
         *values = stored.f32(name, &shape)?;
@@ -86,7 +84,7 @@ pub(crate) fn read_drafter(
     path: &Path,
     info: DrafterInfo,
 ) -> Result<Drafter, TrainError> {
-    Ok(Drafter::from_weights(&Weights::open_file(path)?, source.config(), info)?)
+    Ok(Drafter::from_weights(&hf::open_file(path)?, source.config(), info)?)
 }
 
 /// The drafter's two files in `out`.
