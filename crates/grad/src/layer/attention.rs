@@ -3,7 +3,7 @@
 
 use tricorn_model::{ModelSource, config::Rope};
 
-use super::LayerConfig;
+use super::config::LayerConfig;
 use crate::{
     dense::{Dense, Norm},
     error::GradError,

@@ -2,7 +2,7 @@
 
 use tricorn_model::ModelSource;
 
-use super::LayerConfig;
+use super::config::LayerConfig;
 use crate::{
     dense::{Dense, Norm},
     error::GradError,
