@@ -24,12 +24,12 @@ pub mod weights;
 
 pub use bundle_part::BundlePart;
 pub use compute_device::{ComputeDevice, UnknownDevice};
-pub use config::ModelConfig;
+pub use config::{LayerShape, ModelConfig};
 pub use drafter::{Drafter, DrafterInfo};
 pub use drafter_kind::{DrafterKind, UnknownDrafterKind};
 pub use error::ModelError;
 pub use kv::{KvCache, KvError, KvPool};
-pub use layers::SeqRows;
-pub use parts::{InputPart, MiddlePart, OutputPart};
+pub use layers::{Activation, LayerObserver, SeqRows};
+pub use parts::{DecoderLayers, InputPart, MiddlePart, OutputPart};
 pub use source::ModelSource;
 pub use split::default_split;

@@ -41,7 +41,7 @@ impl<'a> Mlp<'a> {
             eps: config.norm_eps,
             gate: Matrix::new(&tensors.gate, config.hidden),
             up: Matrix::new(&tensors.up, config.hidden),
-            down: Matrix::new(&tensors.down, config.intermediate),
+            down: Matrix::new(&tensors.down, intermediate(config)),
         }
     }
 
