@@ -16,6 +16,10 @@ test:
 ci:
     bash .ci/run
 
+# Feed a target of fuzz/ for some seconds; needs a nightly toolchain and cargo-fuzz
+fuzz TARGET SECONDS="600":
+    cargo +nightly fuzz run {{TARGET}} -- -max_total_time={{SECONDS}}
+
 # What the split costs and gains on loopback
 loopback *ARGS:
     cargo build --release

@@ -1,8 +1,4 @@
-//! What is wrong is said in one line, with the mend and the right exit code, and nobody else is
-//! hurt.
-#![allow(clippy::unwrap_used, clippy::expect_used)]
-
-mod support;
+//! Bad input: told in one line, with the mend and the right exit code, and nobody else is hurt.
 
 use std::{
     ffi::{OsStr, OsString},
@@ -13,11 +9,11 @@ use std::{
     process::Stdio,
 };
 
-use bytes::Bytes;
-use support::{
+use crate::support::{
     Cloud, Device, LIMIT, TempDir, copy_dir, demo, fair_drafter, fixture, greedy, on_token,
     poor_drafter, run, run_with_input, runtime, tricorn,
 };
+use bytes::Bytes;
 use tokio_stream::wrappers::ReceiverStream;
 use tricorn_core::{AppendHeader, AppendKind, DraftPolicy, HiddenCodec, Want};
 use tricorn_device::Turn;

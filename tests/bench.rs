@@ -1,14 +1,11 @@
 //! `tricorn bench`: all modes write the same text, the engine is measured, a run can be stopped,
 //! and nonsense is refused.
 #![cfg(unix)]
-#![allow(clippy::unwrap_used, clippy::expect_used)]
-
-mod support;
 
 use std::{collections::BTreeSet, fs};
 
+use crate::support::{Running, TempDir, run, tricorn, until};
 use serde_json::Value;
-use support::{Running, TempDir, run, tricorn, until};
 
 /// The smallest run of all: two devices, two requests, six tokens.
 const SMALL: [&str; 8] =

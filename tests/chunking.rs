@@ -1,10 +1,7 @@
-//! However a prompt is cut for the upload, the text is the same, and chunks follow what is
+//! Chunks of a prompt's upload: the text is the same for any, and their sizes follow what is
 //! measured.
-#![allow(clippy::unwrap_used, clippy::expect_used)]
 
-mod support;
-
-use support::{Cloud, Device, FAMILIES, ask, fixture, greedy};
+use crate::support::{Cloud, Device, FAMILIES, ask, fixture, greedy};
 use tricorn_core::{AppendKind, ChunkPolicy, HiddenCodec};
 use tricorn_device::{Options, SharedMonitor, TraceEvent, Turn, TurnReport};
 

@@ -1,8 +1,5 @@
-//! Each command does what its help says.
+//! Commands: each does what its help says.
 #![cfg(unix)]
-#![allow(clippy::unwrap_used, clippy::expect_used)]
-
-mod support;
 
 use std::{
     fs,
@@ -12,11 +9,11 @@ use std::{
     path::{Path, PathBuf},
 };
 
-use serde_json::Value;
-use support::{
+use crate::support::{
     Cloud, Device, FAMILIES, Running, TempDir, ask, copy_dir, demo, fair_drafter, fixture, greedy,
     run, run_with_input, stories_prompts, tricorn, until,
 };
+use serde_json::Value;
 use tricorn_core::HiddenCodec;
 use tricorn_device::Chat;
 

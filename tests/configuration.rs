@@ -1,24 +1,22 @@
 //! File, environment and flags; `tricorn config`, completions and manual; models from a hub by
 //! name.
-#![allow(clippy::unwrap_used)]
 
+use crate::support::TempDir;
 use std::{
     path::PathBuf,
     process::{Command, Output},
 };
 
-struct Folder(PathBuf);
+/// A home folder of its own for each test.
+struct Folder(TempDir);
 
 impl Folder {
-    fn new(test: &str) -> Self {
-        let path = std::env::temp_dir()
-            .join(format!("tricorn-configuration-{}-{test}", std::process::id()));
-        std::fs::create_dir_all(&path).unwrap();
-        Self(path)
+    fn new() -> Self {
+        Self(TempDir::new())
     }
 
     fn config(&self, text: &str) -> PathBuf {
-        let path = self.0.join("config.toml");
+        let path = self.0.file("config.toml");
         std::fs::write(&path, text).unwrap();
         path
     }
@@ -33,14 +31,8 @@ impl Folder {
                 command.env_remove(name);
             }
         }
-        command.env("HOME", &self.0).env_remove("XDG_CONFIG_HOME");
+        command.env("HOME", self.0.path()).env_remove("XDG_CONFIG_HOME");
         command
-    }
-}
-
-impl Drop for Folder {
-    fn drop(&mut self) {
-        let _ = std::fs::remove_dir_all(&self.0);
     }
 }
 
@@ -57,7 +49,7 @@ fn refused(output: &Output) -> String {
 
 #[test]
 fn a_flag_wins_over_the_environment_and_that_over_the_file() {
-    let folder = Folder::new("order");
+    let folder = Folder::new();
     let config =
         folder.config("model = 'demo'\nmax-tokens = 3\n[run]\nlocal = true\nmax-tokens = 4");
     let generated = |set: &dyn Fn(&mut Command) -> &mut Command| {
@@ -79,7 +71,7 @@ fn a_flag_wins_over_the_environment_and_that_over_the_file() {
 
 #[test]
 fn every_value_is_shown_with_where_it_came_from() {
-    let folder = Folder::new("origins");
+    let folder = Folder::new();
     let config = folder.config("model = 'demo'\n[device]\nlocal = true\nslots = 2");
     let mut command = folder.tricorn();
     command.env("TRICORN_QUEUE", "7").args(["config", "--json", "--config"]).arg(&config).args([
@@ -110,7 +102,7 @@ fn every_value_is_shown_with_where_it_came_from() {
 
 #[test]
 fn what_is_shown_is_a_file_that_comes_to_the_same() {
-    let folder = Folder::new("again");
+    let folder = Folder::new();
     let first = folder.config("[device]\nmodel = 'demo'\ncloud = 'http://127.0.0.1:1'\nslots = 3");
     let show = |config: &PathBuf| {
         text(
@@ -137,7 +129,7 @@ fn what_is_shown_is_a_file_that_comes_to_the_same() {
 
 #[test]
 fn a_choice_in_the_file_gives_way_to_the_other_on_the_command_line() {
-    let folder = Folder::new("choice");
+    let folder = Folder::new();
     let config = folder.config("[device]\nmodel = 'demo'\nlocal = true");
     let output = folder
         .tricorn()
@@ -159,8 +151,8 @@ fn a_choice_in_the_file_gives_way_to_the_other_on_the_command_line() {
 
 #[test]
 fn the_users_own_file_is_found() {
-    let folder = Folder::new("own");
-    let own = folder.0.join("conf");
+    let folder = Folder::new();
+    let own = folder.0.file("conf");
     std::fs::create_dir_all(own.join("tricorn")).unwrap();
     std::fs::write(own.join("tricorn").join("config.toml"), "[run]\nseed = 9").unwrap();
     let mut command = folder.tricorn();
@@ -172,7 +164,7 @@ fn the_users_own_file_is_found() {
 
 #[test]
 fn mistakes_in_the_file_are_one_line_that_names_file_and_key() {
-    let folder = Folder::new("mistakes");
+    let folder = Folder::new();
     for (content, expected) in [
         ("[device]\nslotz = 1", "slotz"),
         ("[device]\nslots = 'many'", "device.slots"),
@@ -203,7 +195,7 @@ fn mistakes_in_the_file_are_one_line_that_names_file_and_key() {
 
 #[test]
 fn what_the_command_refuses_is_refused_when_it_is_shown() {
-    let folder = Folder::new("believed");
+    let folder = Folder::new();
     for (variable, flags, expected) in [
         (None, &["--nope"][..], "--nope"),
         (None, &["--slots", "0"], "--slots"),
@@ -230,7 +222,7 @@ fn what_the_command_refuses_is_refused_when_it_is_shown() {
 
 #[test]
 fn lists_are_shown_as_lists_wherever_they_came_from() {
-    let folder = Folder::new("lists");
+    let folder = Folder::new();
     let list = "allow-origin = [\"http://a:1\", \"http://b:2\"]";
     let show = |set: &dyn Fn(&mut Command) -> &mut Command| {
         let mut command = folder.tricorn();
@@ -261,7 +253,7 @@ fn lists_are_shown_as_lists_wherever_they_came_from() {
 
 #[test]
 fn switches_of_the_environment_are_yes_or_no_in_the_usual_words() {
-    let folder = Folder::new("switches");
+    let folder = Folder::new();
     let config = folder.config("[device]\nmodel = 'demo'\nlocal = true");
     for (word, value) in [
         ("1", "true"),
@@ -298,7 +290,7 @@ fn switches_of_the_environment_are_yes_or_no_in_the_usual_words() {
 
 #[test]
 fn a_choice_in_the_environment_gives_way_to_a_flag_and_wins_over_the_file() {
-    let folder = Folder::new("rivals");
+    let folder = Folder::new();
     let shown = |variables: &[(&str, &str)], flags: &[&str], file: &str| {
         let config = folder.config(file);
         let mut command = folder.tricorn();
@@ -335,7 +327,7 @@ fn a_choice_in_the_environment_gives_way_to_a_flag_and_wins_over_the_file() {
 
 #[test]
 fn only_commands_that_read_a_file_take_one() {
-    let folder = Folder::new("readers");
+    let folder = Folder::new();
     let config = folder.config("kv = 'q8'");
     for command in [
         &["distill", "--valid", "x", "--measure", "--model", "demo"][..],
@@ -353,7 +345,7 @@ fn only_commands_that_read_a_file_take_one() {
 
 #[test]
 fn completions_and_manual_know_every_command() {
-    let folder = Folder::new("shells");
+    let folder = Folder::new();
     for shell in ["bash", "zsh", "fish", "powershell", "elvish"] {
         let output = folder.tricorn().args(["completions", shell]).output().unwrap();
         assert!(output.status.success() && text(&output.stdout).contains("inspect"), "{shell}");
@@ -376,7 +368,7 @@ fn completions_and_manual_know_every_command() {
     assert!(
         after("--prompts").contains("compgen -f") && !after("--max-tokens").contains("compgen -f")
     );
-    let pages = folder.0.join("man");
+    let pages = folder.0.file("man");
     assert!(folder.tricorn().arg("man").arg("--out").arg(&pages).status().unwrap().success());
     for page in ["tricorn.1", "tricorn-device.1", "tricorn-bench-hat.1"] {
         assert!(pages.join(page).is_file(), "{page}");
@@ -386,7 +378,7 @@ fn completions_and_manual_know_every_command() {
 
 #[test]
 fn a_model_that_was_not_pulled_is_asked_for_by_its_command() {
-    let folder = Folder::new("pull");
+    let folder = Folder::new();
     let line = refused(
         &folder
             .tricorn()

@@ -1,15 +1,9 @@
-//! What `tricorn device` says and refuses when it starts.
+//! `tricorn device` at its start: what it says and refuses.
 #![cfg(unix)]
-#![allow(clippy::unwrap_used)]
 
-mod support;
-
+use crate::support::{Finished, Running, fixture, post, run, tricorn};
 use serde_json::{Value, json};
-use std::{
-    io::{Read, Write},
-    net::{SocketAddr, TcpStream},
-};
-use support::{Finished, LIMIT, Running, fixture, run, tricorn};
+use std::net::SocketAddr;
 
 const DEMO: [&str; 4] = ["device", "--model", "demo", "--local"];
 const LOOPBACK: &str = "127.0.0.1:0";
@@ -18,19 +12,11 @@ fn demo(more: &[&str]) -> Finished {
     run([&DEMO[..], &["--listen", LOOPBACK], more].concat())
 }
 
-/// What the endpoint answers to one question; HTTP/1.0, so that the answer comes as a whole.
+/// What the endpoint answers to one question.
 fn ask(address: SocketAddr, model: &Value) -> Value {
-    let body = json!({ "model": model, "temperature": 0, "max_tokens": 12, "messages": [{ "role": "user", "content": "A lost letter." }] })
-        .to_string();
-    let mut stream = TcpStream::connect(address).unwrap();
-    stream.set_read_timeout(Some(LIMIT)).unwrap();
-    let head =
-        "POST /v1/chat/completions HTTP/1.0\r\nhost: localhost\r\ncontent-type: application/json";
-    write!(stream, "{head}\r\ncontent-length: {}\r\n\r\n{body}", body.len()).unwrap();
-    let mut answer = String::new();
-    stream.read_to_string(&mut answer).unwrap();
-    serde_json::from_str(answer.split_once("\r\n\r\n").unwrap().1)
-        .unwrap_or_else(|error| panic!("{error}: {answer}"))
+    let messages = json!([{ "role": "user", "content": "A lost letter." }]);
+    let body = json!({ "model": model, "temperature": 0, "max_tokens": 12, "messages": messages });
+    post(address, "/v1/chat/completions", &body)
 }
 
 /// Starts one, asks it, stops it; returns its ready line, its answer, and what it noted.

@@ -1,19 +1,15 @@
-//! However a device drafts - one by one on the link, beside a verification, by what it measured -
-//! the text is the model's.
-#![allow(clippy::unwrap_used, clippy::expect_used)]
+//! Drafting - one by one on the link, beside a verification, by what was measured: the text is the
+//! model's in every way.
 
-mod support;
-
-#[path = "drafting/oracle.rs"]
 mod oracle;
 
 use std::{path::Path, time::Duration};
 
-use oracle::Oracle;
-use support::{
+use crate::support::{
     Cloud, Device, FAMILIES, ask, calm_model, demo, fair_drafter, fixture, greedy, on_token,
     poor_drafter, run, stories_prompts, write_drafter_of,
 };
+use oracle::Oracle;
 use tricorn_core::{
     AppendHeader, BranchAt, ChunkPolicy, Cost, DraftPolicy, DraftStop, HiddenCodec, SamplingParams,
     Streaming, TurnStats,

@@ -1,15 +1,9 @@
 //! Many clients on one device: each request ends once, chats keep what they computed, and who goes
 //! away holds nothing.
 #![cfg(unix)]
-#![allow(clippy::unwrap_used, clippy::expect_used)]
 
-mod support;
-
-#[path = "engine/conversations.rs"]
 mod conversations;
-#[path = "engine/endings.rs"]
 mod endings;
-#[path = "engine/offline.rs"]
 mod offline;
 
 use std::{
@@ -18,7 +12,7 @@ use std::{
     time::Duration,
 };
 
-use support::{Cloud, TempDir, fair_drafter, fixture, runtime, split, until};
+use crate::support::{Cloud, TempDir, fair_drafter, fixture, runtime, split, until};
 use tricorn_core::{ChunkPolicy, DraftPolicy, HiddenCodec, SamplingParams};
 use tricorn_device::{
     DeviceError, Drafting, Ends, Engine, EngineConfig, LinkError, LocalLink, Prompter,

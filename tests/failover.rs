@@ -1,15 +1,12 @@
 //! A cloud may go, come back, freeze or never have been: the text is the same, or there is one
 //! clear error.
 #![cfg(unix)]
-#![allow(clippy::unwrap_used, clippy::expect_used)]
-
-mod support;
 
 use std::{
     cell::RefCell, net::TcpStream, ops::ControlFlow, path::Path, process::Command, time::Duration,
 };
 
-use support::{
+use crate::support::{
     Cloud, Device, Running, TempDir, ask, demo, fair_drafter, fixture, greedy, on_token, run,
 };
 use tricorn_core::{ChunkPolicy, DraftPolicy, HiddenCodec, SamplingParams};

@@ -1,8 +1,5 @@
 //! The text is the model's, whatever way it takes: here or through a cloud, with drafts or without,
 //! in chunks or whole.
-#![allow(clippy::unwrap_used, clippy::expect_used)]
-
-mod support;
 
 use std::{
     collections::BTreeSet,
@@ -12,11 +9,11 @@ use std::{
     thread,
 };
 
-use serde_json::Value;
-use support::{
+use crate::support::{
     Cloud, Device, FAMILIES, LIMIT, TempDir, ask, demo, fair_drafter, fixture, greedy, on_token,
     poor_drafter, run, stories_prompts,
 };
+use serde_json::Value;
 use tricorn_core::{ChunkPolicy, DraftPolicy, FinishReason, HiddenCodec, SamplingParams};
 use tricorn_device::{Turn, TurnReport};
 
@@ -221,8 +218,15 @@ fn greedy_text_is_that_of_transformers() {
 fn a_schema_holds_the_answer_in_every_mode() {
     let folder = TempDir::new();
     let schema = folder.path().join("schema.json");
-    let text = r#"{"type": "object", "properties": {"kind": {"enum": ["cat", "dog"]}, "age": {"type": "integer", "minimum": 3, "maximum": 9}},
-        "required": ["kind", "age"], "additionalProperties": false}"#;
+    let text = r#"{
+        "type": "object",
+        "properties": {
+            "kind": {"enum": ["cat", "dog"]},
+            "age": {"type": "integer", "minimum": 3, "maximum": 9}
+        },
+        "required": ["kind", "age"],
+        "additionalProperties": false
+    }"#;
     fs::write(&schema, text).unwrap();
     let cloud = Cloud::start(&demo(), "2:0");
     let common =
@@ -250,7 +254,7 @@ fn a_schema_holds_the_answer_in_every_mode() {
 /// The demo model with a drafter that hands on the shallow row, which its head sometimes reads
 /// right.
 fn demo_with_a_drafter() -> TempDir {
-    support::copy_dir(&demo())
+    crate::support::copy_dir(&demo())
 }
 
 fn stories(codec: HiddenCodec, chosen: impl Fn(&Turn) -> bool) {

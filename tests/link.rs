@@ -1,20 +1,17 @@
 //! `tricorn link` between a device and a cloud: slower, and otherwise as if it were not there.
 #![cfg(unix)]
-#![allow(clippy::unwrap_used, clippy::expect_used)]
 
-mod support;
-
+use crate::support::{
+    Cloud, Device, LIMIT, Running, fair_drafter, fixture, greedy, on_token, run, tricorn, until,
+};
 use serde_json::Value;
 use std::{
     io::{ErrorKind, Read},
     net::{TcpListener, TcpStream},
 };
-use support::{
-    Cloud, Device, LIMIT, Running, fair_drafter, fixture, greedy, on_token, run, tricorn, until,
-};
-use tricorn_bench::link::{Emulator, Preset, Shape};
 use tricorn_core::HiddenCodec;
 use tricorn_device::Event;
+use tricorn_netem::{Emulator, LinkConfig, Preset};
 
 /// A link to `to` on any free port, and its ready line.
 fn link(to: &str, more: &[&str]) -> (Running, Value) {
@@ -66,7 +63,7 @@ fn a_device_outlives_an_outage_that_resets() {
     let link = Emulator::start(
         ([127, 0, 0, 1], 0).into(),
         ([127, 0, 0, 1], cloud.port).into(),
-        Shape::preset(Preset::Loopback),
+        LinkConfig::preset(Preset::Loopback),
     )
     .unwrap();
     let mut conversation = device.remote(&format!("http://{}", link.addr()));

@@ -1,12 +1,9 @@
 //! A middle in several clouds: the text is that of one, whatever becomes of the later stages.
 #![cfg(unix)]
-#![allow(clippy::unwrap_used, clippy::expect_used)]
-
-mod support;
 
 use std::{cell::RefCell, path::Path, thread, time::Duration};
 
-use support::{
+use crate::support::{
     Cloud, Device, TempDir, ask, copy_dir, demo, fair_drafter, fixture, greedy, on_token, run,
     stories_prompts,
 };

@@ -1,13 +1,10 @@
 //! Quantised weights: the same text in every mode, packed or not, and what they cost.
 #![cfg(unix)]
-#![allow(clippy::unwrap_used, clippy::expect_used)]
-
-mod support;
 
 use std::{fs, path::Path};
 
+use crate::support::{Cloud, TempDir, demo, fair_drafter, fixture, run};
 use serde_json::Value;
-use support::{Cloud, TempDir, demo, fair_drafter, fixture, run};
 
 fn text(path: &Path) -> &str {
     path.to_str().unwrap()
@@ -31,7 +28,7 @@ fn tokens(model: &Path, flags: &[&str]) -> Value {
 fn the_text_is_that_of_the_quantised_model_in_every_mode() {
     let cut = "2:1";
     for (model, quant) in
-        [(fair_drafter(&fixture("qwen3"), cut), "q8"), (support::copy_dir(&demo()), "q4k")]
+        [(fair_drafter(&fixture("qwen3"), cut), "q8"), (crate::support::copy_dir(&demo()), "q4k")]
     {
         let quantised = ["--quant", quant, "--split", cut];
         let expected = tokens(model.path(), &[&quantised[..], &["--local"]].concat());
@@ -81,7 +78,7 @@ fn the_text_is_that_of_the_quantised_model_in_every_mode() {
 #[test]
 fn sides_that_would_write_another_text_refuse_each_other() {
     let cut = "2:1";
-    let model = support::copy_dir(&fixture("qwen3"));
+    let model = crate::support::copy_dir(&fixture("qwen3"));
     let out = TempDir::new();
     run([
         "pack",
@@ -171,7 +168,9 @@ fn inspect_and_pack_tell_what_quantising_saves() {
 fn perplexity_compares_formats_on_the_same_tokens() {
     let folder = TempDir::new();
     let stories = folder.file("stories.jsonl");
-    let line = r#"{"prompt": "A lost hat.", "response": "Once there was a hat that nobody wanted to wear. It lived on a shelf and told stories to the wind."}"#;
+    let response = "Once there was a hat that nobody wanted to wear. It lived on a shelf and told \
+                    stories to the wind.";
+    let line = serde_json::json!({ "prompt": "A lost hat.", "response": response }).to_string();
     fs::write(&stories, format!("{line}\n\n{line}\n")).unwrap();
     let json = run([
         "bench",

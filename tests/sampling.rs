@@ -1,12 +1,9 @@
 //! At a temperature above 0 the split system draws from the model's own distribution, whatever is
 //! drafted.
-#![allow(clippy::unwrap_used, clippy::expect_used)]
-
-mod support;
 
 use std::{collections::BTreeMap, ops::ControlFlow};
 
-use support::{Cloud, Device, fair_drafter, fixture, greedy};
+use crate::support::{Cloud, Device, fair_drafter, fixture, greedy};
 use tricorn_core::{DraftPolicy, HiddenCodec, SamplingParams};
 use tricorn_device::{Conversation, Link, Turn};
 use tricorn_model::{InputPart, KvPool, OutputPart, SeqRows};

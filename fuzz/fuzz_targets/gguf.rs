@@ -5,9 +5,10 @@ use std::{fs, path::PathBuf, sync::LazyLock};
 
 use libfuzzer_sys::fuzz_target;
 
-static FILE: LazyLock<PathBuf> = LazyLock::new(|| tricorn_fuzz::folder("gguf").join("model.gguf"));
+static FILE: LazyLock<PathBuf> =
+    LazyLock::new(|| tricorn_fuzz::files::folder("gguf").join("model.gguf"));
 
 fuzz_target!(|bytes: &[u8]| {
     fs::write(&*FILE, bytes).expect("a temporary file");
-    tricorn_fuzz::read(&FILE);
+    tricorn_fuzz::files::read(&FILE);
 });

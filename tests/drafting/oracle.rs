@@ -6,7 +6,7 @@ use tricorn_core::argmax;
 use tricorn_device::Turn;
 use tricorn_model::{Drafter, DrafterKind, InputPart, KvPool, MiddlePart, OutputPart, SeqRows};
 
-use super::support::Device;
+use crate::support::Device;
 
 pub(crate) struct Oracle {
     input: InputPart,

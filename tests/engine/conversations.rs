@@ -1,7 +1,7 @@
-//! Which slot takes a request, and what is kept.
+//! Slots: the one that takes a request, and what it keeps.
 
 use super::*;
-use support::{Device, greedy};
+use crate::support::{Device, greedy};
 
 fn one_slot() -> EngineConfig {
     EngineConfig { slots: 1, ..EngineConfig::default() }

@@ -1,4 +1,4 @@
-//! Every request ends once, and then holds nothing.
+//! Endings: every request ends once, and then holds nothing.
 
 use super::*;
 use tricorn_core::SamplingOptions;

@@ -7,18 +7,18 @@ use serde_json::Value;
 use super::{Finished, Running, tricorn, until};
 
 /// A cloud that serves; dropping it kills it.
-pub struct Cloud {
+pub(crate) struct Cloud {
     running: Running,
-    pub port: u16,
+    pub(crate) port: u16,
 }
 
 impl Cloud {
     /// On any free port.
-    pub fn start(model: &Path, split: &str) -> Self {
+    pub(crate) fn start(model: &Path, split: &str) -> Self {
         Self::start_with(model, split, 0, &[])
     }
 
-    pub fn start_with(model: &Path, split: &str, port: u16, more: &[&str]) -> Self {
+    pub(crate) fn start_with(model: &Path, split: &str, port: u16, more: &[&str]) -> Self {
         let listen = format!("127.0.0.1:{port}");
         let mut arguments: Vec<OsString> =
             vec!["cloud".into(), "--model".into(), model.into(), "--json".into()];
@@ -31,42 +31,42 @@ impl Cloud {
         Self { running, port }
     }
 
-    pub fn url(&self) -> String {
+    pub(crate) fn url(&self) -> String {
         format!("http://127.0.0.1:{}", self.port)
     }
 
-    pub fn signal(&self, signal: &str) {
+    pub(crate) fn signal(&self, signal: &str) {
         self.running.signal(signal);
     }
 
-    pub fn freeze(&self) {
+    pub(crate) fn freeze(&self) {
         self.running.freeze();
     }
 
-    pub fn kill(&mut self) {
+    pub(crate) fn kill(&mut self) {
         self.running.kill();
     }
 
-    pub fn close_stdin(&mut self) {
+    pub(crate) fn close_stdin(&mut self) {
         self.running.close_stdin();
     }
 
-    pub fn finish(self) -> Finished {
+    pub(crate) fn finish(self) -> Finished {
         self.running.finish()
     }
 
     /// Kills this one and starts another on its port.
-    pub fn replace(&mut self, model: &Path, split: &str) {
+    pub(crate) fn replace(&mut self, model: &Path, split: &str) {
         self.kill();
         *self = Self::start_at(model, split, self.port);
     }
 
     /// On a port that another cloud had before.
-    pub fn start_at(model: &Path, split: &str, port: u16) -> Self {
+    pub(crate) fn start_at(model: &Path, split: &str, port: u16) -> Self {
         Self::start_at_with(model, split, port, &[])
     }
 
-    pub fn start_at_with(model: &Path, split: &str, port: u16, more: &[&str]) -> Self {
+    pub(crate) fn start_at_with(model: &Path, split: &str, port: u16, more: &[&str]) -> Self {
         // Some connection elsewhere on this machine may hold the port for a moment.
         until("the port is free again", || TcpListener::bind(("127.0.0.1", port)).ok());
         Self::start_with(model, split, port, more)

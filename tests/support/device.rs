@@ -18,11 +18,11 @@ use tricorn_text::template::Message;
 
 use super::split;
 
-pub type Local<'e> = Conversation<'e, LocalLink>;
-pub type Remote<'e> = Conversation<'e, RemoteLink>;
+pub(crate) type Local<'e> = Conversation<'e, LocalLink>;
+pub(crate) type Remote<'e> = Conversation<'e, RemoteLink>;
 
 /// Carries the connections of all tests of a binary.
-pub fn runtime() -> &'static Runtime {
+pub(crate) fn runtime() -> &'static Runtime {
     static RUNTIME: OnceLock<Runtime> = OnceLock::new();
     RUNTIME.get_or_init(|| {
         tokio::runtime::Builder::new_multi_thread().worker_threads(1).enable_all().build().unwrap()
@@ -30,16 +30,16 @@ pub fn runtime() -> &'static Runtime {
 }
 
 /// A model's ends, and its middle for the reference.
-pub struct Device {
-    pub source: Arc<ModelSource>,
-    pub ends: Ends,
-    pub prompter: Prompter,
-    pub middle: Arc<MiddlePart>,
+pub(crate) struct Device {
+    pub(crate) source: Arc<ModelSource>,
+    pub(crate) ends: Ends,
+    pub(crate) prompter: Prompter,
+    pub(crate) middle: Arc<MiddlePart>,
 }
 
 impl Device {
     /// With the drafter beside the model, where there is one.
-    pub fn load(model: &Path, cut: &str, codec: HiddenCodec) -> Self {
+    pub(crate) fn load(model: &Path, cut: &str, codec: HiddenCodec) -> Self {
         let source = Arc::new(ModelSource::open(model).unwrap());
         Self {
             ends: Ends::load(&source, split(cut), codec, Drafting::Best).unwrap(),
@@ -50,30 +50,30 @@ impl Device {
     }
 
     /// A new conversation with the middle in this process.
-    pub fn local(&self) -> Local<'_> {
+    pub(crate) fn local(&self) -> Local<'_> {
         Conversation::open(&self.ends, self.local_link()).unwrap()
     }
 
-    pub fn local_link(&self) -> LocalLink {
+    pub(crate) fn local_link(&self) -> LocalLink {
         LocalLink::new(Arc::clone(&self.middle), self.ends.context, self.ends.codec)
     }
 
     /// A new conversation with a cloud. The deadline is long: no test but the one about it may
     /// depend on it.
-    pub fn remote(&self, url: &str) -> Remote<'_> {
+    pub(crate) fn remote(&self, url: &str) -> Remote<'_> {
         self.remote_with(url, Duration::from_secs(30))
     }
 
-    pub fn remote_with(&self, url: &str, deadline: Duration) -> Remote<'_> {
+    pub(crate) fn remote_with(&self, url: &str, deadline: Duration) -> Remote<'_> {
         self.remote_after(url, deadline, 4)
     }
 
     /// One that tries again so many times, within 20 ms each.
-    pub fn remote_after(&self, url: &str, deadline: Duration, retries: usize) -> Remote<'_> {
+    pub(crate) fn remote_after(&self, url: &str, deadline: Duration, retries: usize) -> Remote<'_> {
         Conversation::open(&self.ends, self.link(url, deadline, retries)).unwrap()
     }
 
-    pub fn remote_opened(&self, url: &str, options: Options) -> Remote<'_> {
+    pub(crate) fn remote_opened(&self, url: &str, options: Options) -> Remote<'_> {
         Conversation::open_with(&self.ends, self.link(url, Duration::from_secs(30), 4), options)
             .unwrap()
     }
@@ -86,12 +86,12 @@ impl Device {
     }
 
     /// The tokens of a chat of one message.
-    pub fn prompt(&self, text: &str) -> Vec<u32> {
+    pub(crate) fn prompt(&self, text: &str) -> Vec<u32> {
         self.prompter.chat(&[Message::new("user", text)]).unwrap()
     }
 
     /// The text of a reply, as the binary prints it.
-    pub fn text(&self, prompt: &[u32], reply: &[u32]) -> String {
+    pub(crate) fn text(&self, prompt: &[u32], reply: &[u32]) -> String {
         let mut text = self.prompter.reply(prompt, &self.ends.stop_tokens).unwrap();
         reply.iter().for_each(|&token| drop(text.push(token).unwrap()));
         text.finish().unwrap().1
@@ -99,7 +99,7 @@ impl Device {
 
     /// What the model writes, by the plainest way there is: here, without drafts, the prompt as a
     /// whole.
-    pub fn reference(&self, turn: &Turn) -> TurnReport {
+    pub(crate) fn reference(&self, turn: &Turn) -> TurnReport {
         ask(
             &mut self.local(),
             Turn { draft: DraftPolicy::OFF, chunk: ChunkPolicy::Whole, ..turn.clone() },
@@ -108,7 +108,7 @@ impl Device {
 }
 
 /// A greedy turn without drafts.
-pub fn greedy(tokens: Vec<u32>, max_new_tokens: usize) -> Turn {
+pub(crate) fn greedy(tokens: Vec<u32>, max_new_tokens: usize) -> Turn {
     Turn {
         tokens,
         max_new_tokens,
@@ -121,12 +121,15 @@ pub fn greedy(tokens: Vec<u32>, max_new_tokens: usize) -> Turn {
 }
 
 /// A turn that nobody watches.
-pub fn ask<L: Link>(conversation: &mut Conversation<'_, L>, turn: Turn) -> TurnReport {
+pub(crate) fn ask<L: Link>(conversation: &mut Conversation<'_, L>, turn: Turn) -> TurnReport {
     conversation.turn(turn, &mut |_| ControlFlow::Continue(())).unwrap()
 }
 
 /// Does something at the `count`th token of a turn, once.
-pub fn on_token(count: usize, mut act: impl FnMut()) -> impl FnMut(Event) -> ControlFlow<()> {
+pub(crate) fn on_token(
+    count: usize,
+    mut act: impl FnMut(),
+) -> impl FnMut(Event) -> ControlFlow<()> {
     let mut seen = 0;
     move |event| {
         if matches!(event, Event::Token { .. }) {

@@ -17,26 +17,26 @@ use tricorn_model::{
 use super::{TempDir, copy_dir};
 
 /// The folders below tests/fixtures that hold a model.
-pub const FAMILIES: [&str; 5] = ["llama", "llama-rope3", "mistral", "qwen2", "qwen3"];
+pub(crate) const FAMILIES: [&str; 5] = ["llama", "llama-rope3", "mistral", "qwen2", "qwen3"];
 
 fn root() -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).join("../..").canonicalize().unwrap()
 }
 
-pub fn fixture(name: &str) -> PathBuf {
+pub(crate) fn fixture(name: &str) -> PathBuf {
     root().join("tests/fixtures").join(name)
 }
 
 /// The files of the model that is built into the binary.
-pub fn demo() -> PathBuf {
+pub(crate) fn demo() -> PathBuf {
     root().join("models/demo")
 }
 
-pub fn split(text: &str) -> Split {
+pub(crate) fn split(text: &str) -> Split {
     text.parse().unwrap()
 }
 
-pub fn stories_prompts() -> Vec<String> {
+pub(crate) fn stories_prompts() -> Vec<String> {
     let lines = fs::read_to_string(fixture("stories_prompts.jsonl")).unwrap();
     lines
         .lines()
@@ -47,7 +47,7 @@ pub fn stories_prompts() -> Vec<String> {
 }
 
 /// A copy of a model with a drafter for `cut` that is random, and right as often as chance has it.
-pub fn poor_drafter(model: &Path, cut: &str) -> TempDir {
+pub(crate) fn poor_drafter(model: &Path, cut: &str) -> TempDir {
     let copy = copy_dir(model);
     write_drafter(copy.path(), cut, 0.5);
     copy
@@ -55,7 +55,7 @@ pub fn poor_drafter(model: &Path, cut: &str) -> TempDir {
 
 /// A copy of a model whose layers after the first cut change little, with a drafter for `cut`: one
 /// that hands on the shallow row with a little noise, and so is often right and sometimes wrong.
-pub fn fair_drafter(model: &Path, cut: &str) -> TempDir {
+pub(crate) fn fair_drafter(model: &Path, cut: &str) -> TempDir {
     let copy = calm_model(model, cut);
     write_drafter(copy.path(), cut, 0.05);
     copy
@@ -63,12 +63,12 @@ pub fn fair_drafter(model: &Path, cut: &str) -> TempDir {
 
 /// Writes a drafter with random weights; `loudness` is the scale of what it adds to the shallow
 /// row, 0 for nothing.
-pub fn write_drafter(dir: &Path, cut: &str, loudness: f32) {
+pub(crate) fn write_drafter(dir: &Path, cut: &str, loudness: f32) {
     write_drafter_of(DrafterKind::Hat, dir, cut, loudness);
 }
 
 /// As [`write_drafter`], for any kind.
-pub fn write_drafter_of(kind: DrafterKind, dir: &Path, cut: &str, loudness: f32) {
+pub(crate) fn write_drafter_of(kind: DrafterKind, dir: &Path, cut: &str, loudness: f32) {
     let source = ModelSource::open(dir).unwrap();
     let mut random = Random(7);
     let scale = (3.0 / source.config().hidden as f32).sqrt();
@@ -96,7 +96,7 @@ pub fn write_drafter_of(kind: DrafterKind, dir: &Path, cut: &str, loudness: f32)
 }
 
 /// A copy of a model whose layers after the first cut change little, without a drafter.
-pub fn calm_model(model: &Path, cut: &str) -> TempDir {
+pub(crate) fn calm_model(model: &Path, cut: &str) -> TempDir {
     let copy = copy_dir(model);
     calm(copy.path(), split(cut).input_layers, 1.0 / 16.0);
     copy

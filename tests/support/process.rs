@@ -13,22 +13,24 @@ use std::{
 use serde_json::Value;
 
 /// Far more than anything here takes; only a test that fails waits for so long.
-pub const LIMIT: Duration = Duration::from_secs(90);
+pub(crate) const LIMIT: Duration = Duration::from_secs(90);
 
 /// The binary with these arguments.
-pub fn tricorn<S: AsRef<std::ffi::OsStr>>(arguments: impl IntoIterator<Item = S>) -> Command {
+pub(crate) fn tricorn<S: AsRef<std::ffi::OsStr>>(
+    arguments: impl IntoIterator<Item = S>,
+) -> Command {
     let mut command = Command::new(env!("CARGO_BIN_EXE_tricorn"));
     command.args(arguments);
     command
 }
 
 /// Runs the binary to its end.
-pub fn run<S: AsRef<std::ffi::OsStr>>(arguments: impl IntoIterator<Item = S>) -> Finished {
+pub(crate) fn run<S: AsRef<std::ffi::OsStr>>(arguments: impl IntoIterator<Item = S>) -> Finished {
     run_with_input(&mut tricorn(arguments), b"")
 }
 
 /// Runs a command to its end, with `input` on its standard input.
-pub fn run_with_input(command: &mut Command, input: &[u8]) -> Finished {
+pub(crate) fn run_with_input(command: &mut Command, input: &[u8]) -> Finished {
     let mut running = Running::spawn(command);
     running.say(input);
     running.close_stdin();
@@ -36,7 +38,7 @@ pub fn run_with_input(command: &mut Command, input: &[u8]) -> Finished {
 }
 
 /// Asks again and again until the answer is there.
-pub fn until<T>(what: &str, mut answer: impl FnMut() -> Option<T>) -> T {
+pub(crate) fn until<T>(what: &str, mut answer: impl FnMut() -> Option<T>) -> T {
     let started = Instant::now();
     loop {
         if let Some(found) = answer() {
@@ -48,7 +50,7 @@ pub fn until<T>(what: &str, mut answer: impl FnMut() -> Option<T>) -> T {
 }
 
 /// A process under way; dropping it kills it.
-pub struct Running {
+pub(crate) struct Running {
     child: Child,
     stdin: Option<ChildStdin>,
     stdout: Receiver<String>,
@@ -57,15 +59,15 @@ pub struct Running {
 
 /// What a process left.
 #[derive(Debug)]
-pub struct Finished {
+pub(crate) struct Finished {
     /// Its exit code; `None` when a signal ended it.
-    pub code: Option<i32>,
-    pub stdout: String,
-    pub stderr: String,
+    pub(crate) code: Option<i32>,
+    pub(crate) stdout: String,
+    pub(crate) stderr: String,
 }
 
 impl Running {
-    pub fn spawn(command: &mut Command) -> Self {
+    pub(crate) fn spawn(command: &mut Command) -> Self {
         let mut child = command
             .stdin(Stdio::piped())
             .stdout(Stdio::piped())
@@ -79,18 +81,18 @@ impl Running {
     }
 
     /// Writes to its standard input; a process that reads no more is a matter for later checks.
-    pub fn say(&mut self, input: &[u8]) {
+    pub(crate) fn say(&mut self, input: &[u8]) {
         if let Some(stdin) = &mut self.stdin {
             let _ = stdin.write_all(input).and_then(|()| stdin.flush());
         }
     }
 
-    pub fn close_stdin(&mut self) {
+    pub(crate) fn close_stdin(&mut self) {
         self.stdin = None;
     }
 
     /// The next line of its standard output.
-    pub fn line(&mut self) -> String {
+    pub(crate) fn line(&mut self) -> String {
         match self.stdout.recv_timeout(LIMIT) {
             Ok(line) => line,
             Err(error) => {
@@ -104,21 +106,21 @@ impl Running {
     }
 
     /// The next line of its standard error.
-    pub fn error_line(&mut self) -> String {
+    pub(crate) fn error_line(&mut self) -> String {
         self.stderr.recv_timeout(LIMIT).unwrap()
     }
 
-    pub fn id(&self) -> u32 {
+    pub(crate) fn id(&self) -> u32 {
         self.child.id()
     }
 
     /// Sends a signal, by its name without `SIG`.
-    pub fn signal(&self, signal: &str) {
+    pub(crate) fn signal(&self, signal: &str) {
         assert!(send(signal, &self.child.id().to_string()), "cannot send {signal}");
     }
 
     /// Stops it where it stands, and returns when none of its threads runs on.
-    pub fn freeze(&self) {
+    pub(crate) fn freeze(&self) {
         self.signal("STOP");
         // One thread takes the signal and stops the others; on a busy machine it may wait for its
         // turn while they go on.
@@ -133,19 +135,19 @@ impl Running {
     }
 
     /// Whether a process is left in the group that this one leads.
-    pub fn group_is_alive(id: u32) -> bool {
+    pub(crate) fn group_is_alive(id: u32) -> bool {
         send("0", &format!("-{id}"))
     }
 
     /// Kills it and waits until it is gone.
-    pub fn kill(&mut self) {
+    pub(crate) fn kill(&mut self) {
         // It may be gone already.
         let _ = self.child.kill();
         self.child.wait().unwrap();
     }
 
     /// Waits for its end.
-    pub fn finish(mut self) -> Finished {
+    pub(crate) fn finish(mut self) -> Finished {
         let status = until("the process ends", || self.child.try_wait().unwrap());
         Finished { code: status.code(), stdout: rest(&self.stdout), stderr: rest(&self.stderr) }
     }
@@ -161,7 +163,7 @@ impl Drop for Running {
 impl Finished {
     /// Its one line of JSON.
     #[track_caller]
-    pub fn json(&self) -> Value {
+    pub(crate) fn json(&self) -> Value {
         assert_eq!(self.code, Some(0), "{self:?}");
         assert_eq!(self.stdout.lines().count(), 1, "{self:?}");
         serde_json::from_str(&self.stdout).unwrap()
@@ -169,14 +171,14 @@ impl Finished {
 
     /// Its last line of JSON, of many.
     #[track_caller]
-    pub fn last_json(&self) -> Value {
+    pub(crate) fn last_json(&self) -> Value {
         assert_eq!(self.code, Some(0), "{self:?}");
         serde_json::from_str(self.stdout.lines().last().unwrap()).unwrap()
     }
 
     /// The one line of an error that ended it with `code` and nothing on standard output.
     #[track_caller]
-    pub fn error(&self, code: i32) -> &str {
+    pub(crate) fn error(&self, code: i32) -> &str {
         assert_eq!((self.code, self.stdout.as_str()), (Some(code), ""), "{self:?}");
         assert!(
             self.stderr.starts_with("error: ") && self.stderr.lines().count() == 1,

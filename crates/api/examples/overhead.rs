@@ -102,7 +102,14 @@ async fn http(
     sender: &mut http1::SendRequest<Full<Bytes>>,
     tokens: usize,
 ) -> Result<Duration, Failure> {
-    let body = json!({ "model": "demo", "messages": messages(), "max_tokens": tokens, "temperature": 0, "stream": true }).to_string();
+    let body = json!({
+        "model": "demo",
+        "messages": messages(),
+        "max_tokens": tokens,
+        "temperature": 0,
+        "stream": true,
+    });
+    let body = body.to_string();
     let begun = Instant::now();
     let request = Request::post("/v1/chat/completions")
         .header("host", "localhost")

@@ -1,8 +1,8 @@
-//! The choices of one request: submitted together, their updates joined.
+//! Choices of one request: submitted together, their updates joined.
 
 use crate::{
     ApiError, Service,
-    preparing::Clock,
+    clock::Clock,
     request::{Common, checked},
 };
 use futures_util::{

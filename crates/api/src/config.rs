@@ -1,4 +1,4 @@
-//! What an endpoint is told about itself, and its bounds.
+//! Configuration of an endpoint, and its limits.
 
 use std::time::Duration;
 use tricorn_core::DraftPolicy;

@@ -1,6 +1,6 @@
-//! Failures in the form that OpenAI's clients know.
+//! Errors in the form that OpenAI's clients know.
 
-use crate::preparing::Clock;
+use crate::clock::Clock;
 use axum::{
     Json,
     http::{HeaderValue, StatusCode, header::RETRY_AFTER},
@@ -65,8 +65,9 @@ pub enum ApiError {
     Crowded,
     /// The prompt does not fit into the context.
     #[error(
-        "This model's maximum context length is {context} tokens. However, your prompt has {}{tokens} tokens, and one must be left to generate. \
-         Please reduce the length of the {param}.",
+        "This model's maximum context length is {context} tokens. However, your prompt has \
+         {}{tokens} tokens, and one must be left to generate. Please reduce the length of the \
+         {param}.",
         if *counted { "" } else { "at least " }
     )]
     TooLong {
@@ -121,7 +122,7 @@ impl ApiError {
                 Self::TooLong { tokens, counted: true, context, param }
             }
             // The engine knows what was left of the request's time when it was submitted.
-            DeviceError::Deadline(_) => clock.over(),
+            DeviceError::Deadline(_) => Self::Device(clock.over()),
             error => Self::Device(error),
         }
     }

@@ -1,4 +1,4 @@
-//! Web pages of other sites do not reach an endpoint on loopback.
+//! Host check: web pages of other sites do not reach an endpoint on loopback.
 //!
 //! A browser lets any page send requests to `127.0.0.1`. It cannot read the answers, since no
 //! origin is allowed by default; but a page whose name is made to point at `127.0.0.1` after it was

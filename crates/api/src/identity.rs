@@ -1,4 +1,4 @@
-//! What tells answers apart: their ids, their time, and seeds where a client gave none.
+//! Identity of answers: ids, times, and seeds where a client gave none.
 
 use std::time::{SystemTime, UNIX_EPOCH};
 

@@ -5,7 +5,7 @@
 //! what is said about it. The way of a request:
 //!
 //! - `server` takes connections and holds each to its deadlines and bounds; `guard` turns away web
-//!   pages of other sites;
+//!   pages of other sites, and `access` counts requests and logs them;
 //! - `request` reads a body field by field, strictly: what is unknown or unsupported is refused by
 //!   name, as OpenAI's API does;
 //! - `preparing` gives what takes long to compute - reading, rendering, tokenising - a thread that
@@ -20,12 +20,18 @@
 //! Every failure is an [`ApiError`] in the form that OpenAI's clients know. The clock, random ids
 //! and random seeds are here, not below.
 
+#![forbid(unsafe_code)]
+
+mod access;
 mod answer;
 mod choices;
+mod clock;
 mod config;
 mod endpoints;
 mod error;
 mod fit;
+#[cfg(feature = "fuzzing")]
+pub mod fuzzing;
 mod guard;
 mod identity;
 mod metrics;
@@ -36,6 +42,8 @@ mod request;
 mod router;
 mod server;
 mod service;
+#[cfg(any(test, feature = "fuzzing"))]
+mod testing;
 
 pub use config::{CloudBehind, Limits, ServiceConfig};
 pub use error::ApiError;

@@ -17,7 +17,6 @@ pub(crate) async fn document() -> Response {
 }
 
 #[cfg(test)]
-#[allow(clippy::unwrap_used)]
 mod tests {
     use super::DOCUMENT;
     use crate::request::{FieldTable, chat, completion};
@@ -30,7 +29,8 @@ mod tests {
             [("ChatRequest", &chat::FIELDS), ("CompletionRequest", &completion::FIELDS)]
         {
             let FieldTable { served, ignored, .. } = table;
-            let mut taken: Vec<&str> = served.iter().chain(*ignored).copied().collect();
+            let mut taken: Vec<&str> =
+                served.iter().copied().flatten().chain(*ignored).copied().collect();
             let properties =
                 document["components"]["schemas"][schema]["properties"].as_object().unwrap();
             let mut described: Vec<&str> = properties.keys().map(String::as_str).collect();

@@ -1,12 +1,9 @@
-//! Requests are prepared on threads of their own: JSON read, templates rendered, texts tokenised,
-//! grammars compiled. A large one takes a second of computing, and the runtime's threads - of which
-//! a device has one - carry all connections, those to the cloud as well.
+//! Preparation of requests on threads of their own: JSON read, templates rendered, texts tokenised,
+//! grammars compiled. A large request takes a second of computing, and the runtime's threads - of
+//! which a device has one - carry all connections, those to the cloud as well.
 
-use crate::{ApiError, Limits};
-use std::{
-    sync::Arc,
-    time::{Duration, Instant},
-};
+use crate::{ApiError, Limits, clock::Clock};
+use std::{sync::Arc, time::Duration};
 use tokio::{sync::Semaphore, task::spawn_blocking, time::timeout};
 use tricorn_device::DeviceError;
 
@@ -17,13 +14,6 @@ pub(crate) struct Preparing {
     /// Small requests do not wait for large ones.
     large: Arc<Semaphore>,
     patience: Duration,
-}
-
-/// A request's time, counted from when all of it was there.
-#[derive(Clone, Copy, Debug)]
-pub(crate) struct Clock {
-    begun: Instant,
-    limit: Option<Duration>,
 }
 
 impl Preparing {
@@ -49,7 +39,9 @@ impl Preparing {
         let patience = clock.left().map_or(self.patience, |left| left.min(self.patience));
         let place = match timeout(patience, Arc::clone(places).acquire_owned()).await {
             Ok(place) => place.map_err(|_| ApiError::Closed)?,
-            Err(_) if clock.left().is_some_and(|left| left.is_zero()) => return Err(clock.over()),
+            Err(_) if clock.left().is_some_and(|left| left.is_zero()) => {
+                return Err(ApiError::Device(clock.over()));
+            }
             Err(_) => return Err(ApiError::Crowded),
         };
         let prepared = spawn_blocking(move || {
@@ -62,25 +54,7 @@ impl Preparing {
     }
 }
 
-impl Clock {
-    /// For a request that may take so long; `None` for as long as it takes.
-    pub(crate) fn start(limit: Option<Duration>) -> Self {
-        Self { begun: Instant::now(), limit }
-    }
-
-    /// What is left; `None` where there is no end.
-    pub(crate) fn left(&self) -> Option<Duration> {
-        self.limit.map(|limit| limit.saturating_sub(self.begun.elapsed()))
-    }
-
-    /// That there is nothing left.
-    pub(crate) fn over(&self) -> ApiError {
-        ApiError::Device(DeviceError::Deadline(self.limit.unwrap_or_default()))
-    }
-}
-
 #[cfg(test)]
-#[allow(clippy::unwrap_used)]
 mod tests {
     use super::*;
     use std::sync::mpsc;
@@ -151,7 +125,11 @@ mod tests {
             let clock = Clock::start(Some(Duration::from_millis(20)));
             let late = none.run(1, clock, || Ok(())).await.unwrap_err();
             assert!(
-                matches!(late, ApiError::Device(DeviceError::Deadline(limit)) if limit == Duration::from_millis(20)),
+                matches!(
+                    late,
+                    ApiError::Device(DeviceError::Deadline(limit))
+                        if limit == Duration::from_millis(20)
+                ),
                 "{late:?}"
             );
             assert_eq!(clock.left(), Some(Duration::ZERO));

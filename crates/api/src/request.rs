@@ -14,7 +14,8 @@ mod tools;
 
 pub(crate) use body::{RequestBody, read};
 pub(crate) use common::Common;
-pub(crate) use fields::{FieldTable, Fields};
+#[cfg(test)]
+pub(crate) use fields::FieldTable;
 pub(crate) use format::Schema;
 pub(crate) use sampling::checked;
 pub(crate) use tools::ToolChoice;

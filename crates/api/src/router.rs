@@ -1,6 +1,6 @@
-//! The endpoint's paths.
+//! Router: the endpoint's paths.
 
-use crate::{ApiError, Service, endpoints, guard, metrics, openapi, page};
+use crate::{ApiError, Service, access, endpoints, guard, openapi, page};
 use axum::{
     Router,
     extract::Request,
@@ -22,12 +22,12 @@ pub(crate) fn router(service: &Arc<Service>, loopback: bool) -> Router {
         .route("/v1/models/{id}", get(endpoints::models::retrieve))
         .route("/health", get(endpoints::health::alive))
         .route("/ready", get(endpoints::health::ready))
-        .route("/metrics", get(metrics::text))
+        .route("/metrics", get(endpoints::metrics::text))
         .route("/openapi.json", get(openapi::document))
         .merge(page::routes())
         .fallback(unknown_path)
         .method_not_allowed_fallback(wrong_method)
-        .layer(middleware::from_fn_with_state(Arc::clone(service), metrics::count));
+        .layer(middleware::from_fn_with_state(Arc::clone(service), access::observe));
     if let Some(cors) = cors(&service.config.allowed_origins) {
         router = router.layer(cors);
     }

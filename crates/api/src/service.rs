@@ -1,4 +1,4 @@
-//! What requests are answered with.
+//! Service: an engine and all that requests to it share.
 
 use crate::{ServiceConfig, fit::Fit, identity, metrics::Metrics, preparing::Preparing};
 use std::sync::Arc;

@@ -1,10 +1,7 @@
 //! Chat completions, whole and streamed.
-#![allow(clippy::unwrap_used)]
 
-mod support;
-
+use crate::support::{Endpoint, events, get, post, within};
 use serde_json::{Value, json};
-use support::{Endpoint, events, get, post, within};
 
 const CHAT: &str = "/v1/chat/completions";
 
@@ -156,10 +153,16 @@ fn choices_differ_by_their_seeds_and_count_their_prompt_once() {
 fn parts_of_text_are_joined_and_roles_known() {
     within(async {
         let endpoint = Endpoint::start().await;
-        let plain = json!([{ "role": "system", "content": "Be brief." }, { "role": "user", "content": "One\ntwo" }]);
+        let plain = json!([
+            { "role": "system", "content": "Be brief." },
+            { "role": "user", "content": "One\ntwo" },
+        ]);
         let parts = json!([
             { "role": "developer", "content": [{ "type": "text", "text": "Be brief." }] },
-            { "role": "user", "content": [{ "type": "text", "text": "One" }, { "type": "text", "text": "two" }] },
+            { "role": "user", "content": [
+                { "type": "text", "text": "One" },
+                { "type": "text", "text": "two" },
+            ] },
         ]);
         let one = post(endpoint.address, CHAT, &story(json!({ "messages": plain }))).await.json();
         let other = post(endpoint.address, CHAT, &story(json!({ "messages": parts }))).await.json();
@@ -203,11 +206,17 @@ fn an_answer_is_held_to_a_schema() {
         let endpoint = Endpoint::start().await;
         let schema = json!({
             "type": "object",
-            "properties": { "colour": { "enum": ["red", "green"] }, "count": { "type": "integer", "minimum": 1, "maximum": 9 } },
+            "properties": {
+                "colour": { "enum": ["red", "green"] },
+                "count": { "type": "integer", "minimum": 1, "maximum": 9 },
+            },
             "required": ["colour", "count"],
             "additionalProperties": false,
         });
-        let format = json!({ "type": "json_schema", "json_schema": { "name": "thing", "schema": schema, "strict": true } });
+        let format = json!({
+            "type": "json_schema",
+            "json_schema": { "name": "thing", "schema": schema, "strict": true },
+        });
         let request = story(
             json!({ "response_format": format, "max_tokens": 100, "temperature": 1.0, "seed": 3 }),
         );

@@ -1,15 +1,14 @@
 //! Completions: prompts as they are, without a chat template.
-#![allow(clippy::unwrap_used)]
 
-mod support;
-
+use crate::support::{Endpoint, events, post, within};
 use serde_json::{Map, Value, json};
-use support::{Endpoint, events, post, within};
 
 const COMPLETIONS: &str = "/v1/completions";
 
 fn once(more: Value) -> Value {
-    let mut request = json!({ "model": "demo", "prompt": "Once upon a time", "max_tokens": 12, "temperature": 0 });
+    let mut request = json!({
+        "model": "demo", "prompt": "Once upon a time", "max_tokens": 12, "temperature": 0
+    });
     request.as_object_mut().unwrap().extend(more.as_object().unwrap().clone());
     request
 }

@@ -1,10 +1,7 @@
-//! What is wrong with a request is told in OpenAI's form, by the field's name.
-#![allow(clippy::unwrap_used)]
+//! Errors of a request, told in OpenAI's form by the field's name.
 
-mod support;
-
+use crate::support::{Endpoint, demo, events, get, post, within};
 use serde_json::{Map, Value, json};
-use support::{Endpoint, events, get, post, within};
 
 const CHAT: &str = "/v1/chat/completions";
 const COMPLETIONS: &str = "/v1/completions";
@@ -25,7 +22,8 @@ async fn refused(endpoint: &Endpoint, path: &str, cases: Vec<(Value, u16, Value,
 }
 
 fn chat(more: Value) -> Value {
-    let mut request = json!({ "model": "demo", "messages": [{ "role": "user", "content": "Hello" }], "max_tokens": 1 });
+    let messages = json!([{ "role": "user", "content": "Hello" }]);
+    let mut request = json!({ "model": "demo", "messages": messages, "max_tokens": 1 });
     request.as_object_mut().unwrap().extend(more.as_object().unwrap().clone());
     request
 }
@@ -38,7 +36,10 @@ fn fields_that_are_unknown_or_unsupported_are_named() {
         assert_eq!(answer.error("message"), "Unrecognized request argument supplied: foo");
         let unknown = json!("unknown_parameter");
         let unsupported = json!("unsupported_parameter");
-        let part = |kind: &str| json!({ "messages": [{ "role": "user", "content": [{ "type": kind, kind: {} }] }] });
+        let part = |kind: &str| {
+            let content = json!([{ "type": kind, kind: {} }]);
+            json!({ "messages": [{ "role": "user", "content": content }] })
+        };
         refused(
             &endpoint,
             CHAT,
@@ -97,7 +98,14 @@ fn fields_that_are_unknown_or_unsupported_are_named() {
             ],
         )
         .await;
-        let harmless = json!({ "user": "u", "metadata": {}, "store": false, "service_tier": "auto", "modalities": ["text"], "audio": null });
+        let harmless = json!({
+            "user": "u",
+            "metadata": {},
+            "store": false,
+            "service_tier": "auto",
+            "modalities": ["text"],
+            "audio": null,
+        });
         assert_eq!(post(endpoint.address, CHAT, &chat(harmless)).await.status, 200);
     });
 }
@@ -108,6 +116,7 @@ fn values_of_other_types_or_out_of_range_are_named() {
         let endpoint = Endpoint::start().await;
         let (kind, value) = (json!("invalid_type"), json!("invalid_value"));
         let missing = json!("missing_required_parameter");
+        let many: Map<_, _> = (0..1025).map(|id| (id.to_string(), json!(1))).collect();
         let cases = vec![
             (json!({ "temperature": "hot" }), "temperature", kind.clone()),
             (json!({ "temperature": 2.5 }), "temperature", json!("decimal_above_max_value")),
@@ -123,11 +132,7 @@ fn values_of_other_types_or_out_of_range_are_named() {
             (json!({ "logit_bias": { "99999999": 1 } }), "logit_bias", value.clone()),
             (json!({ "logit_bias": { "1": 1, "01": 2 } }), "logit_bias", value.clone()),
             (json!({ "logit_bias": { "1": 1, "+1": 1 } }), "logit_bias", value.clone()),
-            (
-                json!({ "logit_bias": (0..1025).map(|id| (id.to_string(), json!(1))).collect::<Map<_, _>>() }),
-                "logit_bias",
-                value.clone(),
-            ),
+            (json!({ "logit_bias": many }), "logit_bias", value.clone()),
             (json!({ "seed": 1.5 }), "seed", kind.clone()),
             (json!({ "n": 0 }), "n", value.clone()),
             (json!({ "n": 9 }), "n", value.clone()),
@@ -335,10 +340,10 @@ fn one_request_too_many_is_told_to_come_back() {
             queue: 1,
             ..tricorn_device::EngineConfig::default()
         };
-        let endpoint = Endpoint::start_with(support::demo(), engine, |_| ()).await;
-        let long = chat(
-            json!({ "max_tokens": 2000, "stream": true, "temperature": 1, "logit_bias": { "2": -100 } }),
-        );
+        let endpoint = Endpoint::start_with(demo(), engine, |_| ()).await;
+        let long = chat(json!({
+            "max_tokens": 2000, "stream": true, "temperature": 1, "logit_bias": { "2": -100 }
+        }));
         let mut running = events(endpoint.address, CHAT, &long).await;
         running.next().await.unwrap();
         let address = endpoint.address;
@@ -369,12 +374,13 @@ fn what_is_repeated_of_a_request_is_short() {
             chat(json!({ "n": long })),
             chat(json!({ "messages": [{ "role": long, "content": "a" }] })),
             chat(json!({ "messages": [{ "role": "user", "content": [{ "type": long }] }] })),
-            chat(
-                json!({ "response_format": { "type": "json_schema", "json_schema": { "name": long } } }),
-            ),
-            chat(
-                json!({ "tools": [{ "type": "function", "function": { "name": "f" } }], "tool_choice": long }),
-            ),
+            chat(json!({
+                "response_format": { "type": "json_schema", "json_schema": { "name": long } },
+            })),
+            chat(json!({
+                "tools": [{ "type": "function", "function": { "name": "f" } }],
+                "tool_choice": long,
+            })),
             chat(json!({
                 "tools": [{ "type": "function", "function": { "name": "f" } }],
                 "tool_choice": { "type": "function", "function": { "name": long } },

@@ -1,17 +1,19 @@
 //! Slow, greedy and departing clients, and pages of other sites.
-#![allow(clippy::unwrap_used)]
 
-mod support;
-
+use crate::support::{Endpoint, Raw, demo, events, post, within};
 use serde_json::{Value, json};
 use std::time::Duration;
-use support::{Endpoint, Raw, events, post, within};
 use tricorn_api::Limits;
 
 const CHAT: &str = "/v1/chat/completions";
 
 fn chat(more: Value) -> Value {
-    let mut request = json!({ "model": "demo", "messages": [{ "role": "user", "content": "Hello" }], "max_tokens": 2, "temperature": 0 });
+    let mut request = json!({
+        "model": "demo",
+        "messages": [{ "role": "user", "content": "Hello" }],
+        "max_tokens": 2,
+        "temperature": 0,
+    });
     request.as_object_mut().unwrap().extend(more.as_object().unwrap().clone());
     request
 }
@@ -224,7 +226,12 @@ fn other_names_for_loopback_are_refused() {
 #[test]
 fn pages_of_other_origins_read_nothing_unless_they_are_allowed() {
     within(async {
-        let preflight = "OPTIONS /v1/chat/completions HTTP/1.1\r\nhost: localhost\r\norigin: http://page.example\r\naccess-control-request-method: POST\r\naccess-control-request-headers: content-type\r\nconnection: close\r\n\r\n";
+        let preflight = "OPTIONS /v1/chat/completions HTTP/1.1\r\n\
+                         host: localhost\r\n\
+                         origin: http://page.example\r\n\
+                         access-control-request-method: POST\r\n\
+                         access-control-request-headers: content-type\r\n\
+                         connection: close\r\n\r\n";
         let closed = Endpoint::start().await;
         let mut client = Raw::connect(closed.address).await;
         client.write(preflight).await;
@@ -278,7 +285,7 @@ fn silence_is_kept_alive_by_comments() {
             queue: 4,
             ..tricorn_device::EngineConfig::default()
         };
-        let endpoint = Endpoint::start_with(support::demo(), engine, |config| {
+        let endpoint = Endpoint::start_with(demo(), engine, |config| {
             config.limits.keep_alive = Duration::from_millis(20)
         })
         .await;

@@ -1,5 +1,4 @@
 //! The committed page is the one that its sources make.
-#![allow(clippy::unwrap_used, clippy::expect_used)]
 
 use sha2::{Digest, Sha256};
 use std::{

@@ -1,11 +1,8 @@
 //! Requests that take long to prepare, on a runtime whose only thread carries all connections.
-#![allow(clippy::unwrap_used)]
 
-mod support;
-
+use crate::support::{Endpoint, LIMIT, Raw, events, get, post};
 use serde_json::json;
 use std::time::Duration;
-use support::{Endpoint, LIMIT, Raw, events, get, post};
 
 const CHAT: &str = "/v1/chat/completions";
 const COMPLETIONS: &str = "/v1/completions";

@@ -1,10 +1,7 @@
-//! What is said about the endpoint itself.
-#![allow(clippy::unwrap_used)]
+//! Service paths: models, health, readiness and metrics.
 
-mod support;
-
+use crate::support::{Cloud, Endpoint, demo, get, post, within};
 use serde_json::json;
-use support::{Cloud, Endpoint, demo, get, post, within};
 
 #[test]
 fn the_model_is_listed_and_found() {

@@ -1,15 +1,12 @@
 //! An endpoint whose program ends with it, as `tricorn device` does.
-#![allow(clippy::unwrap_used)]
 
-mod support;
-
+use crate::support::{LIMIT, demo, events, within};
 use serde_json::json;
 use std::{
     sync::{Arc, Condvar, Mutex},
     thread,
     time::Duration,
 };
-use support::{LIMIT, demo, events, within};
 use tokio::{net::TcpListener, sync::oneshot};
 use tricorn_api::{Service, ServiceConfig, serve};
 use tricorn_core::{AppendHeader, AppendKind, DraftPolicy};
@@ -21,12 +18,12 @@ use tricorn_device::{
 /// Holds a step up.
 #[derive(Debug, Default)]
 struct Gate {
-    state: Mutex<State>,
+    state: Mutex<GateState>,
     changed: Condvar,
 }
 
 #[derive(Debug, Default)]
-struct State {
+struct GateState {
     reached: bool,
     open: bool,
 }
@@ -113,7 +110,14 @@ fn the_last_word_is_written_even_where_a_step_outlasts_the_drain() {
     let address = told.recv().unwrap();
     within(async {
         let messages = json!([{ "role": "user", "content": "Hello" }]);
-        let body = json!({ "model": "demo", "messages": messages, "max_tokens": 200, "temperature": 0, "stream": true, "stop": "\u{1F984}" });
+        let body = json!({
+            "model": "demo",
+            "messages": messages,
+            "max_tokens": 200,
+            "temperature": 0,
+            "stream": true,
+            "stop": "\u{1F984}",
+        });
         let mut stream = events(address, "/v1/chat/completions", &body).await;
         gate.reached();
         drop(stop);

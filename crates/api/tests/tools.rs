@@ -1,10 +1,7 @@
 //! Tool calls, with a template that has them.
-#![allow(clippy::unwrap_used)]
 
-mod support;
-
+use crate::support::{Endpoint, events, post, with_tools, within};
 use serde_json::{Value, json};
-use support::{Endpoint, events, post, with_tools, within};
 use tricorn_device::EngineConfig;
 
 const CHAT: &str = "/v1/chat/completions";
@@ -16,7 +13,10 @@ fn weather(more: Value) -> Value {
             "description": "The weather at a place.",
             "parameters": {
                 "type": "object",
-                "properties": { "place": { "enum": ["Paris", "Rome"] }, "days": { "type": "integer", "minimum": 1, "maximum": 7 } },
+                "properties": {
+                    "place": { "enum": ["Paris", "Rome"] },
+                    "days": { "type": "integer", "minimum": 1, "maximum": 7 },
+                },
                 "required": ["place", "days"],
                 "additionalProperties": false,
             },
@@ -113,7 +113,8 @@ fn a_call_and_its_result_are_part_of_the_conversation() {
         .await
         .json();
         let message = first["choices"][0]["message"].clone();
-        let result = json!({ "role": "tool", "tool_call_id": message["tool_calls"][0]["id"], "content": "Rain." });
+        let id = &message["tool_calls"][0]["id"];
+        let result = json!({ "role": "tool", "tool_call_id": id, "content": "Rain." });
         let messages =
             json!([{ "role": "user", "content": "What will the weather be?" }, message, result]);
         let second = post(
@@ -153,12 +154,14 @@ fn beside_a_schema_an_answer_may_be_a_call_or_json() {
             "required": ["answer"],
             "additionalProperties": false,
         });
-        let format = json!({ "type": "json_schema", "json_schema": { "name": "weather", "schema": schema } });
+        let format = json!({
+            "type": "json_schema", "json_schema": { "name": "weather", "schema": schema }
+        });
         for (begin, called) in [("<", true), ("{", false)] {
             let bias = json!({ with_tools().token(begin).to_string(): 20 });
-            let request = weather(
-                json!({ "response_format": format, "parallel_tool_calls": false, "logit_bias": bias }),
-            );
+            let request = weather(json!({
+                "response_format": format, "parallel_tool_calls": false, "logit_bias": bias
+            }));
             let answer = post(endpoint.address, CHAT, &request).await.json();
             let choice = &answer["choices"][0];
             if called {
@@ -182,9 +185,14 @@ fn beside_a_schema_an_answer_may_be_a_call_or_json() {
 fn what_is_at_fault_of_a_schema_and_tools_is_named() {
     within(async {
         let endpoint = endpoint().await;
-        let format = |schema: Value| json!({ "type": "json_schema", "json_schema": { "name": "s", "schema": schema } });
+        let format = |schema: Value| {
+            let named = json!({ "name": "s", "schema": schema });
+            json!({ "type": "json_schema", "json_schema": named })
+        };
         let bad = json!({ "type": "nothing" });
-        let tool = json!({ "type": "function", "function": { "name": "f", "parameters": { "properties": { "a": bad } } } });
+        let tool = json!({ "type": "function", "function": {
+            "name": "f", "parameters": { "properties": { "a": bad } }
+        } });
         for (request, param) in [
             (
                 weather(json!({ "response_format": format(bad.clone()) })),

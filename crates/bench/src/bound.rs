@@ -5,8 +5,9 @@ use std::time::Duration;
 use serde::Serialize;
 use tricorn_core::{AnswerTiming, AppendKind};
 use tricorn_device::{TraceEvent, TurnReport};
+use tricorn_netem::LinkConfig;
 
-use crate::{link::Shape, units::ms};
+use crate::units::ms;
 
 /// What the trace of a request's prompt shows.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -94,10 +95,10 @@ impl FirstToken {
 }
 
 impl Breakdown {
-    /// The parts of a first token over a link of this shape.
-    pub(crate) fn of(first: &FirstToken, shape: &Shape) -> Self {
-        let upload = first.upload_bytes as f64 / shape.up.bytes_per_s * 1e3;
-        let rtt = ms(shape.rtt());
+    /// The parts of a first token over this link.
+    pub(crate) fn of(first: &FirstToken, link: &LinkConfig) -> Self {
+        let upload = first.upload_bytes as f64 / link.up.bytes_per_s * 1e3;
+        let rtt = ms(link.rtt());
         let [device, head] = [first.first_chunk, first.head].map(ms);
         let [wait, compute] = [first.last_queue, first.last_compute].map(ms);
         let other = ms(first.ttft) - (device + upload + rtt + wait + compute + head);
@@ -124,14 +125,14 @@ impl Breakdown {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::link::Direction;
+    use tricorn_netem::DirectionConfig;
 
     #[test]
     fn the_parts_sum_to_the_whole_and_the_bound_leaves_out_what_could_be_saved() {
         let millis = Duration::from_millis;
-        let shape = Shape {
-            up: Direction::new(1e6, millis(3)),
-            down: Direction::new(2e6, millis(3)),
+        let link = LinkConfig {
+            up: DirectionConfig::new(1e6, millis(3)),
+            down: DirectionConfig::new(2e6, millis(3)),
             seed: 0,
         };
         let first = FirstToken {
@@ -143,7 +144,7 @@ mod tests {
             last_compute: millis(30),
             head: millis(2),
         };
-        let parts = Breakdown::of(&first, &shape);
+        let parts = Breakdown::of(&first, &link);
         assert_eq!(
             (parts.upload, parts.rtt, parts.bound),
             (300.0, 6.0, 10.0 + 300.0 + 6.0 + 20.0 + 2.0)
@@ -154,12 +155,16 @@ mod tests {
 
     #[test]
     fn an_unlimited_link_costs_no_upload() {
-        let shape = Shape { up: Direction::UNLIMITED, down: Direction::UNLIMITED, seed: 0 };
+        let link = LinkConfig {
+            up: DirectionConfig::UNLIMITED,
+            down: DirectionConfig::UNLIMITED,
+            seed: 0,
+        };
         let first = FirstToken {
             ttft: Duration::from_millis(5),
             upload_bytes: 1 << 30,
             ..FirstToken::default()
         };
-        assert_eq!(Breakdown::of(&first, &shape).other, 5.0);
+        assert_eq!(Breakdown::of(&first, &link).other, 5.0);
     }
 }

@@ -165,7 +165,7 @@ impl Sample {
             reconnects: stats.lost_connections,
             overruns: report.overruns,
             breakdown: first
-                .map(|first| Breakdown::of(&first, &scenario.shape(outcome.device, hidden))),
+                .map(|first| Breakdown::of(&first, &scenario.link_config(outcome.device, hidden))),
             chunks: Chunk::all(report),
         }
     }

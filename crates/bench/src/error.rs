@@ -6,7 +6,7 @@ use tricorn_device::DeviceError;
 use tricorn_model::ModelError;
 use tricorn_text::TextError;
 
-use crate::link::LinkError;
+use tricorn_netem::LinkError;
 
 /// What ends a whole run; a single request that fails is counted instead.
 #[derive(Debug, thiserror::Error)]

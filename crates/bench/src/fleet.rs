@@ -15,11 +15,11 @@ use tricorn_device::{
     Conversation, DeviceError, Ends, Options, RemoteConfig, RemoteLink, SharedMonitor, Turn,
     TurnReport, link::Backoff,
 };
+use tricorn_netem::Emulator;
 
 use crate::{
     BenchError, Observer, Stop,
     cloud_process::{CloudChain, CloudEnd, schedule_name},
-    link::Emulator,
     mode::Mode,
     scenario::{DeviceClass, Scenario},
     setup::Setup,
@@ -137,9 +137,9 @@ impl<'s> Fleet<'s> {
             }
             let cloud = start(mode.schedule)?;
             let anywhere = SocketAddr::new(IpAddr::V4(Ipv4Addr::LOCALHOST), 0);
-            let shape = |device| scenario.shape(device, setup.plain().hidden);
+            let config = |device| scenario.link_config(device, setup.plain().hidden);
             let links = (0..scenario.devices)
-                .map(|device| Emulator::start(anywhere, cloud.address(), shape(device)));
+                .map(|device| Emulator::start(anywhere, cloud.address(), config(device)));
             clouds.push(Side {
                 schedule: mode.schedule,
                 links: links.collect::<Result<_, _>>()?,

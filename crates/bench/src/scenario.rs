@@ -7,12 +7,9 @@ use std::{str::FromStr, time::Duration};
 
 pub use class::DeviceClass;
 use tricorn_core::Cost;
+use tricorn_netem::{LinkConfig, Preset};
 
-use crate::{
-    BenchError,
-    link::{Preset, Shape},
-    prompts::PromptLengths,
-};
+use crate::{BenchError, prompts::PromptLengths};
 
 /// Everything about a run but the method.
 #[derive(Clone, Debug, PartialEq)]
@@ -113,8 +110,8 @@ const fn cost(base_us: u64, per_row_us: u64) -> Cost {
 /// Six devices stand for the paper's thirty, so that two cores can run them: a row costs the cloud
 /// five times what it cost theirs. A prompt of 351 tokens is then 384 ms of upload and, without
 /// chunks, about 300 ms of computing on device and cloud, as in the paper's 384 of 646 ms, the
-/// times to first token of HAT and of U-shape in its comparison; its ablation table has 656 in
-/// place of 646, and both are the paper's. U-shape's time between tokens was measured here as about
+/// times to first token of HAT and of U-config in its comparison; its ablation table has 656 in
+/// place of 646, and both are the paper's. U-config's time between tokens was measured here as about
 /// 36 ms, the wait for the running batch included. A draft of HAT's takes 0.15 (Xavier) and 0.11
 /// (Orin) of that.
 const PAPER: Pace = Pace {
@@ -227,20 +224,20 @@ impl Scenario {
 
     /// The link of one device of a model of this hidden size: devices take the distances in turn.
     #[must_use]
-    pub fn shape(&self, device: usize, hidden: usize) -> Shape {
+    pub fn link_config(&self, device: usize, hidden: usize) -> LinkConfig {
         let (_, up, down) = DISTANCES[device % DISTANCES.len()];
-        let mut shape = if self.link.is_scaled() {
-            self.link.shape(hidden)
+        let mut config = if self.link.is_scaled() {
+            self.link.config(hidden)
         } else {
-            self.link.shape(hidden).scaled(hidden)
+            self.link.config(hidden).scaled(hidden)
         };
-        shape.up.bytes_per_s *= up * self.rates_times;
-        shape.down.bytes_per_s *= down * self.rates_times;
+        config.up.bytes_per_s *= up * self.rates_times;
+        config.down.bytes_per_s *= down * self.rates_times;
         if let Some(rtt) = self.rtt {
-            (shape.up.delay, shape.down.delay) = (rtt / 2, rtt / 2);
+            (config.up.delay, config.down.delay) = (rtt / 2, rtt / 2);
         }
-        shape.seed = device as u64;
-        shape
+        config.seed = device as u64;
+        config
     }
 
     /// The class of one device: three devices in a row, one a distance, have the same.
@@ -272,7 +269,8 @@ mod tests {
             assert!(scenario.devices > 0 && scenario.requests > 0 && scenario.max_new_tokens > 0);
             assert!(scenario.rates.is_sorted() && scenario.rates[0] > 0.0);
             assert!(
-                (0..scenario.devices).all(|device| scenario.shape(device, 256).validate().is_ok())
+                (0..scenario.devices)
+                    .all(|device| scenario.link_config(device, 256).validate().is_ok())
             );
         }
         let error = Scenario::named("wlan").unwrap_err().to_string();
@@ -292,7 +290,7 @@ mod tests {
     fn a_token_of_any_model_takes_as_long_as_a_7b_models_on_the_papers_wifi() {
         for hidden in [256, 4096] {
             let rates: Vec<f64> = (0..3)
-                .map(|device| PAPER_PROPORTIONS.shape(device, hidden).up.bytes_per_s)
+                .map(|device| PAPER_PROPORTIONS.link_config(device, hidden).up.bytes_per_s)
                 .collect();
             let ms: Vec<f64> =
                 rates.iter().map(|rate| 351.0 * 2.0 * hidden as f64 / rate * 1e3).collect();

@@ -2,18 +2,11 @@
 
 use std::time::Duration;
 
+pub(crate) use tricorn_plot::three_digits as short;
+
 /// Milliseconds.
 pub(crate) fn ms(duration: Duration) -> f64 {
     duration.as_secs_f64() * 1e3
-}
-
-/// Milliseconds with as many digits as a reader can use.
-pub(crate) fn short(value: f64) -> String {
-    match value.abs() {
-        size if size >= 99.95 => format!("{value:.0}"),
-        size if size >= 9.995 => format!("{value:.1}"),
-        _ => format!("{value:.2}"),
-    }
 }
 
 /// Bytes in kB or MB.
@@ -35,11 +28,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn three_digits_are_enough() {
-        assert_eq!(
-            [0.0, 1.234, 9.999, 12.34, 99.96, 1234.5].map(short),
-            ["0.00", "1.23", "10.0", "12.3", "100", "1234"]
-        );
+    fn units_are_chosen_by_size() {
         assert_eq!(
             (bytes(1500.0), bytes(2_340_000.0), percent(0.414)),
             ("1.50 kB".into(), "2.34 MB".into(), "41 %".into())

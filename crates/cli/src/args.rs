@@ -1,12 +1,13 @@
-//! Every command and flag, with the help that explains it.
+//! Arguments: every command and flag, with its help.
 
 mod bench;
 mod config;
 mod device;
 mod distill;
 mod engine;
-mod generate;
+pub(crate) mod generate;
 mod link;
+mod log;
 mod named;
 mod perplexity;
 mod sampling;
@@ -18,6 +19,7 @@ pub(crate) use distill::DistillArgs;
 pub(crate) use engine::{EngineArgs, PeerName};
 pub(crate) use generate::{DrafterArgs, GenerateArgs, Threshold};
 pub(crate) use link::LinkArgs;
+pub(crate) use log::{LogArgs, LogFormat, LogLevel};
 pub(crate) use perplexity::{Format, PerplexityArgs};
 
 use clap::{Args as ClapArgs, Parser, Subcommand};
@@ -29,10 +31,14 @@ use std::{
     path::PathBuf,
     time::Duration,
 };
-use tricorn_cloud::Pace;
+use tricorn_cloud::Throttle;
 use tricorn_core::{Schedule, Split};
 use tricorn_kernels::KvFormat;
 use tricorn_model::{ComputeDevice, quant::Quant};
+
+/// Commands whose flags the file and the environment set: those that run for long, and those that
+/// generate text.
+pub(crate) const COMMANDS: [&str; 4] = ["device", "cloud", "run", "chat"];
 
 const EXIT_CODES: &str =
     "Exit codes: 0 done, 1 failed, 2 asked wrongly, 3 no cloud or refused by it.";
@@ -44,7 +50,13 @@ const EXIT_CODES: &str =
 ///
 /// Begin with `tricorn demo`.
 #[derive(Debug, Parser)]
-#[command(name = "tricorn", version, arg_required_else_help = true, max_term_width = 100, after_help = EXIT_CODES)]
+#[command(
+    name = "tricorn",
+    version,
+    arg_required_else_help = true,
+    max_term_width = 100,
+    after_help = EXIT_CODES
+)]
 pub(crate) struct Args {
     #[command(subcommand)]
     pub(crate) command: Command,
@@ -106,7 +118,13 @@ pub(crate) struct ModelArgs {
     pub(crate) device: ComputeDevice,
     /// Format of the KV cache: f16, q8 for half the memory, or f32; for one text everywhere, device
     /// and cloud take the same
-    #[arg(long, value_name = "FORMAT", default_value_t = KvFormat::F16, value_parser = named::kv(), hide_possible_values = true)]
+    #[arg(
+        long,
+        value_name = "FORMAT",
+        default_value_t = KvFormat::F16,
+        value_parser = named::kv(),
+        hide_possible_values = true
+    )]
     pub(crate) kv: KvFormat,
 }
 
@@ -135,7 +153,13 @@ pub(crate) struct DemoArgs {
     #[arg(long, value_name = "N", default_value_t = 200)]
     pub(crate) max_tokens: usize,
     /// Format of the KV cache, on both sides: f16, q8 or f32
-    #[arg(long, value_name = "FORMAT", default_value_t = KvFormat::F16, value_parser = named::kv(), hide_possible_values = true)]
+    #[arg(
+        long,
+        value_name = "FORMAT",
+        default_value_t = KvFormat::F16,
+        value_parser = named::kv(),
+        hide_possible_values = true
+    )]
     pub(crate) kv: KvFormat,
     /// Print one JSON object instead of the text and the table
     #[arg(long)]
@@ -188,7 +212,12 @@ pub(crate) struct CloudArgs {
     #[command(flatten)]
     pub(crate) model: ModelArgs,
     /// Where to listen; port 0 takes any free port
-    #[arg(long, value_name = "ADDR", default_value_t = SocketAddr::new(IpAddr::V4(Ipv4Addr::LOCALHOST), 7070), value_parser = parse_listen)]
+    #[arg(
+        long,
+        value_name = "ADDR",
+        default_value_t = SocketAddr::new(IpAddr::V4(Ipv4Addr::LOCALHOST), 7070),
+        value_parser = parse_listen
+    )]
     pub(crate) listen: SocketAddr,
     /// Sessions at a time
     #[arg(long, value_name = "N", default_value_t = 64)]
@@ -201,7 +230,12 @@ pub(crate) struct CloudArgs {
     #[arg(long, value_name = "URL")]
     pub(crate) next: Option<String>,
     /// Seconds without an answer after which the next cloud is taken for dead
-    #[arg(long, value_name = "SECONDS", default_value_t = 30.0, value_parser = generate::parse_seconds)]
+    #[arg(
+        long,
+        value_name = "SECONDS",
+        default_value_t = 30.0,
+        value_parser = generate::parse_seconds
+    )]
     pub(crate) next_deadline: f64,
     /// Memory for all sessions' KV caches, in MiB
     #[arg(long, value_name = "MIB", default_value_t = 4096, value_parser = parse_mib)]
@@ -210,11 +244,23 @@ pub(crate) struct CloudArgs {
     #[arg(long, value_name = "N", default_value_t = 512, value_parser = parse_rows)]
     pub(crate) max_append_rows: usize,
     /// Most rows in one batch
-    #[arg(long, value_name = "N", default_value_t = 512, value_parser = parse_rows)]
+    #[arg(
+        long,
+        visible_alias = "max-batch-tokens",
+        value_name = "N",
+        default_value_t = 512,
+        value_parser = parse_rows
+    )]
     pub(crate) batch_rows: usize,
     /// How prompts share batches with verifications: `chunked` cuts them to keep to --tbt-target,
     /// `whole` never cuts them
-    #[arg(long, value_name = "SCHEDULE", default_value = "chunked", value_parser = named(["chunked", "whole"], parse_schedule), hide_possible_values = true)]
+    #[arg(
+        long,
+        value_name = "SCHEDULE",
+        default_value = "chunked",
+        value_parser = named(["chunked", "whole"], parse_schedule),
+        hide_possible_values = true
+    )]
     pub(crate) schedule: Schedule,
     /// Milliseconds between two verifications of a device to allow for when prompts are cut
     #[arg(long, value_name = "MS", default_value_t = 100.0, value_parser = parse_milliseconds)]
@@ -222,7 +268,9 @@ pub(crate) struct CloudArgs {
     /// Make every batch take at least BASE + ROW x rows, in microseconds, as on a slower server:
     /// for benchmarks
     #[arg(long, value_name = "BASE:ROW", value_parser = parse_pace)]
-    pub(crate) emulate_pace: Option<Pace>,
+    pub(crate) emulate_pace: Option<Throttle>,
+    #[command(flatten)]
+    pub(crate) log: LogArgs,
     /// Stop when standard input ends: for programs that start a cloud of their own
     #[arg(long, hide = true)]
     pub(crate) until_stdin_ends: bool,
@@ -234,8 +282,9 @@ pub(crate) struct CloudArgs {
 
 #[derive(Debug, ClapArgs)]
 #[command(after_help = "\
-With --quant or --whole, and for models that are stored quantised, matrices are written as the kernels want them: \
-such a directory loads at once, by being mapped, and must not be changed while it is in use.
+With --quant or --whole, and for models that are stored quantised, matrices are written as the \
+kernels want them: such a directory loads at once, by being mapped, and must not be changed while \
+it is in use.
 
 Examples:
   tricorn pack --model DIR --split 2:0 --out bundles                # tensors as they are stored
@@ -274,7 +323,13 @@ pub(crate) struct InspectArgs {
     #[arg(long, value_name = "FORMAT", value_parser = named::quant(), hide_possible_values = true)]
     pub(crate) quant: Option<Quant>,
     /// Format of the KV cache to count: f16, q8 or f32
-    #[arg(long, value_name = "FORMAT", default_value_t = KvFormat::F16, value_parser = named::kv(), hide_possible_values = true)]
+    #[arg(
+        long,
+        value_name = "FORMAT",
+        default_value_t = KvFormat::F16,
+        value_parser = named::kv(),
+        hide_possible_values = true
+    )]
     pub(crate) kv: KvFormat,
     /// Print one JSON object
     #[arg(long)]
@@ -282,7 +337,11 @@ pub(crate) struct InspectArgs {
 }
 
 fn parse_listen(text: &str) -> Result<SocketAddr, String> {
-    text.parse().map_err(|_| "write IP:PORT, for example 127.0.0.1:7070, or 0.0.0.0:7070 for every address of this machine".to_owned())
+    text.parse().map_err(|_| {
+        "write IP:PORT, for example 127.0.0.1:7070, or 0.0.0.0:7070 for every address of this \
+         machine"
+            .to_owned()
+    })
 }
 
 fn parse_layers(text: &str) -> Result<Range<usize>, String> {
@@ -317,11 +376,11 @@ fn parse_milliseconds(text: &str) -> Result<f64, String> {
         .ok_or_else(|| "give milliseconds from 0.001 to 3600000".to_owned())
 }
 
-fn parse_pace(text: &str) -> Result<Pace, String> {
+fn parse_pace(text: &str) -> Result<Throttle, String> {
     let micros =
         |text: &str| text.parse::<u32>().ok().map(|micros| Duration::from_micros(micros.into()));
     text.split_once(':')
-        .and_then(|(base, row)| Some(Pace { base: micros(base)?, per_row: micros(row)? }))
+        .and_then(|(base, row)| Some(Throttle { base: micros(base)?, per_row: micros(row)? }))
         .ok_or_else(|| "write BASE:ROW in whole microseconds, for example 20000:100".to_owned())
 }
 

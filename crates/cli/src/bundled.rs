@@ -7,7 +7,10 @@ use tricorn_model::{ModelError, ModelSource, quant::Quant};
 
 macro_rules! files {
     ($($name:literal),* $(,)?) => {
-        &[$(($name, include_bytes!(concat!(env!("CARGO_MANIFEST_DIR"), "/../../models/demo/", $name)))),*]
+        &[$((
+            $name,
+            include_bytes!(concat!(env!("CARGO_MANIFEST_DIR"), "/../../models/demo/", $name)),
+        )),*]
     };
 }
 

@@ -1,4 +1,4 @@
-//! One file a command.
+//! Commands, one a file.
 
 mod bench;
 mod chat;

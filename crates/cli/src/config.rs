@@ -1,4 +1,4 @@
-//! What a command runs with: a file, then the environment, then flags; each wins over those before.
+//! Configuration of a command: a file, the environment, then flags; each wins over those before.
 //!
 //! All three are the command's flags: `--kv-memory` is `kv-memory` in the file and
 //! `TRICORN_KV_MEMORY` in the environment. clap reads flags and the environment; the file's values
@@ -13,17 +13,13 @@ mod origin;
 pub(crate) use error::{ConfigError, Refusal};
 pub(crate) use origin::{Given, Origin, Setting, settings};
 
-use crate::args::Args;
+use crate::args::{Args, COMMANDS};
 use clap::{Arg, Command, CommandFactory, FromArgMatches, Id, ValueHint, value_parser};
 use layers::Layers;
 use std::{
     ffi::{OsStr, OsString},
     path::PathBuf,
 };
-
-/// Commands whose flags the file and the environment set: those that run for long, and those that
-/// generate text.
-pub(crate) const COMMANDS: [&str; 4] = ["device", "cloud", "run", "chat"];
 
 /// The arguments that flags, environment and file come to.
 pub(crate) fn parse(given: Vec<OsString>) -> Result<Args, Refusal> {
@@ -61,6 +57,11 @@ fn flags_alone() -> Command {
 fn is_setting(arg: &Arg) -> bool {
     let once = ["help", "version", "json", "config", "raw", "until-stdin-ends"];
     arg.get_long().is_some_and(|long| !once.contains(&long))
+}
+
+/// The names of a flag: its own, then those that stand for it.
+fn names(arg: &Arg) -> Vec<&str> {
+    arg.get_long().into_iter().chain(arg.get_visible_aliases().unwrap_or_default()).collect()
 }
 
 /// Whether a flag has no value: it is there or not.

@@ -1,8 +1,8 @@
-//! What ends a command, and the exit code it ends with.
+//! Errors that end a command, with their exit codes.
 
 use crate::config::Refusal;
 use std::{io, net::SocketAddr, path::PathBuf, process::ExitCode};
-use tricorn_bench::{BenchError, link};
+use tricorn_bench::BenchError;
 use tricorn_cloud::CloudError;
 use tricorn_core::{SamplingError, SplitError};
 use tricorn_device::{DeviceError, LinkError, constraint::ConstraintError};
@@ -22,7 +22,7 @@ pub(crate) enum CliError {
     #[error(transparent)]
     Cloud(#[from] CloudError),
     #[error(transparent)]
-    Emulation(#[from] link::LinkError),
+    Emulation(#[from] tricorn_netem::LinkError),
     #[error(transparent)]
     Bench(#[from] BenchError),
     #[error(transparent)]
@@ -37,7 +37,11 @@ pub(crate) enum CliError {
     SchemaFile { path: PathBuf, problem: String },
     #[error("cannot read {}: {error}; mend --json-schema", path.display())]
     SchemaRead { path: PathBuf, error: io::Error },
-    #[error("there is no model in {}; give the folder that holds config.json and model.safetensors, a .gguf file, hf:ORG/NAME, or `demo`", .0.display())]
+    #[error(
+        "there is no model in {}; give the folder that holds config.json and model.safetensors, a \
+         .gguf file, hf:ORG/NAME, or `demo`",
+        .0.display()
+    )]
     NoModel(PathBuf),
     #[error("nothing is known of {0}; write HOST:PORT, for example 127.0.0.1:7070")]
     NoAddress(String),
@@ -149,9 +153,9 @@ impl CliError {
             Self::Emulation(error) => {
                 matches!(
                     error,
-                    link::LinkError::Config(_)
-                        | link::LinkError::InUse(_)
-                        | link::LinkError::Listen { .. }
+                    tricorn_netem::LinkError::Config(_)
+                        | tricorn_netem::LinkError::InUse(_)
+                        | tricorn_netem::LinkError::Listen { .. }
                 )
             }
             Self::Train(error) => wrong_training(error),

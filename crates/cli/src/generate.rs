@@ -1,7 +1,7 @@
 //! One turn on the terminal, shared by the commands that generate text.
 
 use crate::{
-    args::{GenerateArgs, Threshold},
+    args::{GenerateArgs, Threshold, generate::PARALLEL},
     error::CliError,
     ui,
 };
@@ -20,9 +20,6 @@ use tricorn_device::{
 };
 use tricorn_kernels::KvFormat;
 use tricorn_model::MiddlePart;
-
-/// Continuations drafted while a verification is out, unless told otherwise.
-pub(crate) const PARALLEL: usize = 4;
 
 /// Where the text goes while it grows.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

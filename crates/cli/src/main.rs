@@ -1,11 +1,14 @@
 //! The `tricorn` binary: arguments, progress and output; everything else is in the libraries.
 
+#![forbid(unsafe_code)]
+
 mod args;
 mod bundled;
 mod commands;
 mod config;
 mod error;
 mod generate;
+mod log;
 mod ui;
 
 use clap::error::ErrorKind;

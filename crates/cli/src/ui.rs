@@ -1,4 +1,4 @@
-//! How output looks.
+//! Output on the terminal: colours, notes and tables.
 
 use clap::builder::styling::{AnsiColor, Style};
 use std::{

@@ -1,4 +1,4 @@
-//! What batches take, measured before the first device comes.
+//! Calibration: what batches take, measured before the first device comes.
 
 use std::{
     panic::{AssertUnwindSafe, catch_unwind},
@@ -6,7 +6,7 @@ use std::{
 };
 
 use crate::{
-    Pace,
+    Throttle,
     compute::{QUICK, compute},
     middle::{BatchEntry, MiddleModel},
 };
@@ -22,7 +22,7 @@ pub(crate) fn calibrate<M: MiddleModel>(
     model: &M,
     context: usize,
     limit: Duration,
-    pace: Option<Pace>,
+    throttle: Option<Throttle>,
 ) -> Vec<(usize, Duration)> {
     let measured = catch_unwind(AssertUnwindSafe(|| {
         let most = SIZES.into_iter().map(|(rows, _)| rows).max().unwrap_or_default();
@@ -37,9 +37,9 @@ pub(crate) fn calibrate<M: MiddleModel>(
                 &mut [BatchEntry { kv: &mut kv, pos: 0, rows }],
                 &mut x,
                 expected.max(QUICK * 2),
-                pace,
+                throttle,
             );
-            computed.outcome.ok().map(|()| computed.time)
+            computed.outcome.ok().map(|()| computed.took.time)
         })
     }));
     measured.unwrap_or_default()
@@ -103,8 +103,8 @@ mod tests {
         }
     }
 
-    fn measured(context: usize, limit: Duration, pace: Option<Pace>) -> Vec<usize> {
-        calibrate(&Small, context, limit, pace).into_iter().map(|(rows, _)| rows).collect()
+    fn measured(context: usize, limit: Duration, throttle: Option<Throttle>) -> Vec<usize> {
+        calibrate(&Small, context, limit, throttle).into_iter().map(|(rows, _)| rows).collect()
     }
 
     const AMPLE: Duration = Duration::from_secs(3600);
@@ -115,7 +115,7 @@ mod tests {
         assert_eq!(measured(16, AMPLE, None), [1, 8]);
         assert!(measured(1024, Duration::ZERO, None).is_empty());
         // What takes longer than the limit is measured once.
-        let slow = Pace { base: Duration::from_millis(20), per_row: Duration::ZERO };
+        let slow = Throttle { base: Duration::from_millis(20), per_row: Duration::ZERO };
         assert_eq!(measured(1024, Duration::from_millis(10), Some(slow)), [1]);
     }
 

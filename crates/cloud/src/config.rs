@@ -1,10 +1,10 @@
-//! What an operator decides.
+//! Configuration of a cloud.
 
 use std::{net::SocketAddr, ops::Range, time::Duration};
 
 use tricorn_core::{Schedule, SessionLimits};
 
-use crate::{CloudError, Pace};
+use crate::{CloudError, Throttle};
 
 /// A cloud's settings. Rows are tokens.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -32,7 +32,7 @@ pub struct CloudConfig {
     /// later. Zero for not at all.
     pub calibration: Duration,
     /// Makes every batch take as long as on a slower server, for benchmarks.
-    pub pace: Option<Pace>,
+    pub throttle: Option<Throttle>,
     /// Answers, in rows, that wait for a device to read them before it is dropped as too slow.
     pub outbox_rows: usize,
     /// A session from which nothing was heard for this long is ended.
@@ -65,7 +65,7 @@ impl CloudConfig {
             schedule: Schedule::Chunked,
             tbt_target: Duration::from_millis(100),
             calibration: Duration::from_millis(500),
-            pace: None,
+            throttle: None,
             outbox_rows: 4096,
             idle_timeout: Duration::from_secs(300),
             open_timeout: Duration::from_secs(10),

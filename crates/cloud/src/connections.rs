@@ -1,8 +1,9 @@
-//! The connections that a cloud takes: no more than it may hold, none that stays silent, and each
-//! with its [`Meter`].
+//! Connections of a cloud: no more than it may hold, none that stays silent, and each with its
+//! [`Meter`].
 
 use std::{
     io::{self, ErrorKind, IoSlice},
+    net::SocketAddr,
     pin::Pin,
     sync::Arc,
     task::{Context, Poll, ready},
@@ -45,10 +46,17 @@ pub(crate) struct Connections {
 #[derive(Debug)]
 pub(crate) struct Connection {
     stream: TcpStream,
-    meter: Arc<Meter>,
+    peer: Peer,
     /// Until it has said that it speaks HTTP/2.
     opening: Option<Opening>,
     _place: OwnedSemaphorePermit,
+}
+
+/// Who is at the other end of a connection; found among a request's extensions.
+#[derive(Clone, Debug)]
+pub(crate) struct Peer {
+    pub(crate) addr: SocketAddr,
+    pub(crate) meter: Arc<Meter>,
 }
 
 #[derive(Debug)]
@@ -81,7 +89,7 @@ impl Connections {
         }
     }
 
-    fn take(&mut self, stream: TcpStream) -> Option<Connection> {
+    fn take(&mut self, stream: TcpStream, addr: SocketAddr) -> Option<Connection> {
         let Ok(place) = Arc::clone(&self.places).try_acquire_owned() else {
             let most = self.most;
             self.warn(|| {
@@ -95,7 +103,8 @@ impl Connections {
         // Without it small answers wait for others; a socket that refuses it works all the same.
         let _ = stream.set_nodelay(true);
         let opening = Opening { missing: PREFACE, deadline: Box::pin(sleep(self.first_bytes)) };
-        Some(Connection { stream, meter: Arc::default(), opening: Some(opening), _place: place })
+        let peer = Peer { addr, meter: Arc::default() };
+        Some(Connection { stream, peer, opening: Some(opening), _place: place })
     }
 }
 
@@ -109,8 +118,8 @@ impl Stream for Connections {
                 self.pause = None;
             }
             match ready!(self.listener.poll_accept(context)) {
-                Ok((stream, _)) => {
-                    if let Some(connection) = self.take(stream) {
+                Ok((stream, addr)) => {
+                    if let Some(connection) = self.take(stream, addr) {
                         return Poll::Ready(Some(Ok(connection)));
                     }
                 }
@@ -141,10 +150,10 @@ fn is_of_one(error: &io::Error) -> bool {
 }
 
 impl Connected for Connection {
-    type ConnectInfo = Arc<Meter>;
+    type ConnectInfo = Peer;
 
-    fn connect_info(&self) -> Arc<Meter> {
-        Arc::clone(&self.meter)
+    fn connect_info(&self) -> Peer {
+        self.peer.clone()
     }
 }
 
@@ -164,7 +173,7 @@ impl AsyncRead for Connection {
                 .map(|()| Err(ErrorKind::TimedOut.into()));
         }
         let count = buffer.filled().len() - before;
-        self.meter.read(count);
+        self.peer.meter.read(count);
         if let Some(opening) = &mut self.opening {
             opening.missing = opening.missing.saturating_sub(count);
             if opening.missing == 0 {

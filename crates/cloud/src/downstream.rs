@@ -1,4 +1,4 @@
-//! The stage behind this one, when the middle runs in several.
+//! Downstream: the stage behind this one, when the middle runs in several.
 //!
 //! A [`Downstream`] is one connection to it. Whoever keeps the connection tells in [`NextEvent`]s
 //! of every batch that comes back, of the connection's loss and of the new one. All go through the
@@ -7,9 +7,8 @@
 
 use std::{fmt::Debug, time::Duration};
 
+use tricorn_core::StageEntry;
 use tricorn_wire::Failure;
-/// Its `session` names the session on this connection, and is never used again for another.
-pub(crate) use tricorn_wire::StageEntry;
 
 /// A connection to the next stage. Dropped when it is lost.
 pub(crate) trait Downstream: Send + Debug {
@@ -33,7 +32,8 @@ pub(crate) trait Downstream: Send + Debug {
 pub(crate) struct StageBatch {
     /// Names the batch; grows.
     pub(crate) id: u64,
-    /// Who shares it; each session at most once. Empty when there is only something to forget.
+    /// Who shares it; each session at most once. Empty when there is only something to forget. A
+    /// session's name on this connection is never used again for another.
     pub(crate) entries: Vec<StageEntry>,
     /// The entries' rows one after the other, row-major, `hidden` values each: the exact output of
     /// this stage's layers.

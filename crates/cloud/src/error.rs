@@ -1,4 +1,4 @@
-//! Why a cloud cannot serve.
+//! Errors that keep a cloud from serving.
 
 use std::{io, net::SocketAddr};
 

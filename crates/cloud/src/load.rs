@@ -1,47 +1,54 @@
-//! How busy the cloud is, counted as it happens.
+//! Load of a cloud, counted as it happens and read by every task.
 
-use std::{
-    sync::{
-        Arc, Mutex, MutexGuard, PoisonError,
-        atomic::{AtomicUsize, Ordering},
-    },
-    time::Instant,
+use std::sync::{
+    Arc, Mutex, MutexGuard, PoisonError,
+    atomic::{AtomicUsize, Ordering},
 };
 
+use tricorn_core::{Figures, MonitorReport};
 use tricorn_wire::Load;
 
-use crate::{downstream::StageLost, monitor::Monitor};
+use crate::{clock::Clock, downstream::StageLost};
 
-#[derive(Debug, Default)]
+#[derive(Debug)]
 pub(crate) struct LoadGauge {
+    clock: Clock,
     max_sessions: usize,
     sessions: AtomicUsize,
     queued_rows: AtomicUsize,
-    monitor: Mutex<Monitor>,
+    /// What the scheduler said last.
+    report: Mutex<MonitorReport>,
     lost: Mutex<Option<StageLost>>,
 }
 
-/// One session's place; dropping it makes room for another.
+/// Leave for one session to be here; dropping it makes room for another.
 #[derive(Debug)]
-pub(crate) struct Slot(Arc<LoadGauge>);
+pub(crate) struct SessionPermit(Arc<LoadGauge>);
 
 impl LoadGauge {
-    pub(crate) fn new(max_sessions: usize) -> Arc<Self> {
-        Arc::new(Self { max_sessions, ..Self::default() })
+    pub(crate) fn new(max_sessions: usize, clock: Clock) -> Arc<Self> {
+        Arc::new(Self {
+            clock,
+            max_sessions,
+            sessions: AtomicUsize::new(0),
+            queued_rows: AtomicUsize::new(0),
+            report: Mutex::default(),
+            lost: Mutex::default(),
+        })
     }
 
     pub(crate) fn max_sessions(&self) -> usize {
         self.max_sessions
     }
 
-    /// A place for one more session; `None` when all are taken.
-    pub(crate) fn enter(self: &Arc<Self>) -> Option<Slot> {
+    /// A permit for one more session; `None` when all are taken.
+    pub(crate) fn enter(self: &Arc<Self>) -> Option<SessionPermit> {
         self.sessions
             .fetch_update(Ordering::AcqRel, Ordering::Acquire, |taken| {
                 (taken < self.max_sessions).then_some(taken + 1)
             })
             .ok()
-            .map(|_| Slot(Arc::clone(self)))
+            .map(|_| SessionPermit(Arc::clone(self)))
     }
 
     pub(crate) fn queued(&self, rows: usize) {
@@ -52,10 +59,20 @@ impl LoadGauge {
         self.queued_rows.fetch_sub(rows, Ordering::Relaxed);
     }
 
-    /// What batches took. Held for an instant only: sessions' tasks ask too.
-    pub(crate) fn monitor(&self) -> MutexGuard<'_, Monitor> {
-        // Plain numbers: a panic leaves nothing half done that matters.
-        self.monitor.lock().unwrap_or_else(PoisonError::into_inner)
+    /// The scheduler's newest report is this.
+    pub(crate) fn publish(&self, report: MonitorReport) {
+        *self.report() = report;
+    }
+
+    /// What was computed so far.
+    pub(crate) fn figures(&self) -> Figures {
+        self.report().figures()
+    }
+
+    /// Held for an instant only.
+    fn report(&self) -> MutexGuard<'_, MonitorReport> {
+        // Only ever replaced as a whole.
+        self.report.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     /// Why new sessions cannot be served for now.
@@ -74,12 +91,12 @@ impl LoadGauge {
             sessions: count(self.sessions.load(Ordering::Relaxed)),
             max_sessions: count(self.max_sessions),
             queued_rows: count(self.queued_rows.load(Ordering::Relaxed)),
-            pace: self.monitor().pace(with_delay, Instant::now()),
+            pace: self.report().pace(with_delay, self.clock.now()),
         }
     }
 }
 
-impl Drop for Slot {
+impl Drop for SessionPermit {
     fn drop(&mut self) {
         self.0.sessions.fetch_sub(1, Ordering::AcqRel);
     }
@@ -91,8 +108,8 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_slot_is_given_back() {
-        let gauge = LoadGauge::new(2);
+    fn a_permit_is_given_back() {
+        let gauge = LoadGauge::new(2, Clock::start());
         let (first, second) = (gauge.enter().unwrap(), gauge.enter().unwrap());
         assert!(gauge.enter().is_none());
         drop(first);

@@ -1,5 +1,5 @@
-//! How fast a device's bytes come in, seen where they arrive: its own socket takes them long before
-//! the link does.
+//! Meter of a connection: times a device's bytes where they arrive, since its own socket takes them
+//! long before the link does.
 
 use std::{
     collections::VecDeque,

@@ -1,4 +1,4 @@
-//! What the scheduler runs.
+//! Middle layers of a model, as a cloud runs them.
 
 use std::{fmt, sync::Arc};
 

@@ -1,4 +1,5 @@
-//! Answers on their way to one device: bounded, filled without waiting, read by the gRPC stream.
+//! Outbox: answers on their way to one device, bounded, filled without waiting, read by the gRPC
+//! stream.
 
 use std::{
     collections::VecDeque,
@@ -17,12 +18,12 @@ use tricorn_wire::{Downlink, Failure, proto};
 #[derive(Debug)]
 pub(crate) struct Outbox {
     limit_rows: usize,
-    state: Mutex<State>,
+    state: Mutex<OutboxState>,
     ended: Notify,
 }
 
 #[derive(Debug, Default)]
-struct State {
+struct OutboxState {
     messages: VecDeque<Downlink>,
     rows: usize,
     ended: bool,
@@ -102,13 +103,13 @@ impl Outbox {
         wake_reader(state);
     }
 
-    fn lock(&self) -> MutexGuard<'_, State> {
+    fn lock(&self) -> MutexGuard<'_, OutboxState> {
         // No code that can panic runs under the lock.
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
-fn wake_reader(mut state: MutexGuard<'_, State>) {
+fn wake_reader(mut state: MutexGuard<'_, OutboxState>) {
     let reader = state.reader.take();
     drop(state);
     if let Some(reader) = reader {

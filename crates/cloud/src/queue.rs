@@ -1,4 +1,4 @@
-//! Backpressure: how many rows of one session wait for the scheduler.
+//! Backpressure: bounds the rows of one session that wait for the scheduler.
 
 use std::sync::{
     Arc,

@@ -1,4 +1,4 @@
-//! Binding, serving and stopping.
+//! Server of a cloud: binds, connects to the next stage, serves and stops.
 
 use std::{
     io,
@@ -6,47 +6,32 @@ use std::{
     ops::Range,
     sync::{
         Arc,
-        atomic::{AtomicBool, AtomicU64, Ordering},
+        atomic::{AtomicBool, Ordering},
     },
     time::Duration,
 };
 
 use tokio::{
     sync::{mpsc, oneshot},
-    task::JoinError,
     time::timeout,
 };
-use tricorn_core::{Fingerprint, HiddenCodec, Split};
-use tricorn_wire::{Formats, StageOpen, limits::max_message_bytes, transport};
+use tricorn_core::HiddenCodec;
+use tricorn_wire::{StageOpen, limits::max_message_bytes, transport};
 
 use crate::{
-    CloudConfig, CloudError, Figures, MiddleModel,
+    CloudConfig, CloudError, Figures, MiddleModel, Served,
     calibrate::calibrate,
+    clock::Clock,
+    command::Command,
     connections::Connections,
+    driver::Driver,
+    executor::Executor,
     load::LoadGauge,
-    scheduler::{Command, Scheduler},
-    service::{Service, Shared},
+    service::Service,
+    serving::{COMMANDS, FAREWELL, driver_outcome},
+    session::SessionContext,
     stage::{self, DialError, Joined, NextConfig, Place},
 };
-
-/// Commands on their way to the scheduler. Each session's rows are bounded on their own; this
-/// bounds the rest.
-pub(crate) const COMMANDS: usize = 1024;
-/// How long devices get to read why the scheduler failed.
-pub(crate) const FAREWELL: Duration = Duration::from_secs(1);
-
-/// What a device must hold as well.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Served {
-    /// The whole model's.
-    pub fingerprint: Fingerprint,
-    /// Where it is cut.
-    pub split: Split,
-    /// Its decoder layers.
-    pub layers: usize,
-    /// What its numbers are held in.
-    pub formats: Formats,
-}
 
 /// A cloud that listens and does not yet serve.
 #[derive(Debug)]
@@ -152,9 +137,9 @@ impl Cloud {
     /// first device is told. To be called within a runtime, whose thread it blocks. A stage that is
     /// not the first tells no device, and measures nothing.
     pub fn calibrate<M: MiddleModel>(&mut self, model: &M) {
-        let CloudConfig { limits, calibration, pace, .. } = self.config;
+        let CloudConfig { limits, calibration, throttle, .. } = self.config;
         let measured = if self.place.is_first() {
-            calibrate(model, limits.context, calibration, pace)
+            calibrate(model, limits.context, calibration, throttle)
         } else {
             Vec::new()
         };
@@ -188,31 +173,30 @@ impl Cloud {
             return stage::serve(config, served, place, connections, next, model, shutdown).await;
         }
         let (commands, received) = mpsc::channel(COMMANDS);
-        let load = LoadGauge::new(config.max_sessions);
-        let hidden = model.hidden();
-        for (rows, delay) in calibrated.into_iter().flatten() {
-            load.monitor().calibrated(rows, delay);
-        }
+        let (clock, hidden) = (Clock::start(), model.hidden());
+        let load = LoadGauge::new(config.max_sessions, clock);
         let next = next.map(|next| next.keep(commands.clone()));
-        let scheduler = Scheduler::new(model, received, config.clone(), Arc::clone(&load), next);
-        let mut scheduler = tokio::spawn(scheduler.run());
+        let executor = Executor::new(model, next, clock, config.throttle);
+        let calibrated = calibrated.unwrap_or_default();
+        let driver = Driver::new(&config, executor, calibrated, received, Arc::clone(&load));
+        let mut driver = tokio::spawn(driver.run());
 
-        let shared = Arc::new(Shared {
+        let sessions = Arc::new(SessionContext {
             served,
             hidden,
             limits: config.limits,
-            outbox_rows: config.outbox_rows,
             idle_timeout: config.idle_timeout,
             open_timeout: config.open_timeout,
+            clock,
             load: Arc::clone(&load),
             commands,
             draining: AtomicBool::new(false),
-            last_session: AtomicU64::new(0),
         });
+        let service = Service::new(Arc::clone(&sessions), config.outbox_rows);
         let max_message = max_message_bytes(config.limits, HiddenCodec::F32, hidden);
         let (stop, stopped) = oneshot::channel::<()>();
         let server = transport::server()
-            .add_service(transport::service(Service(Arc::clone(&shared)), max_message))
+            .add_service(transport::service(service, max_message))
             .serve_with_incoming_shutdown(connections, async {
                 // Either way it is time to stop.
                 let _ = stopped.await;
@@ -221,37 +205,26 @@ impl Cloud {
 
         let outcome = tokio::select! {
             ended = &mut server => Ok(ended?),
-            ended = &mut scheduler => {
+            ended = &mut driver => {
                 drop(stop);
                 // The reason is known already; a device that stays connected must not hold it back.
                 let _ = timeout(FAREWELL, server).await;
-                scheduler_outcome(ended)
+                driver_outcome(ended)
             }
             () = shutdown => {
-                shared.draining.store(true, Ordering::Release);
+                sessions.draining.store(true, Ordering::Release);
                 let drained = timeout(config.drain_timeout, async {
-                    // Fails only when the scheduler has ended, which is what is waited for next.
-                    let _ = shared.commands.send(Command::Drain).await;
-                    let ended = (&mut scheduler).await;
+                    // Fails only when the driver has ended, which is what is waited for next.
+                    let _ = sessions.commands.send(Command::Drain).await;
+                    let ended = (&mut driver).await;
                     drop(stop);
                     server.await?;
-                    scheduler_outcome(ended)
+                    driver_outcome(ended)
                 });
                 // Whoever is not done by then is cut off.
                 drained.await.unwrap_or(Ok(()))
             }
         };
-        outcome.map(|()| load.monitor().figures())
-    }
-}
-
-/// What the owner of the model left.
-pub(crate) fn scheduler_outcome<T>(
-    ended: Result<Result<T, String>, JoinError>,
-) -> Result<T, CloudError> {
-    match ended {
-        Ok(Ok(left)) => Ok(left),
-        Ok(Err(message)) => Err(CloudError::Scheduler(message)),
-        Err(_) => Err(CloudError::Scheduler("its task is gone".to_owned())),
+        outcome.map(|()| load.figures())
     }
 }

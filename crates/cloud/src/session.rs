@@ -1,51 +1,75 @@
-//! One stream's task: reads what the device sends, checks it and hands it to the scheduler.
+//! Session of a device: its stream's task reads what the device sends, checks it and hands it to the
+//! driver.
 
 use std::{
-    sync::{Arc, atomic::Ordering},
-    time::{Duration, Instant},
+    sync::{
+        Arc,
+        atomic::{AtomicBool, Ordering},
+    },
+    time::Duration,
 };
 
-use tokio::time::{sleep, timeout};
-use tonic::{Code, Request, Status, Streaming};
-use tricorn_core::{AppendError, AppendHeader, HiddenCodec, SessionLimits};
+use tokio::{
+    sync::mpsc,
+    time::{sleep, timeout},
+};
+use tonic::{Request, Streaming};
+use tricorn_core::{AppendError, AppendHeader, Arrival, HiddenCodec, SessionLimits};
 use tricorn_wire::{Append, Downlink, ErrorCode, Failure, Open, Opened, Uplink, WireError, proto};
 
 use crate::{
-    meter::Meter,
+    Served,
+    clock::Clock,
+    command::{AppendRows, Command, NewSession},
+    connections::Peer,
+    failures::{append_failure, shutting_down, stage_failure, transport_failure},
+    load::LoadGauge,
     outbox::Outbox,
     queue::RowQueue,
-    scheduler::{Arrival, Command, NewSession, Rows, append_failure, shutting_down, stage_failure},
-    service::Shared,
 };
 
 /// How long the answers of a session that is over wait to be read.
 const UNREAD_KEPT: Duration = Duration::from_secs(10);
 
+/// What the sessions of a cloud have in common.
+#[derive(Debug)]
+pub(crate) struct SessionContext {
+    pub(crate) served: Served,
+    pub(crate) hidden: usize,
+    pub(crate) limits: SessionLimits,
+    pub(crate) idle_timeout: Duration,
+    pub(crate) open_timeout: Duration,
+    pub(crate) clock: Clock,
+    pub(crate) load: Arc<LoadGauge>,
+    pub(crate) commands: mpsc::Sender<Command>,
+    pub(crate) draining: AtomicBool,
+}
+
 pub(crate) struct SessionTask {
-    shared: Arc<Shared>,
+    context: Arc<SessionContext>,
     id: u64,
     uplink: Streaming<proto::Uplink>,
-    /// Of the connection that the stream came over.
-    meter: Option<Arc<Meter>>,
+    /// The other end of the connection that the stream came over.
+    peer: Option<Peer>,
     outbox: Arc<Outbox>,
 }
 
 /// Why a session ends on the device's side.
 enum Ending {
-    /// The device said so, or is gone, or the scheduler ended the session.
+    /// The device said so, or is gone, or the driver ended the session.
     Quiet,
     Failed(Failure),
 }
 
 impl SessionTask {
     pub(crate) fn new(
-        shared: Arc<Shared>,
+        context: Arc<SessionContext>,
         id: u64,
         request: Request<Streaming<proto::Uplink>>,
         outbox: Arc<Outbox>,
     ) -> Self {
-        let meter = request.extensions().get::<Arc<Meter>>().cloned();
-        Self { shared, id, uplink: request.into_inner(), meter, outbox }
+        let peer = request.extensions().get::<Peer>().cloned();
+        Self { context, id, uplink: request.into_inner(), peer, outbox }
     }
 
     pub(crate) async fn run(mut self) {
@@ -54,17 +78,17 @@ impl SessionTask {
             Ending::Quiet => self.outbox.end(None),
             Ending::Failed(failure) => self.outbox.end(Some(failure)),
         }
-        // Fails only when there is no scheduler, and so no session to close.
-        let _ = self.shared.commands.send(Command::Close { session: self.id }).await;
+        // Fails only when there is no driver, and so no session to close.
+        let _ = self.context.commands.send(Command::Close { session: self.id }).await;
         // A device that ends session after session and reads nothing must not pile up answers.
-        let Self { outbox, shared, uplink, .. } = self;
-        drop((shared, uplink));
+        let Self { outbox, context, uplink, .. } = self;
+        drop((context, uplink));
         sleep(UNREAD_KEPT).await;
         outbox.forget();
     }
 
     async fn serve(&mut self) -> Result<std::convert::Infallible, Ending> {
-        let open = match timeout(self.shared.open_timeout, self.next()).await {
+        let open = match timeout(self.context.open_timeout, self.next()).await {
             Ok(message) => match message? {
                 Uplink::Open(open) => open,
                 Uplink::Append(_) | Uplink::Close => {
@@ -74,10 +98,10 @@ impl SessionTask {
             Err(_) => return Err(silent("no Open arrived in time; send it first")),
         };
         let (codec, limits) = self.open(&open).await?;
-        let queue = RowQueue::new(limits.max_queued_rows, Arc::clone(&self.shared.load));
+        let queue = RowQueue::new(limits.max_queued_rows, Arc::clone(&self.context.load));
         let mut epoch = 0;
         loop {
-            let message = match timeout(self.shared.idle_timeout, self.next()).await {
+            let message = match timeout(self.context.idle_timeout, self.next()).await {
                 Ok(message) => message?,
                 Err(_) if !queue.is_empty() => continue,
                 Err(_) => {
@@ -86,9 +110,9 @@ impl SessionTask {
             };
             match message {
                 Uplink::Append(append) => {
-                    let received =
-                        self.meter.as_ref().and_then(|meter| meter.received(append.rows.len()));
-                    let arrival = Arrival { at: Instant::now(), received };
+                    let meter = self.peer.as_ref().map(|peer| &peer.meter);
+                    let received = meter.and_then(|meter| meter.received(append.rows.len()));
+                    let arrival = Arrival { at: self.context.clock.now(), received };
                     let values = self.decode(&append, codec, limits)?;
                     let AppendHeader { epoch: newest, rows: count, .. } = append.header;
                     if newest > epoch {
@@ -97,9 +121,9 @@ impl SessionTask {
                     } else {
                         self.until_ended(queue.room_for(count)).await?;
                     }
-                    let rows = Rows { values, arrival, _queued: queue.push(count) };
-                    self.tell(Command::Append { session: self.id, header: append.header, rows })
-                        .await?;
+                    let rows = AppendRows { values, _queued: queue.push(count) };
+                    let (session, header) = (self.id, append.header);
+                    self.tell(Command::Append { session, header, rows, arrival }).await?;
                 }
                 Uplink::Close => return Err(Ending::Quiet),
                 Uplink::Open(_) => {
@@ -114,7 +138,7 @@ impl SessionTask {
     async fn next(&mut self) -> Result<Uplink, Ending> {
         let message = tokio::select! {
             () = self.outbox.ended() => return Err(Ending::Quiet),
-            () = self.shared.commands.closed() => return Err(self.stopped()),
+            () = self.context.commands.closed() => return Err(self.stopped()),
             message = self.uplink.message() => message,
         };
         match message {
@@ -132,12 +156,12 @@ impl SessionTask {
     }
 
     async fn tell(&self, command: Command) -> Result<(), Ending> {
-        self.shared.commands.send(command).await.map_err(|_| self.stopped())
+        self.context.commands.send(command).await.map_err(|_| self.stopped())
     }
 
-    /// There is no scheduler any more.
+    /// There is no driver any more.
     fn stopped(&self) -> Ending {
-        if self.shared.draining.load(Ordering::Acquire) {
+        if self.context.draining.load(Ordering::Acquire) {
             Ending::Failed(shutting_down())
         } else {
             fail(
@@ -148,45 +172,44 @@ impl SessionTask {
     }
 
     async fn open(&self, open: &Open) -> Result<(HiddenCodec, SessionLimits), Ending> {
-        let shared = &self.shared;
         let codec = self.agree(open)?;
-        if shared.draining.load(Ordering::Acquire) {
+        if self.context.draining.load(Ordering::Acquire) {
             return Err(Ending::Failed(shutting_down()));
         }
-        if let Some(lost) = shared.load.stage_lost() {
+        if let Some(lost) = self.context.load.stage_lost() {
             return Err(Ending::Failed(stage_failure(&lost)));
         }
-        let Some(slot) = shared.load.enter() else {
+        let Some(permit) = self.context.load.enter() else {
             let message = format!(
                 "all {} sessions are taken; try again later or elsewhere",
-                shared.load.max_sessions()
+                self.context.load.max_sessions()
             );
             return Err(fail(ErrorCode::Busy, message));
         };
-        let context =
-            open.context.map_or(shared.limits.context, |wanted| wanted.min(shared.limits.context));
-        let limits = SessionLimits { context, ..shared.limits };
+        let most = self.context.limits;
+        let context = open.context.map_or(most.context, |wanted| wanted.min(most.context));
+        let limits = SessionLimits { context, ..most };
         // An empty outbox takes it; only a device that has gone does not, and then the next read
         // says so.
         let _ = self.outbox.push(Downlink::Opened(Opened {
             codec,
             limits,
             session_id: self.id,
-            load: shared.load.snapshot(true),
+            load: self.context.load.snapshot(true),
         }));
         self.tell(Command::Open(NewSession {
             id: self.id,
             limits,
             codec,
             outbox: Arc::clone(&self.outbox),
-            slot,
+            permit,
         }))
         .await?;
         Ok((codec, limits))
     }
 
     fn agree(&self, open: &Open) -> Result<HiddenCodec, Ending> {
-        let served = &self.shared.served;
+        let served = &self.context.served;
         if open.fingerprint != served.fingerprint {
             let message = format!(
                 "the device holds model {}, this cloud serves {}; use the same model",
@@ -201,10 +224,10 @@ impl SessionTask {
             );
             return Err(fail(ErrorCode::WrongSplit, message));
         }
-        if open.hidden != self.shared.hidden {
+        if open.hidden != self.context.hidden {
             let message = format!(
                 "the device's hidden rows have {} values, this cloud's {}",
-                open.hidden, self.shared.hidden
+                open.hidden, self.context.hidden
             );
             return Err(fail(ErrorCode::WrongHidden, message));
         }
@@ -228,7 +251,7 @@ impl SessionTask {
         if rows > limit {
             return Err(Ending::Failed(append_failure(&AppendError::TooManyRows { rows, limit })));
         }
-        append.decode(codec, self.shared.hidden).map_err(|error| wire_failure(&error))
+        append.decode(codec, self.context.hidden).map_err(|error| wire_failure(&error))
     }
 }
 
@@ -246,14 +269,4 @@ fn silent(text: &str) -> Ending {
 
 fn wire_failure(error: &WireError) -> Ending {
     fail(error.code(), error.to_string())
-}
-
-/// tonic's own refusals become the contract's errors; anything else is a connection that is gone.
-pub(crate) fn transport_failure(status: &Status) -> Option<Failure> {
-    let code = match status.code() {
-        Code::OutOfRange | Code::ResourceExhausted => ErrorCode::TooLarge,
-        Code::Internal => ErrorCode::BadMessage,
-        _ => return None,
-    };
-    Some(Failure { code, message: status.message().lines().next().unwrap_or_default().to_owned() })
 }

@@ -1,11 +1,10 @@
-//! A middle in several places: each cloud holds some of its layers and hands the rows on to the
-//! next.
+//! Stages of a middle in several places: each cloud holds some of its layers and hands the rows on
+//! to the next.
 //!
 //! The first stage talks with devices and schedules; [`next`] is its way onwards. Every later stage
 //! serves [`service`] and runs what it is sent, in order, in a [`worker`] of its own, which has a
 //! way onwards too unless it holds the middle's last layers.
 
-mod batch;
 mod dial;
 mod next;
 mod own;
@@ -14,7 +13,6 @@ mod refuse;
 mod replies;
 mod server;
 mod service;
-mod sessions;
 mod worker;
 
 pub(crate) use dial::{DialError, NextConfig};

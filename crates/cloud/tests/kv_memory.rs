@@ -9,9 +9,9 @@ use common::{
     Device, Running, Upstream, append, config, entry, good_open, stage, stage_open, start_serving,
 };
 use tricorn_cloud::{CloudConfig, PooledMiddle, Served};
-use tricorn_core::Split;
+use tricorn_core::{Formats, Split};
 use tricorn_model::{KvPool, MiddlePart, ModelSource};
-use tricorn_wire::{ErrorCode, Failure, Formats, Open, StageOpen};
+use tricorn_wire::{ErrorCode, Failure, Open, StageOpen};
 
 /// Values in one hidden row of the model.
 const HIDDEN: usize = 32;

@@ -10,8 +10,8 @@ use common::{
     session_rows, stage, stage_open, start, start_serving, through, toy, visitor,
 };
 use tricorn_cloud::{BatchEntry, Cloud, CloudConfig, CloudError, MiddleModel, Served};
-use tricorn_core::{Fingerprint, Split};
-use tricorn_wire::{ErrorCode, Formats, StageEntry, StageOpen, StageOpened, StageUp, proto};
+use tricorn_core::{Fingerprint, Formats, Split, StageEntry};
+use tricorn_wire::{ErrorCode, StageOpen, StageOpened, StageUp, proto};
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_chain_answers_what_its_models_make_of_the_rows() {

@@ -6,7 +6,7 @@ mod common;
 use std::{sync::Arc, time::Duration};
 
 use common::{Device, Gate, HIDDEN, Running, Toy, append, config, connect, start};
-use tricorn_cloud::{CloudConfig, Pace};
+use tricorn_cloud::{CloudConfig, Throttle};
 use tricorn_core::{AppendHeader, AppendKind, Schedule, SessionLimits, Want};
 
 const CONTEXT: usize = 2048;
@@ -178,11 +178,11 @@ async fn a_prompt_abandoned_between_its_pieces_leaves_no_trace() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_cloud_tells_its_pace() {
-    let pace = Pace { base: Duration::from_millis(2), per_row: Duration::from_micros(10) };
+    let throttle = Throttle { base: Duration::from_millis(2), per_row: Duration::from_micros(10) };
     let cloud = start(
         CloudConfig {
             calibration: Duration::from_secs(60),
-            pace: Some(pace),
+            throttle: Some(throttle),
             ..long(Schedule::Chunked)
         },
         Toy::new(HIDDEN),
@@ -192,7 +192,7 @@ async fn a_cloud_tells_its_pace() {
     // Measured before the first device came.
     let told = opened.load.pace;
     assert_eq!(told.delay.iter().map(|point| point.rows).collect::<Vec<_>>(), [1, 8, 32, 128, 256]);
-    assert!(told.delay.iter().all(|point| point.delay >= pace.of(point.rows)), "{told:?}");
+    assert!(told.delay.iter().all(|point| point.delay >= throttle.of(point.rows)), "{told:?}");
     assert_eq!((told.stages, told.batch_rows), (1, 0));
     device.append(append(0, 0, 4), &rows(4)).await;
     let told = device.deep().await.0.load.pace;
@@ -208,10 +208,10 @@ async fn a_cloud_tells_its_pace() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_model_slower_than_the_pace_is_noticed() {
-    let pace = Pace { base: Duration::ZERO, per_row: Duration::from_nanos(1) };
+async fn a_model_slower_than_its_throttle_is_noticed() {
+    let throttle = Throttle { base: Duration::ZERO, per_row: Duration::from_nanos(1) };
     let gate = Gate::closed();
-    let config = CloudConfig { pace: Some(pace), ..config() };
+    let config = CloudConfig { throttle: Some(throttle), ..config() };
     let cloud = start(config, Toy { gate: Some(gate.clone()), ..Toy::new(HIDDEN) });
     let mut device = connect(cloud.addr).await;
     device.append(append(0, 0, 1), &rows(1)).await;

@@ -7,8 +7,9 @@
 //! - [`DeviceSession`], one conversation on the device. Its driver obeys [`DeviceSession::poll`]
 //!   (draft a token, upload rows, wait) and reports what happened; it rolls back refused drafts and
 //!   replays everything after a lost connection.
-//! - [`CloudSession`], the same conversation in the cloud: checks and orders what the device
-//!   appends. [`choose_batch`] picks the rows of many sessions that run together.
+//! - [`Scheduler`], the cloud: takes what the devices append, one [`CloudSession`] each, chooses the
+//!   rows of many sessions that run together by [`choose_batch`], and says what is answered. In a
+//!   middle of several stages those behind the first are [`StageScheduler`]s.
 //!
 //! Both steer by what was measured: [`Average`], and [`DelayModel`], the delay of a batch by its
 //! rows, which a cloud tells as its [`CloudPace`].
@@ -27,6 +28,7 @@ mod cloud;
 mod codec;
 mod device;
 mod fingerprint;
+mod formats;
 mod limits;
 mod monitor;
 mod sampling;
@@ -35,8 +37,10 @@ mod stats;
 
 pub use append::{AppendHeader, AppendKind, DeepHeader, Want};
 pub use cloud::{
-    Admission, AppendError, BatchLimits, Candidate, CloudSession, Head, Piece, Run, Schedule,
-    Share, choose_batch,
+    Admission, Admitted, Answer, AnswerPart, AppendError, Arrival, BatchLimits, Candidate,
+    CloudSession, EntryError, Figures, FormedBatch, FormedMember, HandOver, Head, InFlightBatch,
+    InFlightJob, Member, MonitorReport, OpenRefused, Piece, Run, Schedule, Scheduler,
+    SchedulerConfig, Share, StageEntry, StageJob, StageScheduler, StartedJob, Took, choose_batch,
 };
 pub use codec::{HiddenCodec, UnknownCodec, to_f16};
 pub use device::{
@@ -45,6 +49,7 @@ pub use device::{
     TurnOptions, overlap, pipeline,
 };
 pub use fingerprint::Fingerprint;
+pub use formats::{FormatName, Formats};
 pub use limits::SessionLimits;
 pub use monitor::{
     AnswerTiming, Answered, Average, CloudPace, Conditions, Cost, DelayModel, DelayPoint,

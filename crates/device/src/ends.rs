@@ -1,12 +1,11 @@
 //! The parts of a model that a device runs.
 
 use std::sync::Arc;
-use tricorn_core::{Fingerprint, HiddenCodec, Split};
+use tricorn_core::{Fingerprint, FormatName, Formats, HiddenCodec, Split};
 use tricorn_kernels::KvFormat;
 use tricorn_model::{
     BundlePart, Drafter, DrafterKind, InputPart, KvPool, ModelError, ModelSource, OutputPart,
 };
-use tricorn_wire::{FormatName, Formats};
 
 /// Which drafter a device uses.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]

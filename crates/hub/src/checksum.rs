@@ -55,13 +55,13 @@ impl<'a> Checksum<'a> {
 }
 
 #[cfg(test)]
-#[allow(clippy::unwrap_used)]
 mod tests {
     use super::*;
 
     #[test]
     fn both_kinds_agree_with_sha256sum_and_git() {
-        let path = std::env::temp_dir().join(format!("tricorn-checksum-{}", std::process::id()));
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("file");
         std::fs::write(&path, "hello\n").unwrap();
         let sha256 =
             Checksum::parse("5891b5b522d5df086d0ff0b110fbd9d21bb4fc7163af34d08286a2e846f6be03")
@@ -71,7 +71,6 @@ mod tests {
         assert!(matches(sha256) && matches(git));
         std::fs::write(&path, "hello!").unwrap();
         assert!(!matches(sha256) && !matches(git));
-        std::fs::remove_file(path).unwrap();
     }
 
     #[test]

@@ -1,4 +1,4 @@
-//! Why a model cannot be had from a hub.
+//! Errors of a pull from a hub.
 
 use crate::ModelName;
 use std::{path::PathBuf, time::Duration};
@@ -68,7 +68,11 @@ pub enum HubError {
         file: String,
     },
     /// There are several GGUF files.
-    #[error("{name} has several models; add one of them, as in {name}:{first} ({})", .files.join(", "), first = .files.first().map_or("FILE.gguf", String::as_str))]
+    #[error(
+        "{name} has several models; add one of them, as in {name}:{first} ({})",
+        .files.join(", "),
+        first = .files.first().map_or("FILE.gguf", String::as_str)
+    )]
     Several {
         /// What was asked for.
         name: ModelName,
@@ -98,7 +102,11 @@ pub enum HubError {
         file: String,
     },
     /// It is not in the cache, and the network is not to be used.
-    #[error("{name} is not in {}, and HF_HUB_OFFLINE forbids to fetch it; unset that and run `tricorn pull {name}`", .cache.display())]
+    #[error(
+        "{name} is not in {}, and HF_HUB_OFFLINE forbids to fetch it; unset that and run \
+         `tricorn pull {name}`",
+        .cache.display()
+    )]
     Offline {
         /// What was asked for.
         name: ModelName,

@@ -1,4 +1,4 @@
-//! Which of a repository's files make a model that Tricorn reads.
+//! File choice: the files of a repository that make a model for Tricorn.
 
 use crate::{HubError, ModelName, name::is_plain};
 use std::collections::BTreeSet;
@@ -116,7 +116,6 @@ impl<'a> Part<'a> {
 }
 
 #[cfg(test)]
-#[allow(clippy::unwrap_used)]
 mod tests {
     use super::*;
 

@@ -9,6 +9,8 @@
 //! The `hf-hub` crate speaks the protocol and keeps the cache; its version 0.5, whose blocking
 //! client brings some twenty crates where that of 1.0 brings a hundred and thirty.
 
+#![forbid(unsafe_code)]
+
 mod checksum;
 mod error;
 mod files;

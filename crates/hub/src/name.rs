@@ -1,4 +1,4 @@
-//! How a model on a hub is called.
+//! Names of models on a hub.
 
 use std::{fmt, str::FromStr};
 
@@ -86,7 +86,6 @@ pub(crate) fn is_plain(name: &str) -> bool {
 }
 
 #[cfg(test)]
-#[allow(clippy::unwrap_used)]
 mod tests {
     use super::*;
 

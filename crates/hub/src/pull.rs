@@ -1,4 +1,4 @@
-//! The download itself.
+//! Pull: the download of a model.
 
 use crate::{HubError, ModelName, checksum::Checksum, files, name::is_plain};
 use hf_hub::{

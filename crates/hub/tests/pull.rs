@@ -1,35 +1,29 @@
 //! Pulls from a server on loopback that speaks the hub's protocol.
-#![allow(clippy::unwrap_used)]
 
-mod server;
-
-use server::{COMMIT, Fault, Server};
+use crate::server::{COMMIT, Fault, Server};
 use std::{path::PathBuf, time::Duration};
+use tempfile::TempDir;
 use tricorn_hub::{Event, Hub, HubError, ModelName};
 
 /// A cache of its own for each test, removed in the end.
-struct Cache(PathBuf);
+struct Cache(TempDir);
 
 impl Cache {
-    fn new(test: &str) -> Self {
-        let path = std::env::temp_dir().join(format!("tricorn-hub-{}-{test}", std::process::id()));
-        std::fs::create_dir_all(&path).unwrap();
-        Self(path)
+    fn new() -> Self {
+        Self(tempfile::tempdir().unwrap())
+    }
+
+    fn path(&self) -> PathBuf {
+        self.0.path().to_owned()
     }
 
     fn hub(&self, server: &Server) -> Hub {
-        Hub::new(server.url(), self.0.clone())
+        Hub::new(server.url(), self.path())
     }
 
     /// The file under way that an interrupted pull leaves.
     fn blobs(&self) -> PathBuf {
-        self.0.join("models--org--model").join("blobs")
-    }
-}
-
-impl Drop for Cache {
-    fn drop(&mut self) {
-        let _ = std::fs::remove_dir_all(&self.0);
+        self.path().join("models--org--model").join("blobs")
     }
 }
 
@@ -48,7 +42,7 @@ fn model() -> Server {
 
 #[test]
 fn a_model_is_fetched_once_and_then_found_without_a_network() {
-    let (cache, server) = (Cache::new("once"), model());
+    let (cache, server) = (Cache::new(), model());
     let hub = cache.hub(&server);
     let mut events = Vec::new();
     let pulled = hub.pull(&name("hf:org/model"), &mut |event| events.push(event)).unwrap();
@@ -72,7 +66,7 @@ fn a_model_is_fetched_once_and_then_found_without_a_network() {
     assert_eq!(compared, pulled.bytes, "what is there is read as a whole");
 
     drop(server);
-    let offline = Hub::new("http://127.0.0.1:9", cache.0.clone()).offline();
+    let offline = Hub::new("http://127.0.0.1:9", cache.path()).offline();
     assert_eq!(offline.cached(&name("hf:org/model")).unwrap(), pulled);
     assert_eq!(offline.pull(&name("hf:org/model"), &mut |_| {}).unwrap(), pulled);
     let error = offline.pull(&name("hf:org/other"), &mut |_| {}).unwrap_err();
@@ -85,7 +79,7 @@ fn a_model_is_fetched_once_and_then_found_without_a_network() {
 
 #[test]
 fn an_interrupted_download_goes_on_where_it_ended() {
-    let (cache, server) = (Cache::new("resume"), model());
+    let (cache, server) = (Cache::new(), model());
     server.fail("model.safetensors", Fault::CutAfter(100_000));
     let error = cache.hub(&server).pull(&name("hf:org/model"), &mut |_| {}).unwrap_err();
     assert!(matches!(error, HubError::Unreachable { .. }), "{error}");
@@ -105,7 +99,7 @@ fn an_interrupted_download_goes_on_where_it_ended() {
 
 #[test]
 fn a_file_with_another_checksum_is_removed() {
-    let (cache, server) = (Cache::new("checksum"), model());
+    let (cache, server) = (Cache::new(), model());
     server.fail("model.safetensors", Fault::Corrupt);
     let error = cache.hub(&server).pull(&name("hf:org/model"), &mut |_| {}).unwrap_err();
     assert!(
@@ -119,7 +113,7 @@ fn a_file_with_another_checksum_is_removed() {
 
 #[test]
 fn a_file_that_is_there_but_not_what_it_should_be_is_fetched_again() {
-    let (cache, server) = (Cache::new("spoilt"), model());
+    let (cache, server) = (Cache::new(), model());
     let hub = cache.hub(&server);
     let pulled = hub.pull(&name("hf:org/model"), &mut |_| {}).unwrap();
     // As a pull leaves it that is killed after the download and before the comparison.
@@ -143,7 +137,7 @@ fn a_file_that_is_there_but_not_what_it_should_be_is_fetched_again() {
 
 #[test]
 fn a_link_whose_file_is_gone_is_no_obstacle() {
-    let (cache, server) = (Cache::new("dangling"), model());
+    let (cache, server) = (Cache::new(), model());
     let hub = cache.hub(&server);
     let pulled = hub.pull(&name("hf:org/model"), &mut |_| {}).unwrap();
     let weights = pulled.path.join("model.safetensors");
@@ -155,7 +149,7 @@ fn a_link_whose_file_is_gone_is_no_obstacle() {
 
 #[test]
 fn a_split_file_is_there_when_all_of_its_parts_are() {
-    let cache = Cache::new("parts");
+    let cache = Cache::new();
     let server = Server::start(&[
         ("x-00001-of-00002.gguf", vec![1; 10]),
         ("x-00002-of-00002.gguf", vec![2; 10]),
@@ -173,7 +167,7 @@ fn a_split_file_is_there_when_all_of_its_parts_are() {
 
 #[test]
 fn a_server_that_falls_silent_is_given_up() {
-    let (cache, server) = (Cache::new("silent"), model());
+    let (cache, server) = (Cache::new(), model());
     server.fail("model.safetensors", Fault::Silent);
     let hub = cache.hub(&server).with_stall(Duration::from_millis(300));
     let error = hub.pull(&name("hf:org/model"), &mut |_| {}).unwrap_err();
@@ -185,7 +179,7 @@ fn a_server_that_falls_silent_is_given_up() {
 
 #[test]
 fn tags_that_are_no_checksums_never_become_paths() {
-    let (cache, server) = (Cache::new("tags"), model());
+    let (cache, server) = (Cache::new(), model());
     server.fail("config.json", Fault::Tag("../../../../escaped".to_owned()));
     let error = cache.hub(&server).pull(&name("hf:org/model"), &mut |_| {}).unwrap_err();
     assert!(matches!(error, HubError::Untrusted { .. }), "{error}");
@@ -193,7 +187,7 @@ fn tags_that_are_no_checksums_never_become_paths() {
 
 #[test]
 fn a_redirect_to_nowhere_is_an_error_and_not_a_panic() {
-    let (cache, server) = (Cache::new("redirect"), model());
+    let (cache, server) = (Cache::new(), model());
     server.fail("config.json", Fault::Redirect);
     let error = cache.hub(&server).pull(&name("hf:org/model"), &mut |_| {}).unwrap_err();
     assert!(matches!(error, HubError::Unreachable { .. }), "{error}");
@@ -201,7 +195,7 @@ fn a_redirect_to_nowhere_is_an_error_and_not_a_panic() {
 
 #[test]
 fn what_is_not_there_is_said_in_one_line_with_the_mend() {
-    let cache = Cache::new("absent");
+    let cache = Cache::new();
     let server = Server::start(&[("a.gguf", vec![1; 10]), ("b.gguf", vec![2; 10])]);
     let hub = cache.hub(&server);
     for (asked, expected) in [
@@ -216,7 +210,7 @@ fn what_is_not_there_is_said_in_one_line_with_the_mend() {
     assert_eq!(std::fs::read(&pulled.path).unwrap(), vec![2; 10]);
     assert_eq!(hub.cached(&name("hf:org/model:b.gguf")).unwrap(), pulled);
 
-    let nobody = Hub::new("http://127.0.0.1:9", cache.0.clone());
+    let nobody = Hub::new("http://127.0.0.1:9", cache.path());
     let error = nobody.pull(&name("hf:org/model"), &mut |_| {}).unwrap_err().to_string();
     assert!(error.contains("127.0.0.1:9") && error.contains("HF_ENDPOINT"), "{error}");
 }

@@ -31,7 +31,11 @@ fn add_drafter(dir: &TempDir, kind: DrafterKind, split: Split, tokens_per_round:
         .collect();
     write_tensors(&dir.file(kind.weights_file()), &tensors);
     let info = json!({
-        "kind": kind, "split": split.to_string(), "fingerprint": source.fingerprint().unwrap().to_hex(), "threshold": 0.5, "trained_tokens": 1,
+        "kind": kind,
+        "split": split.to_string(),
+        "fingerprint": source.fingerprint().unwrap().to_hex(),
+        "threshold": 0.5,
+        "trained_tokens": 1,
         "tokens_per_round": tokens_per_round,
     });
     fs::write(dir.file(kind.info_file()), info.to_string()).unwrap();

@@ -115,9 +115,10 @@ fn divisors_of_rotary_frequencies_are_llama_3_scaling() {
     GgufFile::from_directory(&directory, Dtype::Bf16, bf16_bytes).write(&path);
     let (from_directory, from_gguf) =
         (ModelSource::open(&directory).unwrap(), ModelSource::open(&path).unwrap());
-    assert!(
-        matches!(&from_gguf.config().rope.scaling, RopeScaling::PerPair { divisors } if divisors.len() == 4 && divisors[3] == 8.0)
-    );
+    assert!(matches!(
+        &from_gguf.config().rope.scaling,
+        RopeScaling::PerPair { divisors } if divisors.len() == 4 && divisors[3] == 8.0
+    ));
     let prompt = from_directory.tokenizer().unwrap().encode(PROMPT, false).unwrap();
     let (expected, expected_logits) = generate(from_directory, &prompt, 24);
     let (tokens, logits) = generate(from_gguf, &prompt, 24);

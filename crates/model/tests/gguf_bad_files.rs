@@ -63,7 +63,11 @@ fn truncated_at_every_byte() {
         file.set_len(length as u64).unwrap();
         let error = ModelSource::open(&path).unwrap_err();
         assert!(
-            matches!(error, ModelError::Truncated { found, expected, .. } if found == length as u64 && expected > found),
+            matches!(
+                error,
+                ModelError::Truncated { found, expected, .. }
+                    if found == length as u64 && expected > found
+            ),
             "{length}: {error}"
         );
     }

@@ -85,8 +85,10 @@ fn change() -> impl Strategy<Value = Change> {
         4 => (any::<Index>(), any::<u8>()).prop_map(|(at, byte)| Change::Set(at, byte)),
         4 => (any::<Index>(), any::<u8>()).prop_map(|(at, bit)| Change::Flip(at, bit)),
         4 => (any::<Index>(), length).prop_map(|(at, length)| Change::Length(at, length)),
-        1 => (any::<Index>(), any::<Index>(), 1..64_usize).prop_map(|(from, to, count)| Change::Copy(from, to, count)),
-        1 => (any::<Index>(), vec(any::<u8>(), 1..16)).prop_map(|(at, piece)| Change::Insert(at, piece)),
+        1 => (any::<Index>(), any::<Index>(), 1..64_usize)
+            .prop_map(|(from, to, count)| Change::Copy(from, to, count)),
+        1 => (any::<Index>(), vec(any::<u8>(), 1..16))
+            .prop_map(|(at, piece)| Change::Insert(at, piece)),
         1 => (any::<Index>(), 1..16_usize).prop_map(|(at, count)| Change::Remove(at, count)),
         1 => any::<Index>().prop_map(Change::Cut),
     ]
@@ -114,7 +116,11 @@ fn check(path: &Path) {
 }
 
 proptest! {
-    #![proptest_config(ProptestConfig { cases: 1500, failure_persistence: None, ..ProptestConfig::default() })]
+    #![proptest_config(ProptestConfig {
+        cases: 1500,
+        failure_persistence: None,
+        ..ProptestConfig::default()
+    })]
 
     #[test]
     fn gguf_files(changes in vec(change(), 1..4)) {

@@ -202,7 +202,8 @@ fn corrupt_headers() {
             4,
         ),
         with_header(
-            r#"{"a": {"dtype": "F32", "shape": [1], "data_offsets": [0, 4]}, "b": {"dtype": "F32", "shape": [1], "data_offsets": [0, 4]}}"#,
+            r#"{"a": {"dtype": "F32", "shape": [1], "data_offsets": [0, 4]},
+                "b": {"dtype": "F32", "shape": [1], "data_offsets": [0, 4]}}"#,
             4,
         ),
         longer,
@@ -223,9 +224,11 @@ fn wrong_shape_missing_tensor_and_format_that_is_not_a_float() {
     let weights = hf::open_dir(dir.path()).unwrap();
 
     let error = weights.f32(NORM, &[8]).unwrap_err();
-    assert!(
-        matches!(&error, ModelError::WrongShape { name, found, expected } if name == NORM && found == &[4] && expected == &[8])
-    );
+    assert!(matches!(
+        &error,
+        ModelError::WrongShape { name, found, expected }
+            if name == NORM && found == &[4] && expected == &[8]
+    ));
     assert!(
         error
             .to_string()
@@ -233,12 +236,16 @@ fn wrong_shape_missing_tensor_and_format_that_is_not_a_float() {
         "{error}"
     );
     assert!(matches!(weights.f32(NORM, &[2, 2]), Err(ModelError::WrongShape { .. })));
-    assert!(
-        matches!(weights.f32("lm_head.weight", &[1]), Err(ModelError::MissingTensor { name }) if name == "lm_head.weight")
-    );
+    assert!(matches!(
+        weights.f32("lm_head.weight", &[1]),
+        Err(ModelError::MissingTensor { name }) if name == "lm_head.weight"
+    ));
     let error = weights.f32("q", &[2]).unwrap_err();
     assert!(
-        matches!(&error, ModelError::UnsupportedDtype { name, dtype } if name == "q" && dtype == "I8"),
+        matches!(
+            &error,
+            ModelError::UnsupportedDtype { name, dtype } if name == "q" && dtype == "I8"
+        ),
         "{error}"
     );
 }
@@ -267,15 +274,17 @@ fn bad_config_values() {
 fn tokenizer_problems() {
     let dir = model_dir();
     let source = ModelSource::open(dir.path()).unwrap();
-    assert!(
-        matches!(source.tokenizer(), Err(ModelError::MissingFile { file, .. }) if file == "tokenizer.json")
-    );
+    assert!(matches!(
+        source.tokenizer(),
+        Err(ModelError::MissingFile { file, .. }) if file == "tokenizer.json"
+    ));
     fs::write(dir.file("tokenizer.json"), "{}").unwrap();
     assert!(matches!(source.tokenizer(), Err(ModelError::Text(TextError::Tokenizer { .. }))));
     let tokenizer = |vocab: &[&str]| {
         let vocab: serde_json::Map<_, _> =
             vocab.iter().enumerate().map(|(id, token)| ((*token).to_owned(), json!(id))).collect();
-        json!({ "version": "1.0", "added_tokens": [], "model": { "type": "BPE", "vocab": vocab, "merges": [] } }).to_string()
+        let model = json!({ "type": "BPE", "vocab": vocab, "merges": [] });
+        json!({ "version": "1.0", "added_tokens": [], "model": model }).to_string()
     };
     let letters = ["a", "b", "c", "d", "e", "f", "g", "h", "i"];
     fs::write(dir.file("tokenizer.json"), tokenizer(&letters)).unwrap();

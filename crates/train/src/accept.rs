@@ -179,5 +179,4 @@ impl Replay {
 
 #[cfg(test)]
 #[path = "accept/tests.rs"]
-#[allow(clippy::unwrap_used)]
 mod tests;

@@ -83,22 +83,21 @@ impl Order {
 }
 
 #[cfg(test)]
-#[allow(clippy::unwrap_used)]
 mod tests {
     use super::*;
 
     fn read(name: &str, content: &[u8]) -> Result<Dataset, TrainError> {
-        let path =
-            std::env::temp_dir().join(format!("tricorn-data-{}-{name}.jsonl", std::process::id()));
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join(format!("{name}.jsonl"));
         fs::write(&path, content).unwrap();
-        let result = Dataset::read(&path);
-        fs::remove_file(&path).unwrap();
-        result
+        Dataset::read(&path)
     }
 
     #[test]
     fn reads_examples_and_ignores_other_fields() {
-        let data = read("good", b"{\"kind\":\"x\",\"prompt\":\"a\",\"response\":\"b\"}\n\n{\"prompt\":\"c\",\"response\":\"d\"}").unwrap();
+        let lines =
+            [r#"{"kind":"x","prompt":"a","response":"b"}"#, "", r#"{"prompt":"c","response":"d"}"#];
+        let data = read("good", lines.join("\n").as_bytes()).unwrap();
         assert_eq!(data.examples.len(), 2);
         assert_eq!(data.examples[1], Example { prompt: "c".into(), response: "d".into() });
     }

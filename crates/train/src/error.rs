@@ -25,7 +25,11 @@ pub enum TrainError {
     )]
     Stopped,
     /// The operating system refused a file.
-    #[error("cannot {action} {}: {source}; see that the path is right and that this user may {action} it", path.display())]
+    #[error(
+        "cannot {action} {}: {source}; see that the path is right and that this user may {action} \
+         it",
+        path.display()
+    )]
     Io {
         /// What was tried: `read` or `write`.
         action: &'static str,
@@ -35,7 +39,11 @@ pub enum TrainError {
         source: io::Error,
     },
     /// A line of a JSONL file is not an example.
-    #[error("{}, line {line}: {problem}; every line must be a JSON object with the texts `prompt` and `response`", path.display())]
+    #[error(
+        "{}, line {line}: {problem}; every line must be a JSON object with the texts `prompt` and \
+         `response`",
+        path.display()
+    )]
     Line {
         /// The file.
         path: PathBuf,
@@ -53,10 +61,17 @@ pub enum TrainError {
         problem: String,
     },
     /// There is nothing to resume from.
-    #[error("{} has no checkpoint to resume from; run without --resume to start anew", .0.display())]
+    #[error(
+        "{} has no checkpoint to resume from; run without --resume to start anew",
+        .0.display()
+    )]
     NoCheckpoint(PathBuf),
     /// A new run would destroy an old one.
-    #[error("{} is the checkpoint of another run; go on with it by --resume, delete it, or choose another --out", .0.display())]
+    #[error(
+        "{} is the checkpoint of another run; go on with it by --resume, delete it, or choose \
+         another --out",
+        .0.display()
+    )]
     WouldOverwrite(PathBuf),
     /// The checkpoint cannot be read.
     #[error("the checkpoint {} is broken: {problem}; delete it and start anew", path.display())]
@@ -67,7 +82,11 @@ pub enum TrainError {
         problem: String,
     },
     /// The checkpoint belongs to another run.
-    #[error("the checkpoint {} was made with {what} {found}, not {expected}; resume with the same settings or choose another --out", path.display())]
+    #[error(
+        "the checkpoint {} was made with {what} {found}, not {expected}; resume with the same \
+         settings or choose another --out",
+        path.display()
+    )]
     OtherRun {
         /// The file.
         path: PathBuf,

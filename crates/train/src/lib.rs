@@ -13,7 +13,8 @@
 //! use tricorn_train::{DistillConfig, Event, distill};
 //!
 //! let source = Arc::new(ModelSource::open(Path::new("models/demo"))?);
-//! let mut config = DistillConfig::new("train.jsonl".into(), "valid.jsonl".into(), "drafter".into());
+//! let (train, valid) = ("train.jsonl".into(), "valid.jsonl".into());
+//! let mut config = DistillConfig::new(train, valid, "drafter".into());
 //! config.budget.tokens = Some(1_000_000);
 //! let stop = AtomicBool::new(false);
 //! let outcome = distill(&source, &config, &stop, &mut |event| {
@@ -46,7 +47,6 @@ mod schedule;
 mod student;
 mod teacher;
 #[cfg(test)]
-#[allow(clippy::unwrap_used)]
 mod testing;
 mod text;
 mod trainer;

@@ -1,25 +1,25 @@
 //! Random numbers that are the same on every machine and need no state in a checkpoint: each use
 //! has its own seed.
 
-/// SplitMix64 (Steele, Lea and Flood 2014).
+use rand_core::{Rng as _, SeedableRng};
+use rand_xoshiro::SplitMix64;
+
+/// A generator for one use.
 #[derive(Clone, Debug)]
-pub(crate) struct Rng(u64);
+pub(crate) struct Rng(SplitMix64);
 
 impl Rng {
     /// A generator for one use: `stream` tells uses and epochs apart.
     pub(crate) fn new(seed: u64, stream: u64) -> Self {
-        let mut rng = Self(seed);
-        let start = rng.next() ^ stream.wrapping_mul(0xd134_2543_de82_ef95);
-        let mut rng = Self(start);
-        rng.next();
-        rng
+        let first = SplitMix64::seed_from_u64(seed).next_u64();
+        let start = first ^ stream.wrapping_mul(0xd134_2543_de82_ef95);
+        let mut rng = SplitMix64::seed_from_u64(start);
+        rng.next_u64();
+        Self(rng)
     }
 
     pub(crate) fn next(&mut self) -> u64 {
-        self.0 = self.0.wrapping_add(0x9e37_79b9_7f4a_7c15);
-        let x = (self.0 ^ (self.0 >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
-        let x = (x ^ (x >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
-        x ^ (x >> 31)
+        self.0.next_u64()
     }
 
     /// Uniform in `[0, 1)`.
@@ -55,6 +55,12 @@ mod tests {
         assert!(sorted.into_iter().eq(0..100));
         assert_eq!(order, Rng::new(1, 0).permutation(100));
         assert_ne!(order, Rng::new(1, 1).permutation(100));
+    }
+
+    #[test]
+    fn a_seeds_numbers_are_fixed() {
+        let mut rng = Rng::new(7, 3);
+        assert_eq!([rng.next(), rng.next()], [0x16b5_072a_2111_168e, 0xf9f9_720b_95a8_4bc4]);
     }
 
     #[test]

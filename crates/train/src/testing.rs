@@ -1,14 +1,10 @@
-//! A tiny random model in a folder that vanishes, for tests.
+//! Test models: tiny random ones in folders that vanish.
 
 use std::{
     collections::BTreeMap,
-    env, fs,
+    fs,
     path::{Path, PathBuf},
-    process,
-    sync::{
-        Arc,
-        atomic::{AtomicUsize, Ordering},
-    },
+    sync::Arc,
 };
 
 use half::bf16;
@@ -23,37 +19,26 @@ pub(crate) const SPLIT: Split = Split { input_layers: 1, output_layers: 1 };
 const VOCAB: usize = 24;
 
 /// A folder of its own below the system's temporary folder, removed on drop.
-pub(crate) struct TempDir(PathBuf);
+pub(crate) struct TempDir(tempfile::TempDir);
 
 impl TempDir {
     pub(crate) fn new() -> Self {
-        static NEXT: AtomicUsize = AtomicUsize::new(0);
-        let path = env::temp_dir().join(format!(
-            "tricorn-train-{}-{}",
-            process::id(),
-            NEXT.fetch_add(1, Ordering::Relaxed)
-        ));
-        fs::create_dir_all(&path).unwrap();
-        Self(path)
+        Self(tempfile::tempdir().unwrap())
     }
 
     pub(crate) fn file(&self, name: &str) -> PathBuf {
-        self.0.join(name)
-    }
-}
-
-impl Drop for TempDir {
-    fn drop(&mut self) {
-        let _ = fs::remove_dir_all(&self.0);
+        self.0.path().join(name)
     }
 }
 
 /// Three layers of random weights; `extra` replaces fields of the configuration.
 pub(crate) fn tiny_model(dir: &TempDir, extra: &Value) -> Arc<ModelSource> {
     let mut config = json!({
-        "architectures": ["LlamaForCausalLM"], "model_type": "llama", "hidden_size": 16, "intermediate_size": 24, "num_hidden_layers": 3,
-        "num_attention_heads": 4, "num_key_value_heads": 2, "vocab_size": VOCAB, "max_position_embeddings": 256, "rms_norm_eps": 1e-5,
-        "rope_theta": 10000.0, "tie_word_embeddings": false, "hidden_act": "silu", "bos_token_id": 0, "eos_token_id": 1
+        "architectures": ["LlamaForCausalLM"], "model_type": "llama",
+        "hidden_size": 16, "intermediate_size": 24, "num_hidden_layers": 3,
+        "num_attention_heads": 4, "num_key_value_heads": 2, "vocab_size": VOCAB,
+        "max_position_embeddings": 256, "rms_norm_eps": 1e-5, "rope_theta": 10000.0,
+        "tie_word_embeddings": false, "hidden_act": "silu", "bos_token_id": 0, "eos_token_id": 1
     });
     config.as_object_mut().unwrap().extend(extra.as_object().unwrap().clone());
     let size = |name: &str| config[name].as_u64().unwrap() as usize;
@@ -100,7 +85,7 @@ pub(crate) fn tiny_model(dir: &TempDir, extra: &Value) -> Arc<ModelSource> {
     fs::write(dir.file("model.safetensors"), safetensors::serialize(views, None).unwrap()).unwrap();
     fs::write(dir.file("config.json"), config.to_string()).unwrap();
     fs::write(dir.file("tokenizer.json"), tokenizer().to_string()).unwrap();
-    Arc::new(ModelSource::open(&dir.0).unwrap())
+    Arc::new(ModelSource::open(dir.0.path()).unwrap())
 }
 
 /// Words `w2` to `w23`, separated by spaces.
@@ -111,8 +96,9 @@ fn tokenizer() -> Value {
         })
         .collect();
     json!({
-        "version": "1.0", "truncation": null, "padding": null, "added_tokens": [], "normalizer": null,
-        "pre_tokenizer": {"type": "WhitespaceSplit"}, "post_processor": null, "decoder": null,
+        "version": "1.0", "truncation": null, "padding": null, "added_tokens": [],
+        "normalizer": null, "pre_tokenizer": {"type": "WhitespaceSplit"}, "post_processor": null,
+        "decoder": null,
         "model": {"type": "WordLevel", "vocab": vocab, "unk_token": "w2"}
     })
 }

@@ -403,5 +403,4 @@ impl<'a> Run<'a> {
 
 #[cfg(test)]
 #[path = "trainer/tests.rs"]
-#[allow(clippy::unwrap_used)]
 mod tests;

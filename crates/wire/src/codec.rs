@@ -1,4 +1,4 @@
-//! Hidden rows to bytes and back.
+//! Codecs: hidden rows to bytes and back.
 
 mod coded;
 mod prefix;

@@ -1,8 +1,8 @@
-//! What a cloud says about itself.
+//! Description: what a cloud serves, at which limits.
 
-use tricorn_core::{Fingerprint, HiddenCodec, SessionLimits, Split};
+use tricorn_core::{Fingerprint, Formats, HiddenCodec, SessionLimits, Split};
 
-use crate::{Formats, Load, WireError, convert, formats::formats, proto};
+use crate::{Load, WireError, convert, formats::formats, proto};
 
 /// The answer to `Describe`.
 #[derive(Clone, Debug, PartialEq, Eq)]

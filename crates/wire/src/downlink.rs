@@ -1,4 +1,4 @@
-//! What a cloud sends.
+//! Downlink: messages from a cloud to a device.
 
 use bytes::Bytes;
 use tricorn_core::{AnswerTiming, DeepHeader, HiddenCodec, SessionLimits};

@@ -1,4 +1,4 @@
-//! What can be wrong with a message.
+//! Errors of messages, which name the field at fault.
 
 use crate::ErrorCode;
 

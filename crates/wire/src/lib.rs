@@ -5,6 +5,8 @@
 //! the wire. Hidden rows stay encoded until [`Append::decode`] or [`Deep::decode`]. [`StageUp`] and
 //! [`StageDown`] are the same between clouds that share a middle.
 
+#![forbid(unsafe_code)]
+
 pub mod codec;
 mod convert;
 mod describe;
@@ -29,14 +31,12 @@ pub mod proto {
 pub use describe::Description;
 pub use downlink::{Deep, Downlink, Failure, Opened};
 pub use error::WireError;
-pub use formats::{FormatName, Formats};
 pub use load::Load;
 pub use proto::ErrorCode;
-pub use stage::{StageBatch, StageDone, StageDown, StageEntry, StageOpen, StageOpened, StageUp};
+pub use stage::{StageBatch, StageDone, StageDown, StageOpen, StageOpened, StageUp};
 pub use uplink::{Append, Open, Uplink};
 
 #[cfg(test)]
-#[allow(clippy::unwrap_used)]
 mod tests {
     /// Must equal the function of the same name in tools/protogen.
     fn fnv1a64(text: &str) -> u64 {

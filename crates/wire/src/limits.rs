@@ -1,4 +1,4 @@
-//! How large a message may be.
+//! Limits of message sizes.
 
 use tricorn_core::{HiddenCodec, SessionLimits};
 

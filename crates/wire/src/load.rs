@@ -1,4 +1,4 @@
-//! How busy the cloud is, checked.
+//! Load of a cloud, checked.
 
 use tricorn_core::{CloudPace, DelayPoint};
 

@@ -1,10 +1,10 @@
-//! What clouds that hold successive layers of one middle say to each other.
+//! Stage messages: between clouds that hold successive layers of one middle.
 
 mod down;
 mod up;
 
 pub use down::{StageDone, StageDown, StageOpened};
-pub use up::{StageBatch, StageEntry, StageOpen, StageUp};
+pub use up::{StageBatch, StageOpen, StageUp};
 
 use tricorn_core::HiddenCodec;
 

@@ -1,4 +1,4 @@
-//! Where the cloud's time went, checked.
+//! Timing of an answer in the cloud, checked.
 
 use tricorn_core::{AnswerTiming, Received};
 

@@ -101,7 +101,6 @@ pub fn stage_service<T: Stage>(stage: T, max_message_bytes: usize) -> StageServe
 }
 
 #[cfg(test)]
-#[allow(clippy::unwrap_used)]
 mod tests {
     use super::*;
 

@@ -1,10 +1,10 @@
-//! What a device sends.
+//! Uplink: messages from a device to a cloud.
 
 use bytes::Bytes;
-use tricorn_core::{AppendHeader, AppendKind, Fingerprint, HiddenCodec, Split, Want};
+use tricorn_core::{AppendHeader, AppendKind, Fingerprint, Formats, HiddenCodec, Split, Want};
 
 use crate::{
-    Formats, WireError, codec,
+    WireError, codec,
     convert::{self, required, to_u64, to_usize},
     formats::formats,
     proto::{self, uplink::Message},

@@ -1,6 +1,5 @@
 //! Hidden rows survive the wire exactly as the local reference rounds them, and nothing malformed
 //! gets through.
-#![allow(clippy::unwrap_used, clippy::expect_used)]
 
 use proptest::prelude::*;
 use tricorn_core::HiddenCodec;
@@ -13,15 +12,20 @@ fn finite() -> impl Strategy<Value = f32> {
 
 proptest! {
     #[test]
-    fn decode_gives_what_the_reference_rounds_to(rows in 1_usize..5, hidden in 1_usize..300, seed in prop::collection::vec(finite(), 1500)) {
+    fn decode_gives_what_the_reference_rounds_to(
+        rows in 1_usize..5,
+        hidden in 1_usize..300,
+        seed in prop::collection::vec(finite(), 1500),
+    ) {
         let values = &seed[..rows * hidden];
         for codec in HiddenCodec::ALL {
             let mut rounded = values.to_vec();
             codec.round(&mut rounded);
             let bytes = codec::encode("x", codec, rows, hidden, values).unwrap();
+            let plain = values.len() * codec.bytes_per_value();
             match codec {
-                HiddenCodec::F16z => prop_assert!(bytes.len() <= 1 + values.len() * codec.bytes_per_value()),
-                HiddenCodec::F16 | HiddenCodec::F32 => prop_assert_eq!(bytes.len(), values.len() * codec.bytes_per_value()),
+                HiddenCodec::F16z => prop_assert!(bytes.len() <= 1 + plain),
+                HiddenCodec::F16 | HiddenCodec::F32 => prop_assert_eq!(bytes.len(), plain),
             }
             let decoded = codec::decode("x", codec, rows, hidden, &bytes).unwrap();
             let bits = |values: &[f32]| values.iter().map(|v| v.to_bits()).collect::<Vec<_>>();
@@ -31,7 +35,12 @@ proptest! {
 
     /// No byte may be changed, added or lost without an error or another value, and nothing panics.
     #[test]
-    fn damaged_rows_are_never_taken_for_the_same(at in any::<prop::sample::Index>(), flip in 1_u8.., cut in any::<bool>(), scale in 1e-6_f32..1e4) {
+    fn damaged_rows_are_never_taken_for_the_same(
+        at in any::<prop::sample::Index>(),
+        flip in 1_u8..,
+        cut in any::<bool>(),
+        scale in 1e-6_f32..1e4,
+    ) {
         let values = rows_like(3 * 40, scale);
         let mut bytes = codec::encode("x", HiddenCodec::F16z, 3, 40, &values).unwrap().to_vec();
         let whole = codec::decode("x", HiddenCodec::F16z, 3, 40, &bytes).unwrap();
@@ -43,7 +52,11 @@ proptest! {
     }
 
     #[test]
-    fn decode_survives_anything(rows in any::<usize>(), hidden in any::<usize>(), bytes in prop::collection::vec(any::<u8>(), 0..64)) {
+    fn decode_survives_anything(
+        rows in any::<usize>(),
+        hidden in any::<usize>(),
+        bytes in prop::collection::vec(any::<u8>(), 0..64),
+    ) {
         for codec in HiddenCodec::ALL {
             if let Ok(values) = codec::decode("x", codec, rows, hidden, &bytes) {
                 prop_assert!(values.len() <= bytes.len());

@@ -1,5 +1,4 @@
 //! Messages survive the wire, and hostile ones are refused by the name of the field that is wrong.
-#![allow(clippy::unwrap_used, clippy::expect_used)]
 
 use std::time::Duration;
 
@@ -9,11 +8,11 @@ use proptest::prelude::*;
 use prost::Message;
 use tricorn_core::{
     AnswerTiming, AppendHeader, AppendKind, CloudPace, DeepHeader, DelayPoint, Fingerprint,
-    HiddenCodec, Received, SessionLimits, Split, Want,
+    FormatName, Formats, HiddenCodec, Received, SessionLimits, Split, Want,
 };
 use tricorn_wire::{
-    Append, Deep, Description, Downlink, ErrorCode, Failure, FormatName, Formats, Load, Open,
-    Opened, Uplink, WireError, limits::max_message_bytes, proto,
+    Append, Deep, Description, Downlink, ErrorCode, Failure, Load, Open, Opened, Uplink, WireError,
+    limits::max_message_bytes, proto,
 };
 
 const HALF: usize = usize::MAX / 2;
@@ -159,26 +158,40 @@ proptest! {
 
     #[test]
     fn description_round_trip(
-        fingerprint in fingerprint(), split in split(), dims in any::<(usize, usize)>(), codecs in prop::collection::vec(codec(), 0..3),
-        limits in limits(), load in load(), formats in formats(),
+        fingerprint in fingerprint(),
+        split in split(),
+        (hidden, layers) in any::<(usize, usize)>(),
+        codecs in prop::collection::vec(codec(), 0..3),
+        limits in limits(),
+        load in load(),
+        formats in formats(),
     ) {
-        let message = Description { fingerprint, split, hidden: dims.0, layers: dims.1, codecs, limits, load, formats };
-        prop_assert_eq!(over_the_wire::<_, proto::DescribeResponse>(message.clone()).unwrap(), message);
+        let message =
+            Description { fingerprint, split, hidden, layers, codecs, limits, load, formats };
+        let received = over_the_wire::<_, proto::DescribeResponse>(message.clone()).unwrap();
+        prop_assert_eq!(received, message);
     }
 
     #[test]
     fn arbitrary_bytes_never_panic(bytes in prop::collection::vec(any::<u8>(), 0..128)) {
-        if let Ok(Ok(Uplink::Append(append))) = proto::Uplink::decode(bytes.as_slice()).map(Uplink::try_from) {
+        let uplink = proto::Uplink::decode(bytes.as_slice()).map(Uplink::try_from);
+        if let Ok(Ok(Uplink::Append(append))) = uplink {
             let _ = append.header.end();
             let _ = append.decode(HiddenCodec::F16, 8);
         }
-        if let Ok(Ok(Downlink::Deep(deep))) = proto::Downlink::decode(bytes.as_slice()).map(Downlink::try_from) {
+        let downlink = proto::Downlink::decode(bytes.as_slice()).map(Downlink::try_from);
+        if let Ok(Ok(Downlink::Deep(deep))) = downlink {
             let _ = deep.decode(HiddenCodec::F16, 8);
         }
     }
 
     #[test]
-    fn hostile_numbers_never_panic(pos in any::<u64>(), row_count in any::<u64>(), want in -1..5_i32, kind in -1..4_i32) {
+    fn hostile_numbers_never_panic(
+        pos in any::<u64>(),
+        row_count in any::<u64>(),
+        want in -1..5_i32,
+        kind in -1..4_i32,
+    ) {
         let append = proto::Append { epoch: 0, pos, row_count, want, kind, rows: Bytes::new() };
         if let Ok(Uplink::Append(append)) = uplink_of(proto::uplink::Message::Append(append)) {
             let _ = append.header.end();
@@ -187,16 +200,36 @@ proptest! {
     }
 
     #[test]
-    fn the_largest_message_fits_its_limit(hidden in 1_usize..64, rows in 1_usize..16, text in "[a-z ]{0,2000}") {
-        let limits = SessionLimits { context: 1 << 20, max_append_rows: rows, max_queued_rows: rows };
+    fn the_largest_message_fits_its_limit(
+        hidden in 1_usize..64,
+        rows in 1_usize..16,
+        text in "[a-z ]{0,2000}",
+    ) {
+        let limits =
+            SessionLimits { context: 1 << 20, max_append_rows: rows, max_queued_rows: rows };
         let limit = max_message_bytes(limits, HiddenCodec::F32, hidden);
-        let header = AppendHeader { epoch: u32::MAX, pos: HALF, rows, want: Want::All, kind: AppendKind::Verify };
-        let append = Append::encode(header, HiddenCodec::F32, hidden, &vec![1.5; rows * hidden]).unwrap();
+        let (want, kind) = (Want::All, AppendKind::Verify);
+        let header = AppendHeader { epoch: u32::MAX, pos: HALF, rows, want, kind };
+        let values = vec![1.5; rows * hidden];
+        let append = Append::encode(header, HiddenCodec::F32, hidden, &values).unwrap();
         prop_assert!(proto::Uplink::from(Uplink::Append(append.clone())).encoded_len() <= limit);
         let received = Some(Received { bytes: u64::MAX, time: Duration::MAX });
-        let timing = AnswerTiming { queue: Duration::MAX, compute: Duration::MAX, batch_rows: HALF, batch_appends: HALF, received };
+        let timing = AnswerTiming {
+            queue: Duration::MAX,
+            compute: Duration::MAX,
+            batch_rows: HALF,
+            batch_appends: HALF,
+            received,
+        };
         let delay = (0..32).map(|i| DelayPoint { rows: HALF + i, delay: Duration::MAX }).collect();
-        let pace = CloudPace { prompt_wait: Duration::MAX, verify_wait: Duration::MAX, batch_rows: HALF, stages: HALF, prompt_rows: Some(HALF), delay };
+        let pace = CloudPace {
+            prompt_wait: Duration::MAX,
+            verify_wait: Duration::MAX,
+            batch_rows: HALF,
+            stages: HALF,
+            prompt_rows: Some(HALF),
+            delay,
+        };
         let load = Load { sessions: u64::MAX, max_sessions: u64::MAX, queued_rows: u64::MAX, pace };
         let deep = Deep { header: header.answer(), rows: append.rows, timing, load };
         prop_assert!(proto::Downlink::from(Downlink::Deep(deep)).encoded_len() <= limit);

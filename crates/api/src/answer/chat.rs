@@ -1,45 +1,22 @@
 //! `chat.completion` and `chat.completion.chunk`.
 
 use super::{
-    Chunks, Head,
-    chunks::json,
+    chunks::{Answer, Chunks, Piece},
+    envelope::Envelope,
     logprobs::ChatLogprobs,
     speech::{Call, Said, Speech, Tools},
-    trace::{Progress, Summary},
-    usage::Usage,
+    trace::{Summary, Told},
 };
-use crate::{Service, choices};
+use crate::choices;
 use serde::Serialize;
-use std::sync::Arc;
-use tricorn_device::{
-    RoundTrace,
-    engine::{Finished, TextToken},
-};
+use tricorn_device::engine::{Finished, TextToken};
 
-/// What the answer to a chat is written with.
+/// An answer to a chat.
 #[derive(Debug)]
 pub(crate) struct ChatAnswer {
-    pub(crate) service: Arc<Service>,
-    pub(crate) head: Head,
-    /// Whether log-probabilities are told.
-    pub(crate) logprobs: bool,
-    /// Whether what goes over the wire is told.
-    pub(crate) trace: bool,
+    pub(crate) envelope: Envelope,
     /// Where the answer may call tools.
     pub(crate) tools: Option<Tools>,
-}
-
-#[derive(Debug, Serialize)]
-struct Completion<'a> {
-    id: &'a str,
-    object: &'static str,
-    created: u64,
-    model: &'a str,
-    choices: Vec<Choice>,
-    usage: Usage,
-    system_fingerprint: &'a str,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    tricorn: Option<Summary>,
 }
 
 #[derive(Debug, Serialize)]
@@ -60,29 +37,23 @@ struct Message {
     tool_calls: Vec<Call>,
 }
 
-impl ChatAnswer {
-    /// The whole answer as JSON; `n` choices.
-    pub(crate) fn whole(&self, choices: Vec<choices::Choice>) -> String {
-        let mut usage = Usage::default();
-        let summary = Summary::of_all(&choices, self.trace);
-        let n = choices.len();
-        let written = choices.into_iter().enumerate().map(|(index, choice)| {
-            usage.add(index, n, &choice.finished);
-            self.choice(index, &choice)
-        });
-        let choices = written.collect();
-        json(&Completion {
-            id: &self.head.id,
-            object: "chat.completion",
-            created: self.head.created,
-            model: &self.head.model,
-            choices,
-            usage,
-            system_fingerprint: &self.head.fingerprint,
-            tricorn: summary,
-        })
+impl Answer for ChatAnswer {
+    type Chunks = ChatChunks;
+
+    fn whole(&self, choices: &[choices::Choice]) -> String {
+        let written: Vec<Choice> =
+            choices.iter().enumerate().map(|(index, choice)| self.choice(index, choice)).collect();
+        self.envelope.whole("chat.completion", choices, &written)
     }
 
+    fn chunks(self, count: usize) -> ChatChunks {
+        let Self { envelope, tools } = self;
+        let speech = std::iter::repeat_with(|| Speech::new(tools.as_ref()));
+        ChatChunks { choices: speech.take(count).collect(), envelope }
+    }
+}
+
+impl ChatAnswer {
     fn choice(&self, index: usize, choice: &choices::Choice) -> Choice {
         let mut speech = Speech::new(self.tools.as_ref());
         let Said { mut content, calls: mut tool_calls } = speech.push(&choice.text);
@@ -102,36 +73,14 @@ impl ChatAnswer {
                 tool_calls,
             },
             logprobs: self
+                .envelope
                 .logprobs
-                .then(|| ChatLogprobs::of(&choice.tokens, self.service.engine.prompter())),
+                .then(|| ChatLogprobs::of(&choice.tokens, self.envelope.prompter())),
         }
     }
 }
 
-#[derive(Debug, Serialize)]
-struct Chunk<'a> {
-    id: &'a str,
-    object: &'static str,
-    created: u64,
-    model: &'a str,
-    system_fingerprint: &'a str,
-    choices: &'a [ChunkChoice<'a>],
-    /// Null but in the last chunk, and absent where it is not asked for.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    usage: Option<Option<Usage>>,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    tricorn: Option<Told<'a>>,
-}
-
-/// The extension's object of a chunk.
-#[derive(Debug, Serialize)]
-#[serde(untagged)]
-pub(super) enum Told<'a> {
-    Progress(Progress<'a>),
-    Summary(Summary),
-}
-
-#[derive(Debug, Serialize)]
+#[derive(Debug, Default, Serialize)]
 struct ChunkChoice<'a> {
     index: usize,
     delta: Delta<'a>,
@@ -155,36 +104,13 @@ struct Delta<'a> {
 /// The chunks of a chat answer.
 #[derive(Debug)]
 pub(crate) struct ChatChunks {
-    answer: ChatAnswer,
-    include_usage: bool,
+    envelope: Envelope,
     choices: Vec<Speech>,
 }
 
 impl ChatChunks {
-    /// For an answer of `count` choices.
-    pub(crate) fn new(answer: ChatAnswer, count: usize, include_usage: bool) -> Self {
-        let choices =
-            std::iter::repeat_with(|| Speech::new(answer.tools.as_ref())).take(count).collect();
-        Self { answer, include_usage, choices }
-    }
-
-    fn chunk(
-        &self,
-        choices: &[ChunkChoice<'_>],
-        usage: Option<Usage>,
-        tricorn: Option<Told<'_>>,
-    ) -> String {
-        let head = &self.answer.head;
-        json(&Chunk {
-            id: &head.id,
-            object: "chat.completion.chunk",
-            created: head.created,
-            model: &head.model,
-            system_fingerprint: &head.fingerprint,
-            choices,
-            usage: self.include_usage.then_some(usage),
-            tricorn,
-        })
+    fn chunk(&self, choice: ChunkChoice<'_>, tricorn: Option<Told<'_>>) -> String {
+        self.envelope.chunk(Self::OBJECT, choice, tricorn)
     }
 
     fn said(
@@ -194,8 +120,8 @@ impl ChatChunks {
         tokens: &[TextToken],
         tricorn: Option<Told<'_>>,
     ) -> Option<String> {
-        let logprobs = (self.answer.logprobs && !tokens.is_empty())
-            .then(|| ChatLogprobs::of(tokens, self.answer.service.engine.prompter()));
+        let logprobs = (self.envelope.logprobs && !tokens.is_empty())
+            .then(|| ChatLogprobs::of(tokens, self.envelope.prompter()));
         if said.content.is_empty()
             && said.calls.is_empty()
             && logprobs.is_none()
@@ -206,15 +132,17 @@ impl ChatChunks {
         let content =
             (!said.content.is_empty() || said.calls.is_empty()).then_some(said.content.as_str());
         let delta = Delta { content, tool_calls: &said.calls, ..Delta::default() };
-        Some(self.chunk(
-            &[ChunkChoice { index, delta, logprobs, finish_reason: None }],
-            None,
-            tricorn,
-        ))
+        Some(self.chunk(ChunkChoice { index, delta, logprobs, finish_reason: None }, tricorn))
     }
 }
 
 impl Chunks for ChatChunks {
+    const OBJECT: &'static str = "chat.completion.chunk";
+
+    fn envelope(&self) -> &Envelope {
+        &self.envelope
+    }
+
     fn begin(&mut self, index: usize) -> Option<String> {
         let delta = Delta {
             role: Some("assistant"),
@@ -222,40 +150,27 @@ impl Chunks for ChatChunks {
             refusal: Some(None),
             ..Delta::default()
         };
-        Some(self.chunk(
-            &[ChunkChoice { index, delta, logprobs: None, finish_reason: None }],
-            None,
-            None,
-        ))
+        Some(self.chunk(ChunkChoice { index, delta, ..ChunkChoice::default() }, None))
     }
 
-    fn delta(
+    fn delta(&mut self, index: usize, piece: Piece<'_>) -> Option<String> {
+        let said =
+            self.choices.get_mut(index).map(|speech| speech.push(piece.text)).unwrap_or_default();
+        let progress = self.envelope.progress(piece.tokens, piece.round);
+        self.said(index, &said, piece.tokens, progress)
+    }
+
+    fn finish(
         &mut self,
         index: usize,
-        text: &str,
-        tokens: &[TextToken],
-        round: Option<&RoundTrace>,
+        finished: &Finished,
+        summary: Option<Summary>,
     ) -> Vec<String> {
-        let said = self.choices.get_mut(index).map(|speech| speech.push(text)).unwrap_or_default();
-        let progress = self.answer.trace.then(|| Told::Progress(Progress::of(tokens, round)));
-        self.said(index, &said, tokens, progress).into_iter().collect()
-    }
-
-    fn finish(&mut self, index: usize, finished: &Finished, last: bool) -> Vec<String> {
         let rest = self.choices.get_mut(index).map(Speech::finish).unwrap_or_default();
         let mut chunks: Vec<String> = self.said(index, &rest, &[], None).into_iter().collect();
         let finish_reason = self.choices.get(index).map(|speech| speech.reason(finished));
-        let summary = Summary::of(finished, last && self.answer.trace);
-        let choice = ChunkChoice { index, delta: Delta::default(), logprobs: None, finish_reason };
-        chunks.push(self.chunk(&[choice], None, summary.map(Told::Summary)));
+        let choice = ChunkChoice { index, finish_reason, ..ChunkChoice::default() };
+        chunks.push(self.chunk(choice, summary.map(Told::Summary)));
         chunks
-    }
-
-    fn usage(&mut self, usage: Usage, last: &Finished, offline: bool) -> String {
-        self.chunk(
-            &[],
-            Some(usage),
-            Summary::whole(last, offline, self.answer.trace).map(Told::Summary),
-        )
     }
 }

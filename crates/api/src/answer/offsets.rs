@@ -1,4 +1,4 @@
-//! Where tokens begin in an answer's text.
+//! Text offsets: the place in an answer's text at which each token begins.
 
 /// The places of a choice's tokens in its text, in characters.
 ///

@@ -1,6 +1,6 @@
-//! What a chat answer says: content, and calls of tools.
+//! Speech: the content and the tool calls of a chat answer.
 
-use super::reason;
+use super::finish::reason;
 use crate::identity;
 use serde::Serialize;
 use serde_json::Value;

@@ -1,44 +1,11 @@
-//! What tests of answers are made of: a service with the demo model, and generations that are over.
-#![allow(clippy::unwrap_used)]
+//! Test parts: generations that are over.
 
-use crate::{Service, ServiceConfig};
-use std::{
-    path::Path,
-    sync::{Arc, OnceLock},
-    time::Duration,
-};
-use tricorn_core::{DraftPolicy, FinishReason, HiddenCodec, Split, TurnStats};
+use std::time::Duration;
+use tricorn_core::{FinishReason, TurnStats};
 use tricorn_device::{
-    Drafting, Ends, Engine, EngineConfig, LocalLink, Prompter, TurnReport,
+    TurnReport,
     engine::{Finish, Finished},
 };
-use tricorn_model::{MiddlePart, ModelSource};
-
-/// A service that is asked for nothing.
-pub(super) fn service() -> Arc<Service> {
-    static SERVICE: OnceLock<Arc<Service>> = OnceLock::new();
-    let make = || {
-        let source = Arc::new(
-            ModelSource::open(&Path::new(env!("CARGO_MANIFEST_DIR")).join("../../models/demo"))
-                .unwrap(),
-        );
-        let split: Split = "2:0".parse().unwrap();
-        let ends = Arc::new(Ends::load(&source, split, HiddenCodec::F16, Drafting::Best).unwrap());
-        let prompter = Arc::new(Prompter::load(&source).unwrap());
-        let middle = Arc::new(MiddlePart::load(&source, split).unwrap());
-        let (context, codec) = (ends.context, ends.codec);
-        let link = move || LocalLink::new(Arc::clone(&middle), context, codec);
-        let engine = Engine::start(
-            ends,
-            prompter,
-            link,
-            EngineConfig { slots: 1, ..EngineConfig::default() },
-        )
-        .unwrap();
-        Arc::new(Service::new(engine, ServiceConfig::new("demo", DraftPolicy::default())))
-    };
-    Arc::clone(SERVICE.get_or_init(make))
-}
 
 /// A generation that ended so; `offline`: the device's drafter wrote of it alone.
 pub(super) fn finished(finish: Finish, offline: bool) -> Finished {

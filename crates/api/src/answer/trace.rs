@@ -1,4 +1,4 @@
-//! The extension `tricorn`: what of the split is told beside the text.
+//! The extension `tricorn`: figures of the split, told beside the text.
 
 use crate::choices::Choice;
 use serde::Serialize;
@@ -10,6 +10,14 @@ use tricorn_device::{
 
 /// Events told of one turn, which bounds the last chunk of a long text.
 const MAX_EVENTS: usize = 4096;
+
+/// The extension's object: of a chunk, or of the last chunk or a whole answer.
+#[derive(Debug, Serialize)]
+#[serde(untagged)]
+pub(super) enum Told<'a> {
+    Progress(Progress<'a>),
+    Summary(Summary),
+}
 
 /// What goes with a chunk.
 #[derive(Debug, Serialize)]
@@ -46,7 +54,7 @@ impl<'a> Progress<'a> {
 
 /// What goes with the last chunk, or with a whole answer.
 #[derive(Debug, Serialize)]
-pub(super) struct Summary {
+pub(crate) struct Summary {
     /// Whether the device's drafter wrote some of the text without the cloud.
     offline: bool,
     #[serde(flatten)]

@@ -2,22 +2,19 @@
 
 mod grammar;
 
-use super::{events, json, prepared};
+use super::generate::{Generates, Prepared, generate};
 use crate::{
     ApiError, Service,
-    answer::{
-        Head, Tools,
-        chat::{ChatAnswer, ChatChunks},
-    },
-    choices::{Choices, Plan},
+    answer::{ChatAnswer, Envelope, Tools},
+    choices::Plan,
     request::{
-        Common, RequestBody, ToolChoice,
+        RequestBody, ToolChoice,
         chat::{ChatRequest, FIELDS},
     },
 };
 use axum::{
     extract::{Request, State},
-    response::{IntoResponse, Response},
+    response::Response,
 };
 use std::sync::Arc;
 use tricorn_text::template::ChatInput;
@@ -30,37 +27,27 @@ pub(crate) async fn create(
     State(service): State<Arc<Service>>,
     request: Request,
 ) -> Result<Response, ApiError> {
-    let (Prepared { common, plan, tools, logprobs }, clock) =
-        prepared(&service, request, prepare).await?;
-    let choices = Choices::submit(&service, &common, plan, clock)?;
-    let answer = ChatAnswer {
-        head: Head::new(&service, "chatcmpl-"),
-        logprobs,
-        trace: common.trace,
-        tools,
-        service: Arc::clone(&service),
-    };
-    if common.stream {
-        let chunks = ChatChunks::new(answer, choices.count(), common.include_usage);
-        return events::stream(&service, &common, choices, chunks)
-            .await
-            .map(IntoResponse::into_response);
+    generate::<ChatEndpoint>(service, request).await
+}
+
+/// `/v1/chat/completions`, as it generates.
+pub(crate) struct ChatEndpoint;
+
+impl Generates for ChatEndpoint {
+    type Own = Option<Tools>;
+    type Answer = ChatAnswer;
+
+    const ID: &'static str = "chatcmpl-";
+
+    fn prepare(service: &Service, body: &RequestBody) -> Result<Prepared<Self::Own>, ApiError> {
+        let request = ChatRequest::read(service, &body.fields(&FIELDS)?)?;
+        let (plan, tools) = plan(service, &request)?;
+        Ok(Prepared { common: request.common, plan, own: tools })
     }
-    Ok(json(answer.whole(choices.collect().await?)))
-}
 
-/// A request that is ready to be generated.
-struct Prepared {
-    common: Common,
-    plan: Plan,
-    tools: Option<Tools>,
-    logprobs: bool,
-}
-
-fn prepare(service: &Service, body: &RequestBody) -> Result<Prepared, ApiError> {
-    let request = ChatRequest::read(service, &body.fields(&FIELDS)?)?;
-    let (plan, tools) = plan(service, &request)?;
-    Ok(Prepared { common: request.common, plan, tools, logprobs: request.logprobs.is_some() })
+    fn answer(envelope: Envelope, tools: Self::Own) -> ChatAnswer {
+        ChatAnswer { envelope, tools }
+    }
 }
 
 /// What is generated, and how calls are told from content in it.

@@ -1,21 +1,18 @@
 //! `/v1/completions`
 
-use super::{events, json, prepared};
+use super::generate::{Generates, Prepared, generate};
 use crate::{
     ApiError, Service,
-    answer::{
-        Head,
-        completion::{CompletionAnswer, CompletionChunks},
-    },
-    choices::{Choices, Plan},
+    answer::{CompletionAnswer, Envelope},
+    choices::Plan,
     request::{
-        Common, RequestBody,
+        RequestBody,
         completion::{CompletionRequest, FIELDS, PromptField},
     },
 };
 use axum::{
     extract::{Request, State},
-    response::{IntoResponse, Response},
+    response::Response,
 };
 use std::sync::Arc;
 
@@ -27,43 +24,32 @@ pub(crate) async fn create(
     State(service): State<Arc<Service>>,
     request: Request,
 ) -> Result<Response, ApiError> {
-    let (Prepared { common, plan, echo, logprobs }, clock) =
-        prepared(&service, request, prepare).await?;
-    let choices = Choices::submit(&service, &common, plan, clock)?;
-    let answer = CompletionAnswer {
-        head: Head::new(&service, "cmpl-"),
-        n: common.n,
-        logprobs,
-        trace: common.trace,
-        echo,
-        service: Arc::clone(&service),
-    };
-    if common.stream {
-        let chunks = CompletionChunks::new(answer, choices.count(), common.include_usage);
-        return events::stream(&service, &common, choices, chunks)
-            .await
-            .map(IntoResponse::into_response);
-    }
-    Ok(json(answer.whole(&choices.collect().await?)))
+    generate::<CompletionEndpoint>(service, request).await
 }
 
-/// A request that is ready to be generated.
-struct Prepared {
-    common: Common,
-    plan: Plan,
+/// `/v1/completions`, as it generates.
+pub(crate) struct CompletionEndpoint;
+
+impl Generates for CompletionEndpoint {
     /// The prompts' texts, where they are to be repeated.
-    echo: Vec<String>,
-    logprobs: bool,
-}
+    type Own = Vec<String>;
+    type Answer = CompletionAnswer;
 
-fn prepare(service: &Service, body: &RequestBody) -> Result<Prepared, ApiError> {
-    let CompletionRequest { common, prompts, echo, logprobs } =
-        CompletionRequest::read(service, &body.fields(&FIELDS)?)?;
-    let tokens =
-        prompts.iter().map(|prompt| tokens(service, prompt)).collect::<Result<Vec<_>, _>>()?;
-    let echo = if echo { texts(service, prompts, &tokens) } else { Vec::new() };
-    let plan = Plan { prompts: tokens, param: PARAM, grammar: None, logprobs };
-    Ok(Prepared { common, plan, echo, logprobs: logprobs.is_some() })
+    const ID: &'static str = "cmpl-";
+
+    fn prepare(service: &Service, body: &RequestBody) -> Result<Prepared<Self::Own>, ApiError> {
+        let CompletionRequest { common, prompts, echo, logprobs } =
+            CompletionRequest::read(service, &body.fields(&FIELDS)?)?;
+        let tokens =
+            prompts.iter().map(|prompt| tokens(service, prompt)).collect::<Result<Vec<_>, _>>()?;
+        let echo = if echo { texts(service, prompts, &tokens) } else { Vec::new() };
+        let plan = Plan { prompts: tokens, param: PARAM, grammar: None, logprobs };
+        Ok(Prepared { common, plan, own: echo })
+    }
+
+    fn answer(envelope: Envelope, echo: Self::Own) -> CompletionAnswer {
+        CompletionAnswer { envelope, echo }
+    }
 }
 
 fn tokens(service: &Service, prompt: &PromptField) -> Result<Vec<u32>, ApiError> {

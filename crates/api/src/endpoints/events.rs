@@ -1,10 +1,9 @@
-//! An answer as server-sent events, in OpenAI's form: chunks as data, `[DONE]` at the end.
+//! Server-sent events of an answer, in OpenAI's form: chunks as data, `[DONE]` at the end.
 
 use crate::{
-    ApiError, Service,
+    ApiError,
     answer::{ChunkStream, Chunks},
     choices::Choices,
-    request::Common,
 };
 use axum::response::sse::{Event, KeepAlive, Sse};
 use futures_util::{Stream, stream::unfold};
@@ -12,22 +11,21 @@ use std::{convert::Infallible, time::Duration};
 use tokio::time::timeout;
 use tricorn_device::engine::Update;
 
-/// A stream of this answer. It begins with the first token, so that what fails before has its own
-/// status; but no later than a client should hear of its request.
+/// A stream of this answer. It waits for the first token, so that what fails before has a status of
+/// its own, but no longer than `keep_alive`: a client should hear that its request has arrived.
 ///
 /// # Errors
 /// When a choice fails before the first token.
-pub(crate) async fn stream<C: Chunks>(
-    service: &Service,
-    common: &Common,
+pub(super) async fn stream<C: Chunks>(
+    keep_alive: Duration,
     mut choices: Choices,
     chunks: C,
 ) -> Result<Sse<impl Stream<Item = Result<Event, Infallible>> + use<C>>, ApiError> {
-    let keep_alive = service.config.limits.keep_alive;
-    let mut written = ChunkStream::new(chunks, choices.count(), common.n, common.include_usage);
+    let mut written = ChunkStream::new(chunks, choices.count());
     begin(keep_alive, &mut choices, &mut written).await?;
-    let state = State { choices, written, over: false };
-    Ok(Sse::new(unfold(state, State::next)).keep_alive(KeepAlive::new().interval(keep_alive)))
+    let events = EventStream { choices, written, over: false };
+    Ok(Sse::new(unfold(events, EventStream::next))
+        .keep_alive(KeepAlive::new().interval(keep_alive)))
 }
 
 /// Takes in updates until there is something to say, for no longer than `wait`. What is not there
@@ -50,13 +48,14 @@ async fn begin<C: Chunks>(
     timeout(wait, first).await.unwrap_or(Ok(()))
 }
 
-struct State<C> {
+/// The events that are still to come.
+struct EventStream<C> {
     choices: Choices,
     written: ChunkStream<C>,
     over: bool,
 }
 
-impl<C: Chunks> State<C> {
+impl<C: Chunks> EventStream<C> {
     async fn next(mut self) -> Option<(Result<Event, Infallible>, Self)> {
         loop {
             if let Some(chunk) = self.written.pop() {

@@ -31,7 +31,10 @@ pub(crate) async fn ready(State(service): State<Arc<Service>>) -> Response {
         Err(error) => ("unsuitable", error),
     };
     if cloud.offline_fallback && standing == "unreachable" {
-        return Json(json!({ "status": "ready", "cloud": standing, "offline": true, "reason": reason.to_string() })).into_response();
+        let body = json!({
+            "status": "ready", "cloud": standing, "offline": true, "reason": reason.to_string()
+        });
+        return Json(body).into_response();
     }
     let body =
         Json(json!({ "status": "unavailable", "cloud": standing, "reason": reason.to_string() }));

@@ -1,6 +1,6 @@
 //! A request's body, within its bounds of time and size.
 
-use super::{FieldTable, Fields};
+use super::fields::{FieldTable, Fields};
 use crate::{ApiError, Limits, Service};
 use axum::{
     body::{Body, HttpBody},
@@ -28,6 +28,12 @@ pub(crate) struct RequestBody {
 }
 
 impl RequestBody {
+    /// A body of these bytes, as if it had been read.
+    #[cfg(feature = "fuzzing")]
+    pub(crate) fn of(bytes: &[u8]) -> Self {
+        Self { bytes: bytes.into(), _room: None }
+    }
+
     pub(crate) fn len(&self) -> usize {
         self.bytes.len()
     }

@@ -1,10 +1,11 @@
-//! `/v1/chat/completions`: what is asked for.
+//! `/v1/chat/completions`: the request's fields.
 
 use super::{
-    Common, FieldTable, Fields,
-    common::{excluded, top_logprobs},
+    common::{self, Common, excluded, top_logprobs},
+    fields::{FieldTable, Fields},
     format::{ResponseFormat, Schema},
     message::{self, Message},
+    sampling,
     tools::{self, Tool, ToolChoice, ToolChoiceField},
 };
 use crate::{ApiError, Service};
@@ -14,30 +15,18 @@ use serde_json::Value;
 /// What is done with the fields of a chat completion.
 pub(crate) const FIELDS: FieldTable = FieldTable {
     served: &[
-        "model",
-        "messages",
-        "n",
-        "max_tokens",
-        "max_completion_tokens",
-        "stop",
-        "seed",
-        "temperature",
-        "top_p",
-        "top_k",
-        "min_p",
-        "presence_penalty",
-        "frequency_penalty",
-        "repetition_penalty",
-        "logit_bias",
-        "logprobs",
-        "top_logprobs",
-        "response_format",
-        "tools",
-        "tool_choice",
-        "parallel_tool_calls",
-        "stream",
-        "stream_options",
-        "tricorn",
+        common::FIELDS,
+        sampling::FIELDS,
+        &[
+            "messages",
+            "max_completion_tokens",
+            "logprobs",
+            "top_logprobs",
+            "response_format",
+            "tools",
+            "tool_choice",
+            "parallel_tool_calls",
+        ],
     ],
     ignored: &[
         "user",

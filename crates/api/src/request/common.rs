@@ -1,9 +1,13 @@
-//! The fields that both endpoints share, but for those of sampling.
+//! Common fields of both endpoints, but for those of sampling.
 
-use super::{Fields, sampling::Sampling};
+use super::{fields::Fields, sampling::Sampling};
 use crate::{ApiError, Service};
 use serde::Deserialize;
 use tricorn_core::SamplingOptions;
+
+/// The fields that both endpoints serve, but for those of sampling.
+pub(super) const FIELDS: &[&str] =
+    &["model", "n", "max_tokens", "stop", "stream", "stream_options", "tricorn"];
 
 /// Most choices for a prompt.
 const MAX_N: usize = 8;

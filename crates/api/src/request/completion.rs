@@ -1,32 +1,16 @@
-//! `/v1/completions`: what is asked for.
+//! `/v1/completions`: the request's fields.
 
-use super::{Common, FieldTable, Fields, common::top_logprobs};
+use super::{
+    common::{self, Common, excluded, top_logprobs},
+    fields::{FieldTable, Fields},
+    sampling,
+};
 use crate::{ApiError, Service};
 use serde::Deserialize;
 
 /// What is done with the fields of a completion.
 pub(crate) const FIELDS: FieldTable = FieldTable {
-    served: &[
-        "model",
-        "prompt",
-        "n",
-        "max_tokens",
-        "stop",
-        "seed",
-        "temperature",
-        "top_p",
-        "top_k",
-        "min_p",
-        "presence_penalty",
-        "frequency_penalty",
-        "repetition_penalty",
-        "logit_bias",
-        "logprobs",
-        "echo",
-        "stream",
-        "stream_options",
-        "tricorn",
-    ],
+    served: &[common::FIELDS, sampling::FIELDS, &["prompt", "logprobs", "echo"]],
     ignored: &["user"],
     unsupported: &[("suffix", "\"\""), ("best_of", "1")],
 };
@@ -104,7 +88,7 @@ impl CompletionRequest {
             wire.logprobs.map(|top| top_logprobs("logprobs", top, MAX_LOGPROBS)).transpose()?;
         if echo && logprobs.is_some() {
             // The prompt's rows are not brought back from the cloud: only the last one is.
-            return Err(super::common::excluded("echo", "'logprobs'"));
+            return Err(excluded("echo", "'logprobs'"));
         }
         Ok(Self { common, prompts, echo, logprobs })
     }

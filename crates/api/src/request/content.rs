@@ -1,4 +1,4 @@
-//! What a message says: a string, or parts of which text is served.
+//! Content of a message: a string, or parts, of which only text is served.
 
 use super::fields::{shown, unsupported};
 use crate::ApiError;

@@ -1,4 +1,4 @@
-//! The fields of a request, by what is done with them.
+//! Fields of a request: served, without effect, or refused.
 
 use crate::ApiError;
 use serde::Deserialize;
@@ -13,8 +13,8 @@ const MAX_PROBLEM: usize = 256;
 /// What an endpoint does with every field that OpenAI's API knows, and with its own.
 #[derive(Debug)]
 pub(crate) struct FieldTable {
-    /// Fields that have their effect.
-    pub(crate) served: &'static [&'static str],
+    /// Fields that have their effect, in groups that endpoints share.
+    pub(crate) served: &'static [&'static [&'static str]],
     /// Fields that clients send and that have no effect on the text: accounts, caches, tiers.
     pub(crate) ignored: &'static [&'static str],
     /// Fields that would have an effect which is not offered, each with the value that asks for
@@ -59,7 +59,7 @@ impl Fields {
 impl FieldTable {
     fn check(&self, map: &Map<String, Value>) -> Result<(), ApiError> {
         let known = |name: &str| {
-            self.served.contains(&name)
+            self.served.iter().any(|fields| fields.contains(&name))
                 || self.ignored.contains(&name)
                 || self.unsupported.iter().any(|&(field, _)| field == name)
         };

@@ -1,9 +1,22 @@
-//! How tokens are chosen: the fields of both endpoints.
+//! Sampling: the fields that both endpoints share.
 
 use crate::{ApiError, identity};
 use serde::Deserialize;
 use std::collections::BTreeMap;
 use tricorn_core::{SamplingOptions, SamplingParams};
+
+/// The fields of sampling.
+pub(super) const FIELDS: &[&str] = &[
+    "seed",
+    "temperature",
+    "top_p",
+    "top_k",
+    "min_p",
+    "presence_penalty",
+    "frequency_penalty",
+    "repetition_penalty",
+    "logit_bias",
+];
 
 /// The highest temperature that OpenAI's API takes.
 const MAX_TEMPERATURE: f32 = 2.0;

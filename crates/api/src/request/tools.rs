@@ -103,9 +103,9 @@ impl Tool {
             ));
         }
         let description = function.description.unwrap_or_default();
-        Ok(
-            json!({ "type": "function", "function": { "name": function.name, "description": description, "parameters": parameters } }),
-        )
+        Ok(json!({ "type": "function", "function": {
+            "name": function.name, "description": description, "parameters": parameters
+        } }))
     }
 }
 

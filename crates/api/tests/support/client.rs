@@ -13,26 +13,29 @@ use tokio::{
 
 /// An answer, whole.
 #[derive(Debug)]
-pub struct Answer {
-    pub status: StatusCode,
-    pub headers: HeaderMap,
-    pub text: String,
+pub(crate) struct Answer {
+    pub(crate) status: StatusCode,
+    pub(crate) headers: HeaderMap,
+    pub(crate) text: String,
 }
 
 impl Answer {
     /// The body's JSON.
-    pub fn json(&self) -> Value {
+    pub(crate) fn json(&self) -> Value {
         serde_json::from_str(&self.text).unwrap_or_else(|error| panic!("{error}: {}", self.text))
     }
 
     /// A field of the error object.
-    pub fn error(&self, field: &str) -> Value {
+    pub(crate) fn error(&self, field: &str) -> Value {
         self.json()["error"][field].clone()
     }
 }
 
 /// Sends a request on a connection of its own; the connection ends with the answer's body.
-pub async fn send(address: SocketAddr, request: Request<Full<Bytes>>) -> hyper::Response<Incoming> {
+pub(crate) async fn send(
+    address: SocketAddr,
+    request: Request<Full<Bytes>>,
+) -> hyper::Response<Incoming> {
     let stream = TcpStream::connect(address).await.unwrap();
     let (mut sender, connection) = http1::handshake(TokioIo::new(stream)).await.unwrap();
     tokio::spawn(connection);
@@ -59,18 +62,18 @@ async fn whole(response: hyper::Response<Incoming>) -> Answer {
     }
 }
 
-pub async fn get(address: SocketAddr, path: &str) -> Answer {
+pub(crate) async fn get(address: SocketAddr, path: &str) -> Answer {
     whole(send(address, request(address, Method::GET, path, "")).await).await
 }
 
 /// Posts JSON, or any text where it is a string.
-pub async fn post(address: SocketAddr, path: &str, body: &Value) -> Answer {
+pub(crate) async fn post(address: SocketAddr, path: &str, body: &Value) -> Answer {
     let text = body.as_str().map_or_else(|| body.to_string(), str::to_owned);
     whole(send(address, request(address, Method::POST, path, text)).await).await
 }
 
 /// Posts JSON and reads the events as they come.
-pub async fn events(address: SocketAddr, path: &str, body: &Value) -> Events {
+pub(crate) async fn events(address: SocketAddr, path: &str, body: &Value) -> Events {
     let response = send(address, request(address, Method::POST, path, body.to_string())).await;
     assert_eq!(response.status(), StatusCode::OK);
     assert_eq!(response.headers()["content-type"], "text/event-stream");
@@ -78,14 +81,14 @@ pub async fn events(address: SocketAddr, path: &str, body: &Value) -> Events {
 }
 
 /// A stream of events. Dropping it closes the connection.
-pub struct Events {
+pub(crate) struct Events {
     body: Incoming,
     text: String,
 }
 
 impl Events {
     /// The data of the next event; `None` at the end. Comments are passed over.
-    pub async fn next(&mut self) -> Option<String> {
+    pub(crate) async fn next(&mut self) -> Option<String> {
         loop {
             if let Some((event, rest)) = self.text.split_once("\n\n") {
                 let (event, rest) = (event.to_owned(), rest.to_owned());
@@ -101,7 +104,7 @@ impl Events {
     }
 
     /// All chunks; the stream must end as it should.
-    pub async fn chunks(mut self) -> Vec<Value> {
+    pub(crate) async fn chunks(mut self) -> Vec<Value> {
         let mut chunks = Vec::new();
         loop {
             let data = self.next().await.expect("the stream ends without [DONE]");
@@ -115,19 +118,19 @@ impl Events {
 }
 
 /// A connection for any bytes.
-pub struct Raw(pub TcpStream);
+pub(crate) struct Raw(pub(crate) TcpStream);
 
 impl Raw {
-    pub async fn connect(address: SocketAddr) -> Self {
+    pub(crate) async fn connect(address: SocketAddr) -> Self {
         Self(TcpStream::connect(address).await.unwrap())
     }
 
-    pub async fn write(&mut self, bytes: impl AsRef<[u8]>) {
+    pub(crate) async fn write(&mut self, bytes: impl AsRef<[u8]>) {
         self.0.write_all(bytes.as_ref()).await.unwrap();
     }
 
     /// Everything until the other side closes.
-    pub async fn rest(&mut self) -> String {
+    pub(crate) async fn rest(&mut self) -> String {
         let mut bytes = Vec::new();
         // A reset is a close as good as any.
         let _ = self.0.read_to_end(&mut bytes).await;

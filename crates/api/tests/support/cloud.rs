@@ -10,7 +10,7 @@ use tricorn_device::CloudProbe;
 use tricorn_model::{KvPool, MiddlePart, ModelSource};
 
 /// A cloud for the demo model that serves until it is stopped.
-pub struct Cloud {
+pub(crate) struct Cloud {
     address: SocketAddr,
     stop: oneshot::Sender<()>,
     served: JoinHandle<Result<Figures, CloudError>>,
@@ -18,11 +18,11 @@ pub struct Cloud {
 
 impl Cloud {
     /// At the device's split.
-    pub async fn start() -> Self {
+    pub(crate) async fn start() -> Self {
         Self::at("2:0").await
     }
 
-    pub async fn at(split: &str) -> Self {
+    pub(crate) async fn at(split: &str) -> Self {
         let source = std::sync::Arc::new(ModelSource::open(&super::model::folder()).unwrap());
         let split: Split = split.parse().unwrap();
         let config = source.config();
@@ -48,11 +48,11 @@ impl Cloud {
     }
 
     /// The cloud as an endpoint with this model asks it.
-    pub fn behind(&self, model: &Model, offline_fallback: bool) -> CloudBehind {
+    pub(crate) fn behind(&self, model: &Model, offline_fallback: bool) -> CloudBehind {
         Self::behind_url(&format!("http://{}", self.address), model, offline_fallback)
     }
 
-    pub fn behind_url(url: &str, model: &Model, offline_fallback: bool) -> CloudBehind {
+    pub(crate) fn behind_url(url: &str, model: &Model, offline_fallback: bool) -> CloudBehind {
         CloudBehind {
             probe: CloudProbe::new(url, model.ends(), runtime().handle()).unwrap(),
             offline_fallback,
@@ -60,7 +60,7 @@ impl Cloud {
     }
 
     /// Asks it to stop, and waits until it has.
-    pub async fn stop(self) {
+    pub(crate) async fn stop(self) {
         drop(self.stop);
         self.served.await.unwrap().unwrap();
     }

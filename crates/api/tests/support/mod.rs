@@ -1,14 +1,13 @@
 //! An endpoint in the test's own process, over real sockets, with the demo model and its middle
 //! beside it.
-#![allow(dead_code, unused_imports, unreachable_pub, clippy::unwrap_used, clippy::expect_used)]
 
 mod client;
 mod cloud;
 mod model;
 
-pub use client::{Answer, Events, Raw, events, get, post, send};
-pub use cloud::Cloud;
-pub use model::{Model, demo, with_tools};
+pub(crate) use client::{Raw, events, get, post};
+pub(crate) use cloud::Cloud;
+pub(crate) use model::{Model, demo, with_tools};
 
 use std::{
     net::SocketAddr,
@@ -21,10 +20,10 @@ use tricorn_core::DraftPolicy;
 use tricorn_device::EngineConfig;
 
 /// Every wait of a test ends after this, in a panic.
-pub const LIMIT: Duration = Duration::from_secs(60);
+pub(crate) const LIMIT: Duration = Duration::from_secs(60);
 
 /// Carries all endpoints of a test binary.
-pub fn runtime() -> &'static Runtime {
+pub(crate) fn runtime() -> &'static Runtime {
     static RUNTIME: OnceLock<Runtime> = OnceLock::new();
     RUNTIME.get_or_init(|| {
         tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build().unwrap()
@@ -32,22 +31,22 @@ pub fn runtime() -> &'static Runtime {
 }
 
 /// Runs a test, but no longer than [`LIMIT`].
-pub fn within<T>(test: impl Future<Output = T>) -> T {
+pub(crate) fn within<T>(test: impl Future<Output = T>) -> T {
     runtime().block_on(async {
         tokio::time::timeout(LIMIT, test).await.expect("the test takes too long")
     })
 }
 
 /// An endpoint that serves until it is dropped or stopped.
-pub struct Endpoint {
-    pub address: SocketAddr,
+pub(crate) struct Endpoint {
+    pub(crate) address: SocketAddr,
     stop: Option<oneshot::Sender<()>>,
     served: JoinHandle<std::io::Result<()>>,
 }
 
 impl Endpoint {
     /// With the demo model, two slots and a queue of eight.
-    pub async fn start() -> Self {
+    pub(crate) async fn start() -> Self {
         Self::start_with(
             demo(),
             EngineConfig { slots: 2, queue: 8, ..EngineConfig::default() },
@@ -57,7 +56,7 @@ impl Endpoint {
     }
 
     /// The same with other bounds.
-    pub async fn limited(change: impl FnOnce(&mut ServiceConfig)) -> Self {
+    pub(crate) async fn limited(change: impl FnOnce(&mut ServiceConfig)) -> Self {
         Self::start_with(
             demo(),
             EngineConfig { slots: 2, queue: 8, ..EngineConfig::default() },
@@ -66,7 +65,7 @@ impl Endpoint {
         .await
     }
 
-    pub async fn start_with(
+    pub(crate) async fn start_with(
         model: &Model,
         engine: EngineConfig,
         change: impl FnOnce(&mut ServiceConfig),
@@ -84,13 +83,13 @@ impl Endpoint {
     }
 
     /// Asks the endpoint to stop, and waits until it has.
-    pub async fn stop(mut self) {
+    pub(crate) async fn stop(mut self) {
         drop(self.stop.take());
         self.served.await.unwrap().unwrap();
     }
 
     /// The value of a metric without labels.
-    pub async fn metric(&self, name: &str) -> f64 {
+    pub(crate) async fn metric(&self, name: &str) -> f64 {
         let text = get(self.address, "/metrics").await.text;
         let line = text
             .lines()
@@ -100,7 +99,7 @@ impl Endpoint {
     }
 
     /// Waits until a metric has this value.
-    pub async fn becomes(&self, name: &str, value: f64) {
+    pub(crate) async fn becomes(&self, name: &str, value: f64) {
         let begun = Instant::now();
         while self.metric(name).await != value {
             assert!(begun.elapsed() < LIMIT, "{name} does not become {value}");

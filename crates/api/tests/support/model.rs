@@ -10,7 +10,7 @@ use tricorn_device::{Drafting, Ends, Engine, EngineConfig, Link, LocalLink, Prom
 use tricorn_model::{MiddlePart, ModelSource};
 
 /// Ends and middle of a model.
-pub struct Model {
+pub(crate) struct Model {
     ends: Arc<Ends>,
     prompter: Arc<Prompter>,
     middle: Arc<MiddlePart>,
@@ -27,12 +27,12 @@ impl Model {
         }
     }
 
-    pub fn ends(&self) -> &Ends {
+    pub(crate) fn ends(&self) -> &Ends {
         &self.ends
     }
 
     /// The token of a text that is one token.
-    pub fn token(&self, text: &str) -> u32 {
+    pub(crate) fn token(&self, text: &str) -> u32 {
         match self.prompter.tokenizer().encode(text, false).unwrap()[..] {
             [token] => token,
             ref several => panic!("{text} is the tokens {several:?}"),
@@ -44,7 +44,7 @@ impl Model {
     }
 
     /// With a test's own link around the middle.
-    pub fn start_over<L: Link + 'static>(
+    pub(crate) fn start_over<L: Link + 'static>(
         &self,
         config: EngineConfig,
         wrap: impl Fn(LocalLink) -> L + Send + Sync + 'static,
@@ -57,25 +57,23 @@ impl Model {
 }
 
 /// The demo as it is: its template knows no tools.
-pub fn demo() -> &'static Model {
+pub(crate) fn demo() -> &'static Model {
     static DEMO: OnceLock<Model> = OnceLock::new();
     DEMO.get_or_init(|| Model::load(&folder()))
 }
 
 /// The demo with a template that has tools in the way of Hermes and Qwen.
-pub fn with_tools() -> &'static Model {
+pub(crate) fn with_tools() -> &'static Model {
     static TOOLS: OnceLock<Model> = OnceLock::new();
     TOOLS.get_or_init(|| {
-        let copy = std::env::temp_dir().join(format!("tricorn-api-tools-{}", std::process::id()));
-        fs::create_dir_all(&copy).unwrap();
+        let temp = tempfile::tempdir().unwrap();
+        let copy = temp.path();
         for file in fs::read_dir(folder()).unwrap() {
             let file = file.unwrap();
             fs::copy(file.path(), copy.join(file.file_name())).unwrap();
         }
         fs::copy(clients().join("tools_template.jinja"), copy.join("chat_template.jinja")).unwrap();
-        let model = Model::load(&copy);
-        fs::remove_dir_all(&copy).unwrap();
-        model
+        Model::load(copy)
     })
 }
 

@@ -3,11 +3,11 @@
 use std::{fs, path::Path};
 
 use serde_json::json;
+use tricorn_plot::{Bar, Group, bars, cdf, waterfall};
 
 use super::Report;
 use crate::{
-    BenchError, Cell,
-    plot::{Bar, Group, bars, cdf, waterfall},
+    BenchError, Breakdown, Cell,
     stats::{quantile, sorted},
 };
 
@@ -68,20 +68,19 @@ impl Report {
                 let of_request = |cell: &Cell| {
                     cell.samples.iter().find(|sample| sample.request == request)?.breakdown
                 };
-                let parts: Vec<_> = cells
+                let rows: Vec<_> = cells
                     .iter()
-                    .filter_map(|cell| Some((cell.mode.clone(), of_request(cell)?)))
+                    .filter_map(|cell| Some((cell.mode.clone(), values(&of_request(cell)?))))
                     .collect();
                 let title = name("Where the time to first token went");
                 let note = format!(
                     "{}, request {request}, which has the median time of {}",
                     self.scenario, cells[0].mode
                 );
-                add(
-                    title.clone(),
-                    format!("{load}-waterfall.svg"),
-                    waterfall(&title, &note, &parts),
-                );
+                let parts = Breakdown::default().parts().map(|(name, _)| name);
+                let units = ("ms", "ms to first token");
+                let svg = waterfall(&title, &note, units, &parts, &rows);
+                add(title, format!("{load}-waterfall.svg"), svg);
             }
         }
         pictures.extend(self.extra.iter().cloned());
@@ -109,6 +108,11 @@ impl Report {
     }
 }
 
+/// The parts of a time to first token, in the order of [`Breakdown::parts`].
+fn values(breakdown: &Breakdown) -> Vec<f64> {
+    breakdown.parts().map(|(_, value)| value).to_vec()
+}
+
 /// The number of the request with the median time to first token, of those whose time is known in
 /// parts.
 fn median(cell: &Cell) -> Option<usize> {
@@ -124,8 +128,9 @@ mod tests {
 
     #[test]
     fn a_folder_holds_all_that_the_document_shows() {
-        let folder = std::env::temp_dir().join(format!("tricorn-report-{}", std::process::id()));
-        report().write(&folder).unwrap();
+        let temp = tempfile::tempdir().unwrap();
+        let folder = temp.path();
+        report().write(folder).unwrap();
         let markdown = std::fs::read_to_string(folder.join("report.md")).unwrap();
         let shown: Vec<&str> =
             markdown.split("](").skip(1).map(|rest| rest.split(')').next().unwrap()).collect();
@@ -137,6 +142,5 @@ mod tests {
             serde_json::from_slice(&std::fs::read(folder.join("report.json")).unwrap()).unwrap();
         assert_eq!(json["report"]["rows"].as_array().unwrap().len(), 4);
         assert_eq!(json["cells"][0]["samples"].as_array().unwrap().len(), 4);
-        std::fs::remove_dir_all(&folder).unwrap();
     }
 }

@@ -11,6 +11,8 @@ use std::{
 
 use tricorn_core::AppendKind;
 use tricorn_device::TraceEvent;
+use tricorn_netem::{Emulator, LinkConfig};
+use tricorn_plot::{Series, lines};
 
 use super::{
     Finding, Run, Target,
@@ -21,8 +23,6 @@ use crate::{
     compare::warm_ups,
     cpu::CpuTimes,
     fleet::{Fleet, Job, Outcome},
-    link::{Emulator, Shape},
-    plot::{Line, lines},
     report::Picture,
     rng::Rng,
     units::ms,
@@ -50,11 +50,11 @@ pub(super) fn run(run: Run<'_>, plan: &Plan) -> Result<Report, BenchError> {
     plan.scenario.devices = 1;
     plan.loads = vec![(LOAD.to_owned(), 1.0)];
     let hidden = run.setup.plain().hidden;
-    let shapes = TIMES.map(|times| {
-        let mut shape = plan.scenario.shape(0, hidden);
-        shape.up.bytes_per_s *= times;
-        shape.down.bytes_per_s *= times;
-        shape
+    let configs = TIMES.map(|times| {
+        let mut config = plan.scenario.link_config(0, hidden);
+        config.up.bytes_per_s *= times;
+        config.down.bytes_per_s *= times;
+        config
     });
     // The bound is to be one: no rate was higher than the first.
     let mut fastest = plan.scenario.clone();
@@ -93,8 +93,8 @@ pub(super) fn run(run: Run<'_>, plan: &Plan) -> Result<Report, BenchError> {
             let outcomes = thread::scope(|scope| {
                 let (done, is_done) = channel();
                 if let Some(link) = fleet.link(mode.schedule, 0) {
-                    let shapes = &shapes;
-                    scope.spawn(move || switch(link, shapes, &is_done));
+                    let configs = &configs;
+                    scope.spawn(move || switch(link, configs, &is_done));
                 }
                 let outcomes = ready.run();
                 drop(done);
@@ -127,12 +127,12 @@ pub(super) fn run(run: Run<'_>, plan: &Plan) -> Result<Report, BenchError> {
     })
 }
 
-/// Gives the link one shape after the other, from the first on, until the prompt is done.
-fn switch(link: &Emulator, shapes: &[Shape], done: &Receiver<()>) {
-    for shape in shapes.iter().cycle() {
-        // The shapes are links: the scenario's own is checked when it starts, and these have some
+/// Gives the link one configuration after the other, from the first on, until the prompt is done.
+fn switch(link: &Emulator, configs: &[LinkConfig], done: &Receiver<()>) {
+    for config in configs.iter().cycle() {
+        // These are links: the scenario's own is checked when it starts, and these have some
         // times its rates.
-        let _ = link.set_shape(shape.clone());
+        let _ = link.set_config(config.clone());
         if done.recv_timeout(PERIOD) != Err(RecvTimeoutError::Timeout) {
             break;
         }
@@ -167,8 +167,8 @@ fn chunks_over_time(outcomes: &[Outcome]) -> Picture {
     });
     let title = "Chunks while the link's rate changes";
     let curves = [
-        Line { name: "link rate, %".to_owned(), points: switches.collect() },
-        Line { name: "rows in a chunk".to_owned(), points: until_next.collect() },
+        Series { name: "link rate, %".to_owned(), points: switches.collect() },
+        Series { name: "rows in a chunk".to_owned(), points: until_next.collect() },
     ];
     let svg = lines(title, "dynamic chunks of one prompt", ("ms", "rows; %"), &curves);
     Picture { title: title.to_owned(), file: "chunks-over-time.svg".to_owned(), svg }

@@ -49,7 +49,13 @@ pub(crate) struct HatArgs {
     #[arg(long, value_name = "N", value_parser = clap::value_parser!(u16).range(1..=1024))]
     pub(crate) threads: Option<u16>,
     /// Format of the KV caches, in this process and in each cloud: f16, q8 or f32
-    #[arg(long, value_name = "FORMAT", default_value_t = KvFormat::F16, value_parser = named::kv(), hide_possible_values = true)]
+    #[arg(
+        long,
+        value_name = "FORMAT",
+        default_value_t = KvFormat::F16,
+        value_parser = named::kv(),
+        hide_possible_values = true
+    )]
     pub(crate) kv: KvFormat,
     /// Link, devices, cloud and loads, by name
     #[arg(long, value_name = "NAME", default_value = "paper-proportions")]

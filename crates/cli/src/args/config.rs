@@ -1,6 +1,6 @@
 //! The flags of the commands about the program itself: configuration, completions, manual.
 
-use crate::config::COMMANDS;
+use super::COMMANDS;
 use clap::{Args as ClapArgs, builder::PossibleValuesParser};
 use clap_complete::Shell;
 use std::{ffi::OsString, path::PathBuf};

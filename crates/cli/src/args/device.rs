@@ -1,7 +1,7 @@
 //! The flags of `tricorn device`.
 
 use super::{
-    DrafterArgs, MiddleArgs, ModelArgs,
+    DrafterArgs, LogArgs, MiddleArgs, ModelArgs,
     generate::parse_seconds,
     named::{self, named},
 };
@@ -14,9 +14,7 @@ use tricorn_device::engine::Offline;
 #[command(after_help = "\
 Examples:
   tricorn device --model demo --cloud http://127.0.0.1:7070
-  curl \
-                        http://127.0.0.1:8080/v1/chat/completions -H 'content-type: \
-                        application/json' \\
+  curl http://127.0.0.1:8080/v1/chat/completions -H 'content-type: application/json' \\
       -d '{\"model\": \"demo\", \"temperature\": 0,
            \"messages\": [{\"role\": \"user\", \"content\": \"A lost letter.\"}]}'")]
 pub(crate) struct DeviceArgs {
@@ -25,13 +23,23 @@ pub(crate) struct DeviceArgs {
     #[command(flatten)]
     pub(crate) middle: MiddleArgs,
     /// Where to listen; everybody who can reach it may use it, so think before you leave loopback
-    #[arg(long, value_name = "ADDR", default_value = "127.0.0.1:8080", value_parser = super::parse_listen)]
+    #[arg(
+        long,
+        value_name = "ADDR",
+        default_value = "127.0.0.1:8080",
+        value_parser = super::parse_listen
+    )]
     pub(crate) listen: SocketAddr,
     /// The model's name in requests and answers [default: the last part of --model]
     #[arg(long, value_name = "NAME", value_parser = NonEmptyStringValueParser::new())]
     pub(crate) name: Option<String>,
     /// Conversations held, and requests that run at a time
-    #[arg(long, value_name = "N", default_value_t = 4, value_parser = clap::value_parser!(u16).range(1..=1024))]
+    #[arg(
+        long,
+        value_name = "N",
+        default_value_t = 4,
+        value_parser = clap::value_parser!(u16).range(1..=1024)
+    )]
     pub(crate) slots: u16,
     /// Requests that wait for a slot before more are refused
     #[arg(long, value_name = "N", default_value_t = 64)]
@@ -40,7 +48,13 @@ pub(crate) struct DeviceArgs {
     pub(crate) drafter: DrafterArgs,
     /// While the cloud is out of reach: `refuse` requests, or `draft` answers with the device's
     /// drafter alone, which are marked as such
-    #[arg(long, value_name = "WHAT", default_value = "refuse", value_parser = named(["refuse", "draft"], parse_offline), hide_possible_values = true)]
+    #[arg(
+        long,
+        value_name = "WHAT",
+        default_value = "refuse",
+        value_parser = named(["refuse", "draft"], parse_offline),
+        hide_possible_values = true
+    )]
     pub(crate) offline_fallback: Offline,
     /// Seconds after which a conversation that nobody goes on with gives its memory back
     #[arg(long, value_name = "SECONDS", default_value_t = 600.0, value_parser = parse_seconds)]
@@ -62,11 +76,19 @@ pub(crate) struct DeviceArgs {
     pub(crate) allow_host: Vec<String>,
     /// Format of hidden states on the wire: f16z (f16 in fewer bytes), f16, or f32 for exact
     /// numbers at twice the bytes
-    #[arg(long, value_name = "CODEC", default_value_t = HiddenCodec::F16z, value_parser = named::codec(), hide_possible_values = true)]
+    #[arg(
+        long,
+        value_name = "CODEC",
+        default_value_t = HiddenCodec::F16z,
+        value_parser = named::codec(),
+        hide_possible_values = true
+    )]
     pub(crate) codec: HiddenCodec,
     /// Seconds without an answer after which the cloud is taken for dead
     #[arg(long, value_name = "SECONDS", default_value_t = 30.0, value_parser = parse_seconds)]
     pub(crate) deadline: f64,
+    #[command(flatten)]
+    pub(crate) log: LogArgs,
     /// Print the ready line as one JSON object: event, address, model, fingerprint
     #[arg(long)]
     pub(crate) json: bool,
@@ -75,7 +97,9 @@ pub(crate) struct DeviceArgs {
 /// An origin as browsers send it, which is compared letter by letter.
 fn parse_origin(text: &str) -> Result<String, String> {
     let mend = || {
-        "write it as browsers do: scheme://host or scheme://host:port, for example http://localhost:5173".to_owned()
+        "write it as browsers do: scheme://host or scheme://host:port, for example \
+         http://localhost:5173"
+            .to_owned()
     };
     let (scheme, place) = text.split_once("://").ok_or_else(mend)?;
     let is_scheme = scheme.starts_with(|letter: char| letter.is_ascii_lowercase())

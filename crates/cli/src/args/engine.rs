@@ -13,14 +13,16 @@ pub(crate) enum PeerName {
 
 #[derive(Debug, ClapArgs)]
 #[command(after_help = "\
-Figures are medians of the rounds. In each round the machine's limits are measured first, then every piece of work: \
-by this engine, then by the peer. `decode at N` writes behind N tokens, `R rows at N` verifies R rows there. Build with --release.
+Figures are medians of the rounds. In each round the machine's limits are measured first, \
+then every piece of work: by this engine, then by the peer. `decode at N` writes behind N tokens, \
+`R rows at N` verifies R rows there. Build with --release.
 
 Examples:
   tricorn bench engine --model model.gguf
   tricorn bench engine --model model.gguf --threads 2 --peer llama-cpp
   tricorn bench engine --model demo --prefill 16,128 --rows 1,8 --json
-  python3 tools/synthetic_gguf.py --shape 1.1b --quant q4_k_m --out model.gguf    # to measure with")]
+  python3 tools/synthetic_gguf.py --shape 1.1b --quant q4_k_m --out model.gguf    # to measure \
+with")]
 pub(crate) struct EngineArgs {
     #[command(flatten)]
     pub(crate) model: ModelArgs,
@@ -41,7 +43,13 @@ pub(crate) struct EngineArgs {
     #[arg(long, value_name = "NAME")]
     pub(crate) peer: Option<PeerName>,
     /// The Python that has llama-cpp-python
-    #[arg(long, value_name = "PATH", default_value = "python3", value_hint = ValueHint::ExecutablePath, requires = "peer")]
+    #[arg(
+        long,
+        value_name = "PATH",
+        default_value = "python3",
+        value_hint = ValueHint::ExecutablePath,
+        requires = "peer"
+    )]
     pub(crate) python: OsString,
     /// Folder for engine.md and engine.json
     #[arg(long, value_name = "DIR")]

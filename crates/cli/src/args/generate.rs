@@ -4,11 +4,13 @@ use super::{
     named::{self, named},
     sampling::SamplingArgs,
 };
-use crate::generate::PARALLEL;
 use clap::Args as ClapArgs;
 use tricorn_core::{ChunkPolicy, DraftPolicy, HiddenCodec, Streaming};
 use tricorn_device::Drafting;
 use tricorn_model::DrafterKind;
+
+/// Continuations drafted while a verification is out, unless told otherwise.
+pub(crate) const PARALLEL: usize = 4;
 
 /// How text is generated. None of these but the sampling changes the text.
 #[derive(Debug, ClapArgs)]
@@ -32,7 +34,13 @@ pub(crate) struct GenerateArgs {
     #[arg(long, value_name = "N", default_value_t = PARALLEL, value_parser = parse_parallel)]
     pub(crate) parallel: usize,
     /// Whether drafts are sent one by one as they are made: auto, always or never
-    #[arg(long, value_name = "WHEN", default_value = "auto", value_parser = named(["auto", "always", "never"], parse_streaming), hide_possible_values = true)]
+    #[arg(
+        long,
+        value_name = "WHEN",
+        default_value = "auto",
+        value_parser = named(["auto", "always", "never"], parse_streaming),
+        hide_possible_values = true
+    )]
     pub(crate) stream: Streaming,
     /// Tokens in one chunk of the prompt's upload, `whole`, or `dynamic` for what is best by what
     /// is measured of device, link and cloud
@@ -40,7 +48,13 @@ pub(crate) struct GenerateArgs {
     pub(crate) chunk: ChunkPolicy,
     /// Format of hidden states on the wire: f16z (f16 in fewer bytes), f16, or f32 for exact
     /// numbers at twice the bytes
-    #[arg(long, value_name = "CODEC", default_value_t = HiddenCodec::F16z, value_parser = named::codec(), hide_possible_values = true)]
+    #[arg(
+        long,
+        value_name = "CODEC",
+        default_value_t = HiddenCodec::F16z,
+        value_parser = named::codec(),
+        hide_possible_values = true
+    )]
     pub(crate) codec: HiddenCodec,
     /// Seconds without an answer after which the cloud is taken for dead
     #[arg(long, value_name = "SECONDS", default_value_t = 30.0, value_parser = parse_seconds)]
@@ -55,7 +69,13 @@ pub(crate) struct DrafterArgs {
     pub(crate) no_draft: bool,
     /// Which of the model's drafters to use: hat or fused [default: the one with the most tokens a
     /// round]
-    #[arg(long, value_name = "KIND", conflicts_with = "no_draft", value_parser = named::drafter(), hide_possible_values = true)]
+    #[arg(
+        long,
+        value_name = "KIND",
+        conflicts_with = "no_draft",
+        value_parser = named::drafter(),
+        hide_possible_values = true
+    )]
     drafter: Option<DrafterKind>,
 }
 

@@ -7,11 +7,12 @@ use std::{
     path::PathBuf,
     time::Duration,
 };
-use tricorn_bench::link::{Preset, StallRate, Stalls, parse_bytes, parse_duration, parse_rate};
+use tricorn_netem::{Preset, StallRate, Stalls, parse_bytes, parse_duration, parse_rate};
 
 #[derive(Debug, ClapArgs)]
 #[command(after_help = "\
-Presets: wifi (up 7.5 MB/s, down 12.5 MB/s, RTT 6 ms), wifi-scaled (the same by the model's hidden size over 4096), 5g, lte, wan80, loopback.
+Presets: wifi (up 7.5 MB/s, down 12.5 MB/s, RTT 6 ms), wifi-scaled (the same by the model's \
+hidden size over 4096), 5g, lte, wan80, loopback.
 
 Examples:
   tricorn link --to 127.0.0.1:7070 --preset wifi    # devices: --cloud http://127.0.0.1:7080
@@ -19,16 +20,32 @@ Examples:
   tricorn link --check --preset wan80")]
 pub(crate) struct LinkArgs {
     /// Where devices connect; port 0 takes any free port
-    #[arg(long, value_name = "ADDR", default_value_t = SocketAddr::new(IpAddr::V4(Ipv4Addr::LOCALHOST), 7080), value_parser = parse_listen)]
+    #[arg(
+        long,
+        value_name = "ADDR",
+        default_value_t = SocketAddr::new(IpAddr::V4(Ipv4Addr::LOCALHOST), 7080),
+        value_parser = parse_listen
+    )]
     pub(crate) listen: SocketAddr,
     /// The cloud at the other end of the link
     #[arg(long, value_name = "HOST:PORT", required_unless_present = "check")]
     pub(crate) to: Option<String>,
     /// A link by name; the flags below change it
-    #[arg(long, value_name = "NAME", default_value_t = Preset::Wifi, value_parser = named(Preset::ALL.map(Preset::name), str::parse::<Preset>), hide_possible_values = true)]
+    #[arg(
+        long,
+        value_name = "NAME",
+        default_value_t = Preset::Wifi,
+        value_parser = named(Preset::ALL.map(Preset::name), str::parse::<Preset>),
+        hide_possible_values = true
+    )]
     pub(crate) preset: Preset,
     /// Hidden size that a scaled preset is scaled by [default: the model's]
-    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(1..=1_000_000), conflicts_with = "model")]
+    #[arg(
+        long,
+        value_name = "N",
+        value_parser = clap::value_parser!(u32).range(1..=1_000_000),
+        conflicts_with = "model"
+    )]
     pub(crate) hidden: Option<u32>,
     /// Model that a scaled preset is scaled for [default: demo]
     #[arg(long, value_name = "DIR")]
@@ -54,7 +71,13 @@ pub(crate) struct LinkArgs {
     #[arg(long, value_name = "SIZE", allow_hyphen_values = true, value_parser = parse_bytes)]
     pub(crate) queue: Option<usize>,
     /// Outages: after how long the next begins, and how long it lasts, such as 30s:2s
-    #[arg(long, value_name = "AFTER:TIME", allow_hyphen_values = true, value_parser = parse_outages, conflicts_with = "check")]
+    #[arg(
+        long,
+        value_name = "AFTER:TIME",
+        allow_hyphen_values = true,
+        value_parser = parse_outages,
+        conflicts_with = "check"
+    )]
     pub(crate) outage: Option<Outages>,
     /// Reset every connection when an outage begins
     #[arg(long, requires = "outage")]

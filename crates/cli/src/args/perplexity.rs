@@ -32,7 +32,14 @@ pub(crate) struct PerplexityArgs {
     pub(crate) quant: Vec<Format>,
     /// Formats of keys and values, with commas: f16, q8, f32; the first with every format of the
     /// weights, then the next
-    #[arg(long, value_name = "FORMATS", value_delimiter = ',', default_value = "f16", value_parser = named::kv(), hide_possible_values = true)]
+    #[arg(
+        long,
+        value_name = "FORMATS",
+        value_delimiter = ',',
+        default_value = "f16",
+        value_parser = named::kv(),
+        hide_possible_values = true
+    )]
     pub(crate) kv: Vec<KvFormat>,
     /// Tokens in a window, at least 2 [default: the model's context]
     #[arg(long, value_name = "N")]

@@ -146,7 +146,6 @@ fn folder(out: &Path, reports: usize, index: usize) -> std::path::PathBuf {
 }
 
 #[cfg(test)]
-#[allow(clippy::unwrap_used)]
 mod tests {
     use super::*;
     use tricorn_bench::{Compared, Comparison, Mismatch};
@@ -192,7 +191,11 @@ mod tests {
         for stopped in [false, true] {
             let error = verdict(&reports, stopped).unwrap_err();
             assert!(
-                matches!(&error, CliError::OtherText(said) if said.contains("request 3, token 7: 6 in place of 5")),
+                matches!(
+                    &error,
+                    CliError::OtherText(said)
+                        if said.contains("request 3, token 7: 6 in place of 5")
+                ),
                 "{error}"
             );
             assert_eq!(

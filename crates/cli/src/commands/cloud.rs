@@ -1,13 +1,12 @@
 //! `tricorn cloud`
 
 use super::{allow_many_connections, open, print_json};
-use crate::{args::CloudArgs, error::CliError, ui};
+use crate::{args::CloudArgs, error::CliError, log, ui};
 use std::{convert::Infallible, io::Read, ops::Range, time::Duration};
 use tokio::sync::mpsc;
 use tricorn_cloud::{Cloud, CloudConfig, Figures, MiddleModel, PooledMiddle, Served};
-use tricorn_core::SessionLimits;
+use tricorn_core::{FormatName, Formats, SessionLimits};
 use tricorn_model::{BundlePart, KvPool, MiddlePart, ModelConfig};
-use tricorn_wire::{FormatName, Formats};
 
 /// Threads that serve streams and run small batches; for others the runtime adds one, and the model
 /// computes on threads of its own.
@@ -18,6 +17,7 @@ const PATIENCE: Duration = Duration::from_secs(1);
 const CONNECTIONS: usize = 8;
 
 pub(crate) fn run(args: &CloudArgs) -> Result<(), CliError> {
+    log::start(args.log);
     allow_many_connections();
     let (source, split) = open(&args.model)?;
     source.expect_part(BundlePart::Cloud, split)?;
@@ -56,12 +56,12 @@ pub(crate) fn run(args: &CloudArgs) -> Result<(), CliError> {
     }
     // The port first: that it is taken should not be learnt after gigabytes of weights.
     let mut cloud = Cloud::bind(config, served)?;
-    cloud.warn_by(|line| ui::note(format!("warning: {line}\n")));
+    cloud.warn_by(|line| log::warning(line));
     let (address, held) = (cloud.local_addr(), cloud.held());
     if let Some(needed) = missing_memory(args, source.config(), held.clone()) {
-        ui::note(format!(
-            "warning: --kv-memory {} is too little for one session of the model's context of {} \
-             tokens, which takes {needed} MiB\n",
+        log::warning(format_args!(
+            "--kv-memory {} is too little for one session of the model's context of {} tokens, \
+             which takes {needed} MiB",
             args.kv_memory,
             source.config().context
         ));
@@ -81,8 +81,12 @@ pub(crate) fn run(args: &CloudArgs) -> Result<(), CliError> {
     runtime.block_on(async { cloud.calibrate(&middle) });
     if args.json {
         print_json(&serde_json::json!({
-            "event": "ready", "address": address.to_string(), "fingerprint": source.fingerprint()?.to_hex(), "split": split.to_string(),
-            "layers": [held.start, held.end], "stages": stages,
+            "event": "ready",
+            "address": address.to_string(),
+            "fingerprint": source.fingerprint()?.to_hex(),
+            "split": split.to_string(),
+            "layers": [held.start, held.end],
+            "stages": stages,
         }))?;
     } else {
         let place = if address.ip().is_unspecified() {
@@ -109,9 +113,9 @@ pub(crate) fn run(args: &CloudArgs) -> Result<(), CliError> {
             stopped.recv().await;
         }))?;
     if args.json {
-        print_json(
-            &serde_json::json!({ "event": "end", "batches": batches, "rows": rows, "overruns": overruns }),
-        )?;
+        print_json(&serde_json::json!({
+            "event": "end", "batches": batches, "rows": rows, "overruns": overruns
+        }))?;
     }
     Ok(())
 }
@@ -153,7 +157,7 @@ fn config(args: &CloudArgs, context: usize) -> CloudConfig {
         batch_rows: args.batch_rows,
         schedule: args.schedule,
         tbt_target: Duration::from_secs_f64(args.tbt_target / 1000.0),
-        pace: args.emulate_pace,
+        throttle: args.emulate_pace,
         held: args.layers.clone(),
         next: args.next.clone(),
         next_deadline: Duration::from_secs_f64(args.next_deadline),

@@ -2,8 +2,8 @@
 
 use super::print_json;
 use crate::{
-    args::ConfigArgs,
-    config::{COMMANDS, Given, Origin, Setting, settings},
+    args::{COMMANDS, ConfigArgs},
+    config::{Given, Origin, Setting, settings},
     error::CliError,
     ui,
 };

@@ -1,7 +1,7 @@
 //! `tricorn device`
 
 use super::{allow_many_connections, local_middle, open, print_json};
-use crate::{args::DeviceArgs, error::CliError, generate, ui};
+use crate::{args::DeviceArgs, error::CliError, generate, log, ui};
 use std::{path::Path, sync::Arc, time::Duration};
 use tokio::{net::TcpListener, sync::mpsc};
 use tricorn_api::{CloudBehind, Limits, Service, ServiceConfig, serve};
@@ -16,6 +16,7 @@ use tricorn_model::BundlePart;
 const FIRST_LOOK: Duration = Duration::from_secs(5);
 
 pub(crate) fn run(args: &DeviceArgs) -> Result<(), CliError> {
+    log::start(args.log);
     allow_many_connections();
     let runtime = generate::runtime()?;
     // The port first: that it is taken should not be learnt after gigabytes of weights.
@@ -84,15 +85,18 @@ pub(crate) fn run(args: &DeviceArgs) -> Result<(), CliError> {
     })?;
     if args.json {
         print_json(&serde_json::json!({
-            "event": "ready", "address": address.to_string(), "model": model, "fingerprint": source.fingerprint()?.to_hex(),
+            "event": "ready",
+            "address": address.to_string(),
+            "model": model,
+            "fingerprint": source.fingerprint()?.to_hex(),
         }))?;
     } else {
         ui::print(format!("ready on http://{address}/v1: model {model}\n"))?;
     }
     if !address.ip().is_loopback() {
-        ui::note(format!(
-            "warning: everybody who can reach {address} can use the endpoint, which asks for no \
-             key; see that it is a network you trust\n"
+        log::warning(format_args!(
+            "everybody who can reach {address} can use the endpoint, which asks for no key; see \
+             that it is a network you trust"
         ));
     }
     // Requests wait for a cloud that comes later; that there is none, or the wrong one, is worth
@@ -100,7 +104,7 @@ pub(crate) fn run(args: &DeviceArgs) -> Result<(), CliError> {
     if let Some(probe) = probe.clone() {
         runtime.spawn(async move {
             if let Err(error) = probe.ask(FIRST_LOOK).await {
-                ui::note(format!("warning: {error}\n"));
+                log::warning(error);
             }
         });
     }

@@ -75,8 +75,12 @@ pub(crate) fn run(args: &DistillArgs) -> Result<(), CliError> {
     let outcome = outcome?;
     if args.json {
         return print_json(&json!({
-            "event": "end", "reason": format!("{:?}", outcome.end).to_lowercase(), "steps": outcome.steps, "tokens": outcome.tokens,
-            "out": out, "report": outcome.report,
+            "event": "end",
+            "reason": format!("{:?}", outcome.end).to_lowercase(),
+            "steps": outcome.steps,
+            "tokens": outcome.tokens,
+            "out": out,
+            "report": outcome.report,
         }));
     }
     match outcome.report {
@@ -153,9 +157,17 @@ fn as_json(event: &Event<'_>) -> serde_json::Value {
             json!({"event": "resumed", "step": step, "tokens": tokens})
         }
         Event::Step(step) => json!({
-            "event": "step", "step": step.step, "tokens": step.tokens, "tokens_per_s": step.tokens_per_s, "loss": step.loss,
-            "smooth_l1": step.smooth_l1, "cross_entropy": step.cross_entropy, "learning_rate": step.learning_rate,
-            "progress": step.progress, "seconds_left": step.left.map(|left| left.as_secs_f64()), "skipped": step.skipped,
+            "event": "step",
+            "step": step.step,
+            "tokens": step.tokens,
+            "tokens_per_s": step.tokens_per_s,
+            "loss": step.loss,
+            "smooth_l1": step.smooth_l1,
+            "cross_entropy": step.cross_entropy,
+            "learning_rate": step.learning_rate,
+            "progress": step.progress,
+            "seconds_left": step.left.map(|left| left.as_secs_f64()),
+            "skipped": step.skipped,
         }),
         Event::Evaluated(point) => json!({"event": "evaluated", "point": point}),
         Event::Saved(path) => json!({"event": "saved", "path": path}),

@@ -1,4 +1,4 @@
-//! `tricorn link`
+//! `tricorn link`: an emulated link between devices and a cloud.
 
 use super::print_json;
 use crate::{args::LinkArgs, bundled, error::CliError, generate::ms, ui};
@@ -10,16 +10,18 @@ use std::{
     sync::mpsc::{self, Receiver, RecvTimeoutError},
     time::{Duration, Instant},
 };
-use tricorn_bench::link::{Counters, Direction, Emulator, LinkReport, RateReport, Shape, check};
+use tricorn_netem::{
+    Counters, DirectionConfig, Emulator, LinkConfig, LinkError, LinkReport, RateReport, check,
+};
 
 /// Time between status lines.
 const STATUS: Duration = Duration::from_secs(1);
 
 pub(crate) fn run(args: &LinkArgs) -> Result<(), CliError> {
-    let shape = shape(args)?;
-    shape.validate().map_err(tricorn_bench::link::LinkError::from)?;
+    let config = config(args)?;
+    config.validate().map_err(LinkError::from)?;
     if args.check {
-        return measure(args, &shape);
+        return measure(args, &config);
     }
     let to = resolve(args.to.as_deref().unwrap_or_default())?;
     let (stop, stopped) = mpsc::sync_channel::<()>(1);
@@ -27,14 +29,18 @@ pub(crate) fn run(args: &LinkArgs) -> Result<(), CliError> {
         // Full when it was asked to stop already.
         let _ = stop.try_send(());
     })?;
-    let emulator = Emulator::start(args.listen, to, shape.clone())?;
+    let emulator = Emulator::start(args.listen, to, config.clone())?;
     if args.json {
         print_json(&json!({
-            "event": "ready", "address": emulator.addr().to_string(), "to": to.to_string(),
-            "up": direction_json(&shape.up), "down": direction_json(&shape.down), "rtt_ms": ms(shape.rtt()),
+            "event": "ready",
+            "address": emulator.addr().to_string(),
+            "to": to.to_string(),
+            "up": direction_json(&config.up),
+            "down": direction_json(&config.down),
+            "rtt_ms": ms(config.rtt()),
         }))?;
     } else {
-        ui::print(format!("ready on {}: {} to {to}\n", emulator.addr(), describe(&shape)))?;
+        ui::print(format!("ready on {}: {} to {to}\n", emulator.addr(), describe(&config)))?;
     }
     keep(args, &emulator, &stopped);
     if args.json {
@@ -44,7 +50,7 @@ pub(crate) fn run(args: &LinkArgs) -> Result<(), CliError> {
 }
 
 /// The preset with the flags' changes.
-fn shape(args: &LinkArgs) -> Result<Shape, CliError> {
+fn config(args: &LinkArgs) -> Result<LinkConfig, CliError> {
     let hidden = match args.hidden {
         Some(hidden) => hidden as usize,
         None if args.preset.is_scaled() => {
@@ -54,16 +60,16 @@ fn shape(args: &LinkArgs) -> Result<Shape, CliError> {
         }
         None => 0,
     };
-    let mut shape = Shape { seed: args.seed, ..args.preset.shape(hidden) };
-    shape.up.bytes_per_s = args.up.unwrap_or(shape.up.bytes_per_s);
-    shape.down.bytes_per_s = args.down.unwrap_or(shape.down.bytes_per_s);
-    for direction in [&mut shape.up, &mut shape.down] {
+    let mut config = LinkConfig { seed: args.seed, ..args.preset.config(hidden) };
+    config.up.bytes_per_s = args.up.unwrap_or(config.up.bytes_per_s);
+    config.down.bytes_per_s = args.down.unwrap_or(config.down.bytes_per_s);
+    for direction in [&mut config.up, &mut config.down] {
         direction.delay = args.rtt.map_or(direction.delay, |rtt| rtt / 2);
         direction.jitter = args.jitter.unwrap_or(direction.jitter);
         direction.stalls = args.stall.or(direction.stalls);
         direction.queue_bytes = args.queue.or(direction.queue_bytes);
     }
-    Ok(shape)
+    Ok(config)
 }
 
 fn resolve(to: &str) -> Result<SocketAddr, CliError> {
@@ -134,12 +140,15 @@ fn status_line(before: Counters, now: Counters, out: bool) -> String {
     )
 }
 
-fn measure(args: &LinkArgs, shape: &Shape) -> Result<(), CliError> {
-    let report = check(shape)?;
+fn measure(args: &LinkArgs, config: &LinkConfig) -> Result<(), CliError> {
+    let report = check(config)?;
     if args.json {
         print_json(&json!({
-            "event": "checked", "up": rate_json(&report.up), "down": rate_json(&report.down),
-            "rtt_ms": { "asked": report.rtt_asked * 1e3, "median": report.rtt_median * 1e3 }, "passes": report.passes(),
+            "event": "checked",
+            "up": rate_json(&report.up),
+            "down": rate_json(&report.down),
+            "rtt_ms": { "asked": report.rtt_asked * 1e3, "median": report.rtt_median * 1e3 },
+            "passes": report.passes(),
         }))?;
     } else {
         ui::print(ui::table(&report_rows(&report)))?;
@@ -173,12 +182,12 @@ fn report_rows(report: &LinkReport) -> [(&'static str, String); 3] {
     ]
 }
 
-fn describe(shape: &Shape) -> String {
+fn describe(config: &LinkConfig) -> String {
     format!(
         "up {}, down {}, RTT {:.1} ms",
-        rate(shape.up.bytes_per_s),
-        rate(shape.down.bytes_per_s),
-        ms(shape.rtt())
+        rate(config.up.bytes_per_s),
+        rate(config.down.bytes_per_s),
+        ms(config.rtt())
     )
 }
 
@@ -199,8 +208,12 @@ fn limit(bytes_per_s: f64) -> Option<f64> {
     bytes_per_s.is_finite().then_some(bytes_per_s)
 }
 
-fn direction_json(direction: &Direction) -> Value {
-    json!({ "bytes_per_s": limit(direction.bytes_per_s), "queue_bytes": direction.queue_limit(), "jitter_ms": ms(direction.jitter) })
+fn direction_json(direction: &DirectionConfig) -> Value {
+    json!({
+        "bytes_per_s": limit(direction.bytes_per_s),
+        "queue_bytes": direction.queue_limit(),
+        "jitter_ms": ms(direction.jitter),
+    })
 }
 
 fn rate_json(report: &RateReport) -> Value {

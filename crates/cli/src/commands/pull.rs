@@ -10,9 +10,9 @@ pub(crate) fn run(args: &PullArgs) -> Result<(), CliError> {
     let mut view = View { bar: ProgressBar::hidden(), done: 0, of: 0 };
     let pulled = Hub::from_env().pull(&args.model, &mut |event| view.show(event))?;
     if args.json {
-        return print_json(
-            &serde_json::json!({ "path": pulled.path, "commit": pulled.commit, "bytes": pulled.bytes }),
-        );
+        return print_json(&serde_json::json!({
+            "path": pulled.path, "commit": pulled.commit, "bytes": pulled.bytes
+        }));
     }
     ui::note(format!(
         "{} in {}\n",

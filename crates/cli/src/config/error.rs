@@ -1,4 +1,4 @@
-//! Why there are no arguments.
+//! Errors of arguments, environment and configuration file.
 
 use std::path::PathBuf;
 
@@ -19,7 +19,8 @@ pub(crate) enum ConfigError {
     #[error("{}: {problem}", .path.display())]
     Syntax { path: PathBuf, problem: String },
     #[error(
-        "{}: {key} is both a flag above the sections and the section [{key}]; write the flag into the sections of the commands that it is for",
+        "{}: {key} is both a flag above the sections and the section [{key}]; write the flag into \
+         the sections of the commands that it is for",
         .path.display()
     )]
     FlagAndSection { path: PathBuf, key: String },

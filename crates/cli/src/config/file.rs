@@ -1,6 +1,7 @@
 //! The configuration file.
 
-use super::{COMMANDS, ConfigError, is_setting, is_switch, problem_with, rivals};
+use super::{ConfigError, is_setting, is_switch, names, problem_with, rivals};
+use crate::args::COMMANDS;
 use clap::{Arg, Command};
 use std::path::{Path, PathBuf};
 use toml::{Table, Value};
@@ -66,13 +67,15 @@ impl ConfigFile {
 
     /// What it says of a command's flag: in the command's section, or above all sections. Several
     /// values have commas between them.
-    pub(crate) fn value(&self, command: &str, flag: &str) -> Option<String> {
-        let section =
-            self.table.get(command).and_then(Value::as_table).and_then(|section| section.get(flag));
+    pub(crate) fn value(&self, command: &str, flag: &Arg) -> Option<String> {
+        let names = names(flag);
+        let named = |table: &Table| names.iter().find_map(|&name| table.get(name)).cloned();
+        let section = self.table.get(command).and_then(Value::as_table);
         section
-            .or_else(|| self.table.get(flag))
+            .and_then(named)
+            .or_else(|| named(&self.table))
             .filter(|value| !is_empty_list(value))
-            .and_then(plain)
+            .and_then(|value| plain(&value))
     }
 
     /// Checks one value as the flag itself would be.
@@ -95,8 +98,8 @@ impl ConfigFile {
             .flat_map(|owner| owner.get_arguments())
             .filter(|arg| is_setting(arg))
             .collect();
-        let Some(arg) = flags.iter().find(|arg| arg.get_long() == Some(key)) else {
-            let mut known: Vec<&str> = flags.iter().filter_map(|arg| arg.get_long()).collect();
+        let Some(arg) = flags.iter().find(|arg| names(arg).contains(&key)) else {
+            let mut known: Vec<&str> = flags.iter().flat_map(|arg| names(arg)).collect();
             known.sort_unstable();
             known.dedup();
             let place = section.map_or_else(String::new, |section| format!(" in [{section}]"));
@@ -135,20 +138,23 @@ impl ConfigFile {
         let Some(owner) = command.get_subcommands().find(|owner| owner.get_name() == name) else {
             return Ok(());
         };
-        let is_set = |flag: &str| self.value(name, flag).is_some_and(|value| value != "false");
-        for arg in owner
-            .get_arguments()
-            .filter(|arg| is_setting(arg) && arg.get_long().is_some_and(is_set))
-        {
-            let other = rivals(owner, arg)
-                .into_iter()
-                .filter_map(|other| other.get_long())
-                .find(|flag| is_set(flag));
-            if let (Some(one), Some(other)) = (arg.get_long(), other) {
-                return Err(ConfigError::Both {
-                    path: self.path.clone(),
-                    keys: [one.to_owned(), other.to_owned()],
-                });
+        let both = |one: &str, other: &str| ConfigError::Both {
+            path: self.path.clone(),
+            keys: [one.to_owned(), other.to_owned()],
+        };
+        let is_set = |arg: &Arg| self.value(name, arg).is_some_and(|value| value != "false");
+        let section = self.table.get(name).and_then(Value::as_table);
+        for arg in owner.get_arguments().filter(|arg| is_setting(arg) && is_set(arg)) {
+            let other = rivals(owner, arg).into_iter().find(|other| is_set(other));
+            if let (Some(one), Some(other)) = (arg.get_long(), other.and_then(Arg::get_long)) {
+                return Err(both(one, other));
+            }
+            for table in section.into_iter().chain([&self.table]) {
+                let used: Vec<&str> =
+                    names(arg).into_iter().filter(|name| table.contains_key(*name)).collect();
+                if let [one, other, ..] = used[..] {
+                    return Err(both(one, other));
+                }
             }
         }
         Ok(())
@@ -190,7 +196,6 @@ fn twice(error: &toml::de::Error, text: &str) -> Option<&'static str> {
 }
 
 #[cfg(test)]
-#[allow(clippy::unwrap_used)]
 mod tests {
     use super::{super::flags_alone, *};
 
@@ -199,16 +204,30 @@ mod tests {
             .map_err(|error| error.to_string())
     }
 
+    fn value(file: &ConfigFile, command: &str, flag: &str) -> Option<String> {
+        let flags = flags_alone();
+        let mut args = flags.find_subcommand(command).unwrap().get_arguments();
+        file.value(command, args.find(|arg| arg.get_long() == Some(flag)).unwrap())
+    }
+
     #[test]
     fn a_section_wins_over_what_stands_above_all_sections() {
         let file = parse(
             "model = 'demo'\nlisten = '127.0.0.1:1'\n[device]\nlisten = '127.0.0.1:2'\nslots = 3",
         )
         .unwrap();
-        assert_eq!(file.value("device", "listen").as_deref(), Some("127.0.0.1:2"));
-        assert_eq!(file.value("cloud", "listen").as_deref(), Some("127.0.0.1:1"));
-        assert_eq!(file.value("device", "slots").as_deref(), Some("3"));
-        assert_eq!(file.value("device", "split"), None);
+        assert_eq!(value(&file, "device", "listen").as_deref(), Some("127.0.0.1:2"));
+        assert_eq!(value(&file, "cloud", "listen").as_deref(), Some("127.0.0.1:1"));
+        assert_eq!(value(&file, "device", "slots").as_deref(), Some("3"));
+        assert_eq!(value(&file, "device", "split"), None);
+    }
+
+    #[test]
+    fn a_flags_other_name_stands_for_it() {
+        for text in ["max-batch-tokens = 64", "[cloud]\nmax-batch-tokens = 64"] {
+            let file = parse(text).unwrap();
+            assert_eq!(value(&file, "cloud", "batch-rows").as_deref(), Some("64"), "{text}");
+        }
     }
 
     #[test]
@@ -230,6 +249,7 @@ mod tests {
                 &["cloud is both a flag", "the section [cloud]"],
             ),
             ("[device]\nlocal = true\ncloud = 'http://a:1'", &["exclude each other"]),
+            ("[cloud]\nbatch-rows = 1\nmax-batch-tokens = 1", &["exclude each other"]),
             ("[nothing]\na = 1", &["nothing"]),
             ("model = ", &["config.toml:"]),
         ] {

@@ -1,9 +1,10 @@
 //! File, environment and flags of one call, the stronger over the weaker.
 
 use super::{
-    COMMANDS, ConfigError, command, environment, file::ConfigFile, flags_alone, is_setting,
-    is_switch, optional, rivals,
+    ConfigError, command, environment, file::ConfigFile, flags_alone, is_setting, is_switch,
+    optional, rivals,
 };
+use crate::args::COMMANDS;
 use clap::{
     Arg, ArgMatches, Command,
     builder::{OsStr, Resettable},
@@ -100,7 +101,7 @@ impl Layers {
         let filled: Vec<(String, String)> = owner
             .get_arguments()
             .filter(is_open)
-            .filter_map(|arg| Some((arg, file.value(name, arg.get_long()?)?)))
+            .filter_map(|arg| Some((arg, file.value(name, arg)?)))
             .filter(|(arg, value)| !is_switch(arg) || value == "true")
             .map(|(arg, value)| (arg.get_id().to_string(), value))
             .collect();

@@ -1,4 +1,4 @@
-//! Where each value of a command came from.
+//! Origins of a command's values: flag, environment, file or default.
 
 use super::{Refusal, environment, is_setting, is_switch, layers::Layers, optional};
 use clap::{Arg, ArgMatches, Command, parser::ValueSource};
@@ -97,9 +97,7 @@ fn origin(layers: &Layers, chosen: &ArgMatches, owner: &Command, arg: &Arg) -> O
     if let Some(name) = environment::value(arg).and_then(|_| environment::variable(arg)) {
         return layers.wins_over_environment(owner, arg).map_or(Origin::Environment(name), winner);
     }
-    let file = layers.file.as_ref().filter(|file| {
-        arg.get_long().and_then(|long| file.value(owner.get_name(), long)).is_some()
-    });
+    let file = layers.file.as_ref().filter(|file| file.value(owner.get_name(), arg).is_some());
     match (file, chosen.value_source(arg.get_id().as_str())) {
         (Some(file), _) => layers
             .wins_over_file(owner, arg)

@@ -1,4 +1,4 @@
-//! Reaching the next stage and agreeing with it.
+//! Dialling of the next stage, and the agreement with it.
 
 use std::time::Duration;
 

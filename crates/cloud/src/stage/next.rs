@@ -1,5 +1,5 @@
-//! The way to the next stage: the connection that the owner of a model holds, and the task that
-//! reads its answers and makes another.
+//! Connection to the next stage: what the owner of a model holds of it, and the task that reads its
+//! answers and makes another.
 
 use std::{
     collections::{BTreeSet, VecDeque},
@@ -9,10 +9,11 @@ use std::{
 
 use tokio::{sync::mpsc, time::timeout};
 use tonic::Streaming;
+use tricorn_core::StageEntry;
 use tricorn_wire::{ErrorCode, Failure, StageDone, StageDown, StageUp, proto};
 
 use super::dial::{Backoff, DialError, Dialled, FIRST_ANSWER, NextConfig, describe};
-use crate::downstream::{Downstream, NextEvent, StageAnswer, StageBatch, StageEntry, StageLost};
+use crate::downstream::{Downstream, NextEvent, StageAnswer, StageBatch, StageLost};
 
 /// Tries to reach a next stage that was never there, within about three seconds where it refuses
 /// them. Where it accepts connections and says nothing, none begins once one has failed.

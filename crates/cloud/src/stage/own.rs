@@ -1,4 +1,4 @@
-//! Whether an address is one's own.
+//! Own addresses: whether one leads to this very process.
 
 use std::net::{IpAddr, SocketAddr, UdpSocket};
 

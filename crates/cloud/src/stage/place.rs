@@ -1,4 +1,4 @@
-//! Which part of the middle is here.
+//! Place of a stage: the part of the middle that is here.
 
 use std::ops::Range;
 
@@ -37,8 +37,7 @@ impl Place {
 #[allow(clippy::unwrap_used)]
 mod tests {
     use super::*;
-    use tricorn_core::{Fingerprint, Split};
-    use tricorn_wire::Formats;
+    use tricorn_core::{Fingerprint, Formats, Split};
 
     fn place(held: Option<Range<usize>>, next: bool) -> Result<Place, CloudError> {
         let split = Split { input_layers: 2, output_layers: 1 };

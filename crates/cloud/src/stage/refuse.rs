@@ -1,4 +1,4 @@
-//! What devices hear that connect to a later stage.
+//! Refusal of devices that connect to a later stage.
 
 use std::ops::Range;
 

@@ -1,4 +1,4 @@
-//! What a later stage says to one upstream: bounded, and filled without waiting.
+//! Replies of a later stage to one upstream: bounded, and filled without waiting.
 
 use tokio::sync::{mpsc, oneshot};
 use tokio_stream::wrappers::ReceiverStream;

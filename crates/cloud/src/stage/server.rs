@@ -1,4 +1,4 @@
-//! A later stage, from its start to its end.
+//! Server of a later stage, from its start to its end.
 
 use tokio::{
     sync::{mpsc, oneshot},
@@ -9,13 +9,15 @@ use tricorn_wire::{limits::max_stage_message_bytes, transport};
 use super::{
     Joined, Place,
     refuse::RefuseDevices,
-    service::{Shared, StageService},
+    service::{StageService, UpstreamContext},
     worker::{Command, Worker},
 };
 use crate::{
     CloudConfig, CloudError, Figures, MiddleModel, Served,
+    clock::Clock,
     connections::Connections,
-    server::{COMMANDS, FAREWELL, scheduler_outcome},
+    executor::Executor,
+    serving::{COMMANDS, FAREWELL, driver_outcome},
 };
 
 /// Messages of devices are refused as soon as they are too long to be an `Open`.
@@ -36,7 +38,8 @@ pub(crate) async fn serve<M: MiddleModel>(
 ) -> Result<Figures, CloudError> {
     let (commands, received) = mpsc::channel(COMMANDS);
     let behind = joined.as_ref().map_or(0, Joined::stages);
-    let shared = Shared {
+    let clock = Clock::start();
+    let context = UpstreamContext {
         served,
         held: place.held.clone(),
         hidden: model.hidden(),
@@ -47,17 +50,18 @@ pub(crate) async fn serve<M: MiddleModel>(
         // way.
         window: behind + 2,
         open_timeout: config.open_timeout,
+        clock,
         commands: commands.clone(),
     };
     let next = joined.map(|joined| joined.keep(commands.clone()));
-    let mut worker =
-        tokio::spawn(Worker::new(model, received, place.middle.end, next, config.pace).run());
+    let executor = Executor::new(model, next, clock, config.throttle);
+    let mut worker = tokio::spawn(Worker::new(executor, received, place.middle.end).run());
     let max_message =
-        max_stage_message_bytes(shared.max_batch_rows, shared.max_sessions, shared.hidden);
+        max_stage_message_bytes(context.max_batch_rows, context.max_sessions, context.hidden);
     let refuse = RefuseDevices { held: place.held, first: place.middle.start };
     let (stop, stopped) = oneshot::channel::<()>();
     let server = transport::server()
-        .add_service(transport::stage_service(StageService::new(shared), max_message))
+        .add_service(transport::stage_service(StageService::new(context), max_message))
         .add_service(transport::service(refuse, DEVICE_MESSAGE))
         .serve_with_incoming_shutdown(connections, async {
             // Either way it is time to stop.
@@ -81,5 +85,5 @@ pub(crate) async fn serve<M: MiddleModel>(
     drop(stop);
     // The reason is known already; an upstream that stays connected must not hold it back.
     let _ = timeout(FAREWELL, server).await;
-    scheduler_outcome(ended)
+    driver_outcome(ended)
 }

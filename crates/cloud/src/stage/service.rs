@@ -1,4 +1,4 @@
-//! A later stage's gRPC service: one task per upstream.
+//! Service of a later stage: one task for each upstream's stream.
 
 use std::{
     convert::Infallible,
@@ -7,7 +7,7 @@ use std::{
         Arc,
         atomic::{AtomicU64, Ordering},
     },
-    time::{Duration, Instant},
+    time::Duration,
 };
 
 use tokio::{
@@ -19,16 +19,16 @@ use tricorn_wire::{ErrorCode, Failure, StageBatch, StageOpen, StageUp, WireError
 
 use super::{
     replies::{Over, Replies, ReplyStream, replies},
-    worker::{Command, Job},
+    worker::{Command, Job, JobRows},
 };
-use crate::{Served, downstream, session::transport_failure};
+use crate::{Served, clock::Clock, failures::transport_failure};
 
 /// First stages, or stages before this one, that may be connected at a time.
 const UPSTREAMS: usize = 16;
 
 /// What every upstream's task needs to know.
 #[derive(Debug)]
-pub(crate) struct Shared {
+pub(crate) struct UpstreamContext {
     pub(crate) served: Served,
     pub(crate) held: Range<usize>,
     pub(crate) hidden: usize,
@@ -38,18 +38,19 @@ pub(crate) struct Shared {
     /// Batches of one upstream that may wait here.
     pub(crate) window: usize,
     pub(crate) open_timeout: Duration,
+    pub(crate) clock: Clock,
     pub(crate) commands: mpsc::Sender<Command>,
 }
 
 pub(crate) struct StageService {
-    shared: Arc<Shared>,
+    context: Arc<UpstreamContext>,
     upstreams: Arc<Semaphore>,
-    last_line: AtomicU64,
+    last_lane: AtomicU64,
 }
 
 struct UpstreamTask {
-    shared: Arc<Shared>,
-    line: u64,
+    context: Arc<UpstreamContext>,
+    lane: u64,
     up: Streaming<proto::StageUp>,
     over: Over,
     _place: OwnedSemaphorePermit,
@@ -63,11 +64,11 @@ enum Ending {
 }
 
 impl StageService {
-    pub(crate) fn new(shared: Shared) -> Self {
+    pub(crate) fn new(context: UpstreamContext) -> Self {
         Self {
-            shared: Arc::new(shared),
+            context: Arc::new(context),
             upstreams: Arc::new(Semaphore::new(UPSTREAMS)),
-            last_line: AtomicU64::new(0),
+            last_lane: AtomicU64::new(0),
         }
     }
 }
@@ -80,13 +81,13 @@ impl proto::stage_server::Stage for StageService {
         &self,
         request: Request<Streaming<proto::StageUp>>,
     ) -> Result<Response<ReplyStream>, Status> {
-        let (replies, over, stream) = replies(self.shared.window);
+        let (replies, over, stream) = replies(self.context.window);
         match Arc::clone(&self.upstreams).try_acquire_owned() {
             Ok(place) => {
-                let line = self.last_line.fetch_add(1, Ordering::Relaxed) + 1;
+                let lane = self.last_lane.fetch_add(1, Ordering::Relaxed) + 1;
                 let task = UpstreamTask {
-                    shared: Arc::clone(&self.shared),
-                    line,
+                    context: Arc::clone(&self.context),
+                    lane,
                     up: request.into_inner(),
                     over,
                     _place: place,
@@ -109,24 +110,27 @@ impl UpstreamTask {
             Err(Ending::Failed(failure)) => return replies.end(failure),
             Err(Ending::Quiet) => return,
         };
-        let line = self.line;
+        let lane = self.lane;
         // Telling fails only when there is no worker, which ends the stream as well.
-        let _ =
-            self.shared.commands.send(Command::Open { line, context, max_sessions, replies }).await;
+        let _ = self
+            .context
+            .commands
+            .send(Command::Open { lane, context, max_sessions, replies })
+            .await;
         let Err(ending) = self.serve(max_batch_rows).await;
         let failure = match ending {
             Ending::Quiet => None,
             Ending::Failed(failure) => Some(failure),
         };
-        let _ = self.shared.commands.send(Command::Close { line, failure }).await;
+        let _ = self.context.commands.send(Command::Close { lane, failure }).await;
     }
 
     /// The first message, if it fits what is here.
     async fn open(&mut self) -> Result<StageOpen, Ending> {
-        match timeout(self.shared.open_timeout, self.next()).await {
+        match timeout(self.context.open_timeout, self.next()).await {
             Ok(message) => match message? {
                 StageUp::Open(open) => {
-                    self.shared.check(&open).map(|()| open).map_err(Ending::Failed)
+                    self.context.check(&open).map(|()| open).map_err(Ending::Failed)
                 }
                 StageUp::Batch(_) => {
                     Err(bad_message("the first message of a stage's stream must be StageOpen"))
@@ -140,27 +144,29 @@ impl UpstreamTask {
     }
 
     async fn serve(&mut self, max_batch_rows: usize) -> Result<Infallible, Ending> {
-        let places = Arc::new(Semaphore::new(self.shared.window));
+        let places = Arc::new(Semaphore::new(self.context.window));
         loop {
             let StageUp::Batch(batch) = self.next().await? else {
                 return Err(bad_message("StageOpen came twice; open another stream"));
             };
-            let arrived = Instant::now();
-            let batch = self.decode(batch, max_batch_rows)?;
+            let arrived = self.context.clock.now();
+            let x = self.decode(&batch, max_batch_rows)?;
             // An upstream that sends more than there is room for waits; answers go on all the same.
             let permit = tokio::select! {
                 _ = &mut self.over => return Err(Ending::Quiet),
                 permit = Arc::clone(&places).acquire_owned() => permit.map_err(|_| Ending::Quiet)?,
             };
-            let job = Job { line: self.line, batch, arrived, permit };
-            self.shared.commands.send(Command::Batch(job)).await.map_err(|_| Ending::Quiet)?;
+            let StageBatch { id, entries, closed, .. } = batch;
+            let payload = JobRows { x, failed: Vec::new(), _permit: permit };
+            let job = Job { lane: self.lane, id, entries, closed, arrived, payload };
+            self.context.commands.send(Command::Batch(job)).await.map_err(|_| Ending::Quiet)?;
         }
     }
 
     async fn next(&mut self) -> Result<StageUp, Ending> {
         let message = tokio::select! {
             _ = &mut self.over => return Err(Ending::Quiet),
-            () = self.shared.commands.closed() => return Err(Ending::Quiet),
+            () = self.context.commands.closed() => return Err(Ending::Quiet),
             message = self.up.message() => message,
         };
         match message {
@@ -170,7 +176,7 @@ impl UpstreamTask {
         }
     }
 
-    fn decode(&self, batch: StageBatch, most: usize) -> Result<downstream::StageBatch, Ending> {
+    fn decode(&self, batch: &StageBatch, most: usize) -> Result<Vec<f32>, Ending> {
         let rows = batch.row_count();
         if rows > most {
             let message = format!(
@@ -178,12 +184,11 @@ impl UpstreamTask {
             );
             return Err(Ending::Failed(failure(ErrorCode::TooLarge, message)));
         }
-        let x = batch.decode(self.shared.hidden).map_err(|error| wire_failure(&error))?;
-        Ok(downstream::StageBatch { id: batch.id, entries: batch.entries, x, closed: batch.closed })
+        batch.decode(self.context.hidden).map_err(|error| wire_failure(&error))
     }
 }
 
-impl Shared {
+impl UpstreamContext {
     fn check(&self, open: &StageOpen) -> Result<(), Failure> {
         let (served, held) = (&self.served, &self.held);
         if open.fingerprint != served.fingerprint {

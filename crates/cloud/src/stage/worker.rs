@@ -1,38 +1,37 @@
-//! The one task of a later stage that owns the model and the KV caches of every upstream's
-//! sessions.
+//! Worker of a later stage: the one task that runs what the core's stage scheduler decides, for
+//! every upstream.
 
 use std::{
-    collections::{BTreeMap, VecDeque},
+    collections::BTreeMap,
     mem,
     panic::{AssertUnwindSafe, catch_unwind},
-    time::{Duration, Instant},
 };
 
 use tokio::{
     sync::{OwnedSemaphorePermit, mpsc},
     task::yield_now,
 };
-use tricorn_core::DelayModel;
-use tricorn_wire::{ErrorCode, Failure, StageDone, StageDown, StageEntry, StageOpened};
-
-use super::{
-    batch::{Outcome, run},
-    replies::Replies,
-    sessions::Sessions,
+use tricorn_core::{
+    Admitted, Figures, HandOver, InFlightJob, StageEntry, StageJob, StageScheduler, StartedJob,
 };
+use tricorn_wire::{ErrorCode, Failure, StageDone, StageDown, StageOpened};
+
+use super::{next::not_finite, replies::Replies};
 use crate::{
-    Figures, Pace,
     downstream::{Downstream, NextEvent, StageAnswer, StageBatch, StageLost},
+    executor::Executor,
+    failures::{
+        entry_failure, memory_failure, model_failure, panic_message, shutting_down, stage_failure,
+    },
     middle::MiddleModel,
-    scheduler::{panic_message, shutting_down, stage_failure},
 };
 
-/// What the upstreams' tasks and the next stage tell the worker.
+/// What the upstreams' tasks and the next stage tell the worker. An upstream is known by its lane.
 #[derive(Debug)]
 pub(crate) enum Command {
-    Open { line: u64, context: usize, max_sessions: usize, replies: Replies },
+    Open { lane: u64, context: usize, max_sessions: usize, replies: Replies },
     Batch(Job),
-    Close { line: u64, failure: Option<Failure> },
+    Close { lane: u64, failure: Option<Failure> },
     Next(NextEvent),
     Drain,
 }
@@ -44,79 +43,43 @@ impl From<NextEvent> for Command {
 }
 
 /// A batch that has arrived.
+pub(crate) type Job = StageJob<JobRows>;
+
+/// A batch that runs here or behind.
+type Running = InFlightJob<JobRows>;
+
+/// What the worker needs with a batch.
 #[derive(Debug)]
-pub(crate) struct Job {
-    pub(crate) line: u64,
-    pub(crate) batch: StageBatch,
-    pub(crate) arrived: Instant,
+pub(crate) struct JobRows {
+    /// The entries' rows one after the other, row-major.
+    pub(crate) x: Vec<f32>,
+    /// Sessions that could not be computed so far.
+    pub(crate) failed: Vec<(u64, Failure)>,
     /// Dropped when the batch is answered: so many may wait.
-    pub(crate) permit: OwnedSemaphorePermit,
-}
-
-/// One upstream.
-struct Line<Kv> {
-    sessions: Sessions<Kv>,
-    replies: Replies,
-}
-
-/// A batch that has been through the layers here.
-struct Ran {
-    line: u64,
-    /// As the upstream calls it.
-    id: u64,
-    /// The entries that ran, with their sessions' names at the next stage.
-    entries: Vec<(StageEntry, u64)>,
-    failed: Vec<(u64, Failure)>,
-    compute: Duration,
-    queue: Duration,
-    _permit: OwnedSemaphorePermit,
+    pub(crate) _permit: OwnedSemaphorePermit,
 }
 
 pub(crate) struct Worker<M: MiddleModel> {
-    model: M,
+    executor: Executor<M>,
+    scheduler: StageScheduler<JobRows>,
+    /// The ways back to the upstreams, by lane.
+    upstreams: BTreeMap<u64, Replies>,
     commands: mpsc::Receiver<Command>,
     /// Where the layers here end; those of the last stage when there is a next.
     end_layer: usize,
-    /// The way onwards, or why it is closed; `None` in the last stage.
-    next: Option<Result<Box<dyn Downstream>, StageLost>>,
-    lines: BTreeMap<u64, Line<M::Kv>>,
-    waiting: VecDeque<Job>,
-    /// What the next stage has, by its batches' names, oldest first; `None` is one of ours that
-    /// only names the closed sessions.
-    onward: VecDeque<(u64, Option<Ran>)>,
-    /// Sessions that ended, for the next stage to know.
-    closed: Vec<u64>,
-    names: u64,
-    batches: u64,
-    /// What batches take here.
-    delay: DelayModel,
-    pace: Option<Pace>,
-    figures: Figures,
 }
 
 impl<M: MiddleModel> Worker<M> {
     pub(crate) fn new(
-        model: M,
+        executor: Executor<M>,
         commands: mpsc::Receiver<Command>,
         end_layer: usize,
-        next: Option<Box<dyn Downstream>>,
-        pace: Option<Pace>,
     ) -> Self {
-        Self {
-            model,
-            commands,
-            end_layer,
-            next: next.map(Ok),
-            lines: BTreeMap::new(),
-            waiting: VecDeque::new(),
-            onward: VecDeque::new(),
-            closed: Vec::new(),
-            names: 0,
-            batches: 0,
-            delay: DelayModel::default(),
-            pace,
-            figures: Figures::default(),
+        let mut scheduler = StageScheduler::new();
+        if let Some(next) = executor.next() {
+            scheduler.stage_connected(next.stages(), next.window());
         }
+        Self { executor, scheduler, upstreams: BTreeMap::new(), commands, end_layer }
     }
 
     /// Runs until it is told to stop or nobody can send commands any more; what was computed.
@@ -132,13 +95,13 @@ impl<M: MiddleModel> Worker<M> {
                 message: "a later stage's model failed; reconnect and replay".to_owned(),
             },
         };
-        self.end_all(&failure);
-        outcome.map(|()| self.figures)
+        self.end_upstreams(&failure);
+        outcome.map(|()| self.scheduler.figures())
     }
 
     async fn serve(&mut self) -> Result<(), String> {
         loop {
-            let command = match self.can_step() {
+            let command = match self.scheduler.has_work() {
                 true => self.commands.try_recv().ok(),
                 false => match self.commands.recv().await {
                     Some(command) => Some(command),
@@ -151,199 +114,197 @@ impl<M: MiddleModel> Worker<M> {
             let round = AssertUnwindSafe(|| {
                 match command {
                     Some(command) => self.handle(command),
-                    None => self.step(),
+                    None => self.run_batch(),
                 }
-                self.tell_closed();
+                if let Some(news) = self.scheduler.news() {
+                    self.send_on(news, Vec::new(), Vec::new());
+                }
             });
             catch_unwind(round).map_err(panic_message)?;
             yield_now().await;
         }
     }
 
-    fn can_step(&self) -> bool {
-        !self.waiting.is_empty()
-            && match &self.next {
-                Some(Ok(next)) => self.onward.len() < next.window(),
-                // There is nothing to do for a stage that is not there; the batches of the lines
-                // that it has ended go.
-                Some(Err(_)) | None => true,
-            }
-    }
-
     fn handle(&mut self, command: Command) {
         match command {
-            Command::Open { line, context, max_sessions, replies } => {
-                self.open(line, Sessions::new(context, max_sessions), replies)
+            Command::Open { lane, context, max_sessions, replies } => {
+                self.open(lane, context, max_sessions, replies)
             }
-            Command::Batch(job) => self.waiting.push_back(job),
-            Command::Close { line, failure } => self.close(line, failure),
+            Command::Batch(job) => self.scheduler.push(job),
+            Command::Close { lane, failure } => self.close(lane, failure),
             Command::Next(NextEvent::Answer(answer)) => self.returned(answer),
-            Command::Next(NextEvent::Connection(Ok(next))) => self.next = Some(Ok(next)),
-            Command::Next(NextEvent::Connection(Err(lost))) => self.lose(lost),
+            Command::Next(NextEvent::Connection(next)) => self.change_next(next),
             // Ends the loop before it gets here.
             Command::Drain => {}
         }
     }
 
-    fn open(&mut self, line: u64, sessions: Sessions<M::Kv>, mut replies: Replies) {
-        let behind = match &self.next {
-            None => Ok(0),
-            Some(Ok(next)) => Ok(next.stages()),
-            Some(Err(lost)) => Err(lost),
-        };
-        match behind {
-            Ok(behind) => {
-                replies.send(StageDown::Opened(StageOpened {
-                    stages: behind + 1,
-                    end_layer: self.end_layer,
-                }));
-                self.lines.insert(line, Line { sessions, replies });
+    fn open(&mut self, lane: u64, context: usize, max_sessions: usize, mut replies: Replies) {
+        match self.scheduler.open(lane, context, max_sessions) {
+            Some(stages) => {
+                let end_layer = self.end_layer;
+                replies.send(StageDown::Opened(StageOpened { stages, end_layer }));
+                self.upstreams.insert(lane, replies);
             }
-            Err(lost) => replies.end(stage_failure(lost)),
+            None => replies.end(self.executor.next_failure()),
         }
     }
 
-    fn close(&mut self, line: u64, failure: Option<Failure>) {
-        if let Some(line) = self.lines.remove(&line) {
-            self.closed.extend(line.sessions.names());
-            if let Some(failure) = failure {
-                line.replies.end(failure);
+    fn close(&mut self, lane: u64, failure: Option<Failure>) {
+        for name in self.scheduler.close(lane) {
+            self.executor.close(name);
+        }
+        let replies = self.upstreams.remove(&lane);
+        if let Some((replies, failure)) = replies.zip(failure) {
+            replies.end(failure);
+        }
+    }
+
+    /// After a loss nobody's rows are there any more: every upstream begins again.
+    fn change_next(&mut self, next: Result<Box<dyn Downstream>, StageLost>) {
+        match &next {
+            Ok(stage) => self.scheduler.stage_connected(stage.stages(), stage.window()),
+            Err(lost) => {
+                self.scheduler.stage_lost();
+                self.end_upstreams(&stage_failure(lost));
             }
         }
-        self.waiting.retain(|job| job.line != line);
+        self.executor.change_next(next);
     }
 
-    /// Nobody's rows are there any more: every upstream begins again.
-    fn lose(&mut self, lost: StageLost) {
-        self.end_all(&stage_failure(&lost));
-        self.closed.clear();
-        self.next = Some(Err(lost));
-    }
-
-    fn end_all(&mut self, failure: &Failure) {
-        for (_, line) in mem::take(&mut self.lines) {
-            self.closed.extend(line.sessions.names());
-            line.replies.end(failure.clone());
+    fn end_upstreams(&mut self, failure: &Failure) {
+        for replies in mem::take(&mut self.upstreams).into_values() {
+            replies.end(failure.clone());
         }
-        self.waiting.clear();
-        self.onward.clear();
+    }
+
+    fn end_session(&mut self, lane: u64, session: u64) {
+        if let Some(name) = self.scheduler.end(lane, session) {
+            self.executor.close(name);
+        }
     }
 
     /// One batch: run, then sent on or answered.
-    fn step(&mut self) {
-        let Some(Job { line: id, batch, arrived, permit }) = self.waiting.pop_front() else {
+    fn run_batch(&mut self) {
+        let now = self.executor.now();
+        let Some(StartedJob { mut job, entries, ended }) = self.scheduler.start(now) else {
             return;
         };
-        let Some(line) = self.lines.get_mut(&id) else { return };
-        let start = Instant::now();
-        self.closed
-            .extend(batch.closed.iter().filter_map(|&session| line.sessions.remove(session)));
-        let mut name = || {
-            self.names += 1;
-            self.names
-        };
-        let mut outcome = run(
-            &self.model,
-            &mut line.sessions,
-            batch.entries,
-            batch.x,
-            &mut name,
-            &self.delay,
-            self.pace,
-        );
-        if outcome.rows > 0 {
-            self.delay.observe(outcome.rows, outcome.time);
-            self.figures.count(outcome.rows, outcome.overran);
+        ended.into_iter().for_each(|name| self.executor.close(name));
+        self.admit(&mut job, entries);
+        let onward: Vec<StageEntry> = job.entries_onward().collect();
+        let expected = self.scheduler.expected(job.rows());
+        let computed = self.executor.run(&onward, &mut job.payload.x, expected);
+        self.scheduler.computed(&mut job, computed.took);
+        if let Err(message) = computed.outcome {
+            let failure = model_failure(&message);
+            job.payload.x.clear();
+            for (entry, _) in mem::take(&mut job.entries) {
+                self.fail(&mut job, entry.session, failure.clone());
+            }
         }
-        self.closed.append(&mut outcome.gone);
-        let queue = start.saturating_duration_since(arrived);
-        let mut ran = Ran {
-            line: id,
-            id: batch.id,
-            entries: Vec::new(),
-            failed: Vec::new(),
-            compute: outcome.time,
-            queue,
-            _permit: permit,
-        };
-        if self.next.is_some() {
-            let Outcome { entries, x, failed, .. } = outcome;
-            self.hand_on(Some(Ran { entries, failed, ..ran }), x);
+        if self.scheduler.has_later_stages() {
+            self.hand_over(job);
         } else {
-            let rows = outcome.answer(&mut line.sessions, self.model.hidden());
-            ran.failed = outcome.failed;
-            self.reply(ran, &rows);
+            let rows = self.answer_rows(&mut job);
+            self.reply(job, &rows);
         }
     }
 
-    /// Tells the next stage of ended sessions when no batch will: their KV caches must not stay
-    /// there until somebody else comes.
-    fn tell_closed(&mut self) {
-        if self.next.is_none() {
-            // Nobody is behind to be told.
-            self.closed.clear();
+    /// A session of `job` cannot be computed.
+    fn fail(&mut self, job: &mut Running, session: u64, failure: Failure) {
+        self.end_session(job.lane, session);
+        job.payload.failed.push((session, failure));
+    }
+
+    /// Takes `entries` into `job`, those that cannot run left out with their rows.
+    fn admit(&mut self, job: &mut Running, entries: Vec<StageEntry>) {
+        let hidden = self.executor.hidden();
+        let (mut from, mut kept) = (0, 0);
+        for entry in entries {
+            let rows = from..from + entry.rows * hidden;
+            from = rows.end;
+            match self.prepare(job.lane, &entry) {
+                Ok(name) => {
+                    job.entries.push((entry, name));
+                    job.payload.x.copy_within(rows.clone(), kept);
+                    kept += rows.len();
+                }
+                Err(failure) => self.fail(job, entry.session, failure),
+            }
         }
-        if !self.closed.is_empty() && self.waiting.is_empty() && self.onward.is_empty() {
-            self.hand_on(None, Vec::new());
+        job.payload.x.truncate(kept);
+    }
+
+    /// Makes room for the rows of `entry`; its session's name.
+    fn prepare(&mut self, lane: u64, entry: &StageEntry) -> Result<u64, Failure> {
+        let admitted = self.scheduler.admit(lane, entry);
+        let Admitted { name, is_new, context } = admitted.map_err(|error| entry_failure(&error))?;
+        if is_new {
+            self.executor.open(name, context);
+        }
+        let prepared = self.executor.prepare(name, entry.pos, entry.rows);
+        prepared.map(|()| name).map_err(|message| memory_failure(&message))
+    }
+
+    fn hand_over(&mut self, mut job: Running) {
+        let entries = job.entries_onward().collect();
+        let x = mem::take(&mut job.payload.x);
+        if let Some(handed) = self.scheduler.hand_over(job) {
+            self.send_on(handed, entries, x);
         }
     }
 
-    /// Sends `ran` on with its rows `x`, or nothing but the names of ended sessions.
-    fn hand_on(&mut self, ran: Option<Ran>, x: Vec<f32>) {
-        // A connection that is lost has taken the upstreams' lines along, and with them their
-        // batches.
-        let Some(Ok(next)) = &mut self.next else { return };
-        self.batches += 1;
-        let ran_here = ran.iter().flat_map(|ran| &ran.entries);
-        let entries =
-            ran_here.map(|&(entry, name)| StageEntry { session: name, ..entry }).collect();
-        match next.start(StageBatch {
-            id: self.batches,
-            entries,
-            x,
-            closed: mem::take(&mut self.closed),
-        }) {
-            Ok(()) => self.onward.push_back((self.batches, ran)),
-            Err(lost) => self.lose(lost),
+    fn send_on(&mut self, handed: HandOver, entries: Vec<StageEntry>, x: Vec<f32>) {
+        let batch = StageBatch { id: handed.number, entries, x, closed: handed.closed };
+        if let Err(lost) = self.executor.send_on(batch) {
+            self.change_next(Err(lost));
         }
     }
 
     /// The next stage has answered: its answer is this one's.
-    fn returned(&mut self, StageAnswer { id, rows, failed, compute, queue }: StageAnswer) {
-        // Of batches before a loss, nobody wants to know any more.
-        if self.onward.front().is_none_or(|(onward, _)| *onward != id) {
-            return;
-        }
-        let Some((_, Some(mut ran))) = self.onward.pop_front() else { return };
-        let Some(line) = self.lines.get_mut(&ran.line) else { return };
+    fn returned(&mut self, answer: StageAnswer) {
+        let StageAnswer { id, rows, failed, compute, queue } = answer;
+        let Some(mut job) = self.scheduler.returned(id, compute, queue) else { return };
         for (name, failure) in failed {
-            let Some(&(entry, _)) = ran.entries.iter().find(|(_, known)| *known == name) else {
-                continue;
-            };
-            self.closed.extend(line.sessions.remove(entry.session));
-            ran.failed.push((entry.session, failure));
+            if let Some(session) = job.session_of(name) {
+                self.fail(&mut job, session, failure);
+            }
         }
-        ran.compute += compute;
-        ran.queue += queue;
-        self.reply(ran, &rows);
+        self.reply(job, &rows);
     }
 
-    fn reply(&mut self, ran: Ran, rows: &[f32]) {
-        let Some(line) = self.lines.get_mut(&ran.line) else { return };
-        let Ran { line: id, failed, compute, queue, .. } = ran;
-        let hidden = self.model.hidden();
+    /// The answer rows of the middle's last stage. A session whose rows have overflowed fails, and
+    /// takes none of the others along.
+    fn answer_rows(&mut self, job: &mut Running) -> Vec<f32> {
+        let hidden = self.executor.hidden();
+        let x = mem::take(&mut job.payload.x);
+        let (mut rows, mut end) = (Vec::new(), 0);
+        for (entry, _) in mem::take(&mut job.entries) {
+            end += entry.rows * hidden;
+            let wanted = x.get(end - entry.answer_rows * hidden..end).unwrap_or_default();
+            if wanted.iter().fold(true, |all, value| all & value.is_finite()) {
+                rows.extend_from_slice(wanted);
+            } else {
+                self.fail(job, entry.session, not_finite());
+            }
+        }
+        rows
+    }
+
+    fn reply(&mut self, job: Running, rows: &[f32]) {
+        let Some(replies) = self.upstreams.get_mut(&job.lane) else { return };
+        let InFlightJob { lane, id, compute, queue, payload, .. } = job;
+        let hidden = self.executor.hidden();
         let sent = match StageDone::encode_rows(rows.len() / hidden.max(1), hidden, rows) {
-            Ok(rows) => line.replies.send(StageDown::Done(StageDone {
-                id: ran.id,
-                rows,
-                failed,
-                compute,
-                queue,
-            })),
+            Ok(rows) => {
+                let failed = payload.failed;
+                replies.send(StageDown::Done(StageDone { id, rows, failed, compute, queue }))
+            }
             Err(_) => false,
         };
         if !sent {
-            self.close(id, None);
+            self.close(lane, None);
         }
     }
 }

@@ -12,9 +12,9 @@ use std::{net::SocketAddr, time::Duration};
 
 use tokio::{sync::oneshot, task::JoinHandle};
 use tricorn_cloud::{Cloud, CloudConfig, CloudError, Figures, MiddleModel, Served};
-use tricorn_core::{AppendHeader, AppendKind, Fingerprint, SessionLimits, Split, Want};
-
-use tricorn_wire::{FormatName, Formats};
+use tricorn_core::{
+    AppendHeader, AppendKind, Fingerprint, FormatName, Formats, SessionLimits, Split, Want,
+};
 
 pub use counted::Counted;
 pub use device::{Device, connect, dial, good_open};

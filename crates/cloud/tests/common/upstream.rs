@@ -7,11 +7,11 @@ use tokio_stream::wrappers::ReceiverStream;
 use tonic::Streaming;
 use tricorn_cloud::CloudConfig;
 use tricorn_wire::{
-    Failure, StageBatch, StageDone, StageDown, StageEntry, StageOpen, StageOpened, StageUp, proto,
-    transport,
+    Failure, StageBatch, StageDone, StageDown, StageOpen, StageOpened, StageUp, proto, transport,
 };
 
 use super::{HIDDEN, LIMITS, SERVED, Toy, config};
+use tricorn_core::StageEntry;
 
 const LARGE: usize = 64 << 20;
 

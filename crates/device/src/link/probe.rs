@@ -5,9 +5,9 @@ use crate::Ends;
 use std::time::{Duration, Instant};
 use tokio::{runtime::Handle, time::timeout};
 use tonic::transport::Channel;
-use tricorn_core::{Fingerprint, SessionLimits, Split};
+use tricorn_core::{Fingerprint, Formats, SessionLimits, Split};
 use tricorn_wire::{
-    Description, ErrorCode, Failure, Formats,
+    Description, ErrorCode, Failure,
     limits::max_message_bytes,
     proto::{DescribeRequest, middle_client::MiddleClient},
     transport::{client, endpoint},

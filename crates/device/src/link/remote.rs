@@ -8,9 +8,9 @@ use tokio::{runtime::Handle, sync::mpsc, time::timeout};
 
 use tokio_stream::wrappers::ReceiverStream;
 use tonic::Streaming;
-use tricorn_core::{AppendHeader, Fingerprint, HiddenCodec, SessionLimits, Split};
+use tricorn_core::{AppendHeader, Fingerprint, Formats, HiddenCodec, SessionLimits, Split};
 use tricorn_wire::{
-    Append, Downlink, ErrorCode, Failure, Formats, Open, Opened, Uplink,
+    Append, Downlink, ErrorCode, Failure, Open, Opened, Uplink,
     limits::max_message_bytes,
     proto,
     transport::{client, endpoint},

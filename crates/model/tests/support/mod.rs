@@ -30,8 +30,9 @@ pub(crate) fn write_tensors(path: &Path, tensors: &[Stored]) {
 
 pub(crate) fn tiny_config() -> Value {
     json!({
-        "architectures": ["LlamaForCausalLM"], "hidden_size": 4, "intermediate_size": 8, "num_hidden_layers": 3,
-        "num_attention_heads": 2, "num_key_value_heads": 1, "vocab_size": 8, "max_position_embeddings": 16, "tie_word_embeddings": true
+        "architectures": ["LlamaForCausalLM"], "hidden_size": 4, "intermediate_size": 8,
+        "num_hidden_layers": 3, "num_attention_heads": 2, "num_key_value_heads": 1, "vocab_size": 8,
+        "max_position_embeddings": 16, "tie_word_embeddings": true
     })
 }
 

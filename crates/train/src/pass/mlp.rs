@@ -1,6 +1,6 @@
 //! The feed-forward half of a decoder block: `y + silu(m Wg^T) * (m Wu^T) Wd^T` with `m = norm(y)`.
 
-use tricorn_model::ModelConfig;
+use tricorn_model::{ModelConfig, drafter::intermediate};
 
 use super::{Matrix, add, norm_gradient, norm_rows, rms_norm_backward};
 use crate::student::BlockTensors;

@@ -121,7 +121,6 @@ fn huffman(weights: &[u32; SYMBOLS]) -> [u8; SYMBOLS] {
 }
 
 #[cfg(test)]
-#[allow(clippy::unwrap_used)]
 mod tests {
     use super::*;
 

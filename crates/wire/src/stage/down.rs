@@ -1,4 +1,4 @@
-//! What the stage with the later layers answers.
+//! Stage answers: from the stage with the later layers.
 
 use std::time::Duration;
 

@@ -1,13 +1,13 @@
-//! What the stage with the earlier layers sends.
+//! Stage requests: from the stage with the earlier layers.
 
 use std::collections::BTreeSet;
 
 use bytes::Bytes;
-use tricorn_core::{Fingerprint, Split};
+use tricorn_core::{Fingerprint, Formats, Split, StageEntry};
 
 use super::CODEC;
 use crate::{
-    Formats, WireError, codec,
+    WireError, codec,
     convert::{self, required, to_u64, to_usize},
     formats::formats,
     proto::{self, stage_up::Message},
@@ -54,20 +54,6 @@ pub struct StageBatch {
     pub rows: Bytes,
     /// Sessions that have ended since the batch before.
     pub closed: Vec<u64>,
-}
-
-/// One session's share of a batch.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct StageEntry {
-    /// The session, as the earlier stage names it.
-    pub session: u64,
-    /// Position of the first row; rows held from there on are dropped first. `pos + rows` does not
-    /// overflow on anything received.
-    pub pos: usize,
-    /// Number of rows, at least 1.
-    pub rows: usize,
-    /// How many of the last rows must come back.
-    pub answer_rows: usize,
 }
 
 impl StageBatch {

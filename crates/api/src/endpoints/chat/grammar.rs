@@ -1,4 +1,4 @@
-//! What a chat's answer is held to: a schema, calls of tools, or either.
+//! Grammar of a chat's answer: a schema, tool calls, or either.
 
 use crate::{
     ApiError, Service,

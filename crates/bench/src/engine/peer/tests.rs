@@ -3,23 +3,17 @@
 
 use super::*;
 use crate::Silent;
-use std::{
-    env, fs, os::unix::fs::PermissionsExt, path::PathBuf, process, sync::atomic::AtomicUsize,
-    sync::atomic::Ordering,
-};
+use std::{fs, os::unix::fs::PermissionsExt};
+use tempfile::TempPath;
 
 /// A shell script in the place of Python; it is removed with this value.
-struct Script(PathBuf);
+struct Script(TempPath);
 
 impl Script {
     /// Answers each command as the `cases` of a shell's `case` statement say.
     fn new(cases: &str) -> Self {
-        static NUMBER: AtomicUsize = AtomicUsize::new(0);
-        let file = env::temp_dir().join(format!(
-            "tricorn-peer-{}-{}",
-            process::id(),
-            NUMBER.fetch_add(1, Ordering::Relaxed)
-        ));
+        // A file that is open for writing cannot be run: only its path is kept.
+        let file = tempfile::NamedTempFile::new().unwrap().into_temp_path();
         fs::write(
             &file,
             format!("#!/bin/sh\nwhile read -r line; do case \"$line\" in\n{cases}\nesac; done\n"),
@@ -31,12 +25,6 @@ impl Script {
 
     fn start(&self) -> Result<LlamaCpp, BenchError> {
         LlamaCpp::start(self.0.as_os_str(), Path::new("model.gguf"), 2, KvFormat::F16)
-    }
-}
-
-impl Drop for Script {
-    fn drop(&mut self) {
-        let _ = fs::remove_file(&self.0);
     }
 }
 

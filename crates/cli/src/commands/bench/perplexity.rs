@@ -65,9 +65,9 @@ pub(super) fn run(args: &PerplexityArgs) -> Result<(), CliError> {
     bar.finish_and_clear();
     if args.json {
         let windows = texts.windows().len();
-        return print_json(
-            &json!({ "bench": "perplexity", "window": window, "windows": windows, "scores": scores }),
-        );
+        return print_json(&json!({
+            "bench": "perplexity", "window": window, "windows": windows, "scores": scores
+        }));
     }
     let about = format!(
         "{} tokens in {} windows of at most {window}\n",

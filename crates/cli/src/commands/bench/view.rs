@@ -1,4 +1,4 @@
-//! How far a measurement is.
+//! Progress of a measurement on the terminal.
 
 use indicatif::{ProgressBar, ProgressStyle};
 use std::time::Duration;
