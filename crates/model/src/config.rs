@@ -1,6 +1,7 @@
 //! A model's architecture, as `config.json` of Hugging Face transformers states it.
 
 mod fields;
+mod json;
 mod rope;
 mod shape;
 
@@ -13,7 +14,8 @@ use tricorn_kernels::BlockLayout;
 
 /// The name of the file that states a model's architecture.
 pub(crate) const CONFIG: &str = "config.json";
-const GENERATION: &str = "generation_config.json";
+/// The name of the file that states the tokens that end a text.
+pub(crate) const GENERATION: &str = "generation_config.json";
 const LONG_FACTOR: &str = "long_factor";
 
 // Generous against every published model, and small enough that a product of any three fits 64

@@ -11,6 +11,7 @@ pub mod config;
 pub mod drafter;
 mod drafter_kind;
 pub mod error;
+pub mod export;
 pub mod formats;
 pub mod inspect;
 pub mod kv;

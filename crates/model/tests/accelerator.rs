@@ -1,6 +1,5 @@
 //! A model on candle computes what it computes on our own kernels: on candle's processor device, so
 //! that no GPU is needed, or on the one that TRICORN_TEST_DEVICE names.
-#![allow(clippy::unwrap_used, clippy::expect_used)]
 
 use std::{path::PathBuf, sync::Arc};
 

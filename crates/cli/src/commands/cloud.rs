@@ -122,11 +122,8 @@ pub(crate) fn run(args: &CloudArgs) -> Result<(), CliError> {
 
 /// MiB that one session over the whole context takes, where that is more than there is.
 fn missing_memory(args: &CloudArgs, model: &ModelConfig, held: Range<usize>) -> Option<usize> {
-    let needed = args
-        .model
-        .kv
-        .bytes(model.context, model.block_layout(held).layers())
-        .div_ceil(1 << 20);
+    let needed =
+        args.model.kv.bytes(model.context, model.block_layout(held).layers()).div_ceil(1 << 20);
     (needed > args.kv_memory).then_some(needed)
 }
 

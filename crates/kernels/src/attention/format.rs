@@ -95,8 +95,8 @@ mod tests {
             KvFormat::ALL.map(|format| format.bytes_per_token(layers)),
             [3 * 4 * 256, 3 * 4 * 136, 3 * 4 * 512]
         );
-        let uneven = [(4, 64), (0, 0), (1, 6)]
-            .map(|(kv_heads, head_dim)| KvLayout { kv_heads, head_dim });
+        let uneven =
+            [(4, 64), (0, 0), (1, 6)].map(|(kv_heads, head_dim)| KvLayout { kv_heads, head_dim });
         assert_eq!(
             KvFormat::ALL.map(|format| format.bytes_per_token(uneven)),
             [4 * 256 + 24, 4 * 136 + 20, 4 * 512 + 48]

@@ -238,8 +238,8 @@ fn what_is_written_is_rounded_to_the_nearest_and_saturates() {
 
 #[test]
 fn layers_of_different_shapes_share_a_block_without_touching_each_other() {
-    let layouts =
-        [(2, 4), (1, 10), (0, 0), (3, 2)].map(|(kv_heads, head_dim)| KvLayout { kv_heads, head_dim });
+    let layouts = [(2, 4), (1, 10), (0, 0), (3, 2)]
+        .map(|(kv_heads, head_dim)| KvLayout { kv_heads, head_dim });
     let block = BlockLayout::new(layouts);
     assert_eq!(block.layers().collect::<Vec<_>>(), layouts);
     for format in KvFormat::ALL {

@@ -277,8 +277,8 @@ impl Layers {
             queries = rms_norm(&queries, q_norm, self.norm_eps)?;
             keys = rms_norm(&keys, k_norm, self.norm_eps)?;
         }
-        let queries = (rope_thd(&queries, cos, sin)?.squeeze(0)?
-            * (head_dim as f64).sqrt().recip())?;
+        let queries =
+            (rope_thd(&queries, cos, sin)?.squeeze(0)? * (head_dim as f64).sqrt().recip())?;
         let keys = rope_thd(&keys, cos, sin)?.squeeze(0)?;
 
         let mut first = 0;
@@ -294,7 +294,8 @@ impl Layers {
             }
             first += seq.rows;
         }
-        let Some((_, plan)) = call.plans.iter().find(|(window, _)| *window == attention.window) else {
+        let Some((_, plan)) = call.plans.iter().find(|(window, _)| *window == attention.window)
+        else {
             candle_core::bail!("layer {index} has no plan of its window");
         };
         attention.output.apply(&plan.attend(index, layout, &call.caches, &queries)?)

@@ -72,8 +72,7 @@ fn lists_give_each_layer_a_shape() {
     widths["head_dim"] = json!([16, 8, 0, 2, 16, 4]);
     let found: Vec<usize> = shapes(widths).iter().map(|shape| shape.head_dim).collect();
     assert_eq!(found, [16, 8, 0, 2, 16, 4]);
-    let lists =
-        json!({ "num_attention_heads": vec![4; 6], "intermediate_size": vec![128; 6] });
+    let lists = json!({ "num_attention_heads": vec![4; 6], "intermediate_size": vec![128; 6] });
     assert_eq!(parse(lists).unwrap(), parse(json!({})).unwrap(), "equal entries are one number");
 
     let mut changed = parse(json!({})).unwrap();
@@ -82,7 +81,7 @@ fn lists_give_each_layer_a_shape() {
     let refused = |shapes| changed.with_layers(shapes).unwrap_err().to_string();
     assert!(refused(vec![]).contains("num_hidden_layers is 0"));
     assert!(refused(vec![shape(4, 3, 16, 1)]).contains("num_key_value_heads is 3"));
-    assert!(refused(vec![shape(4, 2, 16, 1), shape(0, 1, 0, 1)]).contains("0 in layer 1"));
+    assert!(refused(vec![shape(4, 2, 16, 1), shape(0, 1, 0, 1)]).contains("head width in layer 1"));
 }
 
 #[test]

@@ -127,7 +127,8 @@ pub(crate) fn head_stack(config: &ModelConfig) -> Stack {
 pub(crate) fn all(config: &ModelConfig) -> Vec<(String, Vec<usize>)> {
     let mut tensors = vec![(EMBEDDING.to_owned(), vec![config.vocab, config.hidden])];
     for layer in 0..config.layers {
-        let named = |(part, shape): (&str, Vec<usize>)| (format!("model.layers.{layer}.{part}"), shape);
+        let named =
+            |(part, shape): (&str, Vec<usize>)| (format!("model.layers.{layer}.{part}"), shape);
         tensors.extend(attention_tensors(config, layer).into_iter().map(named));
         tensors.extend(mlp_tensors(config, layer).into_iter().map(named));
     }

@@ -60,10 +60,9 @@ fn architecture(hasher: &mut Hasher, config: &ModelConfig) {
 fn shapes(hasher: &mut Hasher, config: &ModelConfig) {
     let ModelConfig { hidden, layers, vocab, .. } = *config;
     match config.even_shape() {
-        Some(LayerShape { heads, kv_heads, head_dim, intermediate }) => numbers(
-            hasher,
-            &[hidden, layers, heads, kv_heads, head_dim, intermediate, vocab],
-        ),
+        Some(LayerShape { heads, kv_heads, head_dim, intermediate }) => {
+            numbers(hasher, &[hidden, layers, heads, kv_heads, head_dim, intermediate, vocab])
+        }
         None => {
             numbers(hasher, &[hidden, layers, vocab]);
             for LayerShape { heads, kv_heads, head_dim, intermediate } in config.shapes() {

@@ -1,6 +1,5 @@
 //! Writes GGUF files, by hand or from a directory in the Hugging Face layout, as llama.cpp's
 //! converter does.
-#![allow(dead_code)] // Each test binary uses its share.
 
 use std::path::Path;
 
@@ -215,8 +214,8 @@ impl GgufFile {
             model.rope.scaling
         {
             let divisor = |pair: usize| {
-                let frequency = 1.0
-                    / f64::from(model.rope.theta).powf(2.0 * pair as f64 / head_dim as f64);
+                let frequency =
+                    1.0 / f64::from(model.rope.theta).powf(2.0 * pair as f64 / head_dim as f64);
                 let turns =
                     f64::from(original_context as u32) * frequency / (2.0 * std::f64::consts::PI);
                 let (factor, low, high) =

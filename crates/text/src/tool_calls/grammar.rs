@@ -1,4 +1,4 @@
-//! What a text must follow that has to be a tool call.
+//! Grammar of a text that has to be a tool call.
 
 use std::fmt::Write;
 
