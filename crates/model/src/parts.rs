@@ -1,5 +1,5 @@
-//! Parts of a split model: the device's two, the cloud's, and layers on their own. Positions and rows are in tokens; hidden rows are `hidden` f32
-//! values each.
+//! Parts of a split model: the device's two, the cloud's, and layers on their own. Positions and
+//! rows are in tokens; hidden rows are `hidden` f32 values each.
 
 mod backend;
 mod input;

@@ -20,8 +20,8 @@ struct Case {
 }
 
 impl Case {
-    /// Caches of three uneven layers of which the second is looked at; slots that no row may see hold what
-    /// is not a number.
+    /// Caches of three uneven layers of which the second is looked at; slots that no row may see
+    /// hold what is not a number.
     fn new(
         format: KvFormat,
         head_dim: usize,

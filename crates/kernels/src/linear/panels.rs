@@ -14,13 +14,14 @@
 //! - a fifth bit (Q5_K): code `i` in bit `i / 128` of byte `i % 128`;
 //! - the upper two bits (Q6_K): code `i` in bits `2 (i / 256)` and the next of byte `i % 256`.
 //!
-//! | format | unit | what it holds, in order |
-//! |---|---|---|
-//! | Q8_0 | block | 32 scales (f16); 1,024 codes, offset 128 |
-//! | Q4_0 | block | 32 scales (f16); 512 bytes of codes, offset 8 |
-//! | Q4_K | 8 blocks | 32 scales (f16); 32 scales of minimums (f16); `[block][32]` scales (u8); `[block][32]` minimums (u8); codes |
-//! | Q5_K | 8 blocks | as Q4_K; fifth bits |
-//! | Q6_K | 8 blocks | 32 scales (f16); `[half block][32]` scales (i8); low bits; upper bits, offset 32 |
+//! A unit of a format holds, in this order:
+//! - Q8_0, a block: 32 scales (f16); 1,024 codes, offset 128.
+//! - Q4_0, a block: 32 scales (f16); 512 bytes of codes, offset 8.
+//! - Q4_K, 8 blocks: 32 scales (f16); 32 scales of minimums (f16); `[block][32]` scales (u8);
+//!   `[block][32]` minimums (u8); codes.
+//! - Q5_K, 8 blocks: as Q4_K; fifth bits.
+//! - Q6_K, 8 blocks: 32 scales (f16); `[half block][32]` scales (i8); low bits; upper bits, offset
+//!   32.
 
 mod pack;
 mod storage;

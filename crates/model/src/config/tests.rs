@@ -209,7 +209,8 @@ fn sliding_windows() {
 #[test]
 fn ends_of_text_from_both_files() {
     let config = br#"{"model_type": "llama", "hidden_size": 8, "intermediate_size": 8,
-        "num_hidden_layers": 2, "num_attention_heads": 2, "vocab_size": 10, "max_position_embeddings": 8, "bos_token_id": 0, "eos_token_id": 2}"#;
+        "num_hidden_layers": 2, "num_attention_heads": 2, "vocab_size": 10,
+        "max_position_embeddings": 8, "bos_token_id": 0, "eos_token_id": 2}"#;
     let both = ModelConfig::parse(CONFIG, config, Some(br#"{"eos_token_id": [1, 2]}"#)).unwrap();
     assert_eq!((both.bos, both.eos), (Some(0), vec![1, 2]));
     assert_eq!(ModelConfig::parse(CONFIG, config, None).unwrap().eos, [2]);

@@ -9,7 +9,8 @@ use tricorn_model::{Activation, LayerShape};
 use super::TempDir;
 
 pub(crate) const HIDDEN: usize = 32;
-pub(crate) const VOCAB: usize = 48;
+/// As many as the fixtures' tokenizers have.
+pub(crate) const VOCAB: usize = 280;
 const EPS: f64 = 1e-5;
 const THETA: f64 = 10_000.0;
 

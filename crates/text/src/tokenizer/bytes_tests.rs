@@ -21,10 +21,23 @@ fn bpe(tokens: &[&str], decoder: &Value) -> TextTokenizer {
         .enumerate()
         .map(|(id, token)| (token, id.into()))
         .collect();
-    let special = |id: usize, content: &str, special: bool| json!({ "id": id, "content": content, "special": special, "single_word": false, "lstrip": false, "rstrip": false, "normalized": false });
+    let special = |id: usize, content: &str, special: bool| {
+        json!({
+            "id": id,
+            "content": content,
+            "special": special,
+            "single_word": false,
+            "lstrip": false,
+            "rstrip": false,
+            "normalized": false,
+        })
+    };
     let json = json!({
         "version": "1.0",
-        "added_tokens": [special(vocab.len(), "[TOOL_CALLS]", true), special(vocab.len() + 1, "<tool_call>", false)],
+        "added_tokens": [
+            special(vocab.len(), "[TOOL_CALLS]", true),
+            special(vocab.len() + 1, "<tool_call>", false),
+        ],
         "normalizer": { "type": "Replace", "pattern": { "String": " " }, "content": "▁" },
         "decoder": decoder,
         "model": { "type": "BPE", "vocab": vocab, "merges": [], "byte_fallback": true }
@@ -34,7 +47,9 @@ fn bpe(tokens: &[&str], decoder: &Value) -> TextTokenizer {
 
 fn sentencepiece() -> TextTokenizer {
     let decoders = json!([
-        { "type": "Replace", "pattern": { "String": "▁" }, "content": " " }, { "type": "ByteFallback" }, { "type": "Fuse" },
+        { "type": "Replace", "pattern": { "String": "▁" }, "content": " " },
+        { "type": "ByteFallback" },
+        { "type": "Fuse" },
         { "type": "Strip", "content": " ", "start": 1, "stop": 0 }
     ]);
     bpe(&["▁", "▁the", "s", "é"], &json!({ "type": "Sequence", "decoders": decoders }))
