@@ -78,7 +78,9 @@ fn bytes_do_not_depend_on_where_a_token_stands() {
     assert_eq!(tokenizer.token_bytes(9999), None);
     let metaspace = bpe(
         &["▁a"],
-        &json!({ "type": "Metaspace", "replacement": "▁", "prepend_scheme": "always", "split": true }),
+        &json!({
+            "type": "Metaspace", "replacement": "▁", "prepend_scheme": "always", "split": true
+        }),
     );
     assert_eq!(metaspace.token_bytes(256).unwrap(), b" a");
     // Without a decoder that says so, `<0xF0>` is a text.

@@ -154,7 +154,8 @@ multiversion! {
         scales_and_minimums(unit, out);
         prefetch_after(&unit[..K_HEADER]);
         let (low, fifth) = unit[K_HEADER..].split_at(CHUNK * CODES / 2);
-        let (low, fifth) = (low.as_chunks::<{ CODES / 2 }>().0, fifth.as_chunks::<{ CODES / 8 }>().0);
+        let low = low.as_chunks::<{ CODES / 2 }>().0;
+        let fifth = fifth.as_chunks::<{ CODES / 8 }>().0;
         let planes = low.iter().zip(fifth);
         for ((low, fifth), codes) in planes.zip(out.codes.as_chunks_mut::<CODES>().0) {
             prefetch_after(low);
@@ -181,7 +182,8 @@ multiversion! {
             }
         }
         let (low, upper) = rest.split_at(CHUNK * CODES / 2);
-        let (low, upper) = (low.as_chunks::<{ CODES / 2 }>().0, upper.as_chunks::<{ CODES / 4 }>().0);
+        let low = low.as_chunks::<{ CODES / 2 }>().0;
+        let upper = upper.as_chunks::<{ CODES / 4 }>().0;
         let planes = low.iter().zip(upper);
         for ((low, upper), codes) in planes.zip(out.codes.as_chunks_mut::<CODES>().0) {
             prefetch_after(low);
