@@ -1,4 +1,5 @@
 //! The protocol, against a program that speaks it without a model.
+#![allow(clippy::unwrap_used)]
 
 use super::*;
 use crate::run::Silent;
