@@ -1,12 +1,15 @@
-//! The requests of a run: the same ones, at the same times, on the same devices, for every mode.
+//! Workload: the same requests, at the same times, on the same devices, for every mode.
+
+mod arrivals;
+mod prompts;
+mod rng;
 
 use std::time::Duration;
 
-use crate::{
-    arrivals::poisson,
-    prompts::{Prompt, PromptLengths, Prompts},
-    rng::Rng,
-};
+use arrivals::poisson;
+pub(crate) use prompts::Prompt;
+pub use prompts::{PromptLengths, Prompts};
+pub(crate) use rng::Rng;
 
 /// Uses of one seed.
 mod stream {

@@ -7,8 +7,9 @@ use tricorn_plot::{Bar, Group, bars, cdf, waterfall};
 
 use super::Report;
 use crate::{
-    BenchError, Breakdown, Cell,
-    stats::{quantile, sorted},
+    cell::{Breakdown, Cell},
+    error::BenchError,
+    figures::{quantile, sorted},
 };
 
 /// A picture that stands beside the report.

@@ -219,7 +219,7 @@ impl<P: Clone> Scheduler<P> {
             let (id, slot) = ready.get_mut(share.index)?.take()?;
             slot.start(id, share.rows, now)
         });
-        FormedBatch { start: now, members: members.collect() }
+        FormedBatch { start: now, budget: limits.budget, members: members.collect() }
     }
 
     /// What a batch of `rows` rows should take in this stage; `None` before anything was measured.
