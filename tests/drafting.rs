@@ -11,8 +11,8 @@ use crate::support::{
 };
 use oracle::Oracle;
 use tricorn_core::{
-    AppendHeader, BranchAt, ChunkPolicy, Cost, DraftPolicy, DraftStop, HiddenCodec, SamplingParams,
-    Streaming, TurnStats,
+    BranchAt, ChunkPolicy, Cost, DraftPolicy, DraftStop, HiddenCodec, SamplingParams, Streaming,
+    TurnStats,
 };
 use tricorn_device::{
     Conversation, DeviceThrottle, Options, SharedMonitor, TraceEvent, Transport, TransportError,

@@ -63,12 +63,12 @@ where
     let parts =
         Arc::new(DeviceParts::load(source, split(CUT), HiddenCodec::F16z, Drafting::Best).unwrap());
     let prompter = Arc::new(Prompter::load(source).unwrap());
-    let parts = Arc::downgrade(&parts);
+    let left = Arc::downgrade(&parts);
     let transport = {
-        let parts = Arc::downgrade(&parts);
+        let parts = Weak::clone(&left);
         move || transport(&parts.upgrade().unwrap())
     };
-    Served { engine: Engine::start(parts, prompter, transport, config).unwrap(), parts: parts }
+    Served { engine: Engine::start(parts, prompter, transport, config).unwrap(), parts: left }
 }
 
 impl Served {

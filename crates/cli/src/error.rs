@@ -22,7 +22,7 @@ pub(crate) enum CliError {
     #[error(transparent)]
     Cloud(#[from] CloudError),
     #[error(transparent)]
-    Emulation(#[from] tricorn_netem::TransportError),
+    Emulation(#[from] tricorn_netem::LinkError),
     #[error(transparent)]
     Bench(#[from] BenchError),
     #[error(transparent)]
@@ -153,9 +153,9 @@ impl CliError {
             Self::Emulation(error) => {
                 matches!(
                     error,
-                    tricorn_netem::TransportError::Config(_)
-                        | tricorn_netem::TransportError::InUse(_)
-                        | tricorn_netem::TransportError::Listen { .. }
+                    tricorn_netem::LinkError::Config(_)
+                        | tricorn_netem::LinkError::InUse(_)
+                        | tricorn_netem::LinkError::Listen { .. }
                 )
             }
             Self::Train(error) => wrong_training(error),

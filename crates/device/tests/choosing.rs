@@ -8,8 +8,8 @@ use std::{
     sync::{Arc, OnceLock},
 };
 use tricorn_core::{
-    AppendHeader, ChunkPolicy, Constraint, ConstraintFailed, DraftPolicy, FinishReason,
-    HiddenCodec, SamplingOptions, SamplingParams, Streaming, TokenMask,
+    ChunkPolicy, Constraint, ConstraintFailed, DraftPolicy, FinishReason, HiddenCodec,
+    SamplingOptions, SamplingParams, Streaming, TokenMask,
 };
 use tricorn_device::{
     Conversation, DeviceError, DeviceParts, Drafting, Event, LocalTransport, Prompter, Transport,

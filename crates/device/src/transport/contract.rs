@@ -159,3 +159,51 @@ impl<W: TransportWrapper> Transport for W {
         self.inner().traffic()
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// A transport that has a deadline and nothing else.
+    struct Silent;
+
+    impl Transport for Silent {
+        fn connect(&mut self) -> Result<Connected, TransportError> {
+            Err(TransportError::Cancelled)
+        }
+
+        fn send(&mut self, _: AppendHeader, _: &[f32]) -> Result<(), TransportError> {
+            Ok(())
+        }
+
+        fn receive(&mut self) -> Result<Answer, TransportError> {
+            Err(TransportError::Lost("silence".to_owned()))
+        }
+
+        fn try_receive(&mut self) -> Result<Option<Answer>, TransportError> {
+            Ok(None)
+        }
+
+        fn deadline(&self) -> Duration {
+            Duration::from_secs(7)
+        }
+
+        fn traffic(&self) -> Traffic {
+            Traffic { up: 3, down: 4 }
+        }
+    }
+
+    fn told(mut transport: impl Transport) -> (Duration, Traffic, bool) {
+        let connects = transport.connect().is_ok();
+        (transport.deadline(), transport.traffic(), connects)
+    }
+
+    #[test]
+    fn a_reference_to_a_transport_is_that_transport() {
+        let mut silent = Silent;
+        let all = (Duration::from_secs(7), Traffic { up: 3, down: 4 }, false);
+        assert_eq!(told(&mut silent), all);
+        assert_eq!(told(&mut &mut silent), all);
+        assert_eq!(told(silent), all);
+    }
+}

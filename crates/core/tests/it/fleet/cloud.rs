@@ -60,7 +60,12 @@ pub(crate) struct StageDone {
 /// What a device hears.
 pub(crate) enum Heard {
     Opened(CloudPace),
-    Deep { header: DeepHeader, rows: Vec<u64>, timing: AnswerTiming, pace: CloudPace },
+    Deep {
+        header: DeepHeader,
+        rows: Vec<u64>,
+        timing: AnswerTiming,
+        pace: CloudPace,
+    },
     /// The session has ended.
     Ended,
 }
@@ -368,13 +373,7 @@ impl Cloud {
         self.reply(stage, job, rows, now);
     }
 
-    fn reply(
-        &mut self,
-        stage: usize,
-        job: InFlightJob<StageRows>,
-        rows: Vec<u64>,
-        now: Duration,
-    ) {
+    fn reply(&mut self, stage: usize, job: InFlightJob<StageRows>, rows: Vec<u64>, now: Duration) {
         let InFlightJob { lane, id, compute, queue, payload, .. } = job;
         let answer = StageDone { lane, id, rows, failed: payload.failed, compute, queue };
         self.events.push((now + HOP, CloudEvent::FromStage { stage, answer }));
