@@ -112,7 +112,15 @@ impl SessionTask {
         let SessionLog { opened: Some(opened), appends, rows } = self.log else { return };
         let seconds = self.context.clock.now().saturating_sub(opened).as_secs_f64();
         let reason = self.outbox.code().map_or("none", |code| code.as_str_name());
-        info!(session = self.id, peer = self.peer(), seconds, appends, rows, reason, "session closed");
+        info!(
+            session = self.id,
+            peer = self.peer(),
+            seconds,
+            appends,
+            rows,
+            reason,
+            "session closed"
+        );
     }
 
     fn peer(&self) -> Option<DisplayValue<SocketAddr>> {

@@ -60,11 +60,24 @@ enum Mishap {
 enum Event {
     /// A device is done with what it computed, or with a pause.
     Ready(usize),
-    ToCloud { connection: u64, packet: Packet },
-    ToDevice { client: usize, connection: u64, heard: Heard },
-    Cloud { cloud: u64, event: CloudEvent },
+    ToCloud {
+        connection: u64,
+        packet: Packet,
+    },
+    ToDevice {
+        client: usize,
+        connection: u64,
+        heard: Heard,
+    },
+    Cloud {
+        cloud: u64,
+        event: CloudEvent,
+    },
     /// It may be that a device has waited for too long.
-    Silence { client: usize, connection: u64 },
+    Silence {
+        client: usize,
+        connection: u64,
+    },
     Mishap(Mishap),
 }
 
@@ -371,7 +384,13 @@ fn mishap() -> impl Strategy<Value = Mishap> {
 }
 
 fn plan(mishaps: std::ops::Range<usize>) -> impl Strategy<Value = Plan> {
-    (model(), cloud_plan(), vec(client_plan(), 1..5), vec((ms(0..4_000), mishap()), mishaps), 0..30_u64)
+    (
+        model(),
+        cloud_plan(),
+        vec(client_plan(), 1..5),
+        vec((ms(0..4_000), mishap()), mishaps),
+        0..30_u64,
+    )
         .prop_map(|(model, cloud, clients, mishaps, jitter)| Plan {
             model: Model { middle_layers: cloud.stages, ..model },
             cloud,
@@ -382,7 +401,7 @@ fn plan(mishaps: std::ops::Range<usize>) -> impl Strategy<Value = Plan> {
 }
 
 proptest! {
-    #![proptest_config(ProptestConfig { cases: 300, failure_persistence: None, ..ProptestConfig::default() })]
+    #![proptest_config(ProptestConfig { cases: 1000, failure_persistence: None, ..ProptestConfig::default() })]
 
     #[test]
     fn whatever_the_links_and_the_load_every_turn_ends_in_the_reference_text(plan in plan(0..1)) {

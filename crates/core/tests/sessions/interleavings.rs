@@ -240,7 +240,8 @@ fn run_turn(world: &mut World, plan: TurnPlan) {
     if prompt.is_empty() {
         prompt.push(1);
     }
-    let expected = world.device.model.reference(&prompt, &plan.options, world.device.config.context);
+    let expected =
+        world.device.model.reference(&prompt, &plan.options, world.device.config.context);
     world.device.session.start_turn(prompt.clone(), plan.options.clone()).unwrap();
     for event in plan.events {
         match event {
@@ -275,7 +276,9 @@ fn run_turn(world: &mut World, plan: TurnPlan) {
         FinishReason::Cancelled => assert!(expected.starts_with(text), "{text:?} of {expected:?}"),
         FinishReason::Stop => {
             assert_eq!(text, expected);
-            let ended = world.device.model
+            let ended = world
+                .device
+                .model
                 .language
                 .as_mut()
                 .is_some_and(|language| language.is_complete(text).unwrap());

@@ -60,7 +60,12 @@ pub(crate) struct StageDone {
 /// What a device hears.
 pub(crate) enum Heard {
     Opened(CloudPace),
-    Deep { header: DeepHeader, rows: Vec<u64>, timing: AnswerTiming, pace: CloudPace },
+    Deep {
+        header: DeepHeader,
+        rows: Vec<u64>,
+        timing: AnswerTiming,
+        pace: CloudPace,
+    },
     /// The session has ended.
     Ended,
 }
@@ -76,8 +81,9 @@ pub(crate) struct Cloud {
     lanes: u64,
     /// So many times there is no memory for a session's rows.
     pub(crate) refusals: usize,
-    /// Whether a later stage had no memory.
-    refused: bool,
+    draining: bool,
+    /// Whether any session ended while it had work.
+    disturbed: bool,
     /// The next batch takes longer by this.
     pub(crate) stall: Duration,
     pub(crate) events: Vec<(Duration, CloudEvent)>,
@@ -119,7 +125,8 @@ impl Cloud {
             runs: 0,
             lanes: 0,
             refusals: 0,
-            refused: false,
+            draining: false,
+            disturbed: false,
             stall: Duration::ZERO,
             events: Vec::new(),
             heard: Vec::new(),
@@ -135,6 +142,7 @@ impl Cloud {
     }
 
     pub(crate) fn drain(&mut self) {
+        self.draining = true;
         self.scheduler.drain();
     }
 
@@ -158,7 +166,8 @@ impl Cloud {
         rows: Vec<u64>,
         now: Duration,
     ) {
-        if let Some(known) = self.sessions.get_mut(&session) {
+        // While draining nothing more is accepted: the session ends soon, and its device hears so.
+        if let Some(known) = self.sessions.get_mut(&session).filter(|_| !self.draining) {
             known.newest = known.newest.max(header.epoch);
             known.owed.push_back(header);
         }
@@ -168,6 +177,7 @@ impl Cloud {
 
     /// Ends a session and says nothing.
     pub(crate) fn forget(&mut self, session: u64) {
+        self.disturbed = true;
         self.scheduler.end(session);
         self.caches.remove(&session);
         self.sessions.remove(&session);
@@ -321,8 +331,8 @@ impl Cloud {
             let own: Vec<u64> = rows.by_ref().take(entry.rows).collect();
             let admitted = match here.scheduler.admit(job.lane, &entry) {
                 Ok(admitted) => admitted,
-                // The session was refused here while these rows were on their way.
-                Err(EntryError::Gap { .. }) if self.refused => {
+                // The session has ended while these rows were on their way.
+                Err(EntryError::Gap { .. }) if self.disturbed => {
                     here.end(&mut job, entry.session);
                     continue;
                 }
@@ -333,7 +343,7 @@ impl Cloud {
             }
             if self.refusals > 0 {
                 self.refusals -= 1;
-                self.refused = true;
+                self.disturbed = true;
                 here.end(&mut job, entry.session);
                 continue;
             }
@@ -368,13 +378,7 @@ impl Cloud {
         self.reply(stage, job, rows, now);
     }
 
-    fn reply(
-        &mut self,
-        stage: usize,
-        job: InFlightJob<StageRows>,
-        rows: Vec<u64>,
-        now: Duration,
-    ) {
+    fn reply(&mut self, stage: usize, job: InFlightJob<StageRows>, rows: Vec<u64>, now: Duration) {
         let InFlightJob { lane, id, compute, queue, payload, .. } = job;
         let answer = StageDone { lane, id, rows, failed: payload.failed, compute, queue };
         self.events.push((now + HOP, CloudEvent::FromStage { stage, answer }));
