@@ -90,16 +90,13 @@ fn unrolled_keys() {
     let keys = start + queries;
     let q = noise(queries * dim, 1);
     let (k, v) = (noise(keys * dim, 2), noise(keys * dim, 3));
-    let unrolled: Vec<(Vec<f32>, Vec<f32>)> = (0..steps)
-        .map(|step| (noise(queries * dim, 4 + step), noise(queries * dim, 8 + step)))
-        .collect();
+    let [step_k, step_v] = [4, 8].map(|seed| {
+        (0..steps).map(|step| noise(queries * dim, seed + step)).collect::<Vec<Vec<f32>>>()
+    });
     let gradient = noise(queries * dim, 20);
     // As one sequence: all keys behind each other, and masks that pick them.
-    let all = |of: &dyn Fn(&(Vec<f32>, Vec<f32>)) -> Vec<f32>, first: &[f32]| {
-        let steps = unrolled.iter().flat_map(of);
-        wide(&first.iter().copied().chain(steps).collect::<Vec<_>>())
-    };
-    let (all_k, all_v) = (all(&|(k, _)| k.clone(), &k), all(&|(_, v)| v.clone(), &v));
+    let all = |first: &[f32], steps: &[Vec<f32>]| wide(&[first, &steps.concat()].concat());
+    let (all_k, all_v) = (all(&k, &step_k), all(&v, &step_v));
     let rows = all_k.len() / dim;
     let textbook = |q: &[f64], k: &[f64], v: &[f64]| {
         let mut all_q = vec![0.0; rows * dim];
@@ -113,7 +110,8 @@ fn unrolled_keys() {
                 (other - keys) % queries == row
             }
         };
-        let y = attention([1, 1, dim], &[0..rows], [&all_q, k, v], sees);
+        let whole = std::slice::from_ref(&(0..rows));
+        let y = attention([1, 1, dim], whole, [&all_q, k, v], sees);
         y[..queries * dim].to_vec()
     };
     let seen = HeadAttention {
@@ -121,7 +119,7 @@ fn unrolled_keys() {
         start,
         window: None,
         sequence: Keys { k: &k, v: &v },
-        unrolled: unrolled.iter().map(|(k, v)| Keys { k, v }).collect(),
+        unrolled: step_k.iter().zip(&step_v).map(|(k, v)| Keys { k, v }).collect(),
     };
     let (output, weights) = seen.forward(&q);
     assert_near(&output, &textbook(&wide(&q), &all_k, &all_v), FORWARD, "forward");
