@@ -11,6 +11,7 @@ use std::{
 };
 
 use tokio::{sync::mpsc, task::yield_now};
+use tracing::{debug, info};
 use tricorn_core::{
     AppendHeader, Arrival, InFlightBatch, Member, OpenRefused, Scheduler, SchedulerConfig,
     StageEntry,
@@ -173,8 +174,14 @@ impl<M: MiddleModel> Driver<M> {
     fn change_next(&mut self, next: Result<Box<dyn Downstream>, StageLost>) {
         let lost = next.as_ref().err().cloned();
         match &next {
-            Ok(stage) => self.scheduler.stage_connected(stage.stages(), stage.window()),
-            Err(_) => self.scheduler.stage_lost(),
+            Ok(stage) => {
+                info!(stages = stage.stages(), "next stage found");
+                self.scheduler.stage_connected(stage.stages(), stage.window());
+            }
+            Err(StageLost(reason)) => {
+                info!(reason, "next stage lost");
+                self.scheduler.stage_lost();
+            }
         }
         self.executor.change_next(next);
         self.load.publish(self.scheduler.report());
@@ -193,6 +200,13 @@ impl<M: MiddleModel> Driver<M> {
         refused.into_iter().for_each(|(id, failure)| self.end(id, Some(failure)));
         self.scheduler.computed(&mut batch, computed.took, self.executor.now());
         self.load.publish(self.scheduler.report());
+        debug!(
+            rows = batch.rows(),
+            members = entries.len(),
+            milliseconds = computed.took.time.as_secs_f64() * 1e3,
+            budget = batch.budget(),
+            "batch"
+        );
         match computed.outcome {
             Ok(()) if self.scheduler.has_later_stages() => self.hand_over(batch),
             Ok(()) => {

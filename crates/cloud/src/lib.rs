@@ -6,6 +6,8 @@
 //! [`tricorn_core::Scheduler`] forms of what has arrived and puts the answers into bounded outboxes,
 //! so that no device can hold up another. [`Throttle`] emulates a slower server.
 
+#![forbid(unsafe_code)]
+
 mod calibrate;
 mod clock;
 mod command;

@@ -11,7 +11,7 @@ use std::{
 use tokio::sync::Notify;
 use tokio_stream::Stream;
 use tonic::Status;
-use tricorn_wire::{Downlink, Failure, proto};
+use tricorn_wire::{Downlink, ErrorCode, Failure, proto};
 
 /// What a session sends. Ends once, by whoever comes first: the scheduler, the session's task, or
 /// the device going away.
@@ -27,6 +27,9 @@ struct OutboxState {
     messages: VecDeque<Downlink>,
     rows: usize,
     ended: bool,
+    /// Why, where that was a failure.
+    code: Option<ErrorCode>,
+    /// The last message, until it is read.
     failure: Option<Failure>,
     reader: Option<Waker>,
 }
@@ -89,12 +92,18 @@ impl Outbox {
         self.lock().ended
     }
 
+    /// The failure with which it ended, if it ended with one.
+    pub(crate) fn code(&self) -> Option<ErrorCode> {
+        self.lock().code
+    }
+
     fn finish(&self, failure: Option<Failure>, forget: bool) {
         let mut state = self.lock();
         if state.ended {
             return;
         }
         state.ended = true;
+        state.code = failure.as_ref().map(|failure| failure.code);
         state.failure = failure;
         if forget {
             state.messages = VecDeque::new();
@@ -164,7 +173,7 @@ impl Drop for OutboxStream {
 mod tests {
     use super::*;
     use tricorn_core::{AnswerTiming, DeepHeader};
-    use tricorn_wire::{Deep, ErrorCode, Load};
+    use tricorn_wire::{Deep, Load};
 
     fn deep(rows: usize) -> Downlink {
         let header = DeepHeader { epoch: 0, pos: 0, rows, first_row_pos: 0 };

@@ -15,6 +15,7 @@ use tokio::{
     sync::{mpsc, oneshot},
     time::timeout,
 };
+use tracing::info;
 use tricorn_core::HiddenCodec;
 use tricorn_wire::{StageOpen, limits::max_message_bytes, transport};
 
@@ -28,7 +29,7 @@ use crate::{
     executor::Executor,
     load::LoadGauge,
     service::Service,
-    serving::{COMMANDS, FAREWELL, driver_outcome},
+    serving::{COMMANDS, FAREWELL, driver_outcome, log_end},
     session::SessionContext,
     stage::{self, DialError, Joined, NextConfig, Place},
 };
@@ -166,9 +167,11 @@ impl Cloud {
         if self.calibrated.is_none() {
             self.calibrate(&model);
         }
-        let Self { config, served, place, next, calibrated, warn, listener, .. } = self;
+        let Self { config, served, place, next, calibrated, warn, listener, local_addr } = self;
         let listener = tokio::net::TcpListener::from_std(listener).map_err(CloudError::Start)?;
         let connections = Connections::new(listener, &config, warn);
+        let (start, end) = (place.held.start, place.held.end);
+        info!(address = %local_addr, layers = format_args!("{start}..{end}"), "cloud serves");
         if !place.is_first() {
             return stage::serve(config, served, place, connections, next, model, shutdown).await;
         }
@@ -212,6 +215,7 @@ impl Cloud {
                 driver_outcome(ended)
             }
             () = shutdown => {
+                info!("cloud drains");
                 sessions.draining.store(true, Ordering::Release);
                 let drained = timeout(config.drain_timeout, async {
                     // Fails only when the driver has ended, which is what is waited for next.
@@ -225,6 +229,8 @@ impl Cloud {
                 drained.await.unwrap_or(Ok(()))
             }
         };
-        outcome.map(|()| load.figures())
+        let figures = load.figures();
+        log_end(figures);
+        outcome.map(|()| figures)
     }
 }

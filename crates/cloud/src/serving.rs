@@ -3,8 +3,9 @@
 use std::time::Duration;
 
 use tokio::task::JoinError;
+use tracing::info;
 
-use crate::CloudError;
+use crate::{CloudError, Figures};
 
 /// Commands on their way to the driver. Each session's rows are bounded on their own; this bounds
 /// the rest.
@@ -21,4 +22,10 @@ pub(crate) fn driver_outcome<T>(
         Ok(Err(message)) => Err(CloudError::Scheduler(message)),
         Err(_) => Err(CloudError::Scheduler("its task is gone".to_owned())),
     }
+}
+
+/// The server has ended.
+pub(crate) fn log_end(figures: Figures) {
+    let Figures { batches, rows, overruns } = figures;
+    info!(batches, rows, overruns, "cloud ends");
 }

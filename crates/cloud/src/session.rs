@@ -2,6 +2,7 @@
 //! driver.
 
 use std::{
+    net::SocketAddr,
     sync::{
         Arc,
         atomic::{AtomicBool, Ordering},
@@ -14,6 +15,10 @@ use tokio::{
     time::{sleep, timeout},
 };
 use tonic::{Request, Streaming};
+use tracing::{
+    field::{DisplayValue, display},
+    info, warn,
+};
 use tricorn_core::{AppendError, AppendHeader, Arrival, HiddenCodec, SessionLimits};
 use tricorn_wire::{Append, Downlink, ErrorCode, Failure, Open, Opened, Uplink, WireError, proto};
 
@@ -52,6 +57,16 @@ pub(crate) struct SessionTask {
     /// The other end of the connection that the stream came over.
     peer: Option<Peer>,
     outbox: Arc<Outbox>,
+    log: SessionLog,
+}
+
+/// What is logged of a session once it is over. Never what it computes.
+#[derive(Debug, Default)]
+struct SessionLog {
+    /// When it was opened.
+    opened: Option<Duration>,
+    appends: u64,
+    rows: usize,
 }
 
 /// Why a session ends on the device's side.
@@ -69,15 +84,21 @@ impl SessionTask {
         outbox: Arc<Outbox>,
     ) -> Self {
         let peer = request.extensions().get::<Peer>().cloned();
-        Self { context, id, uplink: request.into_inner(), peer, outbox }
+        let log = SessionLog::default();
+        Self { context, id, uplink: request.into_inner(), peer, outbox, log }
     }
 
     pub(crate) async fn run(mut self) {
         let Err(ending) = self.serve().await;
         match ending {
             Ending::Quiet => self.outbox.end(None),
-            Ending::Failed(failure) => self.outbox.end(Some(failure)),
+            Ending::Failed(failure) => {
+                let code = failure.code.as_str_name();
+                warn!(session = self.id, peer = self.peer(), code, "device refused");
+                self.outbox.end(Some(failure));
+            }
         }
+        self.log_end();
         // Fails only when there is no driver, and so no session to close.
         let _ = self.context.commands.send(Command::Close { session: self.id }).await;
         // A device that ends session after session and reads nothing must not pile up answers.
@@ -85,6 +106,25 @@ impl SessionTask {
         drop((context, uplink));
         sleep(UNREAD_KEPT).await;
         outbox.forget();
+    }
+
+    fn log_end(&self) {
+        let SessionLog { opened: Some(opened), appends, rows } = self.log else { return };
+        let seconds = self.context.clock.now().saturating_sub(opened).as_secs_f64();
+        let reason = self.outbox.code().map_or("none", |code| code.as_str_name());
+        info!(
+            session = self.id,
+            peer = self.peer(),
+            seconds,
+            appends,
+            rows,
+            reason,
+            "session closed"
+        );
+    }
+
+    fn peer(&self) -> Option<DisplayValue<SocketAddr>> {
+        self.peer.as_ref().map(|peer| display(peer.addr))
     }
 
     async fn serve(&mut self) -> Result<std::convert::Infallible, Ending> {
@@ -122,6 +162,8 @@ impl SessionTask {
                         self.until_ended(queue.room_for(count)).await?;
                     }
                     let rows = AppendRows { values, _queued: queue.push(count) };
+                    self.log.appends += 1;
+                    self.log.rows += count;
                     let (session, header) = (self.id, append.header);
                     self.tell(Command::Append { session, header, rows, arrival }).await?;
                 }
@@ -171,7 +213,7 @@ impl SessionTask {
         }
     }
 
-    async fn open(&self, open: &Open) -> Result<(HiddenCodec, SessionLimits), Ending> {
+    async fn open(&mut self, open: &Open) -> Result<(HiddenCodec, SessionLimits), Ending> {
         let codec = self.agree(open)?;
         if self.context.draining.load(Ordering::Acquire) {
             return Err(Ending::Failed(shutting_down()));
@@ -205,6 +247,8 @@ impl SessionTask {
             permit,
         }))
         .await?;
+        self.log.opened = Some(self.context.clock.now());
+        info!(session = self.id, peer = self.peer(), "session opened");
         Ok((codec, limits))
     }
 

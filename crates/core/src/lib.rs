@@ -23,6 +23,8 @@
 //! A [`Sampler`] turns logits into tokens so that the text depends on prompt, parameters, seed and
 //! [`Constraint`] alone: not on drafts, chunks, the network or other sessions.
 
+#![forbid(unsafe_code)]
+
 mod append;
 mod cloud;
 mod codec;
@@ -46,7 +48,7 @@ pub use codec::{HiddenCodec, UnknownCodec, to_f16};
 pub use device::{
     Action, Branch, BranchAt, ChunkPolicy, DeepUse, DeviceSession, Draft, DraftPolicy, DraftStop,
     FinishReason, Guess, Judgement, ProtocolError, SessionConfig, Streaming, TurnError,
-    TurnOptions, overlap, pipeline,
+    TurnOptions, driver, overlap, pipeline,
 };
 pub use fingerprint::Fingerprint;
 pub use formats::{FormatName, Formats};

@@ -1,5 +1,4 @@
 //! Every sampling option, against the plainest way to do the same.
-#![allow(clippy::unwrap_used, clippy::expect_used)]
 
 use proptest::{collection::vec, prelude::*};
 use tricorn_core::{

@@ -1,5 +1,4 @@
 //! The sampler draws from the softmax, and the statistic that says so rejects samplers that do not.
-#![allow(clippy::unwrap_used, clippy::expect_used)]
 
 use tricorn_core::{SamplingParams, choose};
 

@@ -22,10 +22,11 @@ fn main() -> Result<(), Box<dyn Error>> {
         let numbers = source.weights().f32(&tensor.name, &tensor.shape)?;
         Ok(Cow::Owned(numbers.iter().flat_map(|number| number.to_le_bytes()).collect()))
     };
-    DenseDirectory::new(source.config())
-        .with_files_of(&source)
-        .with_shards_of(1 << 16)
-        .write(out, |_| Dtype::F32, read)?;
+    DenseDirectory::new(source.config()).with_files_of(&source).with_shards_of(1 << 16).write(
+        out,
+        |_| Dtype::F32,
+        read,
+    )?;
 
     let source = Arc::new(ModelSource::open(out)?);
     let vocab = source.config().vocab as u32;

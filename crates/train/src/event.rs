@@ -1,8 +1,8 @@
-//! What a run tells while it goes on.
+//! Events that a run tells while it goes on.
 
 use std::{path::Path, time::Duration};
 
-use crate::{accept::HeldOutReport, history::HistoryPoint};
+use crate::{accept::HeldOutReport, trainer::history::HistoryPoint};
 
 /// One message of a run.
 #[derive(Clone, Debug, PartialEq)]

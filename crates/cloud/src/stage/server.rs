@@ -4,6 +4,7 @@ use tokio::{
     sync::{mpsc, oneshot},
     time::timeout,
 };
+use tracing::info;
 use tricorn_wire::{limits::max_stage_message_bytes, transport};
 
 use super::{
@@ -17,7 +18,7 @@ use crate::{
     clock::Clock,
     connections::Connections,
     executor::Executor,
-    serving::{COMMANDS, FAREWELL, driver_outcome},
+    serving::{COMMANDS, FAREWELL, driver_outcome, log_end},
 };
 
 /// Messages of devices are refused as soon as they are too long to be an `Open`.
@@ -73,6 +74,7 @@ pub(crate) async fn serve<M: MiddleModel>(
         ended = &mut server => return Ok(ended.map(|()| Figures::default())?),
         ended = &mut worker => ended,
         () = shutdown => {
+            info!("cloud drains");
             // Fails only when the worker has ended, which is what is waited for next.
             let _ = commands.send(Command::Drain).await;
             match timeout(config.drain_timeout, &mut worker).await {
@@ -85,5 +87,5 @@ pub(crate) async fn serve<M: MiddleModel>(
     drop(stop);
     // The reason is known already; an upstream that stays connected must not hold it back.
     let _ = timeout(FAREWELL, server).await;
-    driver_outcome(ended)
+    driver_outcome(ended).inspect(|figures| log_end(*figures))
 }

@@ -2,6 +2,7 @@
 
 use std::{
     convert::Infallible,
+    net::SocketAddr,
     ops::Range,
     sync::{
         Arc,
@@ -15,13 +16,14 @@ use tokio::{
     time::timeout,
 };
 use tonic::{Request, Response, Status, Streaming, async_trait};
+use tracing::{field::display, info, warn};
 use tricorn_wire::{ErrorCode, Failure, StageBatch, StageOpen, StageUp, WireError, proto};
 
 use super::{
     replies::{Over, Replies, ReplyStream, replies},
     worker::{Command, Job, JobRows},
 };
-use crate::{Served, clock::Clock, failures::transport_failure};
+use crate::{Served, clock::Clock, connections::Peer, failures::transport_failure};
 
 /// First stages, or stages before this one, that may be connected at a time.
 const UPSTREAMS: usize = 16;
@@ -51,6 +53,8 @@ pub(crate) struct StageService {
 struct UpstreamTask {
     context: Arc<UpstreamContext>,
     lane: u64,
+    /// The other end of its connection.
+    peer: Option<SocketAddr>,
     up: Streaming<proto::StageUp>,
     over: Over,
     _place: OwnedSemaphorePermit,
@@ -88,6 +92,7 @@ impl proto::stage_server::Stage for StageService {
                 let task = UpstreamTask {
                     context: Arc::clone(&self.context),
                     lane,
+                    peer: request.extensions().get::<Peer>().map(|peer| peer.addr),
                     up: request.into_inner(),
                     over,
                     _place: place,
@@ -107,10 +112,14 @@ impl UpstreamTask {
     async fn run(mut self, replies: Replies) {
         let StageOpen { context, max_sessions, max_batch_rows, .. } = match self.open().await {
             Ok(open) => open,
-            Err(Ending::Failed(failure)) => return replies.end(failure),
+            Err(Ending::Failed(failure)) => {
+                self.warn(&failure);
+                return replies.end(failure);
+            }
             Err(Ending::Quiet) => return,
         };
         let lane = self.lane;
+        info!(lane, peer = self.peer.map(display), "stage before connected");
         // Telling fails only when there is no worker, which ends the stream as well.
         let _ = self
             .context
@@ -120,9 +129,18 @@ impl UpstreamTask {
         let Err(ending) = self.serve(max_batch_rows).await;
         let failure = match ending {
             Ending::Quiet => None,
-            Ending::Failed(failure) => Some(failure),
+            Ending::Failed(failure) => {
+                self.warn(&failure);
+                Some(failure)
+            }
         };
+        info!(lane, peer = self.peer.map(display), "stage before disconnected");
         let _ = self.context.commands.send(Command::Close { lane, failure }).await;
+    }
+
+    fn warn(&self, failure: &Failure) {
+        let (peer, code) = (self.peer.map(display), failure.code.as_str_name());
+        warn!(lane = self.lane, peer, code, "stage before refused");
     }
 
     /// The first message, if it fits what is here.

@@ -11,6 +11,7 @@ use tokio::{
     sync::{OwnedSemaphorePermit, mpsc},
     task::yield_now,
 };
+use tracing::{debug, info};
 use tricorn_core::{
     Admitted, Figures, HandOver, InFlightJob, StageEntry, StageJob, StageScheduler, StartedJob,
 };
@@ -163,8 +164,12 @@ impl<M: MiddleModel> Worker<M> {
     /// After a loss nobody's rows are there any more: every upstream begins again.
     fn change_next(&mut self, next: Result<Box<dyn Downstream>, StageLost>) {
         match &next {
-            Ok(stage) => self.scheduler.stage_connected(stage.stages(), stage.window()),
+            Ok(stage) => {
+                info!(stages = stage.stages(), "next stage found");
+                self.scheduler.stage_connected(stage.stages(), stage.window());
+            }
             Err(lost) => {
+                info!(reason = lost.0, "next stage lost");
                 self.scheduler.stage_lost();
                 self.end_upstreams(&stage_failure(lost));
             }
@@ -196,6 +201,12 @@ impl<M: MiddleModel> Worker<M> {
         let expected = self.scheduler.expected(job.rows());
         let computed = self.executor.run(&onward, &mut job.payload.x, expected);
         self.scheduler.computed(&mut job, computed.took);
+        debug!(
+            rows = job.rows(),
+            members = job.entries.len(),
+            milliseconds = computed.took.time.as_secs_f64() * 1e3,
+            "batch"
+        );
         if let Err(message) = computed.outcome {
             let failure = model_failure(&message);
             job.payload.x.clear();

@@ -14,6 +14,7 @@ use crate::AppendKind;
 #[must_use = "what was chosen has left its queue"]
 pub struct FormedBatch<P> {
     pub(super) start: Duration,
+    pub(super) budget: usize,
     pub(super) members: Vec<FormedMember<P>>,
 }
 
@@ -29,6 +30,7 @@ pub struct FormedMember<P> {
 #[derive(Debug)]
 pub struct InFlightBatch {
     start: Duration,
+    budget: usize,
     /// What this stage took.
     own: Duration,
     members: Vec<Member>,
@@ -50,9 +52,10 @@ impl<P> FormedBatch<P> {
     /// may copy the rows of those that it admits, one member's behind the other's. The scheduler
     /// must then be told that the sessions of the others have ended.
     pub fn admit(self, mut admit: impl FnMut(&FormedMember<P>) -> bool) -> InFlightBatch {
+        let Self { start, budget, members: chosen } = self;
         let mut first_row = 0;
-        let mut members = Vec::with_capacity(self.members.len());
-        for formed in self.members {
+        let mut members = Vec::with_capacity(chosen.len());
+        for formed in chosen {
             if !admit(&formed) {
                 continue;
             }
@@ -61,7 +64,7 @@ impl<P> FormedBatch<P> {
             members.push(Member { session, run: without_rows(run), first_row, begins });
             first_row += rows;
         }
-        InFlightBatch { start: self.start, own: Duration::ZERO, members }
+        InFlightBatch { start, budget, own: Duration::ZERO, members }
     }
 }
 
@@ -98,6 +101,12 @@ impl InFlightBatch {
     #[must_use]
     pub fn start(&self) -> Duration {
         self.start
+    }
+
+    /// Rows that prompts might fill it up to.
+    #[must_use]
+    pub fn budget(&self) -> usize {
+        self.budget
     }
 
     /// Rows of all members.

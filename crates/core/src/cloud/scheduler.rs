@@ -219,7 +219,7 @@ impl<P: Clone> Scheduler<P> {
             let (id, slot) = ready.get_mut(share.index)?.take()?;
             slot.start(id, share.rows, now)
         });
-        FormedBatch { start: now, members: members.collect() }
+        FormedBatch { start: now, budget: limits.budget, members: members.collect() }
     }
 
     /// What a batch of `rows` rows should take in this stage; `None` before anything was measured.
@@ -239,7 +239,8 @@ impl<P: Clone> Scheduler<P> {
         }
     }
 
-    /// Hands a batch over to the next stage; `None` when there is no way to it.
+    /// Hands a batch over to the next stage; `None` when there is no way to it. Of a member that
+    /// has ended since the batch was formed the next stage hears with it, and fails it.
     pub fn hand_over(&mut self, batch: InFlightBatch) -> Option<HandOver> {
         self.later.hand_over(batch)
     }

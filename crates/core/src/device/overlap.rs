@@ -1,4 +1,4 @@
-//! How a prompt's upload overlaps with its computing: the size of the next chunk, and how much may
+//! Overlap of a prompt's upload with its computing: the size of the next chunk, and how much may
 //! be under way.
 //!
 //! Three things happen to a chunk of `X` rows: the device computes its shallow rows, the link

@@ -1,4 +1,4 @@
-//! When chunks that follow each other are through device, link and cloud.
+//! Pipeline of device, link and cloud: when chunks that follow each other are through.
 
 use crate::monitor::Conditions;
 

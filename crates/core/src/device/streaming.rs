@@ -1,4 +1,4 @@
-//! Whether sending a round's rows one by one saves time.
+//! Streaming of a round's rows one by one: whether it saves time.
 
 use crate::monitor::Conditions;
 

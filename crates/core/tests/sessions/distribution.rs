@@ -2,7 +2,7 @@
 
 use tricorn_core::{DraftPolicy, SamplingParams, SessionConfig, TurnOptions};
 
-use crate::{model::Model, world::World};
+use crate::sessions::{model::Model, world::World};
 
 const TEMPERATURE: f32 = 0.8;
 const TEXTS: usize = 30_000;
@@ -35,6 +35,7 @@ fn drafts_leave_the_distribution_of_texts_alone() {
         sampling: SamplingParams::new(TEMPERATURE, seed).unwrap(),
         language: None,
         drafter_skill,
+        middle_layers: 1,
     };
     let exact = |temperature| -> Vec<f64> {
         let probabilities =
@@ -55,10 +56,14 @@ fn drafts_leave_the_distribution_of_texts_alone() {
         let mut counts = vec![0; 64];
         for seed in 0..TEXTS as u64 {
             let mut world = World::new(model(seed, drafter_skill), config);
-            world.device.start_turn(prompt.to_vec(), options.clone()).unwrap();
+            world.device.session.start_turn(prompt.to_vec(), options.clone()).unwrap();
             world.finish();
-            let index =
-                world.device.generated().iter().fold(0, |index, &token| index * 4 + token as usize);
+            let index = world
+                .device
+                .session
+                .generated()
+                .iter()
+                .fold(0, |index, &token| index * 4 + token as usize);
             counts[index] += 1;
         }
         // 30,000 draws over 64 texts lie about 0.016 from their distribution.

@@ -9,9 +9,9 @@ use tricorn_core::{
     Streaming, TurnOptions,
 };
 
-use crate::{language::Language, model::Model, world::World};
+use crate::sessions::{language::Language, model::Model, world::World};
 
-const VOCAB: u32 = 12;
+pub(crate) const VOCAB: u32 = 12;
 
 #[derive(Clone, Debug)]
 struct TurnPlan {
@@ -133,7 +133,7 @@ fn draft_policy() -> impl Strategy<Value = DraftPolicy> {
     )
 }
 
-fn options() -> impl Strategy<Value = TurnOptions> {
+pub(crate) fn options() -> impl Strategy<Value = TurnOptions> {
     let chunk = prop_oneof![
         Just(ChunkPolicy::Whole),
         (1..24_usize).prop_map(ChunkPolicy::Fixed),
@@ -164,7 +164,7 @@ fn turn() -> impl Strategy<Value = TurnPlan> {
         })
 }
 
-fn model() -> impl Strategy<Value = Model> {
+pub(crate) fn model() -> impl Strategy<Value = Model> {
     let temperature = prop_oneof![Just(0.0_f32), Just(0.8)];
     (
         any::<u64>(),
@@ -180,6 +180,7 @@ fn model() -> impl Strategy<Value = Model> {
             sampling,
             language: constrained.then(|| Language::new(seed, VOCAB)),
             drafter_skill,
+            middle_layers: 1,
         })
 }
 
@@ -220,7 +221,7 @@ fn sampling(temperature: impl Strategy<Value = f32>) -> impl Strategy<Value = Sa
         )
 }
 
-fn config() -> impl Strategy<Value = SessionConfig> {
+pub(crate) fn config() -> impl Strategy<Value = SessionConfig> {
     (12..72_usize, 1..16_usize, 0..24_usize).prop_map(|(context, max_append_rows, more)| {
         SessionConfig {
             context,
@@ -232,15 +233,16 @@ fn config() -> impl Strategy<Value = SessionConfig> {
 }
 
 fn run_turn(world: &mut World, plan: TurnPlan) {
-    let held = world.device.tokens();
+    let held = world.device.session.tokens();
     let mut prompt = held[..held.len() * plan.kept_quarters / 4].to_vec();
     prompt.extend(plan.suffix);
-    prompt.truncate(world.config.context - 1);
+    prompt.truncate(world.device.config.context - 1);
     if prompt.is_empty() {
         prompt.push(1);
     }
-    let expected = world.model.reference(&prompt, &plan.options, world.config.context);
-    world.device.start_turn(prompt.clone(), plan.options.clone()).unwrap();
+    let expected =
+        world.device.model.reference(&prompt, &plan.options, world.device.config.context);
+    world.device.session.start_turn(prompt.clone(), plan.options.clone()).unwrap();
     for event in plan.events {
         match event {
             Event::Device => world.device_step(),
@@ -253,28 +255,29 @@ fn run_turn(world: &mut World, plan: TurnPlan) {
             Event::KillCloud => world.kill_cloud(),
             Event::Evict => world.evict(),
             Event::Measure(conditions) => {
-                world.device.set_conditions(conditions);
+                world.device.session.set_conditions(conditions);
                 true
             }
             Event::Time(now, timing, awaited) => {
-                world.device.set_now(now);
-                world.device.timed(&timing, awaited);
+                world.device.session.set_now(now);
+                world.device.session.timed(&timing, awaited);
                 true
             }
             Event::Cancel => {
-                world.device.cancel();
+                world.device.session.cancel();
                 break;
             }
         };
     }
     // A cancelled turn is left as it is, with its appends and answers still on the link.
-    let reason = world.device.finished().unwrap_or_else(|| world.finish());
-    let text = world.device.generated();
+    let reason = world.device.session.finished().unwrap_or_else(|| world.finish());
+    let text = world.device.session.generated();
     match reason {
         FinishReason::Cancelled => assert!(expected.starts_with(text), "{text:?} of {expected:?}"),
         FinishReason::Stop => {
             assert_eq!(text, expected);
             let ended = world
+                .device
                 .model
                 .language
                 .as_mut()
@@ -283,8 +286,8 @@ fn run_turn(world: &mut World, plan: TurnPlan) {
         }
         FinishReason::Length => assert_eq!(text, expected),
     }
-    assert_eq!(world.device.tokens(), [prompt.as_slice(), text].concat());
-    let stats = world.device.stats();
+    assert_eq!(world.device.session.tokens(), [prompt.as_slice(), text].concat());
+    let stats = world.device.session.stats();
     assert_eq!(stats.generated, text.len());
     assert_eq!(stats.verified, text.len().saturating_sub(1));
     assert!(stats.accepted <= stats.drafted && stats.accepted <= stats.verified);
@@ -324,9 +327,9 @@ proptest! {
         let mut texts = [(0, 0), (1, 0), (3, 4), (8, 8)].map(|(max_len, drafter_skill)| {
             let mut world = World::new(Model { sampling: sampling.clone(), drafter_skill, ..model.clone() }, config);
             let options = TurnOptions { draft: DraftPolicy { max_len, ..options.draft }, ..options.clone() };
-            world.device.start_turn(prompt.clone(), options).unwrap();
+            world.device.session.start_turn(prompt.clone(), options).unwrap();
             world.finish();
-            world.device.generated().to_vec()
+            world.device.session.generated().to_vec()
         }).to_vec();
         texts.dedup();
         prop_assert_eq!(texts.len(), 1);

@@ -2,7 +2,7 @@
 
 use tricorn_core::{Constraint, ConstraintFailed, TokenMask};
 
-use crate::model::hash;
+use crate::sessions::model::hash;
 
 /// Of every path about every second token may follow, and one of eight paths is complete.
 #[derive(Clone, Debug)]

@@ -3,7 +3,7 @@
 
 use tricorn_core::{Choice, Constraint, Draft, Guess, Sampler, SamplingParams, TurnOptions};
 
-use crate::language::Language;
+use crate::sessions::language::Language;
 
 /// A KV cache and its layers in one: the output row at a position is a hash over the input rows up
 /// to there.
@@ -26,6 +26,8 @@ impl Layers {
 pub(crate) struct Model {
     pub(crate) seed: u64,
     pub(crate) vocab: u32,
+    /// Layers in the cloud, each in a stage of its own where there are several.
+    pub(crate) middle_layers: usize,
     /// Layers on the device after the cloud (none or some).
     pub(crate) output_layers: usize,
     pub(crate) sampling: SamplingParams,
@@ -58,7 +60,7 @@ impl Model {
     /// The logits that follow `tokens`, by all layers in one place.
     pub(crate) fn whole(&self, tokens: &[u32]) -> Vec<f32> {
         let mut rows = Layers::default().forward_at(0, &self.embed(tokens));
-        for _ in 0..=usize::from(self.output_layers > 0) {
+        for _ in 0..self.middle_layers + usize::from(self.output_layers > 0) {
             rows = Layers::default().forward_at(0, &rows);
         }
         self.logits(rows[rows.len() - 1])

@@ -2,7 +2,7 @@
 
 use tricorn_core::{Action, AppendKind, DeepUse, Draft, FinishReason, SessionConfig, Want};
 
-use crate::rounds::{append, decoding, options};
+use crate::sessions::rounds::{append, decoding, options};
 
 const CONFIG: SessionConfig =
     SessionConfig { context: 32, max_append_rows: 8, max_queued_rows: 16, output_layers: 0 };

@@ -5,7 +5,7 @@ use tricorn_core::{
     Streaming, TurnOptions, Want,
 };
 
-use crate::rounds::{SETTLED, append, decoding, options};
+use crate::sessions::rounds::{SETTLED, append, decoding, options};
 
 const CONFIG: SessionConfig =
     SessionConfig { context: 32, max_append_rows: 8, max_queued_rows: 16, output_layers: 0 };

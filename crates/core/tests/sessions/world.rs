@@ -1,14 +1,16 @@
-//! A device, a cloud and the ordered network between them; every step is one event.
+//! World of a device, a cloud and the ordered network between them; every step is one event.
 
 use std::collections::VecDeque;
 
 use tricorn_core::{
-    Action, Admission, AppendError, AppendHeader, Branch, Choice, CloudSession, DeepHeader,
-    DeepUse, DeviceSession, Draft, FinishReason, Judgement, Run, Sampler, SessionConfig,
-    SessionLimits,
+    Admission, AppendError, AppendHeader, CloudSession, DeepHeader, DeepUse, FinishReason, Run,
+    SessionConfig, SessionLimits,
 };
 
-use crate::model::{Layers, Model};
+use crate::sessions::{
+    device::{Device, Step},
+    model::{Layers, Model},
+};
 
 struct Cloud {
     session: CloudSession<Vec<u64>>,
@@ -21,15 +23,9 @@ struct Cloud {
 }
 
 pub(crate) struct World {
-    pub(crate) model: Model,
-    pub(crate) device: DeviceSession,
-    pub(crate) config: SessionConfig,
+    pub(crate) device: Device,
     /// Of the middle of every cloud to come.
     pub(crate) stages: usize,
-    /// The turn's, with the prompt it is for.
-    sampler: Option<(Vec<u32>, Sampler)>,
-    input: Layers,
-    output: Layers,
     cloud: Option<Cloud>,
     up: VecDeque<(AppendHeader, Vec<u64>)>,
     down: VecDeque<(DeepHeader, Vec<u64>)>,
@@ -42,13 +38,8 @@ pub(crate) struct World {
 impl World {
     pub(crate) fn new(model: Model, config: SessionConfig) -> Self {
         Self {
-            model,
-            device: DeviceSession::new(config),
-            config,
+            device: Device::new(model, config),
             stages: 1,
-            sampler: None,
-            input: Layers::default(),
-            output: Layers::default(),
             cloud: None,
             up: VecDeque::new(),
             down: VecDeque::new(),
@@ -59,14 +50,11 @@ impl World {
 
     /// The device does what its session asks. Whether there was anything to do.
     pub(crate) fn device_step(&mut self) -> bool {
-        let action = self.device.poll();
-        if !matches!(action, Action::Append(_)) {
-            assert_eq!(self.device.poll(), action, "poll is idempotent");
-        }
-        match action {
-            Action::Connect => {
-                self.device.connected();
-                let SessionConfig { context, max_append_rows, max_queued_rows, .. } = self.config;
+        match self.device.step() {
+            Step::Connect => {
+                self.device.session.connected();
+                let SessionConfig { context, max_append_rows, max_queued_rows, .. } =
+                    self.device.config;
                 let limits = SessionLimits { context, max_append_rows, max_queued_rows };
                 self.cloud = Some(Cloud {
                     session: CloudSession::new(limits).with_stages(self.stages),
@@ -76,40 +64,12 @@ impl World {
                     evicted: false,
                 });
             }
-            Action::Draft { pos } => {
-                let draft = self.sample(|model, sampler, device, prompt| {
-                    model.draft(sampler, device.tokens_at(0, pos), prompt)
-                });
-                self.device.drafted(draft);
-            }
-            Action::Guess { pos } => {
-                assert!(self.device.awaits_answers(), "nothing is out");
-                let guesses = self.sample(|model, sampler, device, prompt| {
-                    model.guesses(sampler, device.tokens_at(0, pos), prompt)
-                });
-                self.device.guessed(guesses);
-            }
-            Action::Branch => {
-                let branches =
-                    self.device.open_branches().map(|index| &self.device.branches()[index]);
-                let paths: Vec<Vec<u32>> = branches.map(|branch| self.tokens_of(branch)).collect();
-                let drafts: Vec<Draft> = paths
-                    .iter()
-                    .map(|path| {
-                        self.sample(|model, sampler, _, prompt| model.draft(sampler, path, prompt))
-                    })
-                    .collect();
-                assert!(!drafts.is_empty());
-                self.device.branched(drafts);
-            }
-            Action::Append(header) => {
-                let tokens = self.device.tokens_at(header.pos, header.rows);
-                assert_eq!(tokens.len(), header.rows);
-                let rows = self.input.forward_at(header.pos, &self.model.embed(tokens));
+            Step::Append(header, rows) => {
                 self.sent.push(header);
                 self.up.push_back((header, rows));
             }
-            Action::Wait | Action::Finished(_) => return false,
+            Step::Draft(_) => {}
+            Step::Idle => return false,
         }
         true
     }
@@ -173,77 +133,11 @@ impl World {
 
     /// The oldest answer on the link arrives.
     pub(crate) fn deliver_down(&mut self) -> bool {
-        let Some((header, mut rows)) = self.down.pop_front() else {
+        let Some((header, rows)) = self.down.pop_front() else {
             return false;
         };
-        let use_of = self.device.deep(header).expect("answers match");
-        if self.config.output_layers > 0
-            && matches!(use_of, DeepUse::Extend | DeepUse::Judge { .. })
-        {
-            rows = self.output.forward_at(header.first_row_pos, &rows);
-        }
-        if let DeepUse::Judge { first_row, pos } = use_of {
-            self.judge(pos, &rows[first_row..]);
-        }
+        self.device.answered(header, rows);
         true
-    }
-
-    fn judge(&mut self, pos: usize, rows: &[u64]) {
-        let branches = self.device.branches().to_vec();
-        for (index, (pos, &row)) in (pos..).zip(rows).enumerate() {
-            assert_eq!(pos, self.device.tokens().len());
-            let Choice { token, ends, .. } = self
-                .sample(|model, sampler, device, _| model.target(sampler, row, device.generated()));
-            match if ends { self.device.judge_last(token) } else { self.device.judge(token) } {
-                Judgement::Accepted => assert!(index + 1 < rows.len(), "no row is left"),
-                Judgement::Pending => {
-                    assert_eq!(index + 1, rows.len(), "a row is left");
-                    return;
-                }
-                Judgement::Settled { branch: None } => {
-                    assert!(self.device.drafts().is_empty());
-                    break;
-                }
-                Judgement::Settled { branch: Some(branch) } => {
-                    let branch = &branches[branch];
-                    assert_eq!((branch.pos, branch.token), (pos, token));
-                    let drafts: Vec<u32> = branch.drafts.iter().map(|draft| draft.token).collect();
-                    assert!(
-                        drafts.starts_with(self.device.drafts())
-                            && self.device.finished().is_none()
-                    );
-                    break;
-                }
-            }
-        }
-        assert_eq!(
-            self.device.judge(0),
-            Judgement::Settled { branch: None },
-            "a round has as many rows as it needs"
-        );
-    }
-
-    /// Asks the turn's sampler, which is one and the same for drafts, continuations and target.
-    fn sample<T>(
-        &mut self,
-        ask: impl FnOnce(&Model, &mut Sampler, &DeviceSession, usize) -> T,
-    ) -> T {
-        let prompt = self.device.tokens().len() - self.device.generated().len();
-        let prompt = &self.device.tokens()[..prompt];
-        let held = self.sampler.take().filter(|(held, _)| held == prompt);
-        let (_, sampler) = self
-            .sampler
-            .insert(held.unwrap_or_else(|| (prompt.to_vec(), self.model.sampler(prompt))));
-        ask(&self.model, sampler, &self.device, prompt.len())
-    }
-
-    /// The whole sequence up to a continuation's last draft.
-    fn tokens_of(&self, branch: &Branch) -> Vec<u32> {
-        let mut tokens = self.device.tokens_at(0, branch.pos).to_vec();
-        assert_eq!(tokens.len(), branch.pos);
-        tokens.push(branch.token);
-        tokens.extend(branch.drafts.iter().map(|draft| draft.token));
-        tokens
     }
 
     /// An answer of a lost connection arrives after all.
@@ -251,7 +145,7 @@ impl World {
         let Some(header) = self.late.pop_front() else {
             return false;
         };
-        assert_eq!(self.device.deep(header), Ok(DeepUse::Stale));
+        assert_eq!(self.device.session.deep(header), Ok(DeepUse::Stale));
         true
     }
 
@@ -266,7 +160,7 @@ impl World {
     pub(crate) fn lose(&mut self) -> bool {
         self.kill_cloud();
         self.late.extend(self.down.drain(..).map(|(header, _)| header));
-        self.device.disconnected();
+        self.device.session.disconnected();
         true
     }
 
@@ -285,7 +179,7 @@ impl World {
     /// as a lost connection.
     pub(crate) fn finish(&mut self) -> FinishReason {
         for _ in 0..100_000 {
-            if let Some(reason) = self.device.finished() {
+            if let Some(reason) = self.device.session.finished() {
                 return reason;
             }
             let cloud_start = |world: &mut Self| world.cloud_start(usize::MAX);
@@ -304,11 +198,11 @@ impl World {
                 assert!(
                     self.cloud.is_none(),
                     "device and cloud wait for each other: {:?}",
-                    self.device
+                    self.device.session
                 );
                 self.lose();
             }
         }
-        panic!("the turn never ends: {:?}", self.device);
+        panic!("the turn never ends: {:?}", self.device.session);
     }
 }

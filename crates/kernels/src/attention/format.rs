@@ -73,7 +73,6 @@ impl FromStr for KvFormat {
 }
 
 #[cfg(test)]
-#[allow(clippy::unwrap_used)]
 mod tests {
     use super::*;
 

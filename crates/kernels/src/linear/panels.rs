@@ -1,4 +1,4 @@
-//! Panels: the layout of packed weights in memory.
+//! How packed weights lie in memory.
 //!
 //! A matrix is cut in panels of [`PANEL`] outputs (the last one padded with zeros). A panel is one
 //! contiguous run of bytes, inputs in order, so that a product with few rows reads memory in one
@@ -14,14 +14,13 @@
 //! - a fifth bit (Q5_K): code `i` in bit `i / 128` of byte `i % 128`;
 //! - the upper two bits (Q6_K): code `i` in bits `2 (i / 256)` and the next of byte `i % 256`.
 //!
-//! A unit of a format holds, in this order:
-//! - Q8_0, a block: 32 scales (f16); 1,024 codes, offset 128.
-//! - Q4_0, a block: 32 scales (f16); 512 bytes of codes, offset 8.
-//! - Q4_K, 8 blocks: 32 scales (f16); 32 scales of minimums (f16); `[block][32]` scales (u8);
-//!   `[block][32]` minimums (u8); codes.
-//! - Q5_K, 8 blocks: as Q4_K; fifth bits.
-//! - Q6_K, 8 blocks: 32 scales (f16); `[half block][32]` scales (i8); low bits; upper bits, offset
-//!   32.
+//! | format | unit | what it holds, in order |
+//! |---|---|---|
+//! | Q8_0 | block | f16: 32 scales; 1,024 codes, offset 128 |
+//! | Q4_0 | block | f16: 32 scales; 512 bytes of codes, offset 8 |
+//! | Q4_K | 8 blocks | f16: 32 scales, 32 of minimums; u8: `[block][32]` scales, minimums; codes |
+//! | Q5_K | 8 blocks | as Q4_K; fifth bits |
+//! | Q6_K | 8 blocks | f16: 32 scales; i8: `[half block][32]` scales; low, upper bits, offset 32 |
 
 mod pack;
 mod storage;

@@ -102,6 +102,19 @@ impl RopeTable {
     }
 }
 
+impl Rope {
+    /// Cosines and sines of rows at `positions`, `positions x head_dim / 2` each; pairs are `(i, i
+    /// + head_dim / 2)`. For trainers, which rotate back too.
+    #[must_use]
+    pub fn angles(
+        &self,
+        head_dim: usize,
+        positions: impl Iterator<Item = usize>,
+    ) -> (Vec<f32>, Vec<f32>) {
+        RopeTable::new(self, head_dim).rows(positions).into_parts()
+    }
+}
+
 impl RopeRows {
     /// Cosines and sines, `rows x head_dim / 2` each.
     pub(crate) fn into_parts(self) -> (Vec<f32>, Vec<f32>) {

@@ -1,5 +1,4 @@
-//! Tests of templates: what they may do, and how they end.
-#![allow(clippy::unwrap_used)]
+//! What templates may do, and how they end.
 
 use super::*;
 

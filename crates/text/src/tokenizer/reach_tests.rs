@@ -1,5 +1,4 @@
 //! A text has no fewer tokens than its length says.
-#![allow(clippy::unwrap_used)]
 
 use proptest::prelude::*;
 use serde_json::{Value, json};
@@ -31,10 +30,7 @@ fn sentencepiece(bytes: bool, normalizer: &Value, added: &Value) -> TextTokenize
         "byte_fallback": true,
     });
     let json = json!({
-        "version": "1.0",
-        "added_tokens": added,
-        "normalizer": normalizer,
-        "model": model,
+        "version": "1.0", "added_tokens": added, "normalizer": normalizer, "model": model
     });
     TextTokenizer::from_bytes(json.to_string().as_bytes()).unwrap()
 }

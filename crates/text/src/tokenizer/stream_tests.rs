@@ -1,5 +1,3 @@
-#![allow(clippy::unwrap_used)]
-
 use super::*;
 
 /// Byte-level BPE with a token for every byte and none merged, so that every character beyond ASCII
@@ -42,8 +40,7 @@ fn sentencepiece() -> TextTokenizer {
         "added_tokens": [],
         "normalizer": { "type": "Sequence", "normalizers": [
             { "type": "Prepend", "prepend": "▁" },
-            { "type": "Replace", "pattern": { "String": " " }, "content": "▁" },
-        ] },
+            { "type": "Replace", "pattern": { "String": " " }, "content": "▁" } ] },
         "decoder": { "type": "Sequence", "decoders": [
             { "type": "Replace", "pattern": { "String": "▁" }, "content": " " },
             { "type": "ByteFallback" },

@@ -1,4 +1,4 @@
-//! Grammar of a text that has to be a tool call.
+//! What a text must follow that has to be a tool call.
 
 use std::fmt::Write;
 
@@ -61,9 +61,7 @@ impl<'a> Tool<'a> {
             schema.entry("type").or_insert_with(|| "object".into());
             // As the templates write it; and free blanks are room for a model to go round in.
             let guidance = json!({
-                "whitespace_flexible": false,
-                "item_separator": ", ",
-                "key_separator": ": ",
+                "whitespace_flexible": false, "item_separator": ", ", "key_separator": ": "
             });
             schema.insert("x-guidance".to_owned(), guidance);
         }

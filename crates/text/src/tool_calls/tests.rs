@@ -1,5 +1,4 @@
 //! Calls found in texts, and grammars made for them.
-#![allow(clippy::unwrap_used)]
 
 use proptest::prelude::*;
 use serde_json::{Value, json};
@@ -143,7 +142,7 @@ fn a_grammar_for_any_tool_and_for_one() {
         concat!(
             r#"arguments_0: %json {"type":"object","properties":{},"additionalProperties":false,"#,
             r#""x-guidance":{"whitespace_flexible":false,"item_separator":", ","#,
-            r#""key_separator":": "}}"#,
+            r#""key_separator":": "}}"#
         ),
     ];
     assert_eq!(named.lines().collect::<Vec<_>>(), expected);
@@ -208,8 +207,8 @@ proptest! {
         text in texts(),
         cuts in prop::collection::vec(any::<prop::sample::Index>(), 0..12),
     ) {
-        let cuts = cuts.iter().map(|cut| cut.index(text.len() + 1));
-        let mut cuts: Vec<usize> = cuts.filter(|&at| text.is_char_boundary(at)).collect();
+        let places = cuts.iter().map(|cut| cut.index(text.len() + 1));
+        let mut cuts: Vec<usize> = places.filter(|&at| text.is_char_boundary(at)).collect();
         cuts.extend([0, text.len()]);
         cuts.sort_unstable();
         for style in STYLES {

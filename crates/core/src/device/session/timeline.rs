@@ -1,4 +1,4 @@
-//! Where the appends under way are, as far as their times of departure and the answers so far tell.
+//! Timeline of the appends under way, from when they were sent and what the answers so far tell.
 
 use std::{collections::VecDeque, time::Duration};
 
