@@ -249,7 +249,6 @@ fn pauses(report: &TurnReport) -> Vec<f64> {
 }
 
 #[cfg(test)]
-#[allow(clippy::unwrap_used)]
 pub(crate) mod tests {
     use super::*;
     use tricorn_core::TurnStats;

@@ -171,7 +171,6 @@ pub(crate) fn warm_ups(devices: usize, plan: &Plan, prompts: &Prompts) -> Vec<Re
 }
 
 #[cfg(test)]
-#[allow(clippy::unwrap_used)]
 mod tests {
     use super::*;
     use std::collections::BTreeSet;

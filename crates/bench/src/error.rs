@@ -92,7 +92,10 @@ pub enum BenchError {
         file: PathBuf,
     },
     /// A file cannot be read.
-    #[error("cannot read {}: {source}; see that the path is right and that this user may read it", file.display())]
+    #[error(
+        "cannot read {}: {source}; see that the path is right and that this user may read it",
+        file.display()
+    )]
     Read {
         /// Which.
         file: PathBuf,
@@ -127,7 +130,10 @@ pub enum BenchError {
         reason: String,
     },
     /// llama.cpp reads GGUF files alone.
-    #[error("llama.cpp reads GGUF files, and {} is none; give a .gguf file, or leave --peer out", model.display())]
+    #[error(
+        "llama.cpp reads GGUF files, and {} is none; give a .gguf file, or leave --peer out",
+        model.display()
+    )]
     PeerFormat {
         /// What was to be read.
         model: PathBuf,

@@ -185,7 +185,6 @@ pub fn table(scores: &[Score]) -> String {
 }
 
 #[cfg(test)]
-#[allow(clippy::unwrap_used)]
 mod tests {
     use super::*;
 

@@ -170,7 +170,6 @@ fn link_name(scenario: &Scenario) -> String {
 }
 
 #[cfg(test)]
-#[allow(clippy::unwrap_used)]
 pub(crate) mod tests {
     use super::*;
     use crate::cell::tests::cell;

@@ -110,8 +110,8 @@ const fn cost(base_us: u64, per_row_us: u64) -> Cost {
 /// Six devices stand for the paper's thirty, so that two cores can run them: a row costs the cloud
 /// five times what it cost theirs. A prompt of 351 tokens is then 384 ms of upload and, without
 /// chunks, about 300 ms of computing on device and cloud, as in the paper's 384 of 646 ms, the
-/// times to first token of HAT and of U-config in its comparison; its ablation table has 656 in
-/// place of 646, and both are the paper's. U-config's time between tokens was measured here as about
+/// times to first token of HAT and of U-shape in its comparison; its ablation table has 656 in
+/// place of 646, and both are the paper's. U-shape's time between tokens was measured here as about
 /// 36 ms, the wait for the running batch included. A draft of HAT's takes 0.15 (Xavier) and 0.11
 /// (Orin) of that.
 const PAPER: Throttle = Throttle {
@@ -259,7 +259,6 @@ impl Scenario {
 }
 
 #[cfg(test)]
-#[allow(clippy::unwrap_used)]
 mod tests {
     use super::*;
 

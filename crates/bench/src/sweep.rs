@@ -126,7 +126,6 @@ pub fn sweep(
 }
 
 #[cfg(test)]
-#[allow(clippy::unwrap_used)]
 mod tests {
     use super::*;
 

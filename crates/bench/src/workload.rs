@@ -92,7 +92,6 @@ pub(crate) fn blocks(traffic: &Traffic, prompts: &Prompts) -> Vec<Vec<Request>> 
 }
 
 #[cfg(test)]
-#[allow(clippy::unwrap_used)]
 pub(crate) mod tests {
     use super::*;
     use tricorn_device::Prompter;

@@ -1,7 +1,4 @@
 //! What a cloud does with connections that say nothing, and with too many.
-#![allow(clippy::unwrap_used, clippy::expect_used)]
-
-mod common;
 
 use std::{
     io::ErrorKind,
@@ -9,7 +6,7 @@ use std::{
     time::{Duration, Instant},
 };
 
-use common::{HIDDEN, Toy, config, connect, stage, start, toy};
+use crate::common::{HIDDEN, SERVED, Toy, config, connect, stage, start, toy};
 use tokio::{
     io::{AsyncReadExt, AsyncWriteExt},
     net::TcpStream,
@@ -86,7 +83,7 @@ async fn answers(addr: SocketAddr) -> bool {
 async fn a_next_stage_that_accepts_and_says_nothing_is_given_up_soon() {
     let silent = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
     let next = Some(silent.local_addr().unwrap());
-    let mut cloud = Cloud::bind(stage(2..4, next), common::SERVED).unwrap();
+    let mut cloud = Cloud::bind(stage(2..4, next), SERVED).unwrap();
     // Far below the deadline of a batch.
     let joined =
         timeout(Duration::from_secs(20), cloud.connect_next(HIDDEN)).await.expect("it waits on");
@@ -100,6 +97,6 @@ async fn a_next_stage_that_accepts_and_says_nothing_is_given_up_soon() {
 async fn a_cloud_that_is_its_own_next_stage_is_refused() {
     let free = std::net::TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap();
     let config = CloudConfig { listen: free, ..stage(2..4, Some(free)) };
-    let joined = Cloud::bind(config, common::SERVED).unwrap().connect_next(HIDDEN).await;
+    let joined = Cloud::bind(config, SERVED).unwrap().connect_next(HIDDEN).await;
     assert!(matches!(&joined, Err(CloudError::NextIsSelf { end: 4, .. })), "{joined:?}");
 }

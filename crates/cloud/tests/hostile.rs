@@ -1,13 +1,10 @@
 //! What everybody else gets: a typed error, while the others notice nothing.
-#![allow(clippy::unwrap_used, clippy::expect_used)]
-
-mod common;
 
 use std::{net::SocketAddr, time::Duration};
 
-use common::{
+use crate::common::{
     Device, Gate, HIDDEN, LIMITS, POISON, POISON_CONTEXT, Running, SERVED, Toy, append, config,
-    connect, formats, good_open, start, start_serving,
+    connect, dial, formats, good_open, start, start_serving,
 };
 use tonic::transport::Endpoint;
 use tricorn_cloud::{Cloud, CloudError, Served};
@@ -271,7 +268,7 @@ async fn a_slow_reader_is_dropped_and_the_others_go_on() {
     }
     bystander.converse(&rows, 4).await;
     // The cloud has dropped the session when its place is given up; only then is it read.
-    let mut client = common::dial(cloud.addr).await;
+    let mut client = dial(cloud.addr).await;
     while client
         .describe(proto::DescribeRequest {})
         .await

@@ -1,11 +1,8 @@
 //! What a device is told when the memory for KV caches is used up.
-#![allow(clippy::unwrap_used, clippy::expect_used)]
-
-mod common;
 
 use std::{path::Path, sync::Arc};
 
-use common::{
+use crate::common::{
     Device, Running, Upstream, append, config, entry, good_open, stage, stage_open, start_serving,
 };
 use tricorn_cloud::{CloudConfig, PooledMiddle, Served};

@@ -1,13 +1,10 @@
 //! What the stages behind the first do, as the stage before them sees it.
-#![allow(clippy::unwrap_used, clippy::expect_used)]
-
-mod common;
 
 use std::{net::SocketAddr, time::Duration};
 
-use common::{
-    Counted, Gate, HIDDEN, POISON, SERVED, Toy, Upstream, entry, formats, gated, good_open,
-    session_rows, stage, stage_open, start, start_serving, through, toy, visitor,
+use crate::common::{
+    Counted, Device, Gate, HIDDEN, POISON, SERVED, Toy, Upstream, config, dial, entry, formats,
+    gated, good_open, session_rows, stage, stage_open, start, start_serving, through, toy, visitor,
 };
 use tricorn_cloud::{BatchEntry, Cloud, CloudConfig, CloudError, MiddleModel, Served};
 use tricorn_core::{Fingerprint, Formats, Split, StageEntry};
@@ -120,7 +117,7 @@ async fn stages_that_do_not_fit_are_refused() {
 async fn a_stage_says_at_its_start_what_is_wrong_with_the_next() {
     let last = start(stage(4..5, None), toy());
     let connect = |config: CloudConfig, hidden: usize| async move {
-        let mut cloud = Cloud::bind(config, common::SERVED).unwrap();
+        let mut cloud = Cloud::bind(config, SERVED).unwrap();
         cloud.connect_next(hidden).await
     };
     assert_eq!(connect(stage(3..4, Some(last.addr)), HIDDEN).await.unwrap(), 2);
@@ -142,7 +139,7 @@ async fn a_stage_says_at_its_start_what_is_wrong_with_the_next() {
         }
     }
     // A first stage serves devices only.
-    let first = start(common::config(), toy());
+    let first = start(config(), toy());
     let error = connect(stage(3..4, Some(first.addr)), HIDDEN).await.unwrap_err();
     assert!(
         matches!(&error, CloudError::NextRefused { reason, .. } if reason.contains("first layers")),
@@ -155,7 +152,7 @@ async fn a_stage_says_at_its_start_what_is_wrong_with_the_next() {
 #[tokio::test(flavor = "multi_thread")]
 async fn devices_are_told_where_to_go() {
     let last = start(stage(4..5, None), toy());
-    let mut device = common::Device::dial(last.addr).await;
+    let mut device = Device::dial(last.addr).await;
     let failure = device.open(good_open()).await.unwrap_err();
     assert_eq!(failure.code, ErrorCode::NotFirstStage);
     assert!(
@@ -163,8 +160,7 @@ async fn devices_are_told_where_to_go() {
             && failure.message.contains("connect to the cloud that holds layer 2"),
         "{failure:?}"
     );
-    let status =
-        common::dial(last.addr).await.describe(proto::DescribeRequest {}).await.unwrap_err();
+    let status = dial(last.addr).await.describe(proto::DescribeRequest {}).await.unwrap_err();
     assert!(status.message().contains("later stage"), "{status}");
 }
 

@@ -1,11 +1,10 @@
 //! Which rows run together, counted in batches.
-#![allow(clippy::unwrap_used, clippy::expect_used)]
-
-mod common;
 
 use std::{sync::Arc, time::Duration};
 
-use common::{Device, Gate, HIDDEN, Running, Toy, append, config, connect, start};
+use crate::common::{
+    Device, Gate, HIDDEN, Running, Toy, append, config, connect, dial, good_open, start,
+};
 use tricorn_cloud::{CloudConfig, Throttle};
 use tricorn_core::{AppendHeader, AppendKind, Schedule, SessionLimits, Want};
 
@@ -49,7 +48,7 @@ async fn visited(gate: &Arc<Gate>, times: usize) {
 
 /// Waits until `rows` rows are known to wait in the cloud.
 async fn queued(cloud: &Running, rows: u64) {
-    let mut client = common::dial(cloud.addr).await;
+    let mut client = dial(cloud.addr).await;
     while client
         .describe(tricorn_wire::proto::DescribeRequest {})
         .await
@@ -188,7 +187,7 @@ async fn a_cloud_tells_its_pace() {
         Toy::new(HIDDEN),
     );
     let mut device = Device::dial(cloud.addr).await;
-    let opened = device.open(common::good_open()).await.unwrap();
+    let opened = device.open(good_open()).await.unwrap();
     // Measured before the first device came.
     let told = opened.load.pace;
     assert_eq!(told.delay.iter().map(|point| point.rows).collect::<Vec<_>>(), [1, 8, 32, 128, 256]);

@@ -1,9 +1,6 @@
 //! What well-behaved devices get.
-#![allow(clippy::unwrap_used, clippy::expect_used)]
 
-mod common;
-
-use common::{
+use crate::common::{
     Device, Gate, HIDDEN, LIMITS, SERVED, Toy, append, config, connect, dial, good_open,
     session_rows, start,
 };

@@ -1,11 +1,8 @@
 //! A middle in several clouds, as devices see it.
-#![allow(clippy::unwrap_used, clippy::expect_used)]
-
-mod common;
 
 use std::{net::SocketAddr, ops::Range, time::Duration};
 
-use common::{
+use crate::common::{
     Counted, Device, Gate, HIDDEN, LIMITS, POISON, Running, Stack, Toy, append, config, connect,
     gated, good_open, session_rows, stage, start, through, toy, visitor,
 };

@@ -178,5 +178,4 @@ impl Replay {
 }
 
 #[cfg(test)]
-#[allow(clippy::unwrap_used)]
 mod tests;

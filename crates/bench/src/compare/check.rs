@@ -92,7 +92,6 @@ impl Check {
 }
 
 #[cfg(test)]
-#[allow(clippy::unwrap_used)]
 mod tests {
     use super::*;
     use crate::{cell::tests::outcome, fleet::Failure};

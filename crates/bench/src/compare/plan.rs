@@ -100,7 +100,6 @@ fn twice<'n>(mut names: impl Iterator<Item = &'n str>) -> Option<&'n str> {
 }
 
 #[cfg(test)]
-#[allow(clippy::unwrap_used)]
 mod tests {
     use super::*;
 

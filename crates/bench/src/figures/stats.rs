@@ -58,7 +58,6 @@ pub(crate) fn ratio(value: Option<Summary>, base: Option<Summary>) -> Option<f64
 }
 
 #[cfg(test)]
-#[allow(clippy::unwrap_used)]
 mod tests {
     use super::*;
 

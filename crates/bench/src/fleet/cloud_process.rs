@@ -274,7 +274,6 @@ fn shown(command: &Command) -> String {
 }
 
 #[cfg(all(test, unix))]
-#[allow(clippy::unwrap_used)]
 mod tests {
     use super::*;
 

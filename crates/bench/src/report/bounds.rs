@@ -12,8 +12,8 @@ use crate::{
 /// A time to first token within so many times its bound counts as close to it.
 const CLOSE: f64 = 1.10;
 
-/// By load, codec and request, the least [`bound`](crate::cell::Breakdown::bound), in milliseconds, over
-/// all modes of the codec.
+/// By load, codec and request, the least [`bound`](crate::cell::Breakdown::bound), in milliseconds,
+/// over all modes of the codec.
 ///
 /// Only requests that every mode answered under the load have one: otherwise each mode would be
 /// measured by other requests. Coded rows are fewer bytes: what they make possible is no bound for

@@ -123,7 +123,6 @@ fn median(cell: &Cell) -> Option<usize> {
 }
 
 #[cfg(test)]
-#[allow(clippy::unwrap_used)]
 mod tests {
     use crate::report::tests::report;
 

@@ -44,8 +44,8 @@ pub struct Row {
     /// Share of requests within the scenario's objective.
     pub slo_attainment: Option<f64>,
     /// Request by request, time to first token over its lower bound: the least
-    /// [`bound`](crate::cell::Breakdown::bound) over all modes of the run. Of requests that all modes
-    /// answered.
+    /// [`bound`](crate::cell::Breakdown::bound) over all modes of the run. Of requests that all
+    /// modes answered.
     pub ttft_over_bound: Option<Summary>,
     /// Mean time to first token over the mean of those bounds.
     pub mean_ttft_over_bound: Option<f64>,
@@ -103,7 +103,6 @@ fn row(cell: &Cell, base: Option<&Cell>, bounds: &Bounds<'_>, scenario: &Scenari
 }
 
 #[cfg(test)]
-#[allow(clippy::unwrap_used)]
 mod tests {
     use super::*;
     use crate::cell::tests::cell;

@@ -176,7 +176,6 @@ fn figure(value: Option<f64>) -> String {
 }
 
 #[cfg(test)]
-#[allow(clippy::unwrap_used)]
 mod tests {
     use super::*;
     use crate::report::tests::report;

@@ -121,7 +121,6 @@ fn lanes<const LANES: usize, const LINE: usize>(bytes: &[u8]) -> u64 {
 }
 
 #[cfg(test)]
-#[allow(clippy::unwrap_used)]
 mod tests {
     use super::*;
 

@@ -205,7 +205,10 @@ impl LlamaCpp {
         if self.open != Some(setting) {
             let Setting { repack, ubatch, flash } = setting;
             let (context, kv) = (self.positions, self.kv);
-            self.ask(json!({ "do": "open", "context": context, "repack": repack, "ubatch": ubatch, "flash": flash, "kv": kv }))?;
+            self.ask(json!({
+                "do": "open", "context": context, "repack": repack, "ubatch": ubatch,
+                "flash": flash, "kv": kv,
+            }))?;
             self.open = Some(setting);
         }
         Ok(())

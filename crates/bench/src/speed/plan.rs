@@ -88,7 +88,6 @@ fn setting(what: &'static str, value: &str, instead: String) -> BenchError {
 }
 
 #[cfg(test)]
-#[allow(clippy::unwrap_used)]
 mod tests {
     use super::*;
 

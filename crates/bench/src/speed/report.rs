@@ -261,7 +261,8 @@ fn arithmetic(work: Work, config: &ModelConfig, weights: Weights, limits: &Limit
     let products = 2.0 * (weights.layers * work.rows + weights.head * work.logits()) as f64;
     // A query's product with a key and a weight's with a value, each a multiplication and an
     // addition.
-    let attention = 4.0 * (config.query_width() * config.layers) as f64 * work.attended();
+    let queries: usize = config.shapes().iter().map(|shape| shape.query_width()).sum();
+    let attention = 4.0 * queries as f64 * work.attended();
     products / matmul + attention / limits.float_ops
 }
 

@@ -99,7 +99,7 @@ impl WholeModel {
             held: self.input.bytes() + self.middle.bytes() + self.output.bytes(),
             layers,
             head: config.vocab * config.hidden,
-            kv_position: kv.bytes_per_token(config.layers, config.kv_heads, config.head_dim),
+            kv_position: kv.bytes_per_token(config.block_layout(0..config.layers).layers()),
         }
     }
 }

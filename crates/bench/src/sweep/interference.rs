@@ -133,7 +133,6 @@ fn in_the_cloud(report: &TurnReport) -> Option<(f64, f64)> {
 }
 
 #[cfg(test)]
-#[allow(clippy::unwrap_used)]
 mod tests {
     use super::*;
     use crate::cell::tests::outcome;

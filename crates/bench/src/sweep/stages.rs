@@ -184,7 +184,6 @@ impl Throughput {
 }
 
 #[cfg(test)]
-#[allow(clippy::unwrap_used)]
 mod tests {
     use super::*;
     use crate::{cell::tests::outcome, fleet::Failure};

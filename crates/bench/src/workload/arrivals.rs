@@ -19,7 +19,6 @@ pub(crate) fn poisson(rate: f64, count: usize, rng: &mut Rng) -> Vec<Duration> {
 }
 
 #[cfg(test)]
-#[allow(clippy::unwrap_used)]
 mod tests {
     use super::*;
 

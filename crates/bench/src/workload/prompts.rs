@@ -208,7 +208,6 @@ fn parse(text: &str) -> Result<Vec<Story>, (usize, String)> {
 }
 
 #[cfg(test)]
-#[allow(clippy::unwrap_used)]
 mod tests {
     use super::*;
 

@@ -239,7 +239,8 @@ impl<P: Clone> Scheduler<P> {
         }
     }
 
-    /// Hands a batch over to the next stage; `None` when there is no way to it.
+    /// Hands a batch over to the next stage; `None` when there is no way to it. Of a member that
+    /// has ended since the batch was formed the next stage hears with it, and fails it.
     pub fn hand_over(&mut self, batch: InFlightBatch) -> Option<HandOver> {
         self.later.hand_over(batch)
     }

@@ -35,12 +35,13 @@ impl LayerConfig {
     /// The configuration of a model's layer `layer`.
     #[must_use]
     pub fn of(config: &ModelConfig, layer: usize) -> Self {
+        let shape = config.layer(layer);
         Self {
             hidden: config.hidden,
-            heads: config.heads,
-            kv_heads: config.kv_heads,
-            head_dim: config.head_dim,
-            intermediate: config.intermediate,
+            heads: shape.heads,
+            kv_heads: shape.kv_heads,
+            head_dim: shape.head_dim,
+            intermediate: shape.intermediate,
             norm_eps: config.norm_eps,
             window: config.window(layer),
             qkv_bias: config.qkv_bias,

@@ -1,5 +1,4 @@
 //! What templates may do, and how they end.
-#![allow(clippy::unwrap_used)]
 
 use super::*;
 

@@ -1,5 +1,4 @@
 //! Bytes of tokens, and which tokens are special.
-#![allow(clippy::unwrap_used)]
 
 use serde_json::{Value, json};
 

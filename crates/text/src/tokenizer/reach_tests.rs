@@ -1,5 +1,4 @@
 //! A text has no fewer tokens than its length says.
-#![allow(clippy::unwrap_used)]
 
 use proptest::prelude::*;
 use serde_json::{Value, json};

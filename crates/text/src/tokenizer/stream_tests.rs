@@ -1,5 +1,3 @@
-#![allow(clippy::unwrap_used)]
-
 use super::*;
 
 /// Byte-level BPE with a token for every byte and none merged, so that every character beyond ASCII

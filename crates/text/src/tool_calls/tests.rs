@@ -1,5 +1,4 @@
 //! Calls found in texts, and grammars made for them.
-#![allow(clippy::unwrap_used)]
 
 use proptest::prelude::*;
 use serde_json::{Value, json};

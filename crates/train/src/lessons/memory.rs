@@ -94,7 +94,6 @@ impl Lessons {
 }
 
 #[cfg(test)]
-#[allow(clippy::unwrap_used)]
 mod tests {
     use super::*;
 

@@ -44,7 +44,6 @@ pub(crate) fn schedule(config: &DistillConfig) -> Schedule {
 }
 
 #[cfg(test)]
-#[allow(clippy::unwrap_used)]
 mod tests {
     use serde_json::json;
 

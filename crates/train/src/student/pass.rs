@@ -103,5 +103,4 @@ fn share(weight: f64, rows: usize) -> f64 {
 }
 
 #[cfg(test)]
-#[allow(clippy::unwrap_used)]
 mod tests;

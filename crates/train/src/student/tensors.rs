@@ -2,7 +2,10 @@
 
 use tricorn_core::Split;
 use tricorn_grad::{AdamW, GradError};
-use tricorn_model::{DrafterKind, ModelConfig, ModelError, ModelSource, drafter::head_dim};
+use tricorn_model::{
+    DrafterKind, LayerShape, ModelConfig, ModelError, ModelSource,
+    drafter::{head_dim, intermediate},
+};
 
 use crate::rng::Rng;
 
@@ -49,7 +52,7 @@ impl AttentionTensors {
 impl BlockTensors {
     pub(crate) fn zero(config: &ModelConfig) -> Self {
         let norm = || vec![0.0; config.hidden];
-        let wide = || vec![0.0; config.intermediate * config.hidden];
+        let wide = || vec![0.0; intermediate(config) * config.hidden];
         let fuse = vec![0.0; 2 * config.hidden * config.hidden];
         Self {
             shallow_norm: norm(),
@@ -139,7 +142,7 @@ impl Tensors {
         }
     }
 
-    /// Starts from the weights of one of the model's layers, as far as its attention has the
+    /// Starts from the weights of one of the model's layers, as far as its blocks have the
     /// drafter's shape (grouped keys and values are repeated); what does not fit starts random.
     /// HAT's adapter starts from the first layer that it stands in for; the fused drafter, which
     /// reads what the last layer wrote one position before, from the last, and without reading it.
@@ -155,54 +158,64 @@ impl Tensors {
             DrafterKind::Hat => split.input_layers,
             DrafterKind::Fused => config.layers - 1,
         };
+        let shape = config.layer(layer);
         let name = |part: &str| format!("model.layers.{layer}.{part}");
+        let norm = |part: &str, present: bool| match present {
+            true => weights.f32(&name(part), &[hidden]),
+            false => Ok(vec![1.0; hidden]),
+        };
         let mut rng = Rng::new(seed, INIT_STREAM);
         let mut projection = |part: &str, heads: usize| {
-            if !fits(config) {
+            if !fits(config, shape) {
                 let scale = (hidden as f32).sqrt().recip();
                 return Ok((0..hidden * hidden).map(|_| rng.normal() * scale).collect());
             }
             let stored = weights.f32(
                 &name(&format!("self_attn.{part}_proj.weight")),
-                &[heads * config.head_dim, hidden],
+                &[heads * shape.head_dim, hidden],
             )?;
-            let copies = config.heads / heads;
+            let copies = shape.heads / heads;
             Ok::<Vec<f32>, ModelError>(
                 stored
-                    .chunks_exact(config.head_dim * hidden)
+                    .chunks_exact(shape.head_dim * hidden)
                     .flat_map(|head| head.repeat(copies))
                     .collect(),
             )
         };
         let attention = AttentionTensors {
-            q: projection("q", config.heads)?,
-            k: projection("k", config.kv_heads)?,
-            v: projection("v", config.kv_heads)?,
-            o: projection("o", config.heads)?,
-            norm: weights.f32(&name("input_layernorm.weight"), &[hidden])?,
+            q: projection("q", shape.heads)?,
+            k: projection("k", shape.kv_heads)?,
+            v: projection("v", shape.kv_heads)?,
+            o: projection("o", shape.heads)?,
+            norm: norm("input_layernorm.weight", shape.has_attention())?,
         };
         if kind == DrafterKind::Hat {
             return Ok(Self { attention, block: None });
         }
-        let mlp = |part: &str, shape: [usize; 2]| {
-            weights.f32(&name(&format!("mlp.{part}_proj.weight")), &shape)
+        let inner = intermediate(config);
+        let mut mlp = |part: &str, [outputs, inputs]: [usize; 2]| {
+            if shape.intermediate != inner {
+                let scale = (inputs as f32).sqrt().recip();
+                return Ok((0..outputs * inputs).map(|_| rng.normal() * scale).collect());
+            }
+            weights.f32(&name(&format!("mlp.{part}_proj.weight")), &[outputs, inputs])
         };
         let block = BlockTensors {
             shallow_norm: attention.norm.clone(),
             deep_norm: weights.f32("model.norm.weight", &[hidden])?,
             fuse: vec![0.0; 2 * hidden * hidden],
-            mlp_norm: weights.f32(&name("post_attention_layernorm.weight"), &[hidden])?,
-            gate: mlp("gate", [config.intermediate, hidden])?,
-            up: mlp("up", [config.intermediate, hidden])?,
-            down: mlp("down", [hidden, config.intermediate])?,
+            mlp_norm: norm("post_attention_layernorm.weight", shape.has_mlp())?,
+            gate: mlp("gate", [inner, hidden])?,
+            up: mlp("up", [inner, hidden])?,
+            down: mlp("down", [hidden, inner])?,
         };
         Ok(Self { attention, block: Some(block) })
     }
 }
 
-/// Whether the model's own attention has the drafter's shape once keys and values are repeated.
-fn fits(config: &ModelConfig) -> bool {
-    head_dim(config) == config.head_dim && config.heads * config.head_dim == config.hidden
+/// Whether a layer's attention has the drafter's shape once keys and values are repeated.
+fn fits(config: &ModelConfig, layer: LayerShape) -> bool {
+    head_dim(config) == layer.head_dim && layer.query_width() == config.hidden
 }
 
 #[cfg(test)]

@@ -1,5 +1,5 @@
-#![allow(clippy::unwrap_used)]
 //! The protocol, against a program that speaks it without a model.
+#![allow(clippy::unwrap_used)]
 
 use super::*;
 use crate::run::Silent;
@@ -37,8 +37,11 @@ fn each_kind_of_work_is_done_with_its_best_setting() {
         r#"{LOAD}
         *'"do":"open"'*'"flash":true'*) flash=yes; ubatch=$line; echo '{{}}';;
         *'"do":"open"'*) flash=no; ubatch=$line; echo '{{}}';;
-        *'"rows":256'*'"logits":1}}'*) case "$flash$ubatch" in no*'"ubatch":128'*) echo '{{"seconds": [1]}}';; *) echo '{{"seconds": [2]}}';; esac;;
-        *) if [ $flash = yes ]; then echo '{{"seconds": [1, 1.5, 9]}}'; else echo '{{"seconds": [3]}}'; fi;;"#
+        *'"rows":256'*'"logits":1}}'*) case "$flash$ubatch" in
+            no*'"ubatch":128'*) echo '{{"seconds": [1]}}';;
+            *) echo '{{"seconds": [2]}}';; esac;;
+        *) if [ $flash = yes ]; then echo '{{"seconds": [1, 1.5, 9]}}'
+            else echo '{{"seconds": [3]}}'; fi;;"#
     ));
     let mut peer = script.start().unwrap();
     peer.calibrate(300, &Silent).unwrap();

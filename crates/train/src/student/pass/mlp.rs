@@ -1,7 +1,7 @@
 //! The feed-forward half of a decoder block: `y + silu(m Wg^T) * (m Wu^T) Wd^T` with `m = norm(y)`.
 
 use tricorn_grad::ops::{add, linear::PackedWeight, norm, swiglu};
-use tricorn_model::ModelConfig;
+use tricorn_model::{ModelConfig, drafter::intermediate};
 
 use crate::student::tensors::BlockTensors;
 
@@ -41,7 +41,7 @@ impl<'a> Mlp<'a> {
             eps: config.norm_eps,
             gate: PackedWeight::new(&tensors.gate, config.hidden),
             up: PackedWeight::new(&tensors.up, config.hidden),
-            down: PackedWeight::new(&tensors.down, config.intermediate),
+            down: PackedWeight::new(&tensors.down, intermediate(config)),
         }
     }
 

@@ -401,7 +401,7 @@ fn plan(mishaps: std::ops::Range<usize>) -> impl Strategy<Value = Plan> {
 }
 
 proptest! {
-    #![proptest_config(ProptestConfig { cases: 300, failure_persistence: None, ..ProptestConfig::default() })]
+    #![proptest_config(ProptestConfig { cases: 1000, failure_persistence: None, ..ProptestConfig::default() })]
 
     #[test]
     fn whatever_the_links_and_the_load_every_turn_ends_in_the_reference_text(plan in plan(0..1)) {

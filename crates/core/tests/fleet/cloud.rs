@@ -81,8 +81,9 @@ pub(crate) struct Cloud {
     lanes: u64,
     /// So many times there is no memory for a session's rows.
     pub(crate) refusals: usize,
-    /// Whether a later stage had no memory.
-    refused: bool,
+    draining: bool,
+    /// Whether any session ended while it had work.
+    disturbed: bool,
     /// The next batch takes longer by this.
     pub(crate) stall: Duration,
     pub(crate) events: Vec<(Duration, CloudEvent)>,
@@ -124,7 +125,8 @@ impl Cloud {
             runs: 0,
             lanes: 0,
             refusals: 0,
-            refused: false,
+            draining: false,
+            disturbed: false,
             stall: Duration::ZERO,
             events: Vec::new(),
             heard: Vec::new(),
@@ -140,6 +142,7 @@ impl Cloud {
     }
 
     pub(crate) fn drain(&mut self) {
+        self.draining = true;
         self.scheduler.drain();
     }
 
@@ -163,7 +166,8 @@ impl Cloud {
         rows: Vec<u64>,
         now: Duration,
     ) {
-        if let Some(known) = self.sessions.get_mut(&session) {
+        // While draining nothing more is accepted: the session ends soon, and its device hears so.
+        if let Some(known) = self.sessions.get_mut(&session).filter(|_| !self.draining) {
             known.newest = known.newest.max(header.epoch);
             known.owed.push_back(header);
         }
@@ -173,6 +177,7 @@ impl Cloud {
 
     /// Ends a session and says nothing.
     pub(crate) fn forget(&mut self, session: u64) {
+        self.disturbed = true;
         self.scheduler.end(session);
         self.caches.remove(&session);
         self.sessions.remove(&session);
@@ -326,8 +331,8 @@ impl Cloud {
             let own: Vec<u64> = rows.by_ref().take(entry.rows).collect();
             let admitted = match here.scheduler.admit(job.lane, &entry) {
                 Ok(admitted) => admitted,
-                // The session was refused here while these rows were on their way.
-                Err(EntryError::Gap { .. }) if self.refused => {
+                // The session has ended while these rows were on their way.
+                Err(EntryError::Gap { .. }) if self.disturbed => {
                     here.end(&mut job, entry.session);
                     continue;
                 }
@@ -338,7 +343,7 @@ impl Cloud {
             }
             if self.refusals > 0 {
                 self.refusals -= 1;
-                self.refused = true;
+                self.disturbed = true;
                 here.end(&mut job, entry.session);
                 continue;
             }
