@@ -1,4 +1,4 @@
-//! A dense layer of the model: a weight and a bias, each frozen or trained, and an adapter.
+//! Dense layer of a model: a weight and a bias, each frozen or trained, and an adapter.
 
 use std::borrow::Cow;
 

@@ -2,8 +2,8 @@
 
 use tricorn_model::ModelError;
 
-/// Why a gradient or a step cannot be had. Each message is one line and ends with the mend where
-/// there is one.
+/// Reason for which a gradient or a step cannot be had. Each message is one line and ends with the
+/// mend where there is one.
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum GradError {

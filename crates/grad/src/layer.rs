@@ -1,4 +1,4 @@
-//! A decoder layer forward and backward: `y = x + attention(x)`, `z = y + mlp(y)`.
+//! Decoder layer, forward and backward: `y = x + attention(x)`, `z = y + mlp(y)`.
 //!
 //! The backward pass takes the layer's input and computes the inner activations again, so that
 //! nothing but inputs is kept from the forward pass of a model. A layer may lack either half.

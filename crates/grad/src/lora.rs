@@ -10,7 +10,7 @@ use crate::{
     parameters::{Gradients, Parameter, Parameters},
 };
 
-/// What PEFT puts before the model's own names in `adapter_model.safetensors`.
+/// Prefix that PEFT puts before the model's own names in `adapter_model.safetensors`.
 const PEFT_PREFIX: &str = "base_model.model.";
 
 /// The size of an adapter.

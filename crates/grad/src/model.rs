@@ -1,4 +1,4 @@
-//! A whole model under training: frozen weights as they are stored, adapters, and `f32` copies of
+//! Language model under training: frozen weights as they are stored, adapters, and `f32` copies of
 //! the tensors that are trained themselves.
 
 mod batch;
@@ -113,13 +113,13 @@ impl LanguageModel {
         &self.layers
     }
 
-    /// What is trained, in the order in which it was chosen.
+    /// Parameters that are trained, in the order in which they were chosen.
     #[must_use]
     pub fn parameters(&self) -> &Parameters {
         &self.parameters
     }
 
-    /// What is trained, to be changed.
+    /// Parameters that are trained, to be changed.
     pub fn parameters_mut(&mut self) -> &mut Parameters {
         &mut self.parameters
     }

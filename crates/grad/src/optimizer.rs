@@ -21,7 +21,7 @@ const SECOND: &str = "second_moment.";
 pub struct AdamWSettings {
     /// Decay of the first and of the second moment in a step.
     pub betas: (f32, f32),
-    /// What is added to the root of the second moment.
+    /// Term that is added to the root of the second moment.
     pub epsilon: f32,
 }
 
@@ -222,9 +222,9 @@ struct Update {
     rate: f32,
     /// Inverse of the second moment's bias.
     scale: f32,
-    /// What decay leaves.
+    /// Share of a value that decay leaves.
     keep: f32,
-    /// What gradients are multiplied by, and then held within.
+    /// Factor of the gradients, and the bound that they are then held within.
     factor: f32,
     bound: f32,
 }

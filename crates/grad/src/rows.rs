@@ -2,7 +2,7 @@
 
 use std::ops::Range;
 
-/// Where the sequences of a batch begin and end, and the position of every row.
+/// Rows of a batch's sequences, and the position of every row.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Rows {
     sequences: Vec<Range<usize>>,
@@ -29,7 +29,7 @@ impl Rows {
         &self.positions
     }
 
-    /// How many rows there are.
+    /// Number of rows.
     #[must_use]
     pub fn len(&self) -> usize {
         self.positions.len()

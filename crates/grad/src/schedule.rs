@@ -1,6 +1,6 @@
 //! Learning-rate schedules: a linear warm-up, then constant or falling along a cosine.
 
-/// How the rate falls as the budget is used up.
+/// Fall of the rate as the budget is used up.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub enum Decay {
     /// It does not.
@@ -8,7 +8,7 @@ pub enum Decay {
     /// Along half a cosine (Loshchilov and Hutter 2017, arXiv 1608.03983), from the peak to
     /// `floor` times the peak.
     Cosine {
-        /// What remains of the peak at the end.
+        /// Share of the peak that remains at the end.
         floor: f64,
     },
 }
@@ -20,7 +20,7 @@ pub struct Schedule {
     pub peak: f64,
     /// Steps over which the rate rises from nothing.
     pub warmup: u64,
-    /// What comes after.
+    /// Fall of the rate after that.
     pub decay: Decay,
 }
 

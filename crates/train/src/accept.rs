@@ -107,7 +107,8 @@ pub(crate) fn report(
         .map(|replay| replay.report(draft_cost)))
 }
 
-/// What a drafter would do on a set of texts, under any policy of at most `max_draft` drafts.
+/// Rounds that a drafter would play on a set of texts, under any policy of at most `max_draft`
+/// drafts.
 #[derive(Clone, Debug, PartialEq)]
 pub(crate) struct Replay {
     texts: Vec<Text>,

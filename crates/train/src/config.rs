@@ -24,10 +24,10 @@ pub struct Budget {
     pub minutes: Option<f64>,
 }
 
-/// How acceptance is measured.
+/// Settings of measuring acceptance.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct HeldOutConfig {
-    /// How many prompts, from the start of the validation file.
+    /// Number of prompts, from the start of the validation file.
     pub prompts: usize,
     /// Tokens that the model writes after each prompt.
     pub new_tokens: usize,
@@ -51,7 +51,7 @@ pub struct DistillConfig {
     /// Steps over which the fused drafter is unrolled on its own outputs, the first included. HAT's
     /// adapter does not read them.
     pub unroll: usize,
-    /// Where the model is cut; the drafter fits the first cut only.
+    /// Cut of the model; the drafter fits the first cut only.
     pub split: Split,
     /// JSONL file of prompts and responses to learn from.
     pub data: PathBuf,
@@ -98,7 +98,7 @@ pub struct DistillConfig {
     pub checkpoint_every: Duration,
     /// Trained tokens between measurements on the held-out prompts.
     pub eval_every: u64,
-    /// How acceptance is measured.
+    /// Settings of measuring acceptance.
     pub held_out: HeldOutConfig,
     /// Stop after so many measurements in a row that are not at least 0.5 % better than the best
     /// before them.

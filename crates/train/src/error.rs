@@ -6,8 +6,8 @@ use tricorn_grad::GradError;
 use tricorn_model::ModelError;
 use tricorn_text::TextError;
 
-/// Why a drafter could not be trained. Each message is one line and ends with the mend where there
-/// is one.
+/// Reason for which a drafter could not be trained. Each message is one line and ends with the mend
+/// where there is one.
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum TrainError {

@@ -31,7 +31,7 @@ impl History {
         self.points.iter().map(|point| point.tokens_per_round).fold(0.0, f64::max)
     }
 
-    /// How many of the last points did not bring at least 0.5 % over the best before them.
+    /// Number of the last points that did not bring at least 0.5 % over the best before them.
     #[must_use]
     pub fn flat(&self) -> usize {
         let (mut best, mut flat) = (0.0_f64, 0);

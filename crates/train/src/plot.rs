@@ -1,4 +1,4 @@
-//! The picture of a run's history: tokens per verification round against trained tokens, as SVG.
+//! Picture of a run's history: tokens per verification round against trained tokens, as SVG.
 
 use tricorn_plot::{Curve, curve};
 

@@ -1,4 +1,4 @@
-//! The training loop.
+//! Training loop.
 
 mod checkpoint;
 mod outcome;

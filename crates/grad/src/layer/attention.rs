@@ -1,4 +1,4 @@
-//! The self-attention half of a decoder layer: norm, projections, norms of queries and keys where
+//! Self-attention half of a decoder layer: norm, projections, norms of queries and keys where
 //! the family has them, rotary positions, attention, output projection.
 
 use tricorn_model::{ModelSource, config::Rope};

@@ -1,4 +1,4 @@
-//! The feed-forward half of a decoder layer: norm and SwiGLU.
+//! Feed-forward half of a decoder layer: norm and SwiGLU.
 
 use tricorn_model::ModelSource;
 

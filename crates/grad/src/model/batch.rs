@@ -1,4 +1,4 @@
-//! A batch: token sequences of any lengths, and the tokens that are to be predicted.
+//! Batch: token sequences of any lengths, and the tokens that are to be predicted.
 
 use crate::{error::GradError, rows::Rows};
 
@@ -80,13 +80,13 @@ impl Batch {
         &self.tokens
     }
 
-    /// Where sequences begin and end.
+    /// Rows of each sequence, with their positions.
     #[must_use]
     pub fn rows(&self) -> &Rows {
         &self.rows
     }
 
-    /// How many tokens are to be predicted.
+    /// Number of tokens that are to be predicted.
     #[must_use]
     pub fn targets(&self) -> usize {
         self.target_rows.len()

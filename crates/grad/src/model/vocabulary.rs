@@ -1,5 +1,4 @@
-//! What a model has before and behind its layers: embedding, final norm and head with
-//! cross-entropy.
+//! Embedding, final norm, and head with cross-entropy: the parts around a model's layers.
 
 use tricorn_model::ModelSource;
 

@@ -33,14 +33,14 @@ pub struct Keys<'a> {
     pub v: &'a [f32],
 }
 
-/// What one head looks at.
+/// Keys and values that one head looks at.
 #[derive(Debug)]
 pub struct HeadAttention<'a> {
     /// Width of the head.
     pub dim: usize,
     /// The sequence's row that query row 0 stands on.
     pub start: usize,
-    /// How many rows of the sequence a query sees, its own included; `None` for all.
+    /// Number of rows of the sequence that a query sees, its own included; `None` for all.
     pub window: Option<usize>,
     /// The sequence's keys and values.
     pub sequence: Keys<'a>,

@@ -1,6 +1,6 @@
 //! Groups of parameters that share a learning-rate scale, a weight decay and a clipping rule.
 
-/// How the gradients of a group are held in bounds before a step.
+/// Clipping of a group's gradients before a step.
 #[derive(Clone, Copy, Debug, Default, PartialEq)]
 pub enum Clip {
     /// They are not.
@@ -14,7 +14,7 @@ pub enum Clip {
 }
 
 impl Clip {
-    /// What the group's gradients are multiplied by, and then held within.
+    /// Factor of the group's gradients, and the bound that they are then held within.
     pub(super) fn of<'a>(self, gradients: impl Iterator<Item = &'a [f32]>) -> (f32, f32) {
         match self {
             Self::None => (1.0, f32::INFINITY),
@@ -34,11 +34,11 @@ impl Clip {
 pub struct Group {
     /// The name by which members belong to it.
     pub name: String,
-    /// What the learning rate is multiplied by.
+    /// Factor of the learning rate.
     pub rate_scale: f64,
     /// Share of a weight that a step with learning rate 1 takes away.
     pub weight_decay: f64,
-    /// How gradients are held in bounds.
+    /// Clipping of gradients.
     pub clip: Clip,
 }
 
@@ -79,7 +79,7 @@ impl Group {
 pub struct Member {
     /// Its name, by which its state is saved.
     pub name: String,
-    /// How many numbers it has.
+    /// Number of its values.
     pub len: usize,
     /// The name of its group.
     pub group: String,

@@ -1,4 +1,4 @@
-//! The prompts that a drafter is measured on, with the texts that the model writes for them.
+//! Held-out prompts that a drafter is measured on, with the texts that the model writes for them.
 
 use std::{hint::black_box, path::Path, sync::atomic::AtomicBool, time::Instant};
 

@@ -15,7 +15,7 @@ pub(super) struct Draft {
 #[derive(Clone, Debug, Default, PartialEq)]
 pub(super) struct Chain {
     pub(super) drafts: Vec<Draft>,
-    /// How many of them, from the first on, the text agrees with.
+    /// Number of them, from the first on, that the text agrees with.
     pub(super) agreeing: usize,
 }
 

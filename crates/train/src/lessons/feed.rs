@@ -1,4 +1,4 @@
-//! The teacher's thread: it runs ahead of the student by a few lessons.
+//! Teacher's thread: it runs ahead of the student by a few lessons.
 
 use std::{
     path::PathBuf,
@@ -50,7 +50,7 @@ pub(crate) struct Feed {
     closed: Arc<AtomicBool>,
 }
 
-/// What the teacher's thread works with.
+/// Inputs of the teacher's thread.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct FeedParts<'a> {
     pub(crate) teacher: &'a Teacher,

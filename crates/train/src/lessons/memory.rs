@@ -6,7 +6,7 @@ use half::{f16, slice::HalfFloatSliceExt};
 
 use crate::lessons::teacher::Lesson;
 
-/// Which lesson of an example: the model's own text for its prompt, or its response.
+/// Key of a lesson: the example, and whether the text is the model's own or the example's.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub(crate) struct LessonKey {
     pub(crate) example: usize,

@@ -1,4 +1,4 @@
-//! The frozen model, run as it is in use: in three parts, with the hidden rows rounded at the cuts.
+//! Teacher: the frozen model, run in three parts as it is in use, hidden rows rounded at the cuts.
 
 use std::{
     hint::black_box,
@@ -29,7 +29,7 @@ pub(crate) struct Teacher {
     pub(crate) end_tokens: Vec<u32>,
 }
 
-/// What the teacher knows about one sequence.
+/// Lesson from the teacher about one sequence.
 #[derive(Clone, Debug, PartialEq)]
 pub(crate) struct Lesson {
     pub(crate) tokens: Vec<u32>,

@@ -1,4 +1,4 @@
-//! The finished drafter's files.
+//! Files of the finished drafter.
 
 use std::{
     fs::{self, File},

@@ -36,7 +36,7 @@ pub(crate) struct Guess<'a> {
     pub(crate) rows: &'a [f32],
     /// The teacher's row that the first of them is a guess of.
     pub(crate) from: usize,
-    /// What one row counts for in the batch: one over the batch's rows, for a plain mean.
+    /// Weight of one row in the batch: one over the batch's rows, for a plain mean.
     pub(crate) share: f64,
 }
 

@@ -1,4 +1,4 @@
-//! The drafter's forward pass and the gradients of its weights, written out for one sequence at a
+//! Drafter's forward pass and the gradients of its weights, written out for one sequence at a
 //! time, on the kernels that the model itself runs on; sequences run in parallel.
 
 mod fused;
@@ -46,7 +46,7 @@ impl<'a> Pass<'a> {
         }
     }
 
-    /// What one row of each step counts for in the mean over a batch.
+    /// Weight of one row of each step in the mean over a batch.
     pub(crate) fn shares(&self, lessons: &[Lesson]) -> Vec<f64> {
         match &self.0 {
             Net::Hat(_) => vec![share(1.0, lessons.iter().map(Lesson::loss_rows).sum())],

@@ -1,4 +1,4 @@
-//! The drafter under training: its tensors, and where they start.
+//! Tensors of the drafter under training, and their start.
 
 use tricorn_core::Split;
 use tricorn_grad::{AdamW, GradError};
@@ -16,7 +16,7 @@ const INIT_STREAM: u64 = u64::MAX;
 #[derive(Clone, Debug, PartialEq)]
 pub(crate) struct Tensors {
     pub(crate) attention: AttentionTensors,
-    /// What only the fused drafter has.
+    /// Tensors that only the fused drafter has.
     pub(crate) block: Option<BlockTensors>,
 }
 
@@ -30,7 +30,7 @@ pub(crate) struct AttentionTensors {
     pub(crate) o: Vec<f32>,
 }
 
-/// What the fused drafter has around its attention.
+/// Tensors of the fused drafter around its attention.
 #[derive(Clone, Debug, PartialEq)]
 pub(crate) struct BlockTensors {
     pub(crate) shallow_norm: Vec<f32>,

@@ -6,7 +6,7 @@ use serde_json::{Value, json};
 
 use crate::{accept::HeldOutReport, config::DistillConfig, history::History};
 
-/// Why a run ended.
+/// Reason for which a run ended.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum End {
     /// The budget is used up.
@@ -17,10 +17,10 @@ pub enum End {
     Stopped,
 }
 
-/// What a run leaves.
+/// Outcome of a run.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Outcome {
-    /// Why it ended.
+    /// Reason for which it ended.
     pub end: End,
     /// Steps done, earlier runs included.
     pub steps: u64,
@@ -32,8 +32,8 @@ pub struct Outcome {
     pub history: History,
 }
 
-/// What [`DrafterInfo::measured`](tricorn_model::DrafterInfo::measured) says of a drafter that was
-/// trained for `steps` steps.
+/// Contents of [`DrafterInfo::measured`](tricorn_model::DrafterInfo::measured) for a drafter that
+/// was trained for `steps` steps.
 pub(super) fn measured(
     config: &DistillConfig,
     steps: u64,

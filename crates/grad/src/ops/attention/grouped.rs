@@ -12,7 +12,7 @@ use rayon::prelude::*;
 use super::{BLOCK, HeadAttention, KeyGradients, Keys};
 use crate::ops::heads::{column, set_column};
 
-/// How rows fall into heads.
+/// Heads of a row.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct HeadShape {
     /// Query heads.
@@ -21,7 +21,7 @@ pub struct HeadShape {
     pub kv_heads: usize,
     /// Width of a head.
     pub dim: usize,
-    /// How many rows a query sees, its own included; `None` for all.
+    /// Number of rows that a query sees, its own included; `None` for all.
     pub window: Option<usize>,
 }
 

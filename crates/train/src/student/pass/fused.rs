@@ -1,4 +1,4 @@
-//! The fused drafter, unrolled over its own outputs.
+//! Fused drafter, unrolled over its own outputs.
 //!
 //! With the first halves `Ws` and `Wd` of the fusing matrix, a row at position `t` enters the block
 //! as `z_t = x_t + norm(x_t) Ws^T + norm(d_{t-1}) Wd^T`: `x` is the shallow row, `d` the last
@@ -210,7 +210,7 @@ impl<'a> FusedPass<'a> {
         }
     }
 
-    /// What a head of a step sees: the keys of step 1, those of the steps between, and the step's
+    /// Keys that a head of a step sees: those of step 1, those of the steps between, and the step's
     /// own.
     fn seen<'x>(
         &self,

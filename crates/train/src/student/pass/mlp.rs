@@ -1,4 +1,4 @@
-//! The feed-forward half of a decoder block: `y + silu(m Wg^T) * (m Wu^T) Wd^T` with `m = norm(y)`.
+//! Feed-forward half of a decoder block: `y + silu(m Wg^T) * (m Wu^T) Wd^T` with `m = norm(y)`.
 
 use tricorn_grad::ops::{add, linear::PackedWeight, norm, swiglu};
 use tricorn_model::{ModelConfig, drafter::intermediate};

@@ -1,4 +1,4 @@
-//! The chain rule over the unrolled steps, the last one first.
+//! Backward pass of the fused drafter: the chain rule over the unrolled steps, last one first.
 
 use tricorn_grad::ops::{
     add,
