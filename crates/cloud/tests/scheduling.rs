@@ -1,4 +1,4 @@
-//! Which rows run together, counted in batches.
+//! Scheduling of rows, counted in batches.
 
 use std::{sync::Arc, time::Duration};
 

@@ -7,9 +7,9 @@
 //! - [`DeviceSession`], one conversation on the device. Its driver obeys [`DeviceSession::poll`]
 //!   (draft a token, upload rows, wait) and reports what happened; it rolls back refused drafts and
 //!   replays everything after a lost connection.
-//! - [`Scheduler`], the cloud: takes what the devices append, one [`CloudSession`] each, chooses the
-//!   rows of many sessions that run together by [`choose_batch`], and says what is answered. In a
-//!   middle of several stages those behind the first are [`StageScheduler`]s.
+//! - [`Scheduler`], the cloud: takes what the devices append, one [`CloudSession`] each, chooses
+//!   the rows of many sessions that run together by [`choose_batch`], and says what is answered. In
+//!   a middle of several stages those behind the first are [`StageScheduler`]s.
 //!
 //! Both steer by what was measured: [`Average`], and [`DelayModel`], the delay of a batch by its
 //! rows, which a cloud tells as its [`CloudPace`].

@@ -1,5 +1,5 @@
-//! What is learnt from measurements: moving averages, the delay of a batch by its rows, and what a
-//! cloud says about its speed.
+//! Measurements and what is learnt from them: moving averages, the delay of a batch by its rows,
+//! and what a cloud says about its speed.
 
 mod average;
 mod conditions;

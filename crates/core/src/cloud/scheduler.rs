@@ -1,4 +1,4 @@
-//! The scheduler of a cloud: chooses what runs next and says what answers a batch gives.
+//! Scheduler of a cloud: chooses what runs next and says which answers a batch gives.
 
 use std::{collections::BTreeMap, time::Duration};
 

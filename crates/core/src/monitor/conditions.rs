@@ -1,4 +1,4 @@
-//! What a device knows of its surroundings: everything that its policies decide by.
+//! Conditions of a device: all that it knows of its surroundings, and that its policies decide by.
 
 use std::time::Duration;
 

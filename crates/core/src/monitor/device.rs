@@ -1,4 +1,4 @@
-//! What a device measures, put together: its own speed, its link, and the cloud's word.
+//! Monitor of a device: its own speed, its link, and the cloud's word, put together.
 
 use std::time::Duration;
 

@@ -1,4 +1,4 @@
-//! What a cloud says about its time: on one append, and in general.
+//! Pace of a cloud: where it spent its time on one append, and how fast it is in general.
 
 use std::time::Duration;
 
