@@ -55,15 +55,13 @@ mod optimizer;
 mod parameters;
 mod rows;
 mod schedule;
-mod shape;
 mod state;
 
 pub use error::GradError;
-pub use layer::DecoderLayer;
+pub use layer::{DecoderLayer, LayerConfig};
 pub use lora::{LoraConfig, kaiming_uniform, merge};
 pub use model::{Batch, LanguageModel, Target, TokenSequence};
 pub use optimizer::{AdamW, AdamWSettings, Clip, Group, Member};
 pub use parameters::{Gradients, Parameter, Parameters};
 pub use rows::Rows;
 pub use schedule::{Decay, Schedule};
-pub use shape::LayerShape;

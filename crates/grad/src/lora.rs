@@ -109,8 +109,9 @@ impl Adapter {
         let lora = self.factors(parameters);
         let inner = linear::forward(x, lora.a, lora.inputs, lora.rank);
         let scaled: Vec<f32> = gradient.iter().map(|g| g * lora.scale).collect();
-        let d_b = linear::weight_gradient(&scaled, lora.outputs, &inner, lora.rank);
-        gradients.add_to(self.b, &d_b);
+        // Transposed: of the two factors the narrow one is turned around.
+        let d_b = linear::weight_gradient(&inner, lora.rank, &scaled, lora.outputs);
+        add_transposed(gradients.at_mut(self.b), &d_b, lora.outputs);
         let d_inner = linear::input_gradient(&scaled, lora.b, lora.rank, lora.outputs);
         let d_a = linear::weight_gradient(&d_inner, lora.rank, x, lora.inputs);
         gradients.add_to(self.a, &d_a);
@@ -120,6 +121,16 @@ impl Adapter {
     /// Adds the adapter's update to a dense weight, `outputs x inputs`.
     pub(crate) fn merge_into(&self, parameters: &Parameters, weight: &mut [f32]) {
         merge(weight, parameters.at(self.a), parameters.at(self.b), self.config);
+    }
+}
+
+/// Adds the transpose of a matrix with rows of `width` numbers.
+fn add_transposed(sum: &mut [f32], matrix: &[f32], width: usize) {
+    let height = matrix.len() / width;
+    for (row, values) in matrix.chunks_exact(width).enumerate() {
+        for (sum, value) in sum[row..].iter_mut().step_by(height).zip(values) {
+            *sum += value;
+        }
     }
 }
 

@@ -10,9 +10,9 @@ use crate::{
     dense::Dense,
     error::GradError,
     layer::DecoderLayer,
+    layer::LayerConfig,
     lora::{Adapter, LoraConfig},
     parameters::{Gradients, Parameter, Parameters, Tensor},
-    shape::LayerShape,
 };
 pub use batch::{Batch, Target, TokenSequence};
 use vocabulary::Vocabulary;
@@ -39,7 +39,7 @@ impl LanguageModel {
         }
         let config = source.config();
         let layers = (0..config.layers)
-            .map(|layer| DecoderLayer::load(source, layer, LayerShape::of(config, layer)))
+            .map(|layer| DecoderLayer::load(source, layer, LayerConfig::of(config, layer)))
             .collect::<Result<_, _>>()?;
         Ok(Self {
             layers,

@@ -13,6 +13,8 @@ pub mod norm;
 pub mod rotary;
 pub mod swiglu;
 
+use std::ops::Range;
+
 /// `sum += more`, element by element.
 pub fn add(sum: &mut [f32], more: &[f32]) {
     sum.iter_mut().zip(more).for_each(|(sum, more)| *sum += more);
@@ -28,6 +30,13 @@ pub fn add_scaled(y: &mut [f32], factor: f32, x: &[f32]) {
 #[must_use]
 pub fn flush(value: f32) -> f32 {
     if value.abs() < 1e-18 { 0.0 } else { value }
+}
+
+/// Some columns of rows `width` wide, `rows x columns`.
+fn columns(x: &[f32], width: usize, columns: Range<usize>) -> Vec<f32> {
+    let mut part = Vec::with_capacity(x.len() / width * columns.len());
+    x.chunks_exact(width).for_each(|row| part.extend_from_slice(&row[columns.clone()]));
+    part
 }
 
 /// The sum of products, from the first element to the last.

@@ -2,7 +2,7 @@
 
 use std::{path::Path, time::Duration};
 
-use crate::{accept::HeldOutReport, trainer::history::HistoryPoint};
+use crate::{accept::HeldOutReport, history::HistoryPoint};
 
 /// One message of a run.
 #[derive(Clone, Debug, PartialEq)]

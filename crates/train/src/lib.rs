@@ -31,6 +31,7 @@ pub mod accept;
 pub mod config;
 mod error;
 pub mod event;
+mod history;
 mod lessons;
 pub mod plot;
 mod rng;
@@ -43,7 +44,5 @@ pub use accept::{CurvePoint, HeldOutReport, measure};
 pub use config::{Budget, DistillConfig, HeldOutConfig};
 pub use error::TrainError;
 pub use event::{Event, StepReport};
-pub use trainer::{
-    End, Outcome, distill,
-    history::{History, HistoryPoint},
-};
+pub use history::{History, HistoryPoint};
+pub use trainer::{End, Outcome, distill};

@@ -2,7 +2,7 @@
 
 use tricorn_plot::{Curve, curve};
 
-use crate::trainer::history::History;
+use crate::history::History;
 
 /// The picture of a history; points are labelled with their values by a viewer's tooltips.
 #[must_use]
@@ -25,7 +25,7 @@ pub fn svg(history: &History) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::trainer::history::HistoryPoint;
+    use crate::history::HistoryPoint;
 
     #[test]
     fn every_point_is_in_the_picture() {

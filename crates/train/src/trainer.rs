@@ -1,8 +1,8 @@
 //! The training loop.
 
 mod checkpoint;
-pub(crate) mod history;
 mod outcome;
+mod record;
 mod throughput;
 
 use std::{
@@ -31,6 +31,7 @@ use crate::{
     config::DistillConfig,
     error::TrainError,
     event::{Event, StepReport},
+    history::HistoryPoint,
     lessons::{
         data::Dataset,
         feed::{Feed, FeedParts},
@@ -46,7 +47,6 @@ use crate::{
     },
 };
 use checkpoint::{CHECKPOINT_FILE, Progress, RunIdentity};
-use history::HistoryPoint;
 pub use outcome::{End, Outcome};
 use throughput::Throughput;
 
@@ -286,7 +286,7 @@ impl<'a> Run<'a> {
         (progress.loss_sum, progress.loss_count) = (0.0, 0);
         progress.next_eval = progress.tokens + self.config.eval_every;
         progress.history.points.push(point);
-        progress.history.write(&self.config.out)?;
+        record::write(&progress.history, &self.config.out)?;
         observe(&Event::Evaluated(&point));
         Ok(())
     }

@@ -3,18 +3,18 @@
 
 use tricorn_model::{ModelSource, config::Rope};
 
+use super::config::LayerConfig;
 use crate::{
     dense::{Dense, Norm},
     error::GradError,
     ops::{add, attention::grouped::Projected, rotary::Angles},
     parameters::{Gradients, Parameters, Tensor},
     rows::Rows,
-    shape::LayerShape,
 };
 
 #[derive(Debug)]
 pub(super) struct AttentionHalf {
-    shape: LayerShape,
+    config: LayerConfig,
     rope: Rope,
     norm: Norm,
     q: Dense,
@@ -48,25 +48,25 @@ impl AttentionHalf {
     pub(super) fn load(
         source: &ModelSource,
         prefix: &str,
-        shape: LayerShape,
+        config: LayerConfig,
     ) -> Result<Self, GradError> {
-        let (hidden, eps) = (shape.hidden, shape.norm_eps);
-        let (q, kv) = (shape.query_width(), shape.kv_width());
+        let (hidden, eps) = (config.hidden, config.norm_eps);
+        let (q, kv) = (config.query_width(), config.kv_width());
         let projection = |which: &str, size, biased| {
             Dense::load(source, format!("{prefix}.self_attn.{which}_proj"), size, biased)
         };
         let head_norm = |which: &str| {
-            Norm::load(source, format!("{prefix}.self_attn.{which}_norm"), shape.head_dim, eps)
+            Norm::load(source, format!("{prefix}.self_attn.{which}_norm"), config.head_dim, eps)
         };
-        let qk_norm = if shape.qk_norm { Some((head_norm("q")?, head_norm("k")?)) } else { None };
+        let qk_norm = if config.qk_norm { Some((head_norm("q")?, head_norm("k")?)) } else { None };
         Ok(Self {
-            shape,
+            config,
             rope: source.config().rope.clone(),
             norm: Norm::load(source, format!("{prefix}.input_layernorm"), hidden, eps)?,
-            q: projection("q", (q, hidden), shape.qkv_bias)?,
-            k: projection("k", (kv, hidden), shape.qkv_bias)?,
-            v: projection("v", (kv, hidden), shape.qkv_bias)?,
-            o: projection("o", (hidden, q), shape.o_bias)?,
+            q: projection("q", (q, hidden), config.qkv_bias)?,
+            k: projection("k", (kv, hidden), config.qkv_bias)?,
+            v: projection("v", (kv, hidden), config.qkv_bias)?,
+            o: projection("o", (hidden, q), config.o_bias)?,
             qk_norm,
         })
     }
@@ -93,7 +93,7 @@ impl AttentionHalf {
         let (q, k) = (rotated(&self.q, q_norm), rotated(&self.k, k_norm));
         let v = self.v.forward(parameters, &normed);
         let projected = Projected { q: &q.values, k: &k.values, v: &v };
-        let attended = self.shape.head_shape().forward(rows.sequences(), projected);
+        let attended = self.config.head_shape().forward(rows.sequences(), projected);
         let mut y = self.o.forward(parameters, &attended);
         add(&mut y, x);
         (y, AttentionTrace { unit, normed, q, k, v, attended })
@@ -111,7 +111,7 @@ impl AttentionHalf {
     ) -> Vec<f32> {
         let d_attended = self.o.backward(parameters, &trace.attended, gradient, gradients);
         let projected = Projected { q: &trace.q.values, k: &trace.k.values, v: &trace.v };
-        let head_shape = self.shape.head_shape();
+        let head_shape = self.config.head_shape();
         let d = head_shape.backward(rows.sequences(), projected, &d_attended);
         let angles = self.angles(rows);
         let (q_norm, k_norm) = self.head_norms();
@@ -131,7 +131,7 @@ impl AttentionHalf {
     }
 
     fn angles(&self, rows: &Rows) -> Angles {
-        Angles::at(&self.rope, self.shape.head_dim, rows.positions())
+        Angles::at(&self.rope, self.config.head_dim, rows.positions())
     }
 
     fn head_norms(&self) -> (Option<&Norm>, Option<&Norm>) {

@@ -2,12 +2,12 @@
 
 use tricorn_model::ModelSource;
 
+use super::config::LayerConfig;
 use crate::{
     dense::{Dense, Norm},
     error::GradError,
     ops::{add, swiglu},
     parameters::{Gradients, Parameters, Tensor},
-    shape::LayerShape,
 };
 
 #[derive(Debug)]
@@ -31,11 +31,11 @@ impl MlpHalf {
     pub(super) fn load(
         source: &ModelSource,
         prefix: &str,
-        shape: LayerShape,
+        config: LayerConfig,
     ) -> Result<Self, GradError> {
-        let (hidden, inner, eps) = (shape.hidden, shape.intermediate, shape.norm_eps);
+        let (hidden, inner, eps) = (config.hidden, config.intermediate, config.norm_eps);
         let projection = |which: &str, size| {
-            Dense::load(source, format!("{prefix}.mlp.{which}_proj"), size, shape.mlp_bias)
+            Dense::load(source, format!("{prefix}.mlp.{which}_proj"), size, config.mlp_bias)
         };
         Ok(Self {
             norm: Norm::load(source, format!("{prefix}.post_attention_layernorm"), hidden, eps)?,
@@ -46,9 +46,9 @@ impl MlpHalf {
     }
 
     /// `y + mlp(y)`.
-    pub(super) fn forward(&self, parameters: &Parameters, y: Vec<f32>) -> Vec<f32> {
-        let mut out = self.down.forward(parameters, &self.trace(parameters, &y).inner);
-        add(&mut out, &y);
+    pub(super) fn forward(&self, parameters: &Parameters, y: &[f32]) -> Vec<f32> {
+        let mut out = self.down.forward(parameters, &self.trace(parameters, y).inner);
+        add(&mut out, y);
         out
     }
 

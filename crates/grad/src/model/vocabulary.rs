@@ -3,7 +3,7 @@
 
 use tricorn_model::ModelSource;
 
-use super::Batch;
+use super::batch::Batch;
 use crate::{
     dense::Norm,
     error::GradError,

@@ -10,7 +10,7 @@ pub fn split(x: &[f32], width: usize, dim: usize) -> Vec<Vec<f32>> {
 /// One head of rows, `rows x dim`.
 #[must_use]
 pub fn column(x: &[f32], width: usize, dim: usize, head: usize) -> Vec<f32> {
-    x.chunks_exact(width).flat_map(|row| &row[head * dim..][..dim]).copied().collect()
+    super::columns(x, width, head * dim..(head + 1) * dim)
 }
 
 /// The inverse of [`split`].

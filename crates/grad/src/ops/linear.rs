@@ -14,7 +14,7 @@ use tricorn_kernels::{
     quant::decode,
 };
 
-use super::add;
+use super::{add, columns};
 
 /// Numbers of a weight that are brought to `f32` together, 1 MiB.
 const BLOCK: usize = 1 << 18;
@@ -96,8 +96,7 @@ pub fn input_gradient(
 ) -> Vec<f32> {
     // The gradient cut as the rows of the weight are, once for all slabs of columns.
     let cut = |rows: Range<usize>| {
-        let columns: Vec<f32> =
-            gradient.chunks_exact(outputs).flat_map(|row| &row[rows.clone()]).copied().collect();
+        let columns = columns(gradient, outputs, rows.clone());
         (rows, columns)
     };
     let blocks: Vec<(Range<usize>, Vec<f32>)> =

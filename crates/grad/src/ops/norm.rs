@@ -11,10 +11,10 @@ pub fn forward(x: &[f32], weight: &[f32], eps: f32) -> (Vec<f32>, Vec<f32>) {
         let scale = inverse_rms(row, eps);
         row.iter_mut().for_each(|v| *v *= scale);
     }
-    let normed = unit
-        .chunks_exact(width)
-        .flat_map(|row| row.iter().zip(weight).map(|(u, w)| u * w))
-        .collect();
+    let mut normed = unit.clone();
+    for row in normed.chunks_exact_mut(width) {
+        row.iter_mut().zip(weight).for_each(|(u, w)| *u *= w);
+    }
     (unit, normed)
 }
 

@@ -1,7 +1,10 @@
 //! Whole models: batches, positions, what is left out of the backward pass, and errors.
 
 use rayon::ThreadPoolBuilder;
-use tricorn_grad::{Batch, GradError, Gradients, LanguageModel, LoraConfig, Target, TokenSequence};
+use tricorn_grad::{
+    Batch, DecoderLayer, GradError, Gradients, LanguageModel, LayerConfig, LoraConfig, Target,
+    TokenSequence,
+};
 
 use crate::support::{FAMILIES, add_adapters, distance, noise, open, uniform, wide};
 
@@ -105,27 +108,39 @@ fn a_model_without_parameters_has_a_loss_and_no_gradients() {
     assert_eq!((gradients.values().len(), loss), (0, model.loss(&batch).unwrap()));
 }
 
-/// What a single layer gives is what the model's backward pass uses.
+/// Whole, without attention, without a feed-forward half, and without both.
 #[test]
 fn a_layer_alone_has_the_gradient_of_its_input() {
+    let source = open("qwen3");
     let model = with_adapters("qwen3");
     let batch = batch(&[TokenSequence::next_tokens(tokens(7, 5), 0)]);
-    let (layer, parameters, rows) = (&model.layers()[2], model.parameters(), batch.rows());
-    let hidden = layer.shape().hidden;
-    let (x, gradient) = (noise(rows.len() * hidden, 1), noise(rows.len() * hidden, 2));
-    let (_, mut sums) = model.loss_and_gradients(&batch).unwrap();
-    let found = layer.backward(parameters, rows, &x, &gradient, &mut sums);
+    let (parameters, rows) = (model.parameters(), batch.rows());
+    let whole = *model.layers()[2].config();
+    let part = |config| DecoderLayer::load(&source, 2, config).unwrap();
+    let parts = [
+        part(LayerConfig { heads: 0, ..whole }),
+        part(LayerConfig { intermediate: 0, ..whole }),
+        part(LayerConfig { heads: 0, intermediate: 0, ..whole }),
+    ];
+    let (x, gradient) = (noise(rows.len() * whole.hidden, 1), noise(rows.len() * whole.hidden, 2));
     let direction = noise(x.len(), 3);
-    let at = |by: f32| {
-        let moved: Vec<f32> = x.iter().zip(&direction).map(|(x, d)| x + by * d).collect();
-        let y = layer.forward(parameters, rows, &moved);
-        y.iter().zip(&gradient).map(|(y, g)| f64::from(*y) * f64::from(*g)).sum::<f64>()
-    };
-    let slope = (at(1e-3) - at(-1e-3)) / 2e-3;
-    let computed: f64 =
-        found.iter().zip(&direction).map(|(g, d)| f64::from(*g) * f64::from(*d)).sum();
-    let size = wide(&found).iter().map(|g| g * g).sum::<f64>().sqrt();
-    assert!((slope - computed).abs() < 1e-2 * size, "{slope} measured, {computed} computed");
+    for layer in [&model.layers()[2]].into_iter().chain(&parts) {
+        let (_, mut sums) = model.loss_and_gradients(&batch).unwrap();
+        let found = layer.backward(parameters, rows, &x, &gradient, &mut sums);
+        let at = |by: f32| {
+            let moved: Vec<f32> = x.iter().zip(&direction).map(|(x, d)| x + by * d).collect();
+            let y = layer.forward(parameters, rows, &moved);
+            y.iter().zip(&gradient).map(|(y, g)| f64::from(*y) * f64::from(*g)).sum::<f64>()
+        };
+        let slope = (at(1e-3) - at(-1e-3)) / 2e-3;
+        let computed: f64 =
+            found.iter().zip(&direction).map(|(g, d)| f64::from(*g) * f64::from(*d)).sum();
+        let size = wide(&found).iter().map(|g| g * g).sum::<f64>().sqrt();
+        let config = layer.config();
+        assert!((slope - computed).abs() < 1e-2 * size, "{slope} and {computed}, {config:?}");
+    }
+    let nothing = parts[2].forward(parameters, rows, &x);
+    assert_eq!(nothing, x);
 }
 
 #[test]

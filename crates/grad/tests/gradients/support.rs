@@ -2,6 +2,8 @@
 
 use std::path::{Path, PathBuf};
 
+use rand_core::{Rng as _, SeedableRng};
+use rand_xoshiro::SplitMix64;
 use tricorn_grad::{LanguageModel, LoraConfig};
 use tricorn_model::ModelSource;
 
@@ -15,15 +17,10 @@ pub(crate) fn open(name: &str) -> ModelSource {
     ModelSource::open(&fixtures().join(name)).unwrap()
 }
 
-/// Uniform numbers in `[0, 1)` (SplitMix64; Steele, Lea and Flood 2014).
+/// Uniform numbers in `[0, 1)`.
 pub(crate) fn uniform(seed: u64) -> impl FnMut() -> f64 {
-    let mut state = seed;
-    move || {
-        state = state.wrapping_add(0x9e37_79b9_7f4a_7c15);
-        let x = (state ^ (state >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
-        let x = (x ^ (x >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
-        ((x ^ (x >> 31)) >> 11) as f64 * 2.0_f64.powi(-53)
-    }
+    let mut random = SplitMix64::seed_from_u64(seed);
+    move || (random.next_u64() >> 11) as f64 * 2.0_f64.powi(-53)
 }
 
 /// Numbers in `[-1, 1)`.

@@ -9,11 +9,11 @@ use tricorn_model::{DrafterKind, ModelConfig};
 
 use crate::{
     error::TrainError,
+    history::History,
     student::{
         export::{safetensors, view, write_atomically},
         tensors::Tensors,
     },
-    trainer::history::History,
 };
 
 /// The name of the checkpoint in the output directory.

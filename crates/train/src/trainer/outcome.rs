@@ -4,8 +4,7 @@ use std::collections::BTreeMap;
 
 use serde_json::{Value, json};
 
-use super::history::History;
-use crate::{accept::HeldOutReport, config::DistillConfig};
+use crate::{accept::HeldOutReport, config::DistillConfig, history::History};
 
 /// Why a run ended.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

@@ -110,8 +110,8 @@ fn unrolled_keys() {
                 (other - keys) % queries == row
             }
         };
-        let whole = std::slice::from_ref(&(0..rows));
-        let y = attention([1, 1, dim], whole, [&all_q, k, v], sees);
+        let whole = 0..rows;
+        let y = attention([1, 1, dim], std::slice::from_ref(&whole), [&all_q, k, v], sees);
         y[..queries * dim].to_vec()
     };
     let seen = HeadAttention {

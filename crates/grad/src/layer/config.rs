@@ -1,4 +1,4 @@
-//! The shape of one decoder layer. It is given per layer, since pruned models are uneven.
+//! Configuration of one decoder layer. Each layer has its own, since pruned models are uneven.
 
 use tricorn_model::ModelConfig;
 
@@ -6,16 +6,16 @@ use crate::ops::attention::grouped::HeadShape;
 
 /// The sizes of one decoder layer, and which of the families' parts it has.
 #[derive(Clone, Copy, Debug, PartialEq)]
-pub struct LayerShape {
+pub struct LayerConfig {
     /// Width of the residual stream.
     pub hidden: usize,
-    /// Query heads.
+    /// Query heads; 0 where the layer has no attention half.
     pub heads: usize,
     /// Key and value heads; divides `heads`.
     pub kv_heads: usize,
     /// Width of one head.
     pub head_dim: usize,
-    /// Width inside the feed-forward half.
+    /// Width inside the feed-forward half; 0 where the layer has none.
     pub intermediate: usize,
     /// Epsilon of every RMSNorm.
     pub norm_eps: f32,
@@ -31,8 +31,8 @@ pub struct LayerShape {
     pub qk_norm: bool,
 }
 
-impl LayerShape {
-    /// The shape of a model's layer `layer`.
+impl LayerConfig {
+    /// The configuration of a model's layer `layer`.
     #[must_use]
     pub fn of(config: &ModelConfig, layer: usize) -> Self {
         let shape = config.layer(layer);
