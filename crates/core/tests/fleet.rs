@@ -176,11 +176,11 @@ impl Fleet {
     fn step(&mut self, index: usize) {
         let now = self.now;
         let client = &mut self.clients[index];
-        if let Some(pause) = client.end_turn().filter(|pause| !pause.is_zero()) {
-            if client.progress + pause > now {
-                let at = client.progress + pause;
-                return self.ready_at(index, at);
-            }
+        if let Some(pause) = client.end_turn()
+            && client.progress + pause > now
+        {
+            let at = client.progress + pause;
+            return self.ready_at(index, at);
         }
         client.begin_turn(now);
         match client.device.step() {
