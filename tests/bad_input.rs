@@ -194,7 +194,7 @@ fn broken_drafters() {
         fs::copy(mistral.file("drafter-hat.json"), model.file("drafter-hat.json")).unwrap();
     });
     let print =
-        |model: &Path| Device::load(model, "2:0", HiddenCodec::F16).ends.fingerprint.to_string();
+        |model: &Path| Device::load(model, "2:0", HiddenCodec::F16).parts.fingerprint.to_string();
     let (mine, theirs) = (print(&fixture("llama")), print(&fixture("mistral")));
     refused(
         local(other.path(), &["hello"]),
@@ -316,7 +316,7 @@ fn bad_flags() {
 fn a_cloud_of_another_model_or_split() {
     let (ours, theirs) = (fixture("llama"), fixture("qwen3"));
     let print =
-        |model: &Path| Device::load(model, "2:0", HiddenCodec::F16).ends.fingerprint.to_string();
+        |model: &Path| Device::load(model, "2:0", HiddenCodec::F16).parts.fingerprint.to_string();
     let asks = |cloud: &Cloud, split: &'static str| {
         [
             "run",
@@ -446,18 +446,18 @@ fn a_hostile_client_ends_its_own_session_only() {
         ..greedy(device.prompt("The hat told the cloud a story."), 40)
     };
     let reference = device.reference(&turn);
-    let ends = &device.ends;
+    let parts = &device.parts;
     let open = Open {
-        fingerprint: ends.fingerprint,
-        split: ends.split,
-        hidden: ends.hidden,
+        fingerprint: parts.fingerprint,
+        split: parts.split,
+        hidden: parts.hidden,
         codecs: vec![HiddenCodec::F16],
         context: None,
-        formats: ends.formats,
+        formats: parts.formats,
     };
 
     let mut conversation = device.remote(&cloud.url());
-    let mut attacks = hostile(ends.hidden).into_iter();
+    let mut attacks = hostile(parts.hidden).into_iter();
     // One attack every third token, so that the text goes on between them.
     let mut tokens = 0;
     let report = conversation.turn(turn, &mut |_| {

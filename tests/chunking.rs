@@ -18,7 +18,7 @@ fn long_prompt(device: &Device, room: usize) -> Vec<u32> {
     let text = device.prompt(
         "The hat told the cloud a story: crabs in a café drew the three corners of the wall.",
     );
-    text.into_iter().cycle().take(device.ends.context - room).collect()
+    text.into_iter().cycle().take(device.parts.context - room).collect()
 }
 
 #[test]

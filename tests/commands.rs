@@ -422,7 +422,7 @@ fn a_chats_new_turn_uploads_only_what_is_new() {
         let spoken = report
             .token_ids
             .iter()
-            .position(|id| device.ends.stop_tokens.contains(id))
+            .position(|id| device.parts.stop_tokens.contains(id))
             .unwrap_or(report.token_ids.len());
         let text = device.text(&tokens, &report.token_ids);
         history.answered(&report.token_ids[..spoken], &text);

@@ -11,13 +11,13 @@ use crate::support::{
 };
 use oracle::Oracle;
 use tricorn_core::{
-    AppendHeader, BranchAt, ChunkPolicy, Cost, DraftPolicy, DraftStop, HiddenCodec, SamplingParams,
-    Streaming, TurnStats,
+    BranchAt, ChunkPolicy, Cost, DraftPolicy, DraftStop, HiddenCodec, SamplingParams, Streaming,
+    TurnStats,
 };
 use tricorn_device::{
-    Conversation, DevicePace, Link, LinkError, Options, SharedMonitor, TraceEvent, Turn,
-    TurnReport,
-    link::{Answer, Connected, Traffic},
+    Conversation, DeviceThrottle, Options, SharedMonitor, TraceEvent, Transport, TransportError,
+    Turn, TurnReport,
+    transport::{Answer, TransportWrapper},
 };
 use tricorn_model::DrafterKind;
 
@@ -78,7 +78,10 @@ fn add(sum: &mut TurnStats, stats: &TurnStats) {
 /// while the cloud computes.
 fn emulated() -> Options {
     let head = Cost { base: Duration::from_millis(3), per_row: Duration::ZERO };
-    Options { pace: Some(DevicePace { head, ..DevicePace::default() }), ..Options::default() }
+    Options {
+        throttle: Some(DeviceThrottle { head, ..DeviceThrottle::default() }),
+        ..Options::default()
+    }
 }
 
 /// Runs every policy on a model with a drafter, here and through a cloud.
@@ -159,7 +162,7 @@ fn drafts_are_made_from_the_rows_that_the_cloud_answered() {
                     ..turn.clone()
                 };
                 let mut conversation =
-                    Conversation::open(&device.ends, Patient(device.local_link())).unwrap();
+                    Conversation::open(&device.parts, Patient(device.local_transport())).unwrap();
                 let report = ask(&mut conversation, streamed);
                 let stats = report.stats;
                 assert_eq!(
@@ -176,7 +179,7 @@ fn drafts_are_made_from_the_rows_that_the_cloud_answered() {
             for draft in policies() {
                 let turn = Turn { draft, ..turn.clone() };
                 let mut conversation =
-                    Conversation::open(&device.ends, Patient(device.local_link())).unwrap();
+                    Conversation::open(&device.parts, Patient(device.local_transport())).unwrap();
                 check(&turn, &reference, &ask(&mut conversation, turn.clone()));
             }
         }
@@ -186,55 +189,47 @@ fn drafts_are_made_from_the_rows_that_the_cloud_answered() {
 /// A link that holds back each answer until nothing else can be done.
 struct Patient<L>(L);
 
-impl<L: Link> Link for Patient<L> {
-    fn connect(&mut self) -> Result<Connected, LinkError> {
-        self.0.connect()
+impl<L: Transport> TransportWrapper for Patient<L> {
+    type Inner = L;
+
+    fn inner(&self) -> &L {
+        &self.0
     }
 
-    fn send(&mut self, header: AppendHeader, rows: &[f32]) -> Result<(), LinkError> {
-        self.0.send(header, rows)
+    fn inner_mut(&mut self) -> &mut L {
+        &mut self.0
     }
 
-    fn receive(&mut self) -> Result<Answer, LinkError> {
-        self.0.receive()
-    }
-
-    fn try_receive(&mut self) -> Result<Option<Answer>, LinkError> {
+    fn try_receive(&mut self) -> Result<Option<Answer>, TransportError> {
         Ok(None)
-    }
-
-    fn traffic(&self) -> Traffic {
-        self.0.traffic()
     }
 }
 
 /// A link that is lost when it is looked at for the `n`-th time without waiting; until then it
 /// holds back as [`Patient`] does.
 struct LostAtLook<L> {
-    link: L,
+    transport: L,
     looks_left: usize,
 }
 
-impl<L: Link> Link for LostAtLook<L> {
-    fn connect(&mut self) -> Result<Connected, LinkError> {
-        self.link.connect()
+impl<L: Transport> TransportWrapper for LostAtLook<L> {
+    type Inner = L;
+
+    fn inner(&self) -> &L {
+        &self.transport
     }
 
-    fn send(&mut self, header: AppendHeader, rows: &[f32]) -> Result<(), LinkError> {
-        self.link.send(header, rows)
+    fn inner_mut(&mut self) -> &mut L {
+        &mut self.transport
     }
 
-    fn receive(&mut self) -> Result<Answer, LinkError> {
-        self.link.receive()
-    }
-
-    fn try_receive(&mut self) -> Result<Option<Answer>, LinkError> {
+    fn try_receive(&mut self) -> Result<Option<Answer>, TransportError> {
         self.looks_left = self.looks_left.wrapping_sub(1);
-        if self.looks_left == 0 { Err(LinkError::Lost("on purpose".to_owned())) } else { Ok(None) }
-    }
-
-    fn traffic(&self) -> Traffic {
-        self.link.traffic()
+        if self.looks_left == 0 {
+            Err(TransportError::Lost("on purpose".to_owned()))
+        } else {
+            Ok(None)
+        }
     }
 }
 
@@ -253,9 +248,9 @@ fn a_link_that_is_lost_between_any_two_steps_of_drafting_changes_nothing() {
             };
             let mut lost = 0;
             for looks_left in 1..24 {
-                let link = LostAtLook { link: device.local_link(), looks_left };
+                let transport = LostAtLook { transport: device.local_transport(), looks_left };
                 let report =
-                    ask(&mut Conversation::open(&device.ends, link).unwrap(), turn.clone());
+                    ask(&mut Conversation::open(&device.parts, transport).unwrap(), turn.clone());
                 check(&turn, &reference, &report);
                 lost += report.stats.lost_connections;
             }
@@ -268,7 +263,7 @@ fn a_link_that_is_lost_between_any_two_steps_of_drafting_changes_nothing() {
 fn continuations_are_taken_up_where_the_target_goes_that_way() {
     let model = demo();
     let device = Device::load(&model, "2:0", HiddenCodec::F16);
-    let middle = || Patient(device.local_link());
+    let middle = || Patient(device.local_transport());
     for (at, stream) in [
         (BranchAt::Anywhere, Streaming::Never),
         (BranchAt::Bonus, Streaming::Never),
@@ -281,7 +276,7 @@ fn continuations_are_taken_up_where_the_target_goes_that_way() {
             let draft =
                 DraftPolicy { parallel: 4, branch: at, stream, ..DraftPolicy::up_to(4, 0.3) };
             let turn = Turn { draft, ..plain };
-            let mut conversation = Conversation::open(&device.ends, middle()).unwrap();
+            let mut conversation = Conversation::open(&device.parts, middle()).unwrap();
             let report = ask(&mut conversation, turn.clone());
             check(&turn, &reference, &report);
             add(&mut sum, &report.stats);
@@ -339,12 +334,12 @@ fn a_turn_tells_what_it_did_when() {
     let model = demo();
     let cloud = Cloud::start(&model, "2:0");
     let device = Device::load(&model, "2:0", HiddenCodec::F16);
-    let pace = DevicePace {
+    let throttle = DeviceThrottle {
         draft: Cost { base: Duration::from_millis(2), per_row: Duration::ZERO },
-        ..DevicePace::default()
+        ..DeviceThrottle::default()
     };
-    let mut conversation =
-        device.remote_opened(&cloud.url(), Options { pace: Some(pace), ..Options::default() });
+    let mut conversation = device
+        .remote_opened(&cloud.url(), Options { throttle: Some(throttle), ..Options::default() });
     let draft = DraftPolicy { stream: Streaming::Always, ..DraftPolicy::up_to(3, 0.0) };
     let report =
         ask(&mut conversation, Turn { draft, ..greedy(device.prompt("A lost letter."), 20) });

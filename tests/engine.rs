@@ -15,10 +15,10 @@ use std::{
 use crate::support::{Cloud, TempDir, fair_drafter, fixture, runtime, split, until};
 use tricorn_core::{ChunkPolicy, DraftPolicy, HiddenCodec, SamplingParams};
 use tricorn_device::{
-    DeviceError, Drafting, Ends, Engine, EngineConfig, LinkError, LocalLink, Prompter,
-    RemoteConfig, RemoteLink, RoundTrace,
+    DeviceError, DeviceParts, Drafting, Engine, EngineConfig, LocalTransport, Prompter,
+    RemoteConfig, RemoteTransport, RoundTrace, TransportError,
     engine::{Finished, Generation, GenerationRequest, TextToken, Update},
-    link::Backoff,
+    transport::Backoff,
 };
 use tricorn_model::{MiddlePart, ModelSource};
 
@@ -31,15 +31,15 @@ fn model() -> TempDir {
 /// An engine, and what is left of its parts once it is gone.
 struct Served {
     engine: Engine,
-    ends: Weak<Ends>,
+    parts: Weak<DeviceParts>,
 }
 
 /// An engine with the middle in this process.
 fn local(model: &Path, config: EngineConfig) -> Served {
     let source = Arc::new(ModelSource::open(model).unwrap());
     let middle = Arc::new(MiddlePart::load(&source, split(CUT)).unwrap());
-    start(&source, config, move |ends| {
-        LocalLink::new(Arc::clone(&middle), ends.context, ends.codec)
+    start(&source, config, move |parts| {
+        LocalTransport::new(Arc::clone(&middle), parts.context, parts.codec)
     })
 }
 
@@ -50,24 +50,25 @@ fn remote(model: &Path, url: &str, config: EngineConfig) -> Served {
     let remote =
         RemoteConfig { deadline: Duration::from_secs(3600), backoff, ..RemoteConfig::new(url) };
     let source = Arc::new(ModelSource::open(model).unwrap());
-    start(&source, config, move |ends| {
-        RemoteLink::new(remote.clone(), ends, runtime().handle().clone())
+    start(&source, config, move |parts| {
+        RemoteTransport::new(remote.clone(), parts, runtime().handle().clone())
     })
 }
 
-fn start<L, F>(source: &Arc<ModelSource>, config: EngineConfig, link: F) -> Served
+fn start<L, F>(source: &Arc<ModelSource>, config: EngineConfig, transport: F) -> Served
 where
-    L: tricorn_device::Link + 'static,
-    F: Fn(&Ends) -> L + Send + Sync + 'static,
+    L: tricorn_device::Transport + 'static,
+    F: Fn(&DeviceParts) -> L + Send + Sync + 'static,
 {
-    let ends = Arc::new(Ends::load(source, split(CUT), HiddenCodec::F16z, Drafting::Best).unwrap());
+    let parts =
+        Arc::new(DeviceParts::load(source, split(CUT), HiddenCodec::F16z, Drafting::Best).unwrap());
     let prompter = Arc::new(Prompter::load(source).unwrap());
-    let parts = Arc::downgrade(&ends);
-    let link = {
-        let ends = Arc::downgrade(&ends);
-        move || link(&ends.upgrade().unwrap())
+    let left = Arc::downgrade(&parts);
+    let transport = {
+        let parts = Weak::clone(&left);
+        move || transport(&parts.upgrade().unwrap())
     };
-    Served { engine: Engine::start(ends, prompter, link, config).unwrap(), ends: parts }
+    Served { engine: Engine::start(parts, prompter, transport, config).unwrap(), parts: left }
 }
 
 impl Served {
@@ -91,9 +92,9 @@ impl Served {
 
     /// Drops the engine, and waits until its threads have ended and given back what they held.
     fn end(self) {
-        let Self { engine, ends } = self;
+        let Self { engine, parts } = self;
         drop(engine);
-        until("the slots' threads have ended", || (ends.strong_count() == 0).then_some(()));
+        until("the slots' threads have ended", || (parts.strong_count() == 0).then_some(()));
     }
 }
 

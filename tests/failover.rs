@@ -10,7 +10,9 @@ use crate::support::{
     Cloud, Device, Running, TempDir, ask, demo, fair_drafter, fixture, greedy, on_token, run,
 };
 use tricorn_core::{ChunkPolicy, DraftPolicy, HiddenCodec, SamplingParams};
-use tricorn_device::{Conversation, DeviceError, Event, Link, LinkError, Turn, TurnReport};
+use tricorn_device::{
+    Conversation, DeviceError, Event, Transport, TransportError, Turn, TurnReport,
+};
 
 const CUTS: [&str; 2] = ["1:0", "2:1"];
 
@@ -122,7 +124,7 @@ fn a_cloud_that_is_gone_for_good_is_a_typed_error_and_the_conversation_goes_on_w
         let reference = device.reference(&turn);
         let error = conversation.turn(turn.clone(), &mut on_token(6, || cloud.kill())).unwrap_err();
         match &error {
-            DeviceError::Link(LinkError::Unreachable { url, attempts: 5, .. }) => {
+            DeviceError::Transport(TransportError::Unreachable { url, attempts: 5, .. }) => {
                 assert_eq!(*url, cloud.url())
             }
             other => panic!("{other:?}"),
@@ -215,7 +217,7 @@ fn another_model_in_the_clouds_place_is_refused() {
     let error = conversation
         .turn(turn.clone(), &mut on_token(6, || cloud.replace(&other, "2:1")))
         .unwrap_err();
-    assert!(matches!(error, DeviceError::Link(LinkError::Refused(_))), "{error:?}");
+    assert!(matches!(error, DeviceError::Transport(TransportError::Refused(_))), "{error:?}");
     cloud.replace(model.path(), "2:1");
     assert_eq!(ask(&mut conversation, turn).token_ids, reference.token_ids);
 }
@@ -267,7 +269,10 @@ fn a_cloud_that_fails_at_the_same_place_each_time_is_given_up() {
         ..greedy(device.prompt("The hat told the cloud a story."), 40)
     };
     let (ended, losses) = counting_losses(&mut conversation, turn);
-    assert!(matches!(ended, Err(DeviceError::Link(LinkError::KeepsFailing { .. }))), "{ended:?}");
+    assert!(
+        matches!(ended, Err(DeviceError::Transport(TransportError::KeepsFailing { .. }))),
+        "{ended:?}"
+    );
     assert!(losses < 10, "{losses} reconnections");
 }
 
@@ -278,7 +283,7 @@ fn a_text_that_the_cloud_has_no_room_for_is_tried_twice_and_shorter_ones_go_on()
     let mut conversation = device.remote(&cloud.url());
     let long = device.prompt(&"The hat told the cloud a story about a letter. ".repeat(80));
     let (ended, losses) = counting_losses(&mut conversation, greedy(long, 4));
-    assert!(matches!(ended, Err(DeviceError::Link(LinkError::NoRoom(_)))), "{ended:?}");
+    assert!(matches!(ended, Err(DeviceError::Transport(TransportError::NoRoom(_)))), "{ended:?}");
     assert_eq!(losses, 1);
     let short = greedy(device.prompt("The hat told the cloud a story."), 8);
     let reference = device.reference(&short);
@@ -286,7 +291,7 @@ fn a_text_that_the_cloud_has_no_room_for_is_tried_twice_and_shorter_ones_go_on()
 }
 
 /// What a turn comes to, and how often it reconnected.
-fn counting_losses<L: Link>(
+fn counting_losses<L: Transport>(
     conversation: &mut Conversation<'_, L>,
     turn: Turn,
 ) -> (Result<TurnReport, DeviceError>, usize) {

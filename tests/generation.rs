@@ -97,7 +97,7 @@ fn all_modes(model: &Path, cut: &str) -> Sums {
                     // What is drafted and accepted has nothing to do with where the middle is.
                     assert_eq!(local.stats, remote.stats);
                     let rows =
-                        remote.stats.uploaded_rows * device.ends.hidden * codec.bytes_per_value();
+                        remote.stats.uploaded_rows * device.parts.hidden * codec.bytes_per_value();
                     // An exponent's code saves four of a value's bits at most.
                     let least = if codec == HiddenCodec::F16z { rows * 3 / 4 } else { rows };
                     assert!(
@@ -319,7 +319,7 @@ fn the_context_may_fill_up() {
     let model = fair_drafter(&fixture("qwen3"), "2:1");
     let cloud = Cloud::start(model.path(), "2:1");
     let device = Device::load(model.path(), "2:1", HiddenCodec::F16);
-    let context = device.ends.context;
+    let context = device.parts.context;
     let prompt = device.prompt(PROMPTS[1]).into_iter().cycle().take(context - 6).collect();
     let turn = greedy(prompt, 1000);
     let reference = device.reference(&turn);

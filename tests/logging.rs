@@ -95,6 +95,12 @@ fn the_most_detailed_logs_tell_of_requests_and_never_of_texts() {
     let finished = cloud.finish();
     assert_eq!(finished.code, Some(0), "{finished:?}");
     assert_discreet(&finished.stderr, &said, &tokens);
+    let log = objects(&finished.stderr);
+    for message in ["session opened", "session closed"] {
+        let told: Vec<_> = log.iter().filter(|object| object["message"] == message).collect();
+        assert_eq!(told.len(), 1, "{message}: {}", finished.stderr);
+        assert!(told[0]["session"].is_u64(), "{}", told[0]);
+    }
 }
 
 #[test]

@@ -19,3 +19,4 @@ mod logging;
 mod pipeline;
 mod quantised;
 mod sampling;
+mod uneven;

@@ -8,7 +8,7 @@ use crate::support::{
     stories_prompts,
 };
 use tricorn_core::{ChunkPolicy, DraftPolicy, HiddenCodec, SamplingParams};
-use tricorn_device::{DeviceError, Event, LinkError, Turn};
+use tricorn_device::{DeviceError, Event, TransportError, Turn};
 
 /// Layers of the first and the second stage of a model's middle.
 struct Cut {
@@ -179,7 +179,7 @@ fn a_stage_that_stays_away_is_a_typed_error() {
     let mut conversation = device.remote(&pipeline.first.url());
     let error = conversation.turn(turn, &mut on_token(6, || pipeline.second.kill())).unwrap_err();
     match &error {
-        DeviceError::Link(LinkError::Unreachable { reason, .. }) => {
+        DeviceError::Transport(TransportError::Unreachable { reason, .. }) => {
             assert!(reason.contains("a later stage"), "{reason}")
         }
         other => panic!("{other:?}"),

@@ -5,7 +5,7 @@ use std::{collections::BTreeMap, ops::ControlFlow};
 
 use crate::support::{Cloud, Device, fair_drafter, fixture, greedy};
 use tricorn_core::{DraftPolicy, HiddenCodec, SamplingParams};
-use tricorn_device::{Conversation, Link, Turn};
+use tricorn_device::{Conversation, Transport, Turn};
 use tricorn_model::{InputPart, KvPool, OutputPart, SeqRows};
 
 const SPLIT: &str = "2:1";
@@ -20,21 +20,21 @@ type Pair = (u32, u32);
 
 /// The model's exact distribution of the token after `tokens`, from all its layers at once.
 fn distribution(device: &Device, tokens: &[u32], temperature: f64) -> Vec<f64> {
-    let (ends, pool) = (&device.ends, KvPool::new(usize::MAX));
+    let (parts, pool) = (&device.parts, KvPool::new(usize::MAX));
     let (input, output) = (
-        InputPart::load(&device.source, ends.split).unwrap(),
-        OutputPart::load(&device.source, ends.split).unwrap(),
+        InputPart::load(&device.source, parts.split).unwrap(),
+        OutputPart::load(&device.source, parts.split).unwrap(),
     );
-    let mut x = input.forward_at(&mut input.new_kv(&pool, ends.context), 0, tokens).unwrap();
-    ends.codec.round(&mut x);
-    let mut kv = device.middle.new_kv(&pool, ends.context);
+    let mut x = input.forward_at(&mut input.new_kv(&pool, parts.context), 0, tokens).unwrap();
+    parts.codec.round(&mut x);
+    let mut kv = device.middle.new_kv(&pool, parts.context);
     device
         .middle
         .forward(&mut [SeqRows { kv: &mut kv, pos: 0, rows: tokens.len() }], &mut x)
         .unwrap();
-    ends.codec.round(&mut x);
-    output.forward_at(&mut output.new_kv(&pool, ends.context), 0, &mut x).unwrap();
-    let logits = output.logits(&x[(tokens.len() - 1) * ends.hidden..]).unwrap();
+    parts.codec.round(&mut x);
+    output.forward_at(&mut output.new_kv(&pool, parts.context), 0, &mut x).unwrap();
+    let logits = output.logits(&x[(tokens.len() - 1) * parts.hidden..]).unwrap();
     let greatest = logits.iter().copied().fold(f32::NEG_INFINITY, f32::max);
     let weights: Vec<f64> =
         logits.iter().map(|&logit| (f64::from(logit - greatest) / temperature).exp()).collect();
@@ -96,7 +96,7 @@ fn turn(tokens: &[u32], temperature: f32, seed: u64, draft: DraftPolicy) -> Turn
 }
 
 /// One text a seed, and the drafts that were proposed and accepted.
-fn draw<L: Link>(
+fn draw<L: Transport>(
     conversation: &mut Conversation<'_, L>,
     tokens: &[u32],
     temperature: f32,

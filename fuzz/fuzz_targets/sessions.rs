@@ -1,30 +1,27 @@
-//! Device and cloud sessions against each other over a simulated network; the bytes choose the order
-//! of events. The text is always the reference's. It is the property test of
-//! `crates/core/tests/sessions`, led by coverage.
+//! Device and cloud sessions against each other over a simulated network, in an order of events
+//! that the bytes choose. The text is always the reference's. It is the property test of
+//! `crates/core/tests/it/sessions`, led by coverage.
 #![no_main]
 
 #[allow(dead_code)]
-#[path = "../../crates/core/tests/sessions/language.rs"]
-mod language;
-#[allow(dead_code)]
-#[path = "../../crates/core/tests/sessions/model.rs"]
-mod model;
-#[allow(dead_code)]
-#[path = "../../crates/core/tests/sessions/world.rs"]
-mod world;
+#[path = "../../crates/core/tests/it/sessions"]
+mod sessions {
+    pub(crate) mod device;
+    pub(crate) mod language;
+    pub(crate) mod model;
+    pub(crate) mod world;
+}
 
-use language::Language;
 use libfuzzer_sys::{
     arbitrary::{Result, Unstructured},
     fuzz_target,
 };
-use model::Model;
+use sessions::{language::Language, model::Model, world::World};
 use std::time::Duration;
 use tricorn_core::{
     AnswerTiming, BranchAt, ChunkPolicy, Conditions, Cost, DraftPolicy, DraftStop, FinishReason,
     SamplingOptions, SamplingParams, SessionConfig, Streaming, TurnOptions,
 };
-use world::World;
 
 const VOCAB: u32 = 12;
 
@@ -60,6 +57,7 @@ fn world(input: &mut Unstructured<'_>) -> Result<World> {
     let model = Model {
         seed,
         vocab: VOCAB,
+        middle_layers: 1,
         output_layers: *input.choose(&[0, 2])?,
         sampling: SamplingParams::checked(sampling).expect("options in range"),
         language: input.arbitrary::<bool>()?.then(|| Language::new(seed, VOCAB)),
@@ -101,26 +99,26 @@ fn options(input: &mut Unstructured<'_>) -> Result<TurnOptions> {
 
 /// One turn: as many events as the bytes hold before one ends it, then the rest without mishaps.
 fn turn(world: &mut World, input: &mut Unstructured<'_>) -> Result<()> {
-    let held = world.device.tokens();
+    let held = world.device.session.tokens();
     let mut prompt = held[..held.len() * input.int_in_range(0..=4)? / 4].to_vec();
     for _ in 0..input.int_in_range(0..=19)? {
         prompt.push(input.int_in_range(0..=VOCAB - 1)?);
     }
-    prompt.truncate(world.config.context - 1);
+    prompt.truncate(world.device.config.context - 1);
     if prompt.is_empty() {
         prompt.push(1);
     }
     let options = options(input)?;
-    let expected = world.model.reference(&prompt, &options, world.config.context);
-    world.device.start_turn(prompt.clone(), options).expect("a prompt that fits");
+    let expected = world.device.model.reference(&prompt, &options, world.device.config.context);
+    world.device.session.start_turn(prompt.clone(), options).expect("a prompt that fits");
     while event(world, input)? {}
-    let reason = world.device.finished().unwrap_or_else(|| world.finish());
-    let text = world.device.generated();
+    let reason = world.device.session.finished().unwrap_or_else(|| world.finish());
+    let text = world.device.session.generated();
     match reason {
         FinishReason::Cancelled => assert!(expected.starts_with(text), "{text:?} of {expected:?}"),
         FinishReason::Stop | FinishReason::Length => assert_eq!(text, expected),
     }
-    assert_eq!(world.device.tokens(), [prompt.as_slice(), text].concat());
+    assert_eq!(world.device.session.tokens(), [prompt.as_slice(), text].concat());
     Ok(())
 }
 
@@ -141,19 +139,19 @@ fn event(world: &mut World, input: &mut Unstructured<'_>) -> Result<bool> {
         15 => input.arbitrary()? && world.kill_cloud(),
         16 => world.evict(),
         17 => {
-            world.device.set_conditions(conditions(input)?);
+            world.device.session.set_conditions(conditions(input)?);
             true
         }
         18 => {
-            world.device.set_now(micros(input)?);
+            world.device.session.set_now(micros(input)?);
             let (queue, compute) = (micros(input)?, micros(input)?);
             let timing = AnswerTiming { queue, compute, ..AnswerTiming::default() };
-            world.device.timed(&timing, input.arbitrary()?);
+            world.device.session.timed(&timing, input.arbitrary()?);
             true
         }
         _ => {
             if input.ratio(1, 4)? {
-                world.device.cancel();
+                world.device.session.cancel();
             }
             return Ok(false);
         }
@@ -169,7 +167,7 @@ fn conditions(input: &mut Unstructured<'_>) -> Result<Conditions> {
         row_bytes: usize::from(input.arbitrary::<u16>()?),
         uplink: input.arbitrary()?,
         rtt: if input.arbitrary()? { Some(micros(input)?) } else { None },
-        pace: None,
+        throughput: None,
         shallow: if input.arbitrary()? { Some(cost(input)?) } else { None },
         draft: if input.arbitrary()? { Some(cost(input)?) } else { None },
         tokens_per_second: input.arbitrary()?,

@@ -25,16 +25,16 @@ struct DeviceFacts {
 
 impl Oracle {
     pub(crate) fn load(device: &Device, kind: DrafterKind) -> Self {
-        let (source, ends) = (&device.source, &device.ends);
+        let (source, parts) = (&device.source, &device.parts);
         Self {
-            input: InputPart::load(source, ends.split).unwrap(),
+            input: InputPart::load(source, parts.split).unwrap(),
             middle: Arc::clone(&device.middle),
-            output: OutputPart::load(source, ends.split).unwrap(),
-            drafter: Drafter::load(source, ends.split, Some(kind)).unwrap().unwrap(),
+            output: OutputPart::load(source, parts.split).unwrap(),
+            drafter: Drafter::load(source, parts.split, Some(kind)).unwrap().unwrap(),
             device: DeviceFacts {
-                hidden: ends.hidden,
-                codec: ends.codec,
-                stop_tokens: ends.stop_tokens.clone(),
+                hidden: parts.hidden,
+                codec: parts.codec,
+                stop_tokens: parts.stop_tokens.clone(),
                 pool: KvPool::new(usize::MAX),
             },
         }

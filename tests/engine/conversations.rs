@@ -113,7 +113,7 @@ fn a_full_cloud_is_told_from_one_that_is_gone() {
     for _ in 0..2 {
         let refused = two.ask(rendered(&user("hi"), 4));
         assert!(
-            matches!(refused.failed(), DeviceError::Link(LinkError::NoRoom(_))),
+            matches!(refused.failed(), DeviceError::Transport(TransportError::NoRoom(_))),
             "{:?}",
             refused.failed()
         );

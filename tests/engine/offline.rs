@@ -2,7 +2,7 @@
 
 use super::*;
 use tricorn_core::{SamplingError, SamplingOptions};
-use tricorn_device::{LinkError, engine::Offline};
+use tricorn_device::{TransportError, engine::Offline};
 
 fn config(offline: Offline) -> EngineConfig {
     EngineConfig { slots: 1, offline, rest: Duration::from_secs(3600), ..EngineConfig::default() }
@@ -20,7 +20,10 @@ fn without_a_cloud_a_request_fails_and_says_when_to_try_again() {
     let served = remote(model.path(), &nowhere(), config(Offline::Refuse));
     let first = served.ask(rendered(&user("hi"), 4));
     assert!(
-        matches!(first.failed(), DeviceError::Link(LinkError::Unreachable { attempts: 2, .. })),
+        matches!(
+            first.failed(),
+            DeviceError::Transport(TransportError::Unreachable { attempts: 2, .. })
+        ),
         "{:?}",
         first.failed()
     );
@@ -28,7 +31,7 @@ fn without_a_cloud_a_request_fails_and_says_when_to_try_again() {
     // What the first found out the second knows.
     let second = served.ask(rendered(&user("hi"), 4));
     assert!(
-        matches!(second.failed(), DeviceError::Link(LinkError::Resting { .. })),
+        matches!(second.failed(), DeviceError::Transport(TransportError::Resting { .. })),
         "{:?}",
         second.failed()
     );

@@ -10,16 +10,16 @@ use std::{
 use tokio::runtime::Runtime;
 use tricorn_core::{ChunkPolicy, DraftPolicy, HiddenCodec, SamplingParams};
 use tricorn_device::{
-    Conversation, Drafting, Ends, Event, Link, LocalLink, Options, Prompter, RemoteConfig,
-    RemoteLink, Turn, TurnReport, link::Backoff,
+    Conversation, DeviceParts, Drafting, Event, LocalTransport, Options, Prompter, RemoteConfig,
+    RemoteTransport, Transport, Turn, TurnReport, transport::Backoff,
 };
 use tricorn_model::{MiddlePart, ModelSource};
 use tricorn_text::template::Message;
 
 use super::split;
 
-pub(crate) type Local<'e> = Conversation<'e, LocalLink>;
-pub(crate) type Remote<'e> = Conversation<'e, RemoteLink>;
+pub(crate) type Local<'e> = Conversation<'e, LocalTransport>;
+pub(crate) type Remote<'e> = Conversation<'e, RemoteTransport>;
 
 /// Carries the connections of all tests of a binary.
 pub(crate) fn runtime() -> &'static Runtime {
@@ -29,10 +29,10 @@ pub(crate) fn runtime() -> &'static Runtime {
     })
 }
 
-/// A model's ends, and its middle for the reference.
+/// A model's device parts, and its middle for the reference.
 pub(crate) struct Device {
     pub(crate) source: Arc<ModelSource>,
-    pub(crate) ends: Ends,
+    pub(crate) parts: DeviceParts,
     pub(crate) prompter: Prompter,
     pub(crate) middle: Arc<MiddlePart>,
 }
@@ -42,7 +42,7 @@ impl Device {
     pub(crate) fn load(model: &Path, cut: &str, codec: HiddenCodec) -> Self {
         let source = Arc::new(ModelSource::open(model).unwrap());
         Self {
-            ends: Ends::load(&source, split(cut), codec, Drafting::Best).unwrap(),
+            parts: DeviceParts::load(&source, split(cut), codec, Drafting::Best).unwrap(),
             prompter: Prompter::load(&source).unwrap(),
             middle: Arc::new(MiddlePart::load(&source, split(cut)).unwrap()),
             source,
@@ -51,11 +51,11 @@ impl Device {
 
     /// A new conversation with the middle in this process.
     pub(crate) fn local(&self) -> Local<'_> {
-        Conversation::open(&self.ends, self.local_link()).unwrap()
+        Conversation::open(&self.parts, self.local_transport()).unwrap()
     }
 
-    pub(crate) fn local_link(&self) -> LocalLink {
-        LocalLink::new(Arc::clone(&self.middle), self.ends.context, self.ends.codec)
+    pub(crate) fn local_transport(&self) -> LocalTransport {
+        LocalTransport::new(Arc::clone(&self.middle), self.parts.context, self.parts.codec)
     }
 
     /// A new conversation with a cloud. The deadline is long: no test but the one about it may
@@ -70,19 +70,23 @@ impl Device {
 
     /// One that tries again so many times, within 20 ms each.
     pub(crate) fn remote_after(&self, url: &str, deadline: Duration, retries: usize) -> Remote<'_> {
-        Conversation::open(&self.ends, self.link(url, deadline, retries)).unwrap()
+        Conversation::open(&self.parts, self.transport(url, deadline, retries)).unwrap()
     }
 
     pub(crate) fn remote_opened(&self, url: &str, options: Options) -> Remote<'_> {
-        Conversation::open_with(&self.ends, self.link(url, Duration::from_secs(30), 4), options)
-            .unwrap()
+        Conversation::open_with(
+            &self.parts,
+            self.transport(url, Duration::from_secs(30), 4),
+            options,
+        )
+        .unwrap()
     }
 
-    fn link(&self, url: &str, deadline: Duration, retries: usize) -> RemoteLink {
+    fn transport(&self, url: &str, deadline: Duration, retries: usize) -> RemoteTransport {
         let backoff =
             Backoff { first: Duration::from_millis(5), most: Duration::from_millis(20), retries };
         let config = RemoteConfig { deadline, backoff, ..RemoteConfig::new(url) };
-        RemoteLink::new(config, &self.ends, runtime().handle().clone())
+        RemoteTransport::new(config, &self.parts, runtime().handle().clone())
     }
 
     /// The tokens of a chat of one message.
@@ -92,7 +96,7 @@ impl Device {
 
     /// The text of a reply, as the binary prints it.
     pub(crate) fn text(&self, prompt: &[u32], reply: &[u32]) -> String {
-        let mut text = self.prompter.reply(prompt, &self.ends.stop_tokens).unwrap();
+        let mut text = self.prompter.reply(prompt, &self.parts.stop_tokens).unwrap();
         reply.iter().for_each(|&token| drop(text.push(token).unwrap()));
         text.finish().unwrap().1
     }
@@ -121,7 +125,7 @@ pub(crate) fn greedy(tokens: Vec<u32>, max_new_tokens: usize) -> Turn {
 }
 
 /// A turn that nobody watches.
-pub(crate) fn ask<L: Link>(conversation: &mut Conversation<'_, L>, turn: Turn) -> TurnReport {
+pub(crate) fn ask<L: Transport>(conversation: &mut Conversation<'_, L>, turn: Turn) -> TurnReport {
     conversation.turn(turn, &mut |_| ControlFlow::Continue(())).unwrap()
 }
 

@@ -14,6 +14,6 @@ pub(crate) use files::{TempDir, copy_dir};
 pub(crate) use http::post;
 pub(crate) use models::{
     FAMILIES, calm_model, demo, fair_drafter, fixture, poor_drafter, split, stories_prompts,
-    write_drafter_of,
+    uneven_model, write_drafter_of,
 };
 pub(crate) use process::{Finished, LIMIT, Running, run, run_with_input, tricorn, until};

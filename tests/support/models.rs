@@ -61,6 +61,65 @@ pub(crate) fn fair_drafter(model: &Path, cut: &str) -> TempDir {
     copy
 }
 
+/// Query heads, key-value heads, head width and FFN width of each layer of [`uneven_model`]; zeros
+/// for a block that the layer does not have.
+const UNEVEN: [[usize; 4]; 6] =
+    [[4, 2, 16, 64], [6, 3, 8, 40], [0, 0, 0, 96], [2, 1, 16, 33], [3, 3, 10, 0], [4, 1, 8, 64]];
+
+/// A Qwen3 whose layers all differ in shape, as pruning leaves them, and two of which lack a block.
+pub(crate) fn uneven_model() -> TempDir {
+    let copy = copy_dir(&fixture("qwen3"));
+    let path = copy.file("config.json");
+    let mut config: Value = serde_json::from_slice(&fs::read(&path).unwrap()).unwrap();
+    config["num_hidden_layers"] = UNEVEN.len().into();
+    config["layer_types"] = Value::Null;
+    let fields = ["num_attention_heads", "num_key_value_heads", "head_dim", "intermediate_size"];
+    for (index, field) in fields.into_iter().enumerate() {
+        config[field] = UNEVEN.iter().map(|shape| shape[index]).collect::<Vec<_>>().into();
+    }
+    let source = ModelSource::open(copy.path()).unwrap();
+    let hidden = source.config().hidden;
+    let kept = source.weights().iter().filter(|(name, _)| !name.starts_with("model.layers."));
+    let mut tensors: Vec<(String, Vec<usize>, Vec<f32>)> = kept
+        .map(|(name, info)| {
+            let values = source.weights().f32(name, &info.shape).unwrap();
+            (name.to_owned(), info.shape.clone(), values)
+        })
+        .collect();
+    let mut random = Random(3);
+    for (layer, [heads, kv_heads, head_dim, inner]) in UNEVEN.into_iter().enumerate() {
+        let (q, kv) = (heads * head_dim, kv_heads * head_dim);
+        let attention = [
+            ("input_layernorm", vec![hidden]),
+            ("self_attn.q_norm", vec![head_dim]),
+            ("self_attn.k_norm", vec![head_dim]),
+            ("self_attn.q_proj", vec![q, hidden]),
+            ("self_attn.k_proj", vec![kv, hidden]),
+            ("self_attn.v_proj", vec![kv, hidden]),
+            ("self_attn.o_proj", vec![hidden, q]),
+        ];
+        let mlp = [
+            ("post_attention_layernorm", vec![hidden]),
+            ("mlp.gate_proj", vec![inner, hidden]),
+            ("mlp.up_proj", vec![inner, hidden]),
+            ("mlp.down_proj", vec![hidden, inner]),
+        ];
+        let present = (heads > 0).then_some(attention).into_iter().flatten();
+        for (name, shape) in present.chain((inner > 0).then_some(mlp).into_iter().flatten()) {
+            let count = shape.iter().product();
+            let values = match shape[..] {
+                [_, inputs] => random.uniform(count, (3.0 / inputs as f32).sqrt()),
+                _ => vec![1.0; count],
+            };
+            tensors.push((format!("model.layers.{layer}.{name}.weight"), shape, values));
+        }
+    }
+    drop(source);
+    fs::write(path, config.to_string()).unwrap();
+    write_tensors(&copy.file(SINGLE_FILE), tensors);
+    copy
+}
+
 /// Writes a drafter with random weights; `loudness` is the scale of what it adds to the shallow
 /// row, 0 for nothing.
 pub(crate) fn write_drafter(dir: &Path, cut: &str, loudness: f32) {

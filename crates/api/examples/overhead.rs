@@ -18,7 +18,7 @@ use tokio::net::{TcpListener, TcpStream};
 use tricorn_api::{Service, ServiceConfig, serve};
 use tricorn_core::{ChunkPolicy, DraftPolicy, HiddenCodec, SamplingParams, Split};
 use tricorn_device::{
-    Drafting, Ends, Engine, EngineConfig, LocalLink, Prompter,
+    DeviceParts, Drafting, Engine, EngineConfig, LocalTransport, Prompter,
     engine::{GenerationRequest, Update},
 };
 use tricorn_model::{MiddlePart, ModelSource};
@@ -32,7 +32,7 @@ const TURNS: usize = 40;
 const LENGTHS: [usize; 2] = [1, 129];
 
 struct Parts {
-    ends: Arc<Ends>,
+    parts: Arc<DeviceParts>,
     prompter: Arc<Prompter>,
     middle: Arc<MiddlePart>,
 }
@@ -42,7 +42,7 @@ impl Parts {
         let source = Arc::new(ModelSource::open(model)?);
         let split: Split = "2:0".parse()?;
         Ok(Self {
-            ends: Arc::new(Ends::load(&source, split, HiddenCodec::F16, Drafting::Best)?),
+            parts: Arc::new(DeviceParts::load(&source, split, HiddenCodec::F16, Drafting::Best)?),
             prompter: Arc::new(Prompter::load(&source)?),
             middle: Arc::new(MiddlePart::load(&source, split)?),
         })
@@ -50,12 +50,12 @@ impl Parts {
 
     fn engine(&self) -> std::io::Result<Engine> {
         let (middle, context, codec) =
-            (Arc::clone(&self.middle), self.ends.context, self.ends.codec);
+            (Arc::clone(&self.middle), self.parts.context, self.parts.codec);
         let config = EngineConfig { slots: 1, ..EngineConfig::default() };
         Engine::start(
-            Arc::clone(&self.ends),
+            Arc::clone(&self.parts),
             Arc::clone(&self.prompter),
-            move || LocalLink::new(Arc::clone(&middle), context, codec),
+            move || LocalTransport::new(Arc::clone(&middle), context, codec),
             config,
         )
     }

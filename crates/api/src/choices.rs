@@ -61,7 +61,7 @@ impl Choices {
         plan: Plan,
         clock: Clock,
     ) -> Result<Self, ApiError> {
-        let max_new_tokens = common.max_tokens.unwrap_or(service.engine.ends().context);
+        let max_new_tokens = common.max_tokens.unwrap_or(service.engine.parts().context);
         let mut choices = Self {
             updates: SelectAll::new(),
             count: plan.prompts.len() * common.n,

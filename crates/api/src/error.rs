@@ -9,7 +9,7 @@ use axum::{
 use serde::Serialize;
 use std::time::Duration;
 use tricorn_core::TurnError;
-use tricorn_device::{DeviceError, LinkError, constraint::ConstraintError, engine::Refused};
+use tricorn_device::{DeviceError, TransportError, constraint::ConstraintError, engine::Refused};
 use tricorn_text::TextError;
 
 /// After which time a full queue is worth another try.
@@ -181,11 +181,13 @@ impl ApiError {
                 Some("shutting_down")
             }
             Self::TooLong { .. } => Some("context_length_exceeded"),
-            Self::Device(DeviceError::Link(LinkError::Refused(_))) => Some("cloud_refused"),
-            Self::Device(DeviceError::Link(LinkError::NoRoom(_) | LinkError::Evicted(_))) => {
-                Some("cloud_full")
+            Self::Device(DeviceError::Transport(TransportError::Refused(_))) => {
+                Some("cloud_refused")
             }
-            Self::Device(DeviceError::Link(_)) => Some("cloud_unreachable"),
+            Self::Device(DeviceError::Transport(
+                TransportError::NoRoom(_) | TransportError::Evicted(_),
+            )) => Some("cloud_full"),
+            Self::Device(DeviceError::Transport(_)) => Some("cloud_unreachable"),
             Self::Device(
                 DeviceError::NoTemplate | DeviceError::Text(TextError::Template { .. }),
             ) => Some("chat_template_failed"),
@@ -225,7 +227,7 @@ fn device_status(error: &DeviceError) -> StatusCode {
         | DeviceError::Sampling(_)
         | DeviceError::Constraint(_)
         | DeviceError::Text(TextError::Template { .. }) => StatusCode::BAD_REQUEST,
-        DeviceError::Link(_) | DeviceError::Closing => StatusCode::SERVICE_UNAVAILABLE,
+        DeviceError::Transport(_) | DeviceError::Closing => StatusCode::SERVICE_UNAVAILABLE,
         DeviceError::Deadline(_) => StatusCode::GATEWAY_TIMEOUT,
         DeviceError::SlowClient(_) => StatusCode::REQUEST_TIMEOUT,
         _ => StatusCode::INTERNAL_SERVER_ERROR,

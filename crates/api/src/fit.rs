@@ -17,7 +17,7 @@ pub(crate) struct Fit {
 impl Fit {
     pub(crate) fn new(engine: &Engine) -> Self {
         Self {
-            context: engine.ends().context,
+            context: engine.parts().context,
             longest_token: engine.prompter().tokenizer().longest_token(),
         }
     }

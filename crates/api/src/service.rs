@@ -29,9 +29,9 @@ impl Service {
     /// Answers with `engine`.
     #[must_use]
     pub fn new(engine: Engine, config: ServiceConfig) -> Self {
-        let grammars = Grammars::new(engine.prompter(), &engine.ends().stop_tokens);
+        let grammars = Grammars::new(engine.prompter(), &engine.parts().stop_tokens);
         Self {
-            fingerprint: format!("fp_{}", engine.ends().fingerprint),
+            fingerprint: format!("fp_{}", engine.parts().fingerprint),
             started: identity::now(),
             metrics: Metrics::new(),
             large_bodies: Arc::new(Semaphore::new(config.limits.large_bodies)),

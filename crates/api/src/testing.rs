@@ -7,7 +7,7 @@ use std::{
     sync::{Arc, OnceLock},
 };
 use tricorn_core::{DraftPolicy, HiddenCodec, Split};
-use tricorn_device::{Drafting, Ends, Engine, EngineConfig, LocalLink, Prompter};
+use tricorn_device::{DeviceParts, Drafting, Engine, EngineConfig, LocalTransport, Prompter};
 use tricorn_model::{MiddlePart, ModelSource};
 
 /// A service that is asked for nothing.
@@ -19,13 +19,14 @@ pub(crate) fn service() -> Arc<Service> {
                 .unwrap(),
         );
         let split: Split = "2:0".parse().unwrap();
-        let ends = Arc::new(Ends::load(&source, split, HiddenCodec::F16, Drafting::Best).unwrap());
+        let parts =
+            Arc::new(DeviceParts::load(&source, split, HiddenCodec::F16, Drafting::Best).unwrap());
         let prompter = Arc::new(Prompter::load(&source).unwrap());
         let middle = Arc::new(MiddlePart::load(&source, split).unwrap());
-        let (context, codec) = (ends.context, ends.codec);
-        let link = move || LocalLink::new(Arc::clone(&middle), context, codec);
+        let (context, codec) = (parts.context, parts.codec);
+        let link = move || LocalTransport::new(Arc::clone(&middle), context, codec);
         let engine = Engine::start(
-            ends,
+            parts,
             prompter,
             link,
             EngineConfig { slots: 1, ..EngineConfig::default() },

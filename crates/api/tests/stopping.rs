@@ -11,8 +11,7 @@ use tokio::{net::TcpListener, sync::oneshot};
 use tricorn_api::{Service, ServiceConfig, serve};
 use tricorn_core::{AppendHeader, AppendKind, DraftPolicy};
 use tricorn_device::{
-    EngineConfig, Link, LinkError, LocalLink,
-    link::{Answer, Connected, Traffic},
+    EngineConfig, LocalTransport, Transport, TransportError, transport::TransportWrapper,
 };
 
 /// Holds a step up.
@@ -54,34 +53,28 @@ impl Gate {
 /// long step.
 #[derive(Debug)]
 struct LongStep {
-    link: LocalLink,
+    transport: LocalTransport,
     gate: Arc<Gate>,
     verified: usize,
 }
 
-impl Link for LongStep {
-    fn connect(&mut self) -> Result<Connected, LinkError> {
-        self.link.connect()
+impl TransportWrapper for LongStep {
+    type Inner = LocalTransport;
+
+    fn inner(&self) -> &LocalTransport {
+        &self.transport
     }
 
-    fn send(&mut self, header: AppendHeader, rows: &[f32]) -> Result<(), LinkError> {
+    fn inner_mut(&mut self) -> &mut LocalTransport {
+        &mut self.transport
+    }
+
+    fn send(&mut self, header: AppendHeader, rows: &[f32]) -> Result<(), TransportError> {
         self.verified += usize::from(header.kind == AppendKind::Verify);
         if self.verified == 2 {
             self.gate.pass();
         }
-        self.link.send(header, rows)
-    }
-
-    fn receive(&mut self) -> Result<Answer, LinkError> {
-        self.link.receive()
-    }
-
-    fn try_receive(&mut self) -> Result<Option<Answer>, LinkError> {
-        self.link.try_receive()
-    }
-
-    fn traffic(&self) -> Traffic {
-        self.link.traffic()
+        self.transport.send(header, rows)
     }
 }
 
@@ -92,8 +85,10 @@ fn the_last_word_is_written_even_where_a_step_outlasts_the_drain() {
     let (tell, told) = std::sync::mpsc::channel();
     let (stop, stopped) = oneshot::channel::<()>();
     let program = thread::spawn(move || {
-        let link = move |link| LongStep { link, gate: Arc::clone(&held), verified: 0 };
-        let engine = demo().start_over(EngineConfig { slots: 1, ..EngineConfig::default() }, link);
+        let transport =
+            move |transport| LongStep { transport, gate: Arc::clone(&held), verified: 0 };
+        let engine =
+            demo().start_over(EngineConfig { slots: 1, ..EngineConfig::default() }, transport);
         let mut config = ServiceConfig::new("demo", DraftPolicy::default());
         config.limits.drain = Duration::from_millis(1);
         let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();

@@ -1,19 +1,24 @@
-//! The measurements of one mode under one load.
+//! Cells: the measurements of one mode under one load.
+
+mod breakdown;
+mod chunk;
 
 use std::time::Duration;
 
 use serde::{Serialize, Serializer};
-use tricorn_core::{AppendKind, HiddenCodec};
+use tricorn_core::HiddenCodec;
 use tricorn_device::{TraceEvent, TurnReport};
 
 use crate::{
-    bound::{Breakdown, FirstToken},
-    cpu::{CpuTimes, SATURATED},
+    figures::{Summary, ms, ratio},
     fleet::{Failure, Outcome},
+    run::{CpuTimes, SATURATED},
     scenario::Scenario,
-    stats::{Summary, ratio},
-    units::ms,
 };
+
+pub use breakdown::Breakdown;
+use breakdown::FirstToken;
+pub use chunk::Chunk;
 
 /// One mode under one load.
 #[derive(Clone, Debug, Serialize)]
@@ -72,66 +77,12 @@ pub struct Sample {
     pub bytes_down: u64,
     /// Connections lost and replaced.
     pub reconnects: usize,
-    /// Operations of the device that took longer than its emulated pace.
+    /// Operations of the device that took longer than its throttle.
     pub overruns: usize,
     /// Where the time to first token went.
     pub breakdown: Option<Breakdown>,
     /// How the prompt went up.
     pub chunks: Vec<Chunk>,
-}
-
-/// One chunk of a prompt; times in milliseconds.
-#[derive(Clone, Copy, Debug, PartialEq, Serialize)]
-pub struct Chunk {
-    /// Its rows.
-    pub rows: usize,
-    /// When it was handed over for the upload, since its device turned to the request.
-    pub sent_ms: f64,
-    /// When the cloud's answer to it was there.
-    pub answered_ms: f64,
-    /// How long it waited in the cloud.
-    pub queue_ms: f64,
-    /// How long the cloud computed it.
-    pub compute_ms: f64,
-}
-
-impl Chunk {
-    fn all(report: &TurnReport) -> Vec<Self> {
-        let mut chunks = Vec::new();
-        for event in &report.trace {
-            let TraceEvent::Sent { pos, rows, kind: AppendKind::Prompt, at: sent, .. } = *event
-            else {
-                continue;
-            };
-            let answer = report.trace.iter().find_map(|event| match *event {
-                TraceEvent::Answered { pos: answered, at, timing, .. }
-                    if answered == pos && at >= sent =>
-                {
-                    Some((at, timing))
-                }
-                _ => None,
-            });
-            let Some((answered, timing)) = answer else { continue };
-            let [sent_ms, answered_ms, queue_ms, compute_ms] =
-                [sent, answered, timing.queue, timing.compute].map(ms);
-            chunks.push(Self { rows, sent_ms, answered_ms, queue_ms, compute_ms });
-        }
-        chunks
-    }
-}
-
-fn codec_name<S: Serializer>(codec: &HiddenCodec, serializer: S) -> Result<S::Ok, S::Error> {
-    serializer.serialize_str(codec.name())
-}
-
-/// From each arrival of tokens to the next, in milliseconds.
-fn pauses(report: &TurnReport) -> Vec<f64> {
-    let arrivals = report.trace.iter().filter_map(|event| match *event {
-        TraceEvent::Judged { end, tokens, .. } if tokens > 0 => Some(end),
-        _ => None,
-    });
-    let arrivals: Vec<Duration> = arrivals.collect();
-    arrivals.windows(2).map(|pair| ms(pair[1].saturating_sub(pair[0]))).collect()
 }
 
 /// A request without an answer.
@@ -283,8 +234,21 @@ impl Cell {
     }
 }
 
+fn codec_name<S: Serializer>(codec: &HiddenCodec, serializer: S) -> Result<S::Ok, S::Error> {
+    serializer.serialize_str(codec.name())
+}
+
+/// From each arrival of tokens to the next, in milliseconds.
+fn pauses(report: &TurnReport) -> Vec<f64> {
+    let arrivals = report.trace.iter().filter_map(|event| match *event {
+        TraceEvent::Judged { end, tokens, .. } if tokens > 0 => Some(end),
+        _ => None,
+    });
+    let arrivals: Vec<Duration> = arrivals.collect();
+    arrivals.windows(2).map(|pair| ms(pair[1].saturating_sub(pair[0]))).collect()
+}
+
 #[cfg(test)]
-#[allow(clippy::unwrap_used)]
 pub(crate) mod tests {
     use super::*;
     use tricorn_core::TurnStats;

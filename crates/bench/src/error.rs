@@ -1,4 +1,4 @@
-//! Why a measurement does not take place.
+//! Errors of the bench.
 
 use std::{io, path::PathBuf};
 
@@ -92,7 +92,10 @@ pub enum BenchError {
         file: PathBuf,
     },
     /// A file cannot be read.
-    #[error("cannot read {}: {source}; see that the path is right and that this user may read it", file.display())]
+    #[error(
+        "cannot read {}: {source}; see that the path is right and that this user may read it",
+        file.display()
+    )]
     Read {
         /// Which.
         file: PathBuf,
@@ -115,7 +118,7 @@ pub enum BenchError {
         /// The command line.
         command: String,
     },
-    /// The engine to compare with is not there.
+    /// llama.cpp is not there.
     #[error(
         "`{python}` has no llama-cpp-python ({reason}); `pip install llama-cpp-python`, or name a \
          Python that has it with --python"
@@ -126,13 +129,16 @@ pub enum BenchError {
         /// What is missing.
         reason: String,
     },
-    /// The engine to compare with reads GGUF files alone.
-    #[error("llama.cpp reads GGUF files, and {} is none; give a .gguf file, or leave --peer out", model.display())]
+    /// llama.cpp reads GGUF files alone.
+    #[error(
+        "llama.cpp reads GGUF files, and {} is none; give a .gguf file, or leave --peer out",
+        model.display()
+    )]
     PeerFormat {
         /// What was to be read.
         model: PathBuf,
     },
-    /// The engine to compare with fails.
+    /// llama.cpp fails.
     #[error("llama.cpp failed ({0}); measure without --peer")]
     Peer(String),
     /// Threads or sockets.

@@ -1,4 +1,8 @@
-//! The devices: threads of this process, each with a link and a monitor of its own.
+//! The fleet: devices as threads of this process, each with a link and a monitor of its own, and
+//! the clouds that they share.
+
+mod cloud_process;
+mod setup;
 
 use std::{
     collections::BTreeMap,
@@ -12,19 +16,23 @@ use serde::Serialize;
 use tokio::runtime::Runtime;
 use tricorn_core::{DraftPolicy, DraftStop, FinishReason, SamplingParams, Schedule};
 use tricorn_device::{
-    Conversation, DeviceError, Ends, Options, RemoteConfig, RemoteLink, SharedMonitor, Turn,
-    TurnReport, link::Backoff,
+    Conversation, DeviceError, DeviceParts, Options, RemoteConfig, RemoteTransport, SharedMonitor,
+    Turn, TurnReport, transport::Backoff,
 };
 use tricorn_netem::Emulator;
 
 use crate::{
-    BenchError, Observer, Stop,
-    cloud_process::{CloudChain, CloudEnd, schedule_name},
+    error::BenchError,
     mode::Mode,
+    run::{Observer, Stop},
     scenario::{DeviceClass, Scenario},
-    setup::Setup,
     workload::Request,
 };
+
+pub(crate) use cloud_process::CloudChain;
+use cloud_process::{CloudEnd, schedule_name};
+pub use cloud_process::{CloudProcess, CloudProgram};
+pub use setup::Setup;
 
 /// A request that takes longer has failed.
 const REQUEST_LIMIT: Duration = Duration::from_secs(180);
@@ -81,14 +89,14 @@ struct Side {
     cloud: CloudChain,
 }
 
-/// How a cloud kept its pace.
+/// How a cloud kept to its throttle.
 #[derive(Clone, Debug, Serialize)]
 pub struct CloudLoad {
     /// Its schedule.
     pub schedule: &'static str,
     /// Batches run, warm-ups included; those of every stage where there are several.
     pub batches: u64,
-    /// Batches that took longer than the emulated pace.
+    /// Batches that took longer than the throttle.
     pub overruns: u64,
 }
 
@@ -111,7 +119,11 @@ impl<'s> Fleet<'s> {
         modes: &[Mode],
     ) -> Result<Self, BenchError> {
         Self::with(setup, scenario, modes, |schedule| {
-            setup.cloud.start(schedule, setup.plain().context, scenario.pace.map(|pace| pace.cloud))
+            setup.cloud.start(
+                schedule,
+                setup.plain().context,
+                scenario.throttle.map(|throttle| throttle.cloud),
+            )
         })
     }
 
@@ -184,10 +196,11 @@ impl<'s> Fleet<'s> {
                         .get(&job.mode.name)
                         .and_then(|all| all.get(index))
                         .cloned(),
-                    pace: class.map(|class| class.pace(job.mode.drafts.map(|drafts| drafts.kind))),
+                    throttle: class
+                        .map(|class| class.throttle(job.mode.drafts.map(|drafts| drafts.kind))),
                     ..Options::default()
                 },
-                ends: self.setup.ends(job.mode),
+                parts: self.setup.parts(job.mode),
                 link,
                 runtime: &self.runtime,
                 requests: requests.iter().filter(|request| request.device == index).collect(),
@@ -203,7 +216,7 @@ impl<'s> Fleet<'s> {
         self.clouds.iter().find(|side| side.schedule == schedule)?.links.get(device)
     }
 
-    /// Stops everything and tells how the clouds kept their pace.
+    /// Stops everything and tells how the clouds kept to their throttle.
     pub(crate) fn stop(self) -> Vec<CloudLoad> {
         let load = |side: Side| {
             let CloudEnd { batches, overruns } = side.cloud.stop()?;
@@ -245,13 +258,13 @@ impl Ready<'_> {
 struct Device<'d> {
     job: Job<'d>,
     options: Options,
-    ends: &'d Ends,
+    parts: &'d DeviceParts,
     link: &'d Emulator,
     runtime: &'d Runtime,
     requests: Vec<&'d Request>,
 }
 
-type Session<'d> = Result<Conversation<'d, RemoteLink>, DeviceError>;
+type Session<'d> = Result<Conversation<'d, RemoteTransport>, DeviceError>;
 
 impl<'d> Device<'d> {
     /// A session for one request, opened before the request may come: the handshake is no part of
@@ -262,8 +275,8 @@ impl<'d> Device<'d> {
             backoff: BACKOFF,
             ..RemoteConfig::new(self.link.addr().to_string())
         };
-        let link = RemoteLink::new(config, self.ends, self.runtime.handle().clone());
-        Conversation::open_with(self.ends, link, self.options.clone())
+        let link = RemoteTransport::new(config, self.parts, self.runtime.handle().clone());
+        Conversation::open_with(self.parts, link, self.options.clone())
     }
 
     fn run(&self, started: Instant, session: Option<Session<'d>>) -> Vec<Outcome> {
@@ -305,7 +318,7 @@ impl<'d> Device<'d> {
 
     fn turn(
         &self,
-        mut session: Conversation<'d, RemoteLink>,
+        mut session: Conversation<'d, RemoteTransport>,
         request: &Request,
     ) -> Result<TurnReport, Failure> {
         let turn = Turn {
@@ -314,7 +327,7 @@ impl<'d> Device<'d> {
             sampling: SamplingParams::greedy(),
             constraint: None,
             logprobs: None,
-            draft: draft_policy(self.job.mode, self.ends),
+            draft: draft_policy(self.job.mode, self.parts),
             chunk: self.job.mode.chunk,
         };
         let started = Instant::now();
@@ -335,8 +348,8 @@ impl<'d> Device<'d> {
 
 /// The drafting of `tricorn run`, with the mode's settings: at most as many drafts and the
 /// threshold that was found best for the drafter.
-fn draft_policy(mode: &Mode, ends: &Ends) -> DraftPolicy {
-    let (Some(drafts), Some(drafter)) = (mode.drafts, ends.drafter()) else {
+fn draft_policy(mode: &Mode, parts: &DeviceParts) -> DraftPolicy {
+    let (Some(drafts), Some(drafter)) = (mode.drafts, parts.drafter()) else {
         return DraftPolicy::OFF;
     };
     DraftPolicy {

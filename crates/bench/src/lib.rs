@@ -1,45 +1,31 @@
-//! What Tricorn is measured with: emulated links, split inference methods compared over them, and
-//! what quantising costs.
-mod arrivals;
-mod bound;
+//! The bench: split inference methods compared over emulated links, the speed of the model and its
+//! kernels, and what quantising costs.
+
+// `speed` runs vector instructions to find the machine's limits.
+#![deny(unsafe_code)]
+
 mod cell;
-mod check;
-mod cloud_process;
 mod compare;
-mod cpu;
-pub mod engine;
 mod error;
+mod figures;
 mod fleet;
 mod mode;
-mod observer;
 pub mod perplexity;
-mod prompts;
-mod reference;
 mod report;
-mod rng;
+mod run;
 mod scenario;
-mod setup;
-mod shared;
-mod stats;
-mod stop;
+pub mod speed;
 mod sweep;
-mod units;
 mod workload;
 
-pub use bound::Breakdown;
-pub use cell::{Cell, Chunk, FailedRequest, Sample};
-pub use check::Compared;
-pub use cloud_process::{CloudProcess, CloudProgram};
-pub use compare::{Comparison, Plan, compare};
+pub use cell::{Breakdown, Cell, Chunk, FailedRequest, Sample};
+pub use compare::{Compared, Comparison, Mismatch, Plan, compare};
 pub use error::BenchError;
-pub use fleet::CloudLoad;
+pub use figures::Summary;
+pub use fleet::{CloudLoad, CloudProcess, CloudProgram, Setup};
 pub use mode::{Drafts, Mode};
-pub use observer::{Observer, Silent};
-pub use prompts::{PromptLengths, Prompts};
-pub use reference::Mismatch;
-pub use report::{Report, Row};
-pub use scenario::{DeviceClass, Load, Pace, SCENARIOS, Scenario, Slo};
-pub use setup::Setup;
-pub use stats::Summary;
-pub use stop::Stop;
-pub use sweep::{Finding, Sweep, Target, sweep};
+pub use report::{Finding, Report, Row, Target};
+pub use run::{Observer, Silent, Stop};
+pub use scenario::{DeviceClass, Load, SCENARIOS, Scenario, Slo, Throttle};
+pub use sweep::{Sweep, sweep};
+pub use workload::{PromptLengths, Prompts};

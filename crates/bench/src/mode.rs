@@ -1,10 +1,10 @@
-//! The methods that are compared: settings of one engine, so that kernels, scheduler and wire are
-//! the same for all.
+//! Modes: the methods that are compared, as settings of the same program, so that kernels,
+//! scheduler and wire are the same for all.
 
 use tricorn_core::{ChunkPolicy, HiddenCodec, Schedule, Streaming};
 use tricorn_model::DrafterKind;
 
-use crate::BenchError;
+use crate::error::BenchError;
 
 /// One method.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -102,7 +102,6 @@ impl Mode {
 }
 
 #[cfg(test)]
-#[allow(clippy::unwrap_used)]
 mod tests {
     use super::*;
 

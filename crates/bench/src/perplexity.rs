@@ -1,4 +1,4 @@
-//! How well a model predicts a text, side by side for several formats of its weights.
+//! Perplexity: how well a model predicts a text, side by side for several formats of its weights.
 //!
 //! Perplexity is `exp(mean of -ln p(token))`, with `p` the model's probability of a token given
 //! those before it in its window, over all tokens but the first of each window. Windows do not
@@ -9,7 +9,7 @@ mod texts;
 
 pub use texts::Texts;
 
-use crate::{BenchError, Stop, report::Table};
+use crate::{error::BenchError, figures::Table, run::Stop};
 use serde::Serialize;
 use std::sync::Arc;
 use tricorn_core::Split;
@@ -185,7 +185,6 @@ pub fn table(scores: &[Score]) -> String {
 }
 
 #[cfg(test)]
-#[allow(clippy::unwrap_used)]
 mod tests {
     use super::*;
 

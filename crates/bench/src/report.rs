@@ -1,18 +1,27 @@
-//! What was measured, for people and programs.
+//! The report of a comparison, for people and programs.
 
 mod bounds;
 mod files;
+mod finding;
+mod paired;
+mod remarks;
 mod row;
-pub(crate) mod table;
 mod text;
 
 pub(crate) use files::Picture;
+pub use finding::{Finding, Target};
+pub(crate) use paired::Paired;
 pub use row::Row;
-pub(crate) use table::Table;
 
 use serde::Serialize;
 
-use crate::{Cell, CloudLoad, Compared, Comparison, Mismatch, Plan, Scenario, sweep::Finding};
+use crate::{
+    cell::Cell,
+    compare::{Compared, Comparison, Mismatch, Plan},
+    figures::ms,
+    fleet::CloudLoad,
+    scenario::Scenario,
+};
 
 /// One scenario's results.
 #[derive(Clone, Debug, Serialize)]
@@ -31,7 +40,7 @@ pub struct Report {
     pub compared: Option<Compared>,
     /// Texts that are not the whole model's; always empty when nothing was compared.
     pub mismatches: Vec<Mismatch>,
-    /// How the clouds kept their pace.
+    /// How the clouds kept to their throttle.
     pub clouds: Vec<CloudLoad>,
     /// The run was stopped before its end.
     pub partial: bool,
@@ -57,7 +66,7 @@ pub struct Settings {
     pub devices: usize,
     /// The link at the middle distance.
     pub link: String,
-    /// Whether devices and clouds were held to an emulated pace.
+    /// Whether devices and clouds were throttled.
     pub paced: bool,
     /// Whether texts were to be compared with the whole model's.
     pub checked: bool,
@@ -139,9 +148,9 @@ impl Settings {
             seed: *seed,
             devices: *devices,
             link: format!("{}, scaled by the model's hidden size", link_name(&plan.scenario)),
-            paced: scenario.pace.is_some(),
+            paced: scenario.throttle.is_some(),
             checked: *check,
-            slo: SloMs { ttft: crate::units::ms(slo.ttft), tbt: crate::units::ms(slo.tbt) },
+            slo: SloMs { ttft: ms(slo.ttft), tbt: ms(slo.tbt) },
             congestion_control: congestion_control.map(|name| name.trim().to_owned()),
         }
     }
@@ -161,7 +170,6 @@ fn link_name(scenario: &Scenario) -> String {
 }
 
 #[cfg(test)]
-#[allow(clippy::unwrap_used)]
 pub(crate) mod tests {
     use super::*;
     use crate::cell::tests::cell;
@@ -172,7 +180,7 @@ pub(crate) mod tests {
         let plan = Plan {
             scenario: Scenario::named("paper-proportions").unwrap(),
             loads: vec![("mid".to_owned(), 0.5)],
-            modes: modes.iter().map(|mode| crate::Mode::named(mode).unwrap()).collect(),
+            modes: modes.iter().map(|mode| crate::mode::Mode::named(mode).unwrap()).collect(),
             requests: 4,
             max_new_tokens: 7,
             seed: 1,

@@ -9,7 +9,7 @@ pub use class::DeviceClass;
 use tricorn_core::Cost;
 use tricorn_netem::{LinkConfig, Preset};
 
-use crate::{BenchError, prompts::PromptLengths};
+use crate::{error::BenchError, workload::PromptLengths};
 
 /// Everything about a run but the method.
 #[derive(Clone, Debug, PartialEq)]
@@ -28,7 +28,7 @@ pub struct Scenario {
     pub devices: usize,
     /// Whether devices and cloud take the time that a 7B model takes on the paper's machines, or
     /// their own on this machine.
-    pub pace: Option<Pace>,
+    pub throttle: Option<Throttle>,
     /// Requests a second at the three loads.
     pub rates: [f64; 3],
     /// How long prompts are.
@@ -44,7 +44,7 @@ pub struct Scenario {
 /// The time that computing is made to take at least. Computing is real; what is left of the time is
 /// slept.
 #[derive(Clone, Copy, Debug, PartialEq)]
-pub struct Pace {
+pub struct Throttle {
     /// One batch in the cloud.
     pub cloud: Cost,
     /// Device classes, in turn.
@@ -110,11 +110,11 @@ const fn cost(base_us: u64, per_row_us: u64) -> Cost {
 /// Six devices stand for the paper's thirty, so that two cores can run them: a row costs the cloud
 /// five times what it cost theirs. A prompt of 351 tokens is then 384 ms of upload and, without
 /// chunks, about 300 ms of computing on device and cloud, as in the paper's 384 of 646 ms, the
-/// times to first token of HAT and of U-config in its comparison; its ablation table has 656 in
-/// place of 646, and both are the paper's. U-config's time between tokens was measured here as about
+/// times to first token of HAT and of U-shape in its comparison; its ablation table has 656 in
+/// place of 646, and both are the paper's. U-shape's time between tokens was measured here as about
 /// 36 ms, the wait for the running batch included. A draft of HAT's takes 0.15 (Xavier) and 0.11
 /// (Orin) of that.
-const PAPER: Pace = Pace {
+const PAPER: Throttle = Throttle {
     cloud: cost(16_000, 400),
     devices: [
         DeviceClass {
@@ -142,7 +142,7 @@ const PAPER_PROPORTIONS: Scenario = Scenario {
     rates_times: 1.0,
     rtt: None,
     devices: 6,
-    pace: Some(PAPER),
+    throttle: Some(PAPER),
     rates: [0.25, 0.5, 0.8],
     lengths: PromptLengths::SPEC_BENCH,
     requests: 24,
@@ -157,7 +157,7 @@ pub const SCENARIOS: [Scenario; 6] = [
         name: "wifi-scaled",
         about: "the same link, with device and cloud as fast as this machine computes",
         devices: 3,
-        pace: None,
+        throttle: None,
         rates: [0.5, 1.0, 2.0],
         slo: Slo { tbt: Duration::from_millis(20), ..PAPER_SLO },
         ..PAPER_PROPORTIONS
@@ -191,7 +191,7 @@ pub const SCENARIOS: [Scenario; 6] = [
         about: "short prompts on two devices as fast as this machine computes: a few seconds, to \
                 see that all modes work",
         devices: 2,
-        pace: None,
+        throttle: None,
         rates: [2.0, 4.0, 8.0],
         lengths: PromptLengths { scale: 0.25, most: 200 },
         requests: 4,
@@ -243,7 +243,8 @@ impl Scenario {
     /// The class of one device: three devices in a row, one a distance, have the same.
     #[must_use]
     pub fn class(&self, device: usize) -> Option<DeviceClass> {
-        self.pace.map(|pace| pace.devices[device / DISTANCES.len() % pace.devices.len()])
+        self.throttle
+            .map(|throttle| throttle.devices[device / DISTANCES.len() % throttle.devices.len()])
     }
 
     /// What to call one device.
@@ -258,7 +259,6 @@ impl Scenario {
 }
 
 #[cfg(test)]
-#[allow(clippy::unwrap_used)]
 mod tests {
     use super::*;
 

@@ -1,7 +1,7 @@
-//! Questions that one comparison does not answer.
+//! Sweeps: questions that one comparison does not answer.
 
 mod chunks;
-mod finding;
+mod inputs;
 mod interference;
 mod pair;
 mod stages;
@@ -9,9 +9,17 @@ mod switching;
 
 use std::str::FromStr;
 
-pub use finding::{Finding, Target};
+use inputs::Inputs;
 
-use crate::{BenchError, Mode, Observer, Plan, Prompts, Report, Setup, Stop};
+use crate::{
+    compare::Plan,
+    error::BenchError,
+    fleet::Setup,
+    mode::Mode,
+    report::Report,
+    run::{Observer, Stop},
+    workload::Prompts,
+};
 
 /// A question with a measurement of its own.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -100,34 +108,24 @@ pub fn sweep(
     stop: &Stop,
 ) -> Result<Vec<Report>, BenchError> {
     let plan = Plan { modes: kind.modes()?, ..plan.clone() };
-    let run = Run { setup, prompts, observer, stop };
+    let inputs = Inputs { setup, prompts, observer, stop };
     match kind {
         Sweep::Chunks => {
-            let mut reports = chunks::run(run, &plan)?;
+            let mut reports = chunks::run(inputs, &plan)?;
             if !stop.is_asked() {
-                reports.push(switching::run(run, &plan)?);
+                reports.push(switching::run(inputs, &plan)?);
             }
             Ok(reports)
         }
-        Sweep::Interference => Ok(vec![interference::run(run, &plan)?]),
-        Sweep::Parallel => Ok(vec![pair::PARALLEL.run(run, &plan)?]),
-        Sweep::Drafters => Ok(vec![pair::DRAFTERS.run(run, &plan)?]),
-        Sweep::Streaming => Ok(vec![pair::STREAMING.run(run, &plan)?]),
-        Sweep::Stages => Ok(vec![stages::run(run, &plan)?]),
+        Sweep::Interference => Ok(vec![interference::run(inputs, &plan)?]),
+        Sweep::Parallel => Ok(vec![pair::PARALLEL.run(inputs, &plan)?]),
+        Sweep::Drafters => Ok(vec![pair::DRAFTERS.run(inputs, &plan)?]),
+        Sweep::Streaming => Ok(vec![pair::STREAMING.run(inputs, &plan)?]),
+        Sweep::Stages => Ok(vec![stages::run(inputs, &plan)?]),
     }
 }
 
-/// What every sweep is given.
-#[derive(Clone, Copy)]
-struct Run<'r> {
-    setup: &'r Setup,
-    prompts: &'r Prompts,
-    observer: &'r dyn Observer,
-    stop: &'r Stop,
-}
-
 #[cfg(test)]
-#[allow(clippy::unwrap_used)]
 mod tests {
     use super::*;
 

@@ -1,12 +1,15 @@
-//! The requests of a run: the same ones, at the same times, on the same devices, for every mode.
+//! Workload: the same requests, at the same times, on the same devices, for every mode.
+
+mod arrivals;
+mod prompts;
+mod rng;
 
 use std::time::Duration;
 
-use crate::{
-    arrivals::poisson,
-    prompts::{Prompt, PromptLengths, Prompts},
-    rng::Rng,
-};
+use arrivals::poisson;
+pub(crate) use prompts::Prompt;
+pub use prompts::{PromptLengths, Prompts};
+pub(crate) use rng::Rng;
 
 /// Uses of one seed.
 mod stream {
@@ -89,7 +92,6 @@ pub(crate) fn blocks(traffic: &Traffic, prompts: &Prompts) -> Vec<Vec<Request>> 
 }
 
 #[cfg(test)]
-#[allow(clippy::unwrap_used)]
 pub(crate) mod tests {
     use super::*;
     use tricorn_device::Prompter;

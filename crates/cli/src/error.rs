@@ -5,7 +5,7 @@ use std::{io, net::SocketAddr, path::PathBuf, process::ExitCode};
 use tricorn_bench::BenchError;
 use tricorn_cloud::CloudError;
 use tricorn_core::{SamplingError, SplitError};
-use tricorn_device::{DeviceError, LinkError, constraint::ConstraintError};
+use tricorn_device::{DeviceError, TransportError, constraint::ConstraintError};
 use tricorn_hub::{HubError, NameError};
 use tricorn_kernels::threads::ThreadsError;
 use tricorn_model::{KvError, ModelError};
@@ -129,11 +129,11 @@ impl CliError {
     /// when there is no cloud to be reached or it refuses.
     pub(crate) fn exit_code(&self) -> ExitCode {
         match self {
-            Self::Device(DeviceError::Link(
-                LinkError::Unreachable { .. }
-                | LinkError::Refused(_)
-                | LinkError::KeepsFailing { .. }
-                | LinkError::NoRoom(_),
+            Self::Device(DeviceError::Transport(
+                TransportError::Unreachable { .. }
+                | TransportError::Refused(_)
+                | TransportError::KeepsFailing { .. }
+                | TransportError::NoRoom(_),
             ))
             | Self::Cloud(CloudError::NextUnreachable { .. } | CloudError::NextRefused { .. }) => {
                 ExitCode::from(3)
@@ -224,7 +224,7 @@ fn wrong_request(error: &DeviceError) -> bool {
         DeviceError::EmptyPrompt
         | DeviceError::NoTemplate
         | DeviceError::Turn(_)
-        | DeviceError::Link(LinkError::Wire(WireError::Address { .. })) => true,
+        | DeviceError::Transport(TransportError::Wire(WireError::Address { .. })) => true,
         DeviceError::Model(error) => wrong_model(error),
         _ => false,
     }

@@ -14,8 +14,8 @@ use std::{
 use tokio::runtime::Runtime;
 use tricorn_core::{DraftPolicy, DraftStop, FinishReason, Streaming};
 use tricorn_device::{
-    Conversation, Ends, Event, Link, LocalLink, Prompter, RemoteConfig, RemoteLink, Turn,
-    TurnReport,
+    Conversation, DeviceParts, Event, LocalTransport, Prompter, RemoteConfig, RemoteTransport,
+    Transport, Turn, TurnReport,
     constraint::{Grammar, Grammars},
 };
 use tricorn_kernels::KvFormat;
@@ -39,20 +39,20 @@ pub(crate) struct Generated {
 
 /// How a device drafts that is told nothing: by the threshold that was found best for its drafter,
 /// on the link and beside it.
-pub(crate) fn draft_policy(ends: &Ends) -> DraftPolicy {
+pub(crate) fn draft_policy(parts: &DeviceParts) -> DraftPolicy {
     let defaults = DraftPolicy::default();
-    let stop = ends
+    let stop = parts
         .drafter()
         .map_or(defaults.stop, |drafter| DraftStop::Threshold(drafter.info().threshold));
     DraftPolicy { stop, stream: Streaming::Auto, parallel: PARALLEL, ..defaults }
 }
 
 /// The drafting that the flags ask for.
-fn asked_policy(args: &GenerateArgs, ends: &Ends) -> DraftPolicy {
+fn asked_policy(args: &GenerateArgs, parts: &DeviceParts) -> DraftPolicy {
     if args.drafter.no_draft {
         return DraftPolicy::OFF;
     }
-    let policy = draft_policy(ends);
+    let policy = draft_policy(parts);
     let stop = match args.threshold {
         Some(Threshold::At(threshold)) => DraftStop::Threshold(threshold),
         Some(Threshold::Auto) => DraftStop::Expected { until_known: policy.stop.threshold() },
@@ -70,7 +70,7 @@ fn asked_policy(args: &GenerateArgs, ends: &Ends) -> DraftPolicy {
 /// The sampling and drafting that the flags ask for.
 pub(crate) fn turn(
     args: &GenerateArgs,
-    ends: &Ends,
+    parts: &DeviceParts,
     grammar: Option<&Grammar>,
     tokens: Vec<u32>,
 ) -> Result<Turn, CliError> {
@@ -80,7 +80,7 @@ pub(crate) fn turn(
         sampling: args.sampling.params()?,
         constraint: grammar.map(Grammar::constraint),
         logprobs: None,
-        draft: asked_policy(args, ends),
+        draft: asked_policy(args, parts),
         chunk: args.chunk,
     })
 }
@@ -88,7 +88,7 @@ pub(crate) fn turn(
 /// What the flags say of the text's form.
 pub(crate) fn grammar(
     args: &GenerateArgs,
-    ends: &Ends,
+    parts: &DeviceParts,
     prompter: &Prompter,
 ) -> Result<Option<Grammar>, CliError> {
     let Some(path) = &args.sampling.json_schema else { return Ok(None) };
@@ -99,19 +99,24 @@ pub(crate) fn grammar(
     let text = std::fs::read_to_string(path)
         .map_err(|error| CliError::SchemaRead { path: path.clone(), error })?;
     let schema = serde_json::from_str(&text).map_err(|error| refused(&error))?;
-    Ok(Some(Grammars::new(prompter, &ends.stop_tokens)?.json_schema(&schema)?))
+    Ok(Some(Grammars::new(prompter, &parts.stop_tokens)?.json_schema(&schema)?))
 }
 
 /// A link to the cloud at `url`, with the flags' deadline.
-pub(crate) fn remote(url: &str, deadline: f64, ends: &Ends, runtime: &Runtime) -> RemoteLink {
+pub(crate) fn remote(
+    url: &str,
+    deadline: f64,
+    parts: &DeviceParts,
+    runtime: &Runtime,
+) -> RemoteTransport {
     let config =
         RemoteConfig { deadline: Duration::from_secs_f64(deadline), ..RemoteConfig::new(url) };
-    RemoteLink::new(config, ends, runtime.handle().clone())
+    RemoteTransport::new(config, parts, runtime.handle().clone())
 }
 
 /// A link to a middle in this process.
-pub(crate) fn local(middle: MiddlePart, ends: &Ends, kv: KvFormat) -> LocalLink {
-    LocalLink::new(middle.into(), ends.context, ends.codec).with_kv(kv)
+pub(crate) fn local(middle: MiddlePart, parts: &DeviceParts, kv: KvFormat) -> LocalTransport {
+    LocalTransport::new(middle.into(), parts.context, parts.codec).with_kv(kv)
 }
 
 /// The runtime that carries the connection; one thread is enough for it.
@@ -124,7 +129,7 @@ pub(crate) fn runtime() -> Result<Runtime, CliError> {
 }
 
 /// Runs one turn and shows its text.
-pub(crate) fn run<L: Link>(
+pub(crate) fn run<L: Transport>(
     conversation: &mut Conversation<'_, L>,
     prompter: &Prompter,
     stop_tokens: &[u32],

@@ -5,6 +5,7 @@ mod branch;
 mod calibration;
 mod chunk;
 mod draft;
+pub mod driver;
 mod forecast;
 pub mod overlap;
 pub mod pipeline;

@@ -12,7 +12,7 @@
 //!   a middle of several stages those behind the first are [`StageScheduler`]s.
 //!
 //! Both steer by what was measured: [`Average`], and [`DelayModel`], the delay of a batch by its
-//! rows, which a cloud tells as its [`CloudPace`].
+//! rows, which a cloud tells as its [`CloudThroughput`].
 //!
 //! They speak in [`AppendHeader`]s and [`DeepHeader`]s; the hidden states themselves stay with the
 //! drivers. Everything is addressed by *position*, the index of a token in the sequence: the
@@ -48,13 +48,13 @@ pub use codec::{HiddenCodec, UnknownCodec, to_f16};
 pub use device::{
     Action, Branch, BranchAt, ChunkPolicy, DeepUse, DeviceSession, Draft, DraftPolicy, DraftStop,
     FinishReason, Guess, Judgement, ProtocolError, SessionConfig, Streaming, TurnError,
-    TurnOptions, overlap, pipeline,
+    TurnOptions, driver, overlap, pipeline,
 };
 pub use fingerprint::Fingerprint;
 pub use formats::{FormatName, Formats};
 pub use limits::SessionLimits;
 pub use monitor::{
-    AnswerTiming, Answered, Average, CloudPace, Conditions, Cost, DelayModel, DelayPoint,
+    AnswerTiming, Answered, Average, CloudThroughput, Conditions, Cost, DelayModel, DelayPoint,
     DeviceMonitor, Received,
 };
 pub use sampling::{

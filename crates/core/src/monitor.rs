@@ -7,11 +7,11 @@ mod cost;
 mod delay;
 mod device;
 mod link;
-mod pace;
+mod throughput;
 
 pub use average::Average;
 pub use conditions::Conditions;
 pub use cost::Cost;
 pub use delay::{DelayModel, DelayPoint};
 pub use device::{Answered, DeviceMonitor};
-pub use pace::{AnswerTiming, CloudPace, Received};
+pub use throughput::{AnswerTiming, CloudThroughput, Received};

@@ -1,4 +1,4 @@
-//! Ending a turn from another thread.
+//! Cancellation: the end of a turn from another thread.
 
 use std::{
     sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError},
@@ -9,14 +9,14 @@ use tokio::sync::Notify;
 /// Ends a turn between two of its steps, and at once where it waits. Clones are handles to the
 /// same.
 #[derive(Clone, Debug, Default)]
-pub struct Cancel(Arc<State>);
+pub struct Cancel(Arc<Signal>);
 
-/// Why a turn was ended.
+/// The reason why a turn was ended.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum CancelReason {
     /// Nobody is there any more to read it.
     Client,
-    /// What was generated was not taken for too long.
+    /// The client took nothing for too long.
     SlowClient,
     /// Its time is over.
     Deadline,
@@ -25,7 +25,7 @@ pub enum CancelReason {
 }
 
 #[derive(Debug, Default)]
-struct State {
+struct Signal {
     reason: Mutex<Option<CancelReason>>,
     deadline: Option<Instant>,
     /// Wakes threads that wait without a runtime.
@@ -38,7 +38,7 @@ impl Cancel {
     /// One that ends its turn at `deadline` by itself.
     #[must_use]
     pub fn at(deadline: Option<Instant>) -> Self {
-        Self(Arc::new(State { deadline, ..State::default() }))
+        Self(Arc::new(Signal { deadline, ..Signal::default() }))
     }
 
     /// Ends the turn. The first reason counts, and a deadline that has passed came first.

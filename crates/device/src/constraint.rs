@@ -1,5 +1,5 @@
-//! What a text must look like: JSON of any kind, JSON of a schema, a regular expression, or a
-//! grammar in Lark's syntax.
+//! Constraints on a text: JSON of any kind, JSON of a schema, a regular expression, or a grammar in
+//! Lark's syntax.
 //!
 //! Made with llguidance: a token is allowed when its bytes go on with a text of the grammar.
 //! [`Grammars`] are made once per model; a [`Grammar`] is compiled once per request and gives any

@@ -1,38 +1,38 @@
-//! Requests of many clients on one device.
+//! Engine: requests of many clients on one device.
 //!
 //! An [`Engine`] owns the device's parts and some slots. A slot is a thread with a
 //! [`Conversation`](crate::Conversation): KV caches on the device and a session on a middle. A
 //! request goes to the idle slot whose conversation it goes on with, so that the next message of a
 //! chat is computed and uploaded alone; where no slot is idle it waits in a bounded queue. Slots
-//! take turns on the device's processor step by step.
+//! share the device's processor step by step.
 
-mod breaker;
+mod cloud;
 mod config;
 mod figures;
 mod generation;
 mod group;
-mod held;
-mod job;
-mod metered;
-mod outlet;
-mod patience;
+mod log;
+mod output;
+mod queue;
 mod request;
-mod roster;
+mod resources;
 mod slot;
-mod text;
 mod work;
 
 pub use config::{EngineConfig, Offline};
 pub use figures::{Figures, Histogram};
-pub use generation::{Finish, Finished, Generation, Refused, TextToken, Update};
+pub use generation::Generation;
 pub use group::Group;
+pub use output::update::{Finish, Finished, Refused, TextToken, Update};
 pub use request::GenerationRequest;
 
-use crate::{Cancel, Ends, Link, Prompter};
-use breaker::Breaker;
-use job::{Ending, Job};
-use roster::Roster;
-use slot::Shared;
+use crate::{cancel::Cancel, parts::DeviceParts, prompt::Prompter, transport::Transport};
+use cloud::breaker::Breaker;
+use queue::{
+    job::{Ending, Job},
+    roster::Roster,
+};
+use resources::Resources;
 use std::{
     sync::Arc,
     time::{Duration, Instant},
@@ -41,36 +41,36 @@ use tokio::sync::{mpsc, oneshot};
 
 /// Updates that wait for a client to take them; more wait on the slot.
 const UPDATES: usize = 256;
-/// How long slots may take to end once they are told to: a step of the longest kind.
+/// Time for slots to end once they are told to: a step of the longest kind.
 const LAST_STEP: Duration = Duration::from_secs(10);
 
 /// The device's parts, with slots that generate. Dropping it ends every request, and each slot's
 /// thread after the step it is in.
 #[derive(Debug)]
 pub struct Engine {
-    shared: Arc<Shared>,
+    resources: Arc<Resources>,
 }
 
 impl Engine {
-    /// Starts the slots' threads. `link` makes each slot's way to the middle, which is connected at
-    /// its first request.
+    /// Starts the slots' threads. `transport` makes each slot's way to the middle, which is
+    /// connected at its first request.
     ///
     /// # Errors
     /// When a thread cannot be started.
-    pub fn start<L, F>(
-        ends: Arc<Ends>,
+    pub fn start<T, F>(
+        parts: Arc<DeviceParts>,
         prompter: Arc<Prompter>,
-        link: F,
+        transport: F,
         config: EngineConfig,
     ) -> std::io::Result<Self>
     where
-        L: Link + 'static,
-        F: Fn() -> L + Send + Sync + 'static,
+        T: Transport + 'static,
+        F: Fn() -> T + Send + Sync + 'static,
     {
         let slots = config.slots.max(1);
         let roster = Arc::new(Roster::new(slots, config.queue, config.idle));
-        let shared = Arc::new(Shared {
-            ends,
+        let resources = Arc::new(Resources {
+            parts,
             prompter,
             roster,
             totals: Arc::default(),
@@ -78,28 +78,28 @@ impl Engine {
             config,
         });
         // Slots that were started before one that cannot be are told to end by this.
-        let engine = Self { shared: Arc::clone(&shared) };
-        let link = Arc::new(link);
+        let engine = Self { resources: Arc::clone(&resources) };
+        let transport = Arc::new(transport);
         for slot in 0..slots {
-            let (shared, link) = (Arc::clone(&shared), Arc::clone(&link));
+            let (resources, transport) = (Arc::clone(&resources), Arc::clone(&transport));
             let clock = tokio::runtime::Builder::new_current_thread().enable_time().build()?;
             std::thread::Builder::new()
                 .name(format!("slot-{slot}"))
-                .spawn(move || slot::serve(slot, &shared, &*link, &clock))?;
+                .spawn(move || slot::serve(slot, &resources, &*transport, &clock))?;
         }
         Ok(engine)
     }
 
     /// The device's parts of the model.
     #[must_use]
-    pub fn ends(&self) -> &Ends {
-        &self.shared.ends
+    pub fn parts(&self) -> &DeviceParts {
+        &self.resources.parts
     }
 
     /// The model's tokenizer and chat template.
     #[must_use]
     pub fn prompter(&self) -> &Prompter {
-        &self.shared.prompter
+        &self.resources.prompter
     }
 
     /// Hands a request to a slot, or to the queue. Dropping the generation cancels it.
@@ -107,7 +107,7 @@ impl Engine {
     /// # Errors
     /// When the queue is full, or the engine shuts down.
     pub fn submit(&self, request: GenerationRequest) -> Result<Generation, Refused> {
-        let Shared { roster, totals, config, .. } = &*self.shared;
+        let Resources { roster, totals, config, .. } = &*self.resources;
         let (updates, receiver) = mpsc::channel(UPDATES);
         let (last, end) = oneshot::channel();
         let submitted = Instant::now();
@@ -125,22 +125,22 @@ impl Engine {
         Ok(Generation::new(receiver, end, cancel, Arc::clone(roster)))
     }
 
-    /// What was done so far.
+    /// Counters so far.
     #[must_use]
     pub fn figures(&self) -> Figures {
-        let (running, waiting, conversations) = self.shared.roster.counts();
+        let (running, waiting, conversations) = self.resources.roster.counts();
         Figures {
             running: running as u64,
             waiting: waiting as u64,
             conversations: conversations as u64,
-            kv_bytes: self.shared.ends.pool.used_bytes() as u64,
-            ..self.shared.totals.get()
+            kv_bytes: self.resources.parts.pool.used_bytes() as u64,
+            ..self.resources.totals.get()
         }
     }
 
     /// Takes no more requests, lets those under way end within `drain`, and ends the rest.
     pub async fn shutdown(&self, drain: Duration) {
-        let roster = &self.shared.roster;
+        let roster = &self.resources.roster;
         roster.drain();
         let drained = tokio::time::timeout(drain, roster.drained()).await;
         roster.close();
@@ -153,6 +153,6 @@ impl Engine {
 
 impl Drop for Engine {
     fn drop(&mut self) {
-        self.shared.roster.close();
+        self.resources.roster.close();
     }
 }

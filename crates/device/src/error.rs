@@ -1,6 +1,6 @@
-//! Why a turn fails.
+//! Errors of a turn.
 
-use crate::link::LinkError;
+use crate::transport::TransportError;
 use std::time::Duration;
 use tricorn_core::{ConstraintFailed, ProtocolError, SamplingError, TurnError};
 use tricorn_model::ModelError;
@@ -31,7 +31,7 @@ pub enum DeviceError {
     Text(#[from] TextError),
     /// The cloud refused, or cannot be reached.
     #[error(transparent)]
-    Link(#[from] LinkError),
+    Transport(#[from] TransportError),
     /// The cloud breaks the protocol again and again.
     #[error(transparent)]
     Protocol(#[from] ProtocolError),
@@ -59,20 +59,30 @@ pub enum DeviceError {
 }
 
 impl DeviceError {
+    /// The error in words that hold nothing of a text: what a log may tell.
+    pub(crate) fn without_text(&self) -> String {
+        match self {
+            Self::Constraint(_) => "the text cannot be held to its grammar".to_owned(),
+            Self::Text(_) => "the tokenizer or the chat template refuses the text".to_owned(),
+            Self::Sampling(_) => "the sampling options do not fit the model".to_owned(),
+            error => error.to_string(),
+        }
+    }
+
     /// After which time the same request may well succeed; `None` where time does not help.
     #[must_use]
     pub fn retry_after(&self) -> Option<Duration> {
         match self {
-            Self::Link(LinkError::Resting { retry_after, .. }) => Some(*retry_after),
-            Self::Link(
-                LinkError::Unreachable { .. }
-                | LinkError::KeepsFailing { .. }
-                | LinkError::Lost(_)
-                | LinkError::Evicted(_)
-                | LinkError::NoRoom(_),
+            Self::Transport(TransportError::Resting { retry_after, .. }) => Some(*retry_after),
+            Self::Transport(
+                TransportError::Unreachable { .. }
+                | TransportError::KeepsFailing { .. }
+                | TransportError::Lost(_)
+                | TransportError::Evicted(_)
+                | TransportError::NoRoom(_),
             )
             | Self::Closing => Some(RETRY_AFTER),
-            Self::Link(LinkError::Refused(failure)) if failure.code.is_transient() => {
+            Self::Transport(TransportError::Refused(failure)) if failure.code.is_transient() => {
                 Some(RETRY_AFTER)
             }
             _ => None,

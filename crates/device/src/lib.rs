@@ -1,42 +1,38 @@
-//! Tricorn's ends: drafting, verifying, streaming and surviving a lost cloud.
+//! Device side of Tricorn: drafting, verifying, streaming and surviving a lost cloud.
 //!
-//! [`Ends`] are the parts of a model that a device runs. A [`Conversation`] drives the protocol
-//! core's [`DeviceSession`](tricorn_core::DeviceSession) with them over a [`Link`]: [`RemoteLink`]
-//! to a cloud, or [`LocalLink`] to the same middle in this process, which is the reference for what
-//! any cloud must answer. An [`Engine`] holds several conversations and shares them out to the
-//! requests of many clients.
+//! [`DeviceParts`] are the parts of a model that a device runs. A [`Conversation`] drives the
+//! protocol core's [`DeviceSession`](tricorn_core::DeviceSession) with them over a [`Transport`]:
+//! [`RemoteTransport`] to a cloud, or [`LocalTransport`] to the same middle in this process, which
+//! is the reference for what any cloud must answer. An [`Engine`] holds several conversations and
+//! shares them out to the requests of many clients.
+
+#![forbid(unsafe_code)]
 
 mod cancel;
-mod chat;
 pub mod constraint;
-mod control;
 mod conversation;
-mod drafts;
-mod ends;
 pub mod engine;
 mod error;
-pub mod link;
-mod offline;
-mod pace;
+mod monitor;
+mod parts;
 mod processor;
 mod prompt;
-mod report;
-mod rows;
-mod shallow;
-mod trace;
+mod throttle;
+pub mod transport;
 mod turn;
 
 pub use cancel::{Cancel, CancelReason};
-pub use chat::Chat;
-pub use control::Control;
 pub use conversation::Conversation;
-pub use ends::{Drafting, Ends};
 pub use engine::{Engine, EngineConfig};
 pub use error::DeviceError;
-pub use link::{CloudProbe, Link, LinkError, LocalLink, RemoteConfig, RemoteLink};
-pub use pace::DevicePace;
-pub use processor::SharedProcessor;
-pub use prompt::{Prompter, Reply};
-pub use report::TurnReport;
-pub use trace::{Direction, RoundTrace, TraceEvent, WireSample};
-pub use turn::{Event, Options, SharedMonitor, Turn};
+pub use monitor::SharedMonitor;
+pub use parts::{DeviceParts, Drafting};
+pub use processor::Processor;
+pub use prompt::{Chat, Prompter, Reply};
+pub use throttle::DeviceThrottle;
+pub use transport::{
+    CloudProbe, LocalTransport, RemoteConfig, RemoteTransport, Transport, TransportError,
+};
+pub use turn::{
+    Control, Direction, Event, Options, RoundTrace, TraceEvent, Turn, TurnReport, WireSample,
+};

@@ -1,15 +1,15 @@
-//! Whose turn it is to compute.
+//! Processor: leased by one conversation at a time.
 
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 
-/// The device's processor, which its conversations take turns on: one step at a time, in the order
-/// in which they asked.
+/// The device's processor, which its conversations share: one step at a time, in the order in
+/// which they asked.
 ///
-/// A step has all of the processor's threads to itself, so what it takes is a property of the
-/// device and not of who else computes, and a conversation with a long prompt has no more turns
-/// than one that waits for its next token.
+/// A step has all of the processor's threads to itself. So its time is a property of the device and
+/// not of who else computes, and a conversation with a long prompt gets no more leases than one
+/// that waits for its next token. Clones are handles to the same processor.
 #[derive(Clone, Debug, Default)]
-pub struct SharedProcessor(Arc<Queue>);
+pub struct Processor(Arc<Queue>);
 
 #[derive(Debug, Default)]
 struct Queue {
@@ -23,26 +23,26 @@ struct Tickets {
     serving: u64,
 }
 
-/// A turn on the processor, until it is dropped.
+/// The processor for one step, until this is dropped.
 #[derive(Debug)]
-pub(crate) struct ProcessorTurn(Arc<Queue>);
+pub(crate) struct Lease(Arc<Queue>);
 
-impl SharedProcessor {
+impl Processor {
     /// One that nobody computes on yet.
     #[must_use]
     pub fn new() -> Self {
         Self::default()
     }
 
-    /// Waits for a turn. Every turn is one step of a conversation, which ends by itself.
-    pub(crate) fn turn(&self) -> ProcessorTurn {
+    /// Waits for the processor. A lease is for one step of a conversation, which ends by itself.
+    pub(crate) fn lease(&self) -> Lease {
         let mut tickets = self.0.lock();
         let mine = tickets.next;
         tickets.next += 1;
         while tickets.serving != mine {
             tickets = self.0.done.wait(tickets).unwrap_or_else(PoisonError::into_inner);
         }
-        ProcessorTurn(Arc::clone(&self.0))
+        Lease(Arc::clone(&self.0))
     }
 }
 
@@ -53,7 +53,7 @@ impl Queue {
     }
 }
 
-impl Drop for ProcessorTurn {
+impl Drop for Lease {
     fn drop(&mut self) {
         self.0.lock().serving += 1;
         self.0.done.notify_all();
@@ -66,20 +66,20 @@ mod tests {
     use std::{sync::mpsc, thread};
 
     #[test]
-    fn turns_come_one_at_a_time_in_the_order_asked_for() {
-        let processor = SharedProcessor::new();
-        let (order, turns) = mpsc::channel();
+    fn leases_come_one_at_a_time_in_the_order_asked_for() {
+        let processor = Processor::new();
+        let (order, leases) = mpsc::channel();
         let asked = |count| {
             while processor.0.lock().next < count {
                 thread::yield_now()
             }
         };
         thread::scope(|scope| {
-            let first = processor.turn();
+            let first = processor.lease();
             for name in 0..8 {
                 let (processor, order) = (&processor, order.clone());
                 scope.spawn(move || {
-                    let _turn = processor.turn();
+                    let _lease = processor.lease();
                     order.send(name)
                 });
                 asked(name + 2);
@@ -87,6 +87,6 @@ mod tests {
             drop(first);
         });
         drop(order);
-        assert_eq!(turns.iter().collect::<Vec<u64>>(), (0..8).collect::<Vec<u64>>());
+        assert_eq!(leases.iter().collect::<Vec<u64>>(), (0..8).collect::<Vec<u64>>());
     }
 }

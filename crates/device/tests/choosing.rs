@@ -1,6 +1,5 @@
 //! The text does not depend on what is drafted, by whom, in how many continuations: with every
 //! sampling option, and with a schema.
-#![allow(clippy::unwrap_used, clippy::expect_used)]
 
 use serde_json::{Value, json};
 use std::{
@@ -9,14 +8,14 @@ use std::{
     sync::{Arc, OnceLock},
 };
 use tricorn_core::{
-    AppendHeader, ChunkPolicy, Constraint, ConstraintFailed, DraftPolicy, FinishReason,
-    HiddenCodec, SamplingOptions, SamplingParams, Streaming, TokenMask,
+    ChunkPolicy, Constraint, ConstraintFailed, DraftPolicy, FinishReason, HiddenCodec,
+    SamplingOptions, SamplingParams, Streaming, TokenMask,
 };
 use tricorn_device::{
-    Conversation, DeviceError, Drafting, Ends, Event, Link, LinkError, LocalLink, Prompter, Turn,
-    TurnReport,
+    Conversation, DeviceError, DeviceParts, Drafting, Event, LocalTransport, Prompter, Transport,
+    TransportError, Turn, TurnReport,
     constraint::{Grammar, Grammars},
-    link::{Answer, Connected, Traffic},
+    transport::{Answer, TransportWrapper},
 };
 use tricorn_model::{DrafterKind, MiddlePart, ModelSource};
 
@@ -40,39 +39,33 @@ fn demo() -> &'static Demo {
     })
 }
 
-fn ends(drafting: Drafting) -> Ends {
-    Ends::load(&demo().source, "2:0".parse().unwrap(), HiddenCodec::F16, drafting).unwrap()
+fn parts(drafting: Drafting) -> DeviceParts {
+    DeviceParts::load(&demo().source, "2:0".parse().unwrap(), HiddenCodec::F16, drafting).unwrap()
 }
 
 /// A link that holds back each answer until nothing else can be done, so that every continuation is
 /// drafted.
-struct Patient(LocalLink);
+struct Patient(LocalTransport);
 
 impl Patient {
-    fn new(ends: &Ends) -> Self {
-        Self(LocalLink::new(Arc::clone(&demo().middle), ends.context, ends.codec))
+    fn new(parts: &DeviceParts) -> Self {
+        Self(LocalTransport::new(Arc::clone(&demo().middle), parts.context, parts.codec))
     }
 }
 
-impl Link for Patient {
-    fn connect(&mut self) -> Result<Connected, LinkError> {
-        self.0.connect()
+impl TransportWrapper for Patient {
+    type Inner = LocalTransport;
+
+    fn inner(&self) -> &LocalTransport {
+        &self.0
     }
 
-    fn send(&mut self, header: AppendHeader, rows: &[f32]) -> Result<(), LinkError> {
-        self.0.send(header, rows)
+    fn inner_mut(&mut self) -> &mut LocalTransport {
+        &mut self.0
     }
 
-    fn receive(&mut self) -> Result<Answer, LinkError> {
-        self.0.receive()
-    }
-
-    fn try_receive(&mut self) -> Result<Option<Answer>, LinkError> {
+    fn try_receive(&mut self) -> Result<Option<Answer>, TransportError> {
         Ok(None)
-    }
-
-    fn traffic(&self) -> Traffic {
-        self.0.traffic()
     }
 }
 
@@ -91,7 +84,7 @@ fn turn(sampling: SamplingOptions, draft: DraftPolicy, grammar: Option<&Grammar>
     }
 }
 
-fn ask<L: Link>(conversation: &mut Conversation<'_, L>, turn: Turn) -> TurnReport {
+fn ask<L: Transport>(conversation: &mut Conversation<'_, L>, turn: Turn) -> TurnReport {
     conversation.turn(turn, &mut |_| ControlFlow::Continue(())).unwrap()
 }
 
@@ -126,14 +119,18 @@ fn options() -> Vec<SamplingOptions> {
 }
 
 fn schema() -> Grammar {
-    let ends = ends(Drafting::Off);
+    let parts = parts(Drafting::Off);
     let schema = json!({
         "type": "object",
-        "properties": { "name": { "type": "string", "maxLength": 12 }, "age": { "type": "integer", "minimum": 0, "maximum": 999 }, "happy": { "type": "boolean" } },
+        "properties": {
+            "name": { "type": "string", "maxLength": 12 },
+            "age": { "type": "integer", "minimum": 0, "maximum": 999 },
+            "happy": { "type": "boolean" },
+        },
         "required": ["name", "age", "happy"],
         "additionalProperties": false
     });
-    Grammars::new(&demo().prompter, &ends.stop_tokens).unwrap().json_schema(&schema).unwrap()
+    Grammars::new(&demo().prompter, &parts.stop_tokens).unwrap().json_schema(&schema).unwrap()
 }
 
 /// Draft lengths 0 to 8 and continuations 0 to 4, each at least once.
@@ -149,12 +146,12 @@ fn policies() -> impl Iterator<Item = DraftPolicy> {
 #[test]
 fn text_is_the_same_for_every_drafter_draft_length_and_number_of_continuations() {
     let grammar = schema();
-    let plain = ends(Drafting::Off);
+    let plain = parts(Drafting::Off);
     let mut reference = Conversation::open(&plain, Patient::new(&plain)).unwrap();
     let [mut accepted, mut branched] = [0, 0];
     for kind in DrafterKind::ALL {
-        let ends = ends(Drafting::Kind(kind));
-        let mut conversation = Conversation::open(&ends, Patient::new(&ends)).unwrap();
+        let parts = parts(Drafting::Kind(kind));
+        let mut conversation = Conversation::open(&parts, Patient::new(&parts)).unwrap();
         for (index, options) in options().into_iter().enumerate() {
             for grammar in [None, Some(&grammar)] {
                 let expected =
@@ -180,8 +177,8 @@ fn text_is_the_same_for_every_drafter_draft_length_and_number_of_continuations()
 #[test]
 fn text_of_a_schema_is_of_the_schema_and_ends_by_itself() {
     let grammar = schema();
-    let ends = ends(Drafting::Best);
-    let mut conversation = Conversation::open(&ends, Patient::new(&ends)).unwrap();
+    let parts = parts(Drafting::Best);
+    let mut conversation = Conversation::open(&parts, Patient::new(&parts)).unwrap();
     let mut names = std::collections::BTreeSet::new();
     for seed in 0..6 {
         let options = SamplingOptions {
@@ -193,7 +190,7 @@ fn text_of_a_schema_is_of_the_schema_and_ends_by_itself() {
         let turn = Turn { max_new_tokens: 300, ..turn(options, draft, Some(&grammar)) };
         let tokens = turn.tokens.clone();
         let report = ask(&mut conversation, turn);
-        let mut reply = demo().prompter.reply(&tokens, &ends.stop_tokens).unwrap();
+        let mut reply = demo().prompter.reply(&tokens, &parts.stop_tokens).unwrap();
         report.token_ids.iter().for_each(|&token| drop(reply.push(token).unwrap()));
         let text = reply.finish().unwrap().1;
         assert_eq!(report.finish, FinishReason::Stop, "{text}");
@@ -213,8 +210,8 @@ fn text_of_a_schema_is_of_the_schema_and_ends_by_itself() {
 
 #[test]
 fn logprobs_come_with_every_token_and_change_nothing() {
-    let ends = ends(Drafting::Best);
-    let mut conversation = Conversation::open(&ends, Patient::new(&ends)).unwrap();
+    let parts = parts(Drafting::Best);
+    let mut conversation = Conversation::open(&parts, Patient::new(&parts)).unwrap();
     for options in options() {
         let draft = DraftPolicy::up_to(4, 0.1);
         let plain = ask(&mut conversation, turn(options.clone(), draft, None));
@@ -264,8 +261,8 @@ impl Constraint for Fails {
 
 #[test]
 fn a_constraint_that_fails_ends_its_turn_and_no_other() {
-    let ends = ends(Drafting::Best);
-    let mut conversation = Conversation::open(&ends, Patient::new(&ends)).unwrap();
+    let parts = parts(Drafting::Best);
+    let mut conversation = Conversation::open(&parts, Patient::new(&parts)).unwrap();
     let fine = turn(SamplingOptions::default(), DraftPolicy::default(), None);
     let expected = ask(&mut conversation, fine.clone()).token_ids;
     let fails = Turn {
@@ -281,8 +278,8 @@ fn a_constraint_that_fails_ends_its_turn_and_no_other() {
 
 #[test]
 fn a_bias_for_a_token_that_is_not_there_is_refused() {
-    let ends = ends(Drafting::Off);
-    let mut conversation = Conversation::open(&ends, Patient::new(&ends)).unwrap();
+    let parts = parts(Drafting::Off);
+    let mut conversation = Conversation::open(&parts, Patient::new(&parts)).unwrap();
     let options =
         SamplingOptions { logit_bias: vec![(u32::MAX, 1.0)], ..SamplingOptions::default() };
     let refused = conversation

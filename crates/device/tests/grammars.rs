@@ -1,6 +1,5 @@
 //! Texts that follow what a grammar allows belong to it, whatever is chosen, and what is allowed
 //! depends on the text alone.
-#![allow(clippy::unwrap_used, clippy::expect_used)]
 
 use serde_json::{Value, json};
 use std::{path::Path, sync::Arc};
@@ -127,7 +126,10 @@ fn texts_of_tool_grammars_are_read_as_calls() {
     let (prompter, grammars) = (prompter(), grammars());
     let tools = [
         json!({ "type": "function", "function": { "name": "count", "parameters": {
-            "type": "object", "properties": { "of": { "$ref": "#/$defs/thing" } }, "required": ["of"], "additionalProperties": false,
+            "type": "object",
+            "properties": { "of": { "$ref": "#/$defs/thing" } },
+            "required": ["of"],
+            "additionalProperties": false,
             "$defs": { "thing": { "enum": ["hats", "\"clouds\""] } }
         } } }),
         json!({ "type": "function", "function": { "name": "stop" } }),
@@ -182,8 +184,9 @@ fn texts_of_tool_grammars_are_read_as_calls() {
 #[test]
 fn schemas_that_are_too_much_are_refused_and_deep_ones_compile() {
     let grammars = grammars();
-    let meeting: Vec<Value> =
-        (0..19_u8).map(|i| json!({ "pattern": format!(".*{}.{{{i}}}{}", (b'a' + i) as char, (b'b' + i) as char) })).collect();
+    let letter = |place: u8| (b'a' + place) as char;
+    let pattern = |i| format!(".*{}.{{{i}}}{}", letter(i), letter(i + 1));
+    let meeting: Vec<Value> = (0..19).map(|i| json!({ "pattern": pattern(i) })).collect();
     let error = grammars
         .json_schema(&json!({ "type": "string", "allOf": meeting }))
         .map(|_| ())
@@ -207,8 +210,15 @@ fn schemas_that_are_too_much_are_refused_and_deep_ones_compile() {
 #[test]
 fn json_is_on_one_line() {
     let prompter = prompter();
-    let schema = json!({ "type": "object", "properties": { "a": { "enum": ["red"] }, "b": { "type": "array", "items": { "type": "boolean" }, "minItems": 2, "maxItems": 2 } },
-        "required": ["a", "b"], "additionalProperties": false });
+    let two = json!({
+        "type": "array", "items": { "type": "boolean" }, "minItems": 2, "maxItems": 2
+    });
+    let schema = json!({
+        "type": "object",
+        "properties": { "a": { "enum": ["red"] }, "b": two },
+        "required": ["a", "b"],
+        "additionalProperties": false,
+    });
     for text in texts(&prompter, &grammars().json_schema(&schema).unwrap()) {
         let value: Value = serde_json::from_str(&text).unwrap();
         let written = format!(r#"{{"a": "red", "b": [{}, {}]}}"#, value["b"][0], value["b"][1]);
@@ -238,7 +248,14 @@ fn any_object_is_an_object() {
 fn what_is_allowed_depends_on_the_path_alone() {
     let prompter = prompter();
     let vocab = prompter.tokenizer().vocab_size() as u32;
-    let schema = json!({ "type": "object", "properties": { "a": { "type": "string", "maxLength": 6 }, "b": { "type": "integer", "maximum": 9999 } }, "required": ["a", "b"] });
+    let schema = json!({
+        "type": "object",
+        "properties": {
+            "a": { "type": "string", "maxLength": 6 },
+            "b": { "type": "integer", "maximum": 9999 },
+        },
+        "required": ["a", "b"],
+    });
     let grammar = grammars().json_schema(&schema).unwrap();
     let paths: Vec<Vec<u32>> = (0..40).filter_map(|seed| walk(&prompter, &grammar, seed)).collect();
     assert!(paths.len() > 3);

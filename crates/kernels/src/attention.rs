@@ -13,7 +13,7 @@ mod softmax;
 mod tile;
 
 pub use format::{KvFormat, UnknownKvFormat};
-pub use layout::{KV_BLOCK, KvData, KvHead, KvLayout};
+pub use layout::{BlockLayout, KV_BLOCK, KvData, KvHead, KvLayout, KvShare};
 
 use crate::{
     simd::{
@@ -54,13 +54,11 @@ pub struct Queries<'a> {
     pub heads: usize,
 }
 
-/// What every row of a call looks at.
+/// The part of the caches that every row of a call looks at.
 #[derive(Clone, Copy, Debug)]
 pub struct View {
-    /// The layer's key-value heads.
-    pub layout: KvLayout,
-    /// The layer's index in the cache.
-    pub layer: usize,
+    /// The layer's share of a block.
+    pub share: KvShare,
     /// How far back a row sees, itself included.
     pub window: Option<usize>,
 }
@@ -85,7 +83,7 @@ fn attend_on(
     queries: Queries<'_>,
     out: &mut [f32],
 ) {
-    let KvLayout { kv_heads, head_dim } = view.layout;
+    let KvLayout { kv_heads, head_dim } = view.share.layout;
     let (width, group) = (queries.heads * head_dim, queries.heads / kv_heads);
     let rows: usize = sequences.iter().map(|sequence| sequence.rows).sum();
     assert!(

@@ -20,7 +20,8 @@ mod simd;
 pub mod threads;
 
 pub use attention::{
-    KV_BLOCK, KvData, KvFormat, KvHead, KvLayout, Queries, Sequence, UnknownKvFormat, View, attend,
+    BlockLayout, KV_BLOCK, KvData, KvFormat, KvHead, KvLayout, KvShare, Queries, Sequence,
+    UnknownKvFormat, View, attend,
 };
 pub use error::KernelError;
 pub use linear::{Linear, PackedPart, PanelBytes, packed_bytes};

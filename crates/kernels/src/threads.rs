@@ -1,4 +1,4 @@
-//! How one operation is spread over the processor's cores.
+//! Threads: spread one operation over the processor's cores.
 
 mod disjoint;
 mod pool;

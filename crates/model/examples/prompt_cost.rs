@@ -1,4 +1,4 @@
-//! What a chat template and a tokenizer cost for each request: `cargo run --release -p
+//! Cost of a chat template and a tokenizer for each request: `cargo run --release -p
 //! tricorn-model --example prompt_cost`.
 //!
 //! Conversations of some lengths, through the templates in tests/fixtures and the demo model's
@@ -69,7 +69,9 @@ fn main() -> Result<(), Box<dyn Error>> {
 
 fn message(index: usize) -> Value {
     let role = if index.is_multiple_of(2) { "user" } else { "assistant" };
-    json!({ "role": role, "content": "The hat told the cloud a story: three corners of the wall, and nobody listened. ".repeat(4) })
+    let content =
+        "The hat told the cloud a story: three corners of the wall, and nobody listened. ";
+    json!({ "role": role, "content": content.repeat(4) })
 }
 
 /// Microseconds.

@@ -1,15 +1,22 @@
 //! A model's architecture, as `config.json` of Hugging Face transformers states it.
 
 mod fields;
+mod json;
 mod rope;
+mod shape;
 
 use crate::error::ModelError;
 use fields::Fields;
 pub use rope::{Rope, RopeScaling};
+pub use shape::LayerShape;
+use std::ops::Range;
+use tricorn_kernels::BlockLayout;
 
 /// The name of the file that states a model's architecture.
 pub(crate) const CONFIG: &str = "config.json";
-const GENERATION: &str = "generation_config.json";
+/// The name of the file that states the tokens that end a text.
+pub(crate) const GENERATION: &str = "generation_config.json";
+const LONG_FACTOR: &str = "long_factor";
 
 // Generous against every published model, and small enough that a product of any three fits 64
 // bits.
@@ -47,20 +54,12 @@ pub struct SlidingWindow {
 /// and they fit each other.
 #[derive(Clone, Debug, PartialEq)]
 pub struct ModelConfig {
-    /// Which family's layer layout.
+    /// The family, which decides the layers' tensors.
     pub family: Family,
     /// Width of the residual stream.
     pub hidden: usize,
     /// Decoder layers.
     pub layers: usize,
-    /// Query heads a layer.
-    pub heads: usize,
-    /// Key and value heads a layer; divides `heads`.
-    pub kv_heads: usize,
-    /// Width of one head; even, and not always `hidden / heads`.
-    pub head_dim: usize,
-    /// Width inside the feed-forward block.
-    pub intermediate: usize,
     /// Rows of the embedding, so the number of logits.
     pub vocab: usize,
     /// Epsilon of every RMSNorm.
@@ -85,6 +84,8 @@ pub struct ModelConfig {
     pub eos: Vec<u32>,
     /// Present when some layers see only the nearest positions.
     pub sliding: Option<SlidingWindow>,
+    /// One a layer.
+    shapes: Vec<LayerShape>,
 }
 
 impl ModelConfig {
@@ -109,25 +110,19 @@ impl ModelConfig {
 
         let hidden = fields.size("hidden_size", MAX_WIDTH)?;
         let layers = fields.size("num_hidden_layers", MAX_LAYERS)?;
-        let heads = fields.size("num_attention_heads", MAX_HEADS)?;
-        let kv_heads = kv_heads(fields, family, heads)?;
-        let head_dim = head_dim(fields, family, hidden, heads)?;
+        let shapes = shape::parse(fields, family, hidden, layers)?;
         let vocab = fields.size("vocab_size", MAX_VOCAB)?;
         let context = fields.size("max_position_embeddings", MAX_CONTEXT)?;
         let biased = matches!(family, Family::Llama | Family::Qwen3)
             && fields.flag("attention_bias")?.unwrap_or(false);
 
         let rope = Rope::parse(fields, context)?;
-        rope.check(fields, head_dim)?;
+        check_rope(&rope, &shapes).map_err(|problem| fields.bad(LONG_FACTOR, &problem))?;
 
         Ok(Self {
             family,
             hidden,
             layers,
-            heads,
-            kv_heads,
-            head_dim,
-            intermediate: fields.size("intermediate_size", MAX_WIDTH)?,
             vocab,
             norm_eps: norm_eps(fields)?,
             rope,
@@ -140,19 +135,60 @@ impl ModelConfig {
             bos: fields.token_ids("bos_token_id", vocab)?.first().copied(),
             eos: eos(fields, generation, vocab)?,
             sliding: sliding(fields, family, layers)?,
+            shapes,
         })
     }
 
-    /// Width of all query heads together.
+    /// The shape of one layer.
+    ///
+    /// # Panics
+    /// When there is no such layer.
     #[must_use]
-    pub fn query_width(&self) -> usize {
-        self.heads * self.head_dim
+    pub fn layer(&self, layer: usize) -> LayerShape {
+        self.shapes[layer]
     }
 
-    /// Width of all key heads together, and of all value heads.
+    /// The shapes of all layers, in order.
     #[must_use]
-    pub fn kv_width(&self) -> usize {
-        self.kv_heads * self.head_dim
+    pub fn shapes(&self) -> &[LayerShape] {
+        &self.shapes
+    }
+
+    /// The shape of every layer, where all have the same.
+    #[must_use]
+    pub fn even_shape(&self) -> Option<LayerShape> {
+        let first = *self.shapes.first()?;
+        self.shapes.iter().all(|shape| *shape == first).then_some(first)
+    }
+
+    /// The same architecture with other layers. Windows still begin at their first layer: whoever
+    /// removes layers before it changes [`sliding`](Self::sliding) too.
+    ///
+    /// # Errors
+    /// When there is no layer, or a size does not fit the others.
+    pub fn with_layers(&self, shapes: Vec<LayerShape>) -> Result<Self, ModelError> {
+        let refuse = |(field, problem): (&str, String)| ModelError::LayerShape {
+            field: field.to_owned(),
+            problem,
+        };
+        let layers = shapes.len();
+        if layers == 0 || layers > MAX_LAYERS {
+            let problem = format!("is {layers}; it must be from 1 to {MAX_LAYERS}");
+            return Err(refuse(("num_hidden_layers", problem)));
+        }
+        shape::check(&shapes).map_err(refuse)?;
+        check_rope(&self.rope, &shapes).map_err(|problem| refuse((LONG_FACTOR, problem)))?;
+        let sliding = self.sliding.filter(|sliding| sliding.first_layer < layers);
+        Ok(Self { layers, sliding, shapes, ..self.clone() })
+    }
+
+    /// The layout of a KV cache's block over a range of layers.
+    ///
+    /// # Panics
+    /// When the range goes beyond the last layer.
+    #[must_use]
+    pub fn block_layout(&self, layers: Range<usize>) -> BlockLayout {
+        BlockLayout::new(self.shapes[layers].iter().map(|shape| shape.kv_layout()))
     }
 
     /// The window of one layer; `None` when it attends to everything.
@@ -204,52 +240,10 @@ fn activation(fields: &Fields) -> Result<(), ModelError> {
     }
 }
 
-fn kv_heads(fields: &Fields, family: Family, heads: usize) -> Result<usize, ModelError> {
-    let absent = match family {
-        Family::Llama => heads,
-        Family::Mistral => 8,
-        Family::Qwen2 | Family::Qwen3 => 32,
-    };
-    let kv_heads = match (
-        fields.has("num_key_value_heads"),
-        fields.optional_size("num_key_value_heads", MAX_HEADS)?,
-    ) {
-        (_, Some(kv_heads)) => kv_heads,
-        (true, None) => heads,
-        (false, None) => absent,
-    };
-    if !heads.is_multiple_of(kv_heads) {
-        return Err(fields.bad(
-            "num_key_value_heads",
-            &format!("is {kv_heads}, which does not divide num_attention_heads {heads}"),
-        ));
-    }
-    Ok(kv_heads)
-}
-
-fn head_dim(
-    fields: &Fields,
-    family: Family,
-    hidden: usize,
-    heads: usize,
-) -> Result<usize, ModelError> {
-    let head_dim = match fields.optional_size("head_dim", MAX_HEAD_DIM)? {
-        Some(head_dim) => head_dim,
-        None if family == Family::Qwen3 && !fields.has("head_dim") => 128,
-        None if hidden.is_multiple_of(heads) => hidden / heads,
-        None => {
-            return Err(fields.bad(
-                "hidden_size",
-                &format!("is {hidden}, which num_attention_heads {heads} does not divide"),
-            ));
-        }
-    };
-    if !head_dim.is_multiple_of(2) {
-        return Err(
-            fields.bad("head_dim", &format!("is {head_dim}; rotary positions need an even one"))
-        );
-    }
-    Ok(head_dim)
+/// Checks the divisors of rotary frequencies against every width of heads.
+fn check_rope(rope: &Rope, shapes: &[LayerShape]) -> Result<(), String> {
+    let mut layers = shapes.iter().filter(|shape| shape.has_attention());
+    layers.try_for_each(|shape| rope.check(shape.head_dim))
 }
 
 fn norm_eps(fields: &Fields) -> Result<f32, ModelError> {

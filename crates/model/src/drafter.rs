@@ -25,13 +25,13 @@ pub use info::DrafterInfo;
 use info::broken;
 use std::sync::Arc;
 use tricorn_core::{Fingerprint, Split};
-use tricorn_kernels::KvLayout;
+use tricorn_kernels::BlockLayout;
 
 /// A loaded drafter.
 #[derive(Debug)]
 pub struct Drafter {
     net: Net,
-    layout: KvLayout,
+    layout: Arc<BlockLayout>,
     rope: RopeTable,
     hidden: usize,
     info: DrafterInfo,
@@ -112,11 +112,10 @@ impl Drafter {
             DrafterKind::Hat => Net::Hat(Box::new(Hat::load(weights, config)?)),
             DrafterKind::Fused => Net::Fused(Box::new(Fused::load(weights, config)?)),
         };
-        let layout = attention::layout(config);
         Ok(Self {
             net,
-            layout,
-            rope: RopeTable::new(&config.rope, layout.head_dim),
+            layout: Arc::new(attention::layout(config)),
+            rope: RopeTable::new(&config.rope, head_dim(config)),
             hidden: config.hidden,
             info,
         })
@@ -143,7 +142,7 @@ impl Drafter {
     /// An empty cache for one sequence of at most `context` positions.
     #[must_use]
     pub fn new_kv(&self, pool: &Arc<KvPool>, context: usize) -> KvCache {
-        KvCache::new(pool, self.layout, 1, context)
+        KvCache::new(pool, &self.layout, context)
     }
 
     /// Takes in rows at `pos..` without drafting from them; truncates the cache to `pos` first.
@@ -243,14 +242,21 @@ fn fits(info: &DrafterInfo, source: &ModelSource, split: Split) -> Result<(), Mo
     Ok(())
 }
 
-/// The width of the drafter's heads: the model's, where it divides the hidden width, else the
-/// widest even divisor that is no wider.
+/// The width of the drafter's heads: the model's (its widest), where it divides the hidden width,
+/// else the widest even divisor that is no wider.
 #[must_use]
 pub fn head_dim(config: &ModelConfig) -> usize {
-    (2..=config.head_dim)
+    let widest = config.shapes().iter().map(|shape| shape.head_dim).max().unwrap_or(0);
+    (2..=widest)
         .rev()
         .find(|dim| dim % 2 == 0 && config.hidden.is_multiple_of(*dim))
         .unwrap_or(config.hidden)
+}
+
+/// The width inside the fused drafter's feed-forward block: the model's, its widest.
+#[must_use]
+pub fn intermediate(config: &ModelConfig) -> usize {
+    config.shapes().iter().map(|shape| shape.intermediate).max().unwrap_or(config.hidden)
 }
 
 /// Cosines and sines by which the drafter's queries and keys at `positions` are rotated, `positions

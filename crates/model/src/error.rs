@@ -33,7 +33,11 @@ pub enum ModelError {
         source: io::Error,
     },
     /// The path leads to a file that is no model.
-    #[error("{} is no model; give the folder that holds config.json and model.safetensors, or a .gguf file", .0.display())]
+    #[error(
+        "{} is no model; give the folder that holds config.json and model.safetensors, or a .gguf \
+         file",
+        .0.display()
+    )]
     NotAModel(PathBuf),
     /// A file that the model needs is not there.
     #[error("{place} has no {file}; {mend}")]
@@ -62,6 +66,22 @@ pub enum ModelError {
         /// The field's name.
         field: String,
         /// What is wrong with it, with the value found.
+        problem: String,
+    },
+    /// Layers that a model was to be given do not fit it or each other.
+    #[error("{field} {problem}")]
+    LayerShape {
+        /// The size, as `config.json` calls it.
+        field: String,
+        /// What is wrong with it, with the value found.
+        problem: String,
+    },
+    /// A tensor that was to be written is not the one that the configuration calls for.
+    #[error("tensor {name} cannot be written: {problem}")]
+    WrongTensor {
+        /// The tensor's name.
+        name: String,
+        /// What is wrong with it.
         problem: String,
     },
     /// A model that is well formed but that this program cannot run.

@@ -1,15 +1,16 @@
 //! Inspection: what a model is and what each side of it weighs, from its headers alone.
 
 use crate::{
-    config::Family,
+    config::{Family, LayerShape},
     drafter::{DrafterInfo, head_dim},
     error::ModelError,
     formats::names::layer_of,
     source::{ModelSource, TensorSize, resident},
 };
 use serde::Serialize;
+use std::ops::Range;
 use tricorn_core::{HiddenCodec, Split};
-use tricorn_kernels::KvFormat;
+use tricorn_kernels::{KvFormat, KvLayout};
 
 /// A model cut at a split.
 #[derive(Clone, Debug, Serialize)]
@@ -26,6 +27,9 @@ pub struct Inspection {
     pub parameters: usize,
     /// Decoder layers of the whole model.
     pub layers: usize,
+    /// The layers' shapes, where they differ; else empty.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub layer_shapes: Vec<LayerShape>,
     /// Width of a hidden row.
     pub hidden: usize,
     /// Size of the vocabulary.
@@ -89,8 +93,9 @@ pub fn inspect(source: &ModelSource, split: Split, kv: KvFormat) -> Result<Inspe
             _ => output_resident_bytes += bytes,
         }
     }
-    let kv_bytes = |layers: usize| kv.bytes_per_token(layers, config.kv_heads, config.head_dim);
+    let kv_bytes = |layers: Range<usize>| kv.bytes_per_token(config.block_layout(layers).layers());
     let drafter_dim = head_dim(config);
+    let drafter = KvLayout { kv_heads: config.hidden / drafter_dim, head_dim: drafter_dim };
     let drafters = DrafterInfo::read_all(source)?;
     Ok(Inspection {
         family: match config.family {
@@ -105,6 +110,10 @@ pub fn inspect(source: &ModelSource, split: Split, kv: KvFormat) -> Result<Inspe
         split: split.to_string(),
         parameters: source.parameters(),
         layers: config.layers,
+        layer_shapes: match config.even_shape() {
+            Some(_) => Vec::new(),
+            None => config.shapes().to_vec(),
+        },
         hidden: config.hidden,
         vocab: config.vocab,
         context: config.context,
@@ -116,11 +125,10 @@ pub fn inspect(source: &ModelSource, split: Split, kv: KvFormat) -> Result<Inspe
         input_resident_bytes,
         middle_resident_bytes,
         output_resident_bytes,
-        device_kv_bytes_per_token: kv_bytes(ranges.input.len() + ranges.output.len())
-            + drafters
-                .first()
-                .map_or(0, |_| kv.bytes_per_token(1, config.hidden / drafter_dim, drafter_dim)),
-        cloud_kv_bytes_per_token: kv_bytes(ranges.middle.len()),
+        device_kv_bytes_per_token: kv_bytes(ranges.input)
+            + kv_bytes(ranges.output)
+            + drafters.first().map_or(0, |_| kv.bytes_per_token([drafter])),
+        cloud_kv_bytes_per_token: kv_bytes(ranges.middle),
         wire_bytes_per_token: [HiddenCodec::F16, HiddenCodec::F32]
             .map(|codec| (codec.name().to_owned(), config.hidden * codec.bytes_per_value()))
             .to_vec(),

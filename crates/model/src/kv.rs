@@ -9,7 +9,7 @@ pub use pool::KvPool;
 
 use accelerated::Kv;
 use std::sync::Arc;
-use tricorn_kernels::{KV_BLOCK, KvData, KvLayout};
+use tricorn_kernels::{BlockLayout, KV_BLOCK, KvData, KvShare};
 
 /// The keys and values of 64 positions in all layers, and the memory they hold of a pool.
 #[derive(Debug)]
@@ -19,11 +19,9 @@ struct Block {
 }
 
 impl Block {
-    fn new(pool: &Arc<KvPool>, layout: KvLayout, layers: usize) -> Result<Self, KvError> {
-        pool.take(
-            KV_BLOCK * pool.format().bytes_per_token(layers, layout.kv_heads, layout.head_dim),
-        )?;
-        Ok(Self { data: KvData::zeroed(pool.format(), layout, layers), pool: Arc::clone(pool) })
+    fn new(pool: &Arc<KvPool>, layout: &BlockLayout) -> Result<Self, KvError> {
+        pool.take(KV_BLOCK * pool.format().bytes_per_token(layout.layers()))?;
+        Ok(Self { data: KvData::zeroed(pool.format(), layout), pool: Arc::clone(pool) })
     }
 
     fn copy(&self) -> Result<Self, KvError> {
@@ -44,8 +42,7 @@ impl Drop for Block {
 #[derive(Debug)]
 pub struct KvCache {
     pool: Arc<KvPool>,
-    layout: KvLayout,
-    layers: usize,
+    layout: Arc<BlockLayout>,
     context: usize,
     blocks: Vec<Arc<Block>>,
     /// In place of blocks, where an accelerator computes.
@@ -54,11 +51,10 @@ pub struct KvCache {
 }
 
 impl KvCache {
-    pub(crate) fn new(pool: &Arc<KvPool>, layout: KvLayout, layers: usize, context: usize) -> Self {
+    pub(crate) fn new(pool: &Arc<KvPool>, layout: &Arc<BlockLayout>, context: usize) -> Self {
         Self {
             pool: Arc::clone(pool),
-            layout,
-            layers,
+            layout: Arc::clone(layout),
             context,
             blocks: Vec::new(),
             accelerated: None,
@@ -71,12 +67,11 @@ impl KvCache {
     #[cfg(feature = "candle")]
     pub(crate) fn accelerated(
         kv: Kv,
-        layout: KvLayout,
-        layers: usize,
+        layout: &Arc<BlockLayout>,
         pool: &Arc<KvPool>,
         context: usize,
     ) -> Self {
-        Self { accelerated: Some(kv), ..Self::new(pool, layout, layers, context) }
+        Self { accelerated: Some(kv), ..Self::new(pool, layout, context) }
     }
 
     /// Where the keys and values are when they are not in blocks of host memory.
@@ -104,33 +99,19 @@ impl KvCache {
     /// # Errors
     /// When the pool has no room for that copy.
     pub fn fork(&self) -> Result<Self, KvError> {
-        let Self { layout, layers, context, len, .. } = *self;
-        if self.accelerated.is_some() {
-            let (blocks, accelerated) = (Vec::new(), self.accelerated.clone());
-            return Ok(Self {
-                pool: Arc::clone(&self.pool),
-                layout,
-                layers,
-                context,
-                blocks,
-                accelerated,
-                len,
-            });
+        let mut fork = Self {
+            accelerated: self.accelerated.clone(),
+            len: self.len,
+            ..Self::new(&self.pool, &self.layout, self.context)
+        };
+        if self.accelerated.is_none() {
+            let full = self.len / KV_BLOCK;
+            fork.blocks.extend_from_slice(&self.blocks[..full]);
+            if self.len > full * KV_BLOCK {
+                fork.blocks.push(Arc::new(self.blocks[full].copy()?));
+            }
         }
-        let full = self.len / KV_BLOCK;
-        let mut blocks = self.blocks[..full].to_vec();
-        if self.len > full * KV_BLOCK {
-            blocks.push(Arc::new(self.blocks[full].copy()?));
-        }
-        Ok(Self {
-            pool: Arc::clone(&self.pool),
-            layout,
-            layers,
-            context,
-            blocks,
-            accelerated: None,
-            len,
-        })
+        Ok(fork)
     }
 
     /// Truncates to `pos` and makes room for `rows` more positions; blocks beyond these go back to
@@ -161,7 +142,7 @@ impl KvCache {
             }
         }
         while self.blocks.len() < needed {
-            self.blocks.push(Arc::new(Block::new(&self.pool, self.layout, self.layers)?));
+            self.blocks.push(Arc::new(Block::new(&self.pool, &self.layout)?));
         }
         self.len = self.len.min(pos);
         self.blocks.truncate(needed);
@@ -169,11 +150,11 @@ impl KvCache {
     }
 
     /// Writes one position of one layer; [`KvCache::prepare`] has made the room.
-    pub(crate) fn write(&mut self, layer: usize, pos: usize, key: &[f32], value: &[f32]) {
+    pub(crate) fn write(&mut self, share: KvShare, pos: usize, key: &[f32], value: &[f32]) {
         let block = Arc::get_mut(&mut self.blocks[pos / KV_BLOCK]);
         debug_assert!(block.is_some(), "prepare leaves no block shared that is written to");
         if let Some(block) = block {
-            block.data.write(self.layout, layer, pos % KV_BLOCK, key, value);
+            block.data.write(share, pos % KV_BLOCK, key, value);
         }
     }
 
@@ -192,13 +173,14 @@ impl KvCache {
 #[allow(clippy::unwrap_used)]
 mod tests {
     use super::*;
-    use tricorn_kernels::KvHead;
+    use tricorn_kernels::{KvHead, KvLayout};
 
     /// Keys and values of one head, two dimensions, three layers, 16 bit.
     const BLOCK_BYTES: usize = 2 * 2 * 3 * 2 * KV_BLOCK;
 
     fn cache(pool: &Arc<KvPool>) -> KvCache {
-        KvCache::new(pool, KvLayout { kv_heads: 1, head_dim: 2 }, 3, 1000)
+        let layer = KvLayout { kv_heads: 1, head_dim: 2 };
+        KvCache::new(pool, &Arc::new(BlockLayout::new([layer; 3])), 1000)
     }
 
     #[test]
@@ -230,13 +212,13 @@ mod tests {
     fn put(kv: &mut KvCache, pos: usize, value: f32) {
         kv.prepare(pos, 1).unwrap();
         for layer in 0..3 {
-            kv.write(layer, pos, &[value; 2], &[value; 2]);
+            kv.write(kv.layout.share(layer), pos, &[value; 2], &[value; 2]);
         }
         kv.commit(pos + 1);
     }
 
     fn at(kv: &KvCache, pos: usize) -> f32 {
-        let [keys, _] = kv.blocks()[pos / KV_BLOCK].head(kv.layout, 2, 0);
+        let [keys, _] = kv.blocks()[pos / KV_BLOCK].head(kv.layout.share(2), 0);
         let KvHead::F16(keys) = keys else { panic!("the pool keeps {}", kv.pool.format()) };
         keys[pos % KV_BLOCK].to_f32()
     }

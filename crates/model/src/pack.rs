@@ -1,5 +1,5 @@
-//! What `tricorn pack` writes: each side's share of a model, so that neither needs the other's
-//! weights, and weights packed for the kernels, which load by being mapped.
+//! Bundles that `tricorn pack` writes: each side's share of a model, so that neither needs the
+//! other's weights, and weights packed for the kernels, which load by being mapped.
 
 mod panels;
 

@@ -1,4 +1,4 @@
-//! Which format each matrix of a model is quantised to at load.
+//! Quantisation at load: the format of each of a model's matrices.
 
 use serde::{Deserialize, Serialize};
 use std::{fmt, str::FromStr};

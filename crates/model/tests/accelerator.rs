@@ -1,6 +1,5 @@
 //! A model on candle computes what it computes on our own kernels: on candle's processor device, so
 //! that no GPU is needed, or on the one that TRICORN_TEST_DEVICE names.
-#![allow(clippy::unwrap_used, clippy::expect_used)]
 
 use std::{path::PathBuf, sync::Arc};
 
@@ -10,6 +9,8 @@ use tricorn_model::{
     ComputeDevice, InputPart, KvCache, KvError, KvPool, MiddlePart, ModelError, ModelSource,
     OutputPart, SeqRows, quant::Quant,
 };
+
+use crate::support::uneven::{SHAPES, Uneven};
 
 /// Of the row's largest absolute value.
 const TOLERANCE: f32 = 1e-4;
@@ -368,4 +369,15 @@ fn a_full_pool_ends_one_sequence_and_changes_nothing() {
     model.input.forward_at(&mut kv, 63, &tokens[63..64]).unwrap();
     kv.prepare(0, 0).unwrap();
     assert_eq!((kv.len(), pool.used_bytes()), (0, 0));
+}
+
+#[test]
+fn layers_that_differ_compute_what_they_do_on_the_processor() {
+    for family in ["LlamaForCausalLM", "Qwen3ForCausalLM"] {
+        let model = Uneven::new(family, &SHAPES);
+        let dir = model.dir.path().to_str().unwrap();
+        check_logits(dir);
+        check_rollback(dir);
+        check_forks(dir);
+    }
 }

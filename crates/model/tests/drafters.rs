@@ -1,12 +1,9 @@
-//! Which drafter is found beside a model, and what it computes.
-#![allow(clippy::unwrap_used)]
-
-mod support;
+//! Drafters beside a model: which is found, and what it computes.
 
 use std::fs;
 
+use crate::support::{Stored, TempDir, f32s, model_dir, write_tensors};
 use serde_json::json;
-use support::{Stored, TempDir, f32s, model_dir, write_tensors};
 use tricorn_core::Split;
 use tricorn_model::{Drafter, DrafterInfo, DrafterKind, KvPool, ModelError, ModelSource, SeqRows};
 

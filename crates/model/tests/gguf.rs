@@ -1,10 +1,4 @@
 //! A GGUF file gives the same model as the directory it was made from.
-#![allow(clippy::unwrap_used, clippy::expect_used)]
-
-#[path = "support/gguf.rs"]
-mod gguf;
-#[path = "support/temp.rs"]
-mod temp;
 
 use std::{
     fs,
@@ -12,8 +6,8 @@ use std::{
     sync::Arc,
 };
 
-use gguf::{GgufFile, bf16_bytes, f16_bytes, f32_bytes, q8_0_bytes, tiny};
-use temp::TempDir;
+use crate::support::TempDir;
+use crate::support::gguf::{GgufFile, bf16_bytes, f16_bytes, f32_bytes, q8_0_bytes, tiny};
 use tricorn_kernels::Dtype;
 use tricorn_model::{
     InputPart, KvPool, MiddlePart, ModelError, ModelSource, OutputPart, SeqRows,

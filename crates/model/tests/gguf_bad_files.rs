@@ -1,15 +1,9 @@
 //! Broken, hostile and unsupported GGUF files end in one line that names what is wrong.
-#![allow(clippy::unwrap_used, clippy::expect_used)]
-
-#[path = "support/gguf.rs"]
-mod gguf;
-#[path = "support/temp.rs"]
-mod temp;
 
 use std::{fs, sync::Arc};
 
-use gguf::{GgufFile, TINY_VOCAB, tiny};
-use temp::TempDir;
+use crate::support::TempDir;
+use crate::support::gguf::{GgufFile, TINY_VOCAB, tiny};
 use tricorn_model::{InputPart, KvPool, ModelError, ModelSource, OutputPart};
 
 /// Opens a file of these bytes, and whatever opening leaves for later.

@@ -1,15 +1,10 @@
 //! Headers with anything done to them: opening a file never panics, never allocates what the file
 //! does not hold, and says one line.
-#![allow(clippy::unwrap_used, clippy::expect_used)]
-
-#[path = "support/gguf.rs"]
-mod gguf;
-mod support;
 
 use std::{fs, ops::Range, path::Path};
 
+use crate::support::{TempDir, model_dir};
 use proptest::{collection::vec, prelude::*, sample::Index};
-use support::{TempDir, model_dir};
 use tricorn_model::{ModelError, ModelSource};
 
 /// One change to a file.
@@ -124,7 +119,7 @@ proptest! {
 
     #[test]
     fn gguf_files(changes in vec(change(), 1..4)) {
-        let (header, mut bytes) = gguf::tiny().bytes();
+        let (header, mut bytes) = crate::support::gguf::tiny().bytes();
         changes.iter().for_each(|change| change.apply(&mut bytes, header));
         let dir = TempDir::new();
         let path = dir.file("model.gguf");

@@ -1,12 +1,9 @@
 //! Bad model files end in a typed error that names what is wrong and the mend.
-#![allow(clippy::unwrap_used, clippy::expect_used)]
-
-mod support;
 
 use std::fs;
 
+use crate::support::{Stored, TempDir, f32s, model_dir, tiny_config, write_tensors};
 use serde_json::json;
-use support::{Stored, TempDir, f32s, model_dir, tiny_config, write_tensors};
 use tricorn_core::{Fingerprint, Split};
 use tricorn_kernels::Dtype;
 use tricorn_model::{

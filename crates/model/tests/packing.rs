@@ -1,9 +1,5 @@
 //! Quantised at load, or packed before and mapped: the same numbers, the memory that was announced,
 //! and typed errors for broken files.
-#![allow(clippy::unwrap_used, clippy::expect_used)]
-
-#[path = "support/temp.rs"]
-mod temp;
 
 use std::{
     fs,
@@ -11,8 +7,8 @@ use std::{
     sync::Arc,
 };
 
+use crate::support::TempDir;
 use serde_json::Value;
-use temp::TempDir;
 use tricorn_core::Split;
 use tricorn_kernels::{Dtype, KvFormat};
 use tricorn_model::{

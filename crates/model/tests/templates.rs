@@ -1,6 +1,5 @@
 //! Chat templates of many styles render as transformers' `apply_chat_template` does
 //! (tools/make_fixtures.py).
-#![allow(clippy::unwrap_used, clippy::expect_used)]
 
 use std::collections::BTreeMap;
 

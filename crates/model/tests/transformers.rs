@@ -1,6 +1,5 @@
 //! Numbers and greedy text agree with Hugging Face transformers on a tiny model of every family
 //! (tools/make_fixtures.py).
-#![allow(clippy::unwrap_used, clippy::expect_used)]
 
 use std::{path::PathBuf, sync::Arc};
 

@@ -73,8 +73,8 @@ impl LinkReport {
     }
 }
 
-/// Measures an emulated link of this configuration, without its jitter and stalls, in about five seconds
-/// and some round trips.
+/// Measures an emulated link of this configuration, without its jitter and stalls, in about five
+/// seconds and some round trips.
 ///
 /// # Errors
 /// When the link cannot be started, or a measurement fails.

@@ -1,5 +1,5 @@
-//! Bytes through the emulator: the same ones, in order, whatever the link does. Timing
-//! decides nothing here; `tricorn link --check` measures it.
+//! Bytes through the emulator: the same ones, in order, whatever the link does. Timing decides
+//! nothing here; `tricorn link --check` measures it.
 #![allow(clippy::unwrap_used, clippy::expect_used, missing_docs)]
 
 use std::{

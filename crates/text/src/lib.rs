@@ -6,6 +6,7 @@
 //! - [`tool_calls`] reads the calls that a model writes, and has grammars for them.
 //!
 //! Nothing here knows a model's weights.
+#![forbid(unsafe_code)]
 
 mod error;
 pub mod template;

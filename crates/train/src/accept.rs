@@ -6,6 +6,7 @@
 //! drafted, and the rounds of every threshold and length follow from that.
 
 mod chains;
+pub(crate) mod held_out;
 mod rounds;
 
 use std::{
@@ -22,11 +23,10 @@ use tricorn_model::{Drafter, ModelError, ModelSource};
 use crate::{
     config::HeldOutConfig,
     error::TrainError,
-    held_out::{self, Written},
-    teacher::Teacher,
-    text::Renderer,
+    lessons::{teacher::Teacher, text::Renderer},
 };
 use chains::Chains;
+use held_out::Written;
 pub(crate) use rounds::Rounds;
 use rounds::Text;
 
@@ -178,5 +178,4 @@ impl Replay {
 }
 
 #[cfg(test)]
-#[path = "accept/tests.rs"]
 mod tests;

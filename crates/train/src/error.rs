@@ -1,7 +1,8 @@
-//! Why a training run fails.
+//! Errors of a training run.
 
 use std::{io, path::PathBuf};
 
+use tricorn_grad::GradError;
 use tricorn_model::ModelError;
 use tricorn_text::TextError;
 
@@ -26,8 +27,8 @@ pub enum TrainError {
     Stopped,
     /// The operating system refused a file.
     #[error(
-        "cannot {action} {}: {source}; see that the path is right and that this user may {action} \
-         it",
+        "cannot {action} {}: {source}; see that the path is right and that this user may \
+         {action} it",
         path.display()
     )]
     Io {
@@ -40,8 +41,8 @@ pub enum TrainError {
     },
     /// A line of a JSONL file is not an example.
     #[error(
-        "{}, line {line}: {problem}; every line must be a JSON object with the texts `prompt` and \
-         `response`",
+        "{}, line {line}: {problem}; every line must be a JSON object with the texts `prompt` \
+         and `response`",
         path.display()
     )]
     Line {
@@ -113,6 +114,9 @@ pub enum TrainError {
     /// The model cannot be loaded or run.
     #[error(transparent)]
     Model(#[from] ModelError),
+    /// The optimiser refuses the drafter's tensors.
+    #[error(transparent)]
+    Grad(#[from] GradError),
     /// The tokenizer or the chat template refuses a text.
     #[error(transparent)]
     Tokens(#[from] TextError),

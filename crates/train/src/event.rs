@@ -1,4 +1,4 @@
-//! What a run tells while it goes on.
+//! Events that a run tells while it goes on.
 
 use std::{path::Path, time::Duration};
 

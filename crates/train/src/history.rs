@@ -1,15 +1,6 @@
-//! How a run went: one point for each measurement.
-
-use std::path::Path;
+//! History of a run: one point for each measurement.
 
 use serde::{Deserialize, Serialize};
-
-use crate::{error::TrainError, export::write_atomically, plot};
-
-/// The name of the history in the output directory.
-const HISTORY_FILE: &str = "history.json";
-/// The name of its picture.
-const PLOT_FILE: &str = "history.svg";
 
 /// One measurement on the held-out prompts.
 #[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
@@ -52,15 +43,6 @@ impl History {
             }
         }
         flat
-    }
-
-    /// Writes the history and its picture into a directory.
-    pub(crate) fn write(&self, out: &Path) -> Result<(), TrainError> {
-        let path = out.join(HISTORY_FILE);
-        let text = serde_json::to_vec_pretty(self)
-            .map_err(|error| TrainError::write(&path)(error.into()))?;
-        write_atomically(&path, &text)?;
-        write_atomically(&out.join(PLOT_FILE), plot::svg(self).as_bytes())
     }
 }
 

@@ -25,30 +25,19 @@
 //! println!("{:?}", outcome.report);
 //! # Ok::<(), Box<dyn std::error::Error>>(())
 //! ```
+#![forbid(unsafe_code)]
 
 pub mod accept;
-mod checkpoint;
 pub mod config;
-mod data;
 mod error;
 pub mod event;
-mod export;
-mod feed;
-mod held_out;
 mod history;
 mod lessons;
-mod loss;
-mod optimizer;
-mod pace;
-mod pass;
 pub mod plot;
 mod rng;
-mod schedule;
 mod student;
-mod teacher;
 #[cfg(test)]
 mod testing;
-mod text;
 mod trainer;
 
 pub use accept::{CurvePoint, HeldOutReport, measure};

@@ -13,7 +13,11 @@ use serde_json::{Value, json};
 use tricorn_core::Split;
 use tricorn_model::{Drafter, DrafterInfo, DrafterKind, ModelSource};
 
-use crate::{config::DistillConfig, export, rng::Rng, student::Tensors};
+use crate::{
+    config::DistillConfig,
+    rng::Rng,
+    student::{export, tensors::Tensors},
+};
 
 pub(crate) const SPLIT: Split = Split { input_layers: 1, output_layers: 1 };
 const VOCAB: usize = 24;
@@ -34,11 +38,11 @@ impl TempDir {
 /// Three layers of random weights; `extra` replaces fields of the configuration.
 pub(crate) fn tiny_model(dir: &TempDir, extra: &Value) -> Arc<ModelSource> {
     let mut config = json!({
-        "architectures": ["LlamaForCausalLM"], "model_type": "llama",
-        "hidden_size": 16, "intermediate_size": 24, "num_hidden_layers": 3,
-        "num_attention_heads": 4, "num_key_value_heads": 2, "vocab_size": VOCAB,
-        "max_position_embeddings": 256, "rms_norm_eps": 1e-5, "rope_theta": 10000.0,
-        "tie_word_embeddings": false, "hidden_act": "silu", "bos_token_id": 0, "eos_token_id": 1
+        "architectures": ["LlamaForCausalLM"], "model_type": "llama", "hidden_size": 16,
+        "intermediate_size": 24, "num_hidden_layers": 3, "num_attention_heads": 4,
+        "num_key_value_heads": 2, "vocab_size": VOCAB, "max_position_embeddings": 256,
+        "rms_norm_eps": 1e-5, "rope_theta": 10000.0, "tie_word_embeddings": false,
+        "hidden_act": "silu", "bos_token_id": 0, "eos_token_id": 1
     });
     config.as_object_mut().unwrap().extend(extra.as_object().unwrap().clone());
     let size = |name: &str| config[name].as_u64().unwrap() as usize;
@@ -97,8 +101,8 @@ fn tokenizer() -> Value {
         .collect();
     json!({
         "version": "1.0", "truncation": null, "padding": null, "added_tokens": [],
-        "normalizer": null, "pre_tokenizer": {"type": "WhitespaceSplit"}, "post_processor": null,
-        "decoder": null,
+        "normalizer": null,
+        "pre_tokenizer": {"type": "WhitespaceSplit"}, "post_processor": null, "decoder": null,
         "model": {"type": "WordLevel", "vocab": vocab, "unk_token": "w2"}
     })
 }

@@ -1,5 +1,10 @@
 //! The training loop.
 
+mod checkpoint;
+mod outcome;
+mod record;
+mod throughput;
+
 use std::{
     collections::BTreeMap,
     fs,
@@ -13,56 +18,37 @@ use std::{
 };
 
 use rayon::prelude::*;
-use serde_json::json;
+use serde_json::Value;
 use tricorn_core::DraftPolicy;
+use tricorn_grad::AdamW;
 use tricorn_model::{DrafterInfo, DrafterKind, ModelError, ModelSource};
 
 use crate::{
-    accept::{self, HeldOutReport, Replay},
-    checkpoint::{self, CHECKPOINT_FILE, Progress, RunIdentity},
+    accept::{
+        self, HeldOutReport, Replay,
+        held_out::{self, Written},
+    },
     config::DistillConfig,
-    data::Dataset,
     error::TrainError,
     event::{Event, StepReport},
-    export,
-    feed::{Feed, FeedParts},
-    held_out::{self, Written},
     history::HistoryPoint,
-    loss::{Loss, Losses},
-    optimizer::AdamW,
-    pace::Pace,
-    pass::Pass,
-    schedule::learning_rate,
-    student::Tensors,
-    teacher::{Lesson, Teacher},
-    text::Renderer,
+    lessons::{
+        data::Dataset,
+        feed::{Feed, FeedParts},
+        teacher::{Lesson, Teacher},
+        text::Renderer,
+    },
+    student::{
+        export,
+        loss::{Loss, Losses},
+        optimizer::{optimizer, schedule},
+        pass::Pass,
+        tensors::Tensors,
+    },
 };
-
-/// Why a run ended.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum End {
-    /// The budget is used up.
-    Budget,
-    /// The drafter stopped improving.
-    Flat,
-    /// It was asked to stop; it can be resumed.
-    Stopped,
-}
-
-/// What a run leaves.
-#[derive(Clone, Debug, PartialEq)]
-pub struct Outcome {
-    /// Why it ended.
-    pub end: End,
-    /// Steps done, earlier runs included.
-    pub steps: u64,
-    /// Tokens trained, earlier runs included.
-    pub tokens: u64,
-    /// The drafter, measured; `None` when the run was asked to stop.
-    pub report: Option<HeldOutReport>,
-    /// The history of the measurements.
-    pub history: crate::History,
-}
+use checkpoint::{CHECKPOINT_FILE, Progress, RunIdentity};
+pub use outcome::{End, Outcome};
+use throughput::Throughput;
 
 /// Trains a drafter for a model and writes it to `config.out`.
 ///
@@ -138,7 +124,7 @@ impl<'a> Run<'a> {
             )?,
             None => Tensors::initial(config.kind, source, config.split, config.seed)?,
         };
-        let optimizer = AdamW::new(config.kind, source.config());
+        let optimizer = optimizer(config.kind, source.config(), config.clip)?;
         let loss = Loss::new(source, config.ce_weight)?;
         let identity = RunIdentity {
             kind: config.kind,
@@ -175,9 +161,13 @@ impl<'a> Run<'a> {
     }
 
     fn resume(&mut self) -> Result<(), TrainError> {
-        let state =
-            checkpoint::read(&self.checkpoint_path(), &self.identity, self.source.config())?;
-        (self.progress, self.weights, self.optimizer) = state;
+        let read = checkpoint::read(&self.checkpoint_path(), &self.identity, self.source.config())?;
+        self.optimizer.restore(
+            read.progress.step,
+            read.first.into_all(),
+            read.second.into_all(),
+        )?;
+        (self.progress, self.weights) = (read.progress, read.weights);
         self.seconds_before = self.progress.seconds;
         Ok(())
     }
@@ -205,7 +195,7 @@ impl<'a> Run<'a> {
     ) -> Result<Outcome, TrainError> {
         self.started = Instant::now();
         let mut saved = Instant::now();
-        let mut pace = Pace::default();
+        let mut throughput = Throughput::default();
         let skipped_before = self.progress.skipped;
         loop {
             if stop.load(Ordering::Relaxed) {
@@ -233,7 +223,7 @@ impl<'a> Run<'a> {
             self.progress.position = feed.position;
             self.progress.skipped = skipped_before + feed.skipped;
             let (losses, rate) = self.step(&lessons)?;
-            observe(&Event::Step(self.report(losses, rate, &mut pace)));
+            observe(&Event::Step(self.report(losses, rate, &mut throughput)));
         }
     }
 
@@ -259,9 +249,8 @@ impl<'a> Run<'a> {
                 learning_rate: self.config.learning_rate,
             });
         }
-        let rate =
-            learning_rate(self.config.learning_rate, self.config.warmup_steps, step, self.used());
-        self.optimizer.update(&mut self.weights, &gradients, step, rate, self.config.clip);
+        let rate = schedule(self.config).rate(step, self.used());
+        self.weights.learn(&mut self.optimizer, rate, &gradients)?;
         self.progress.step = step;
         self.progress.tokens += lessons.iter().map(|lesson| lesson.rows() as u64).sum::<u64>();
         self.progress.loss_sum += loss;
@@ -297,7 +286,7 @@ impl<'a> Run<'a> {
         (progress.loss_sum, progress.loss_count) = (0.0, 0);
         progress.next_eval = progress.tokens + self.config.eval_every;
         progress.history.points.push(point);
-        progress.history.write(&self.config.out)?;
+        record::write(&progress.history, &self.config.out)?;
         observe(&Event::Evaluated(&point));
         Ok(())
     }
@@ -323,7 +312,9 @@ impl<'a> Run<'a> {
         else {
             return Ok(self.outcome(End::Stopped, None));
         };
-        export::write_info(&self.info(report.best.threshold, self.measured(&report)), &info_path)?;
+        let (steps, unroll) = (self.progress.step, self.identity.unroll);
+        let measured = outcome::measured(self.config, steps, unroll, &report);
+        export::write_info(&self.info(report.best.threshold, measured), &info_path)?;
         observe(&Event::Finished(&report));
         Ok(self.outcome(end, Some(report)))
     }
@@ -338,28 +329,7 @@ impl<'a> Run<'a> {
         }
     }
 
-    /// What [`DrafterInfo::measured`] says of the finished drafter.
-    fn measured(&self, report: &HeldOutReport) -> BTreeMap<String, serde_json::Value> {
-        let config = self.config;
-        let training = json!({
-            "steps": self.progress.step,
-            "batch_tokens": config.batch_tokens,
-            "context": config.context,
-            "earlier_tokens": config.earlier_tokens,
-            "learning_rate": config.learning_rate,
-            "ce_weight": config.ce_weight,
-            "own_text": config.own_text,
-            "seed": config.seed,
-            "unroll": self.identity.unroll,
-        });
-        BTreeMap::from([
-            ("tokens_per_round".to_owned(), json!(report.best.tokens_per_round)),
-            ("held_out".to_owned(), json!(report)),
-            ("training".to_owned(), training),
-        ])
-    }
-
-    fn info(&self, threshold: f32, measured: BTreeMap<String, serde_json::Value>) -> DrafterInfo {
+    fn info(&self, threshold: f32, measured: BTreeMap<String, Value>) -> DrafterInfo {
         DrafterInfo {
             kind: self.config.kind,
             split: self.config.split.to_string(),
@@ -383,9 +353,14 @@ impl<'a> Run<'a> {
             .max(share(self.seconds(), budget.minutes.map(|minutes| minutes * 60.0)))
     }
 
-    fn report(&self, losses: Losses, learning_rate: f64, pace: &mut Pace) -> StepReport {
+    fn report(
+        &self,
+        losses: Losses,
+        learning_rate: f64,
+        throughput: &mut Throughput,
+    ) -> StepReport {
         let (tokens, used) = (self.progress.tokens, self.used());
-        let (tokens_per_s, left) = pace.add(tokens, used);
+        let (tokens_per_s, left) = throughput.add(tokens, used);
         StepReport {
             step: self.progress.step,
             tokens,
@@ -402,5 +377,4 @@ impl<'a> Run<'a> {
 }
 
 #[cfg(test)]
-#[path = "trainer/tests.rs"]
 mod tests;

@@ -9,7 +9,7 @@ use axum::{
 };
 use serde_json::{Value, json};
 use std::{sync::Arc, time::Duration};
-use tricorn_device::LinkError;
+use tricorn_device::TransportError;
 
 /// How long a cloud is given to say what it serves.
 const PROBE: Duration = Duration::from_secs(2);
@@ -27,7 +27,7 @@ pub(crate) async fn ready(State(service): State<Arc<Service>>) -> Response {
     };
     let (standing, reason) = match cloud.probe.ask(PROBE).await {
         Ok(_) => return Json(json!({ "status": "ready", "cloud": "reachable" })).into_response(),
-        Err(error @ LinkError::Unreachable { .. }) => ("unreachable", error),
+        Err(error @ TransportError::Unreachable { .. }) => ("unreachable", error),
         Err(error) => ("unsuitable", error),
     };
     if cloud.offline_fallback && standing == "unreachable" {

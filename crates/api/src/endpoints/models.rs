@@ -47,6 +47,6 @@ fn model(service: &Service) -> Model {
         object: "model",
         created: service.started,
         owned_by: "tricorn",
-        max_model_len: service.engine.ends().context,
+        max_model_len: service.engine.parts().context,
     }
 }

@@ -74,7 +74,7 @@ pub(crate) struct Trace {
 impl Common {
     pub(super) fn read(service: &Service, fields: &Fields) -> Result<Self, ApiError> {
         let wire: Wire = fields.read()?;
-        let max_tokens = max_tokens(&wire, service.engine.ends().context)?;
+        let max_tokens = max_tokens(&wire, service.engine.parts().context)?;
         let model = wire.model.ok_or_else(|| {
             ApiError::coded(
                 "missing_required_parameter",

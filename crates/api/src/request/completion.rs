@@ -65,7 +65,7 @@ struct Wire {
 impl CompletionRequest {
     pub(crate) fn read(service: &Service, fields: &Fields) -> Result<Self, ApiError> {
         let mut common = Common::read(service, fields)?;
-        let context = service.engine.ends().context;
+        let context = service.engine.parts().context;
         common.max_tokens = Some(common.max_tokens.unwrap_or(DEFAULT_MAX_TOKENS.min(context)));
         let wire: Wire = fields.read()?;
         let prompts: Vec<PromptField> = match wire.prompt {

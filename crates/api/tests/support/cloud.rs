@@ -54,7 +54,7 @@ impl Cloud {
 
     pub(crate) fn behind_url(url: &str, model: &Model, offline_fallback: bool) -> CloudBehind {
         CloudBehind {
-            probe: CloudProbe::new(url, model.ends(), runtime().handle()).unwrap(),
+            probe: CloudProbe::new(url, model.parts(), runtime().handle()).unwrap(),
             offline_fallback,
         }
     }

@@ -6,12 +6,14 @@ use std::{
     sync::{Arc, OnceLock},
 };
 use tricorn_core::{HiddenCodec, Split};
-use tricorn_device::{Drafting, Ends, Engine, EngineConfig, Link, LocalLink, Prompter};
+use tricorn_device::{
+    DeviceParts, Drafting, Engine, EngineConfig, LocalTransport, Prompter, Transport,
+};
 use tricorn_model::{MiddlePart, ModelSource};
 
-/// Ends and middle of a model.
+/// Device parts and middle of a model.
 pub(crate) struct Model {
-    ends: Arc<Ends>,
+    parts: Arc<DeviceParts>,
     prompter: Arc<Prompter>,
     middle: Arc<MiddlePart>,
 }
@@ -21,14 +23,16 @@ impl Model {
         let source = Arc::new(ModelSource::open(folder).unwrap());
         let split: Split = "2:0".parse().unwrap();
         Self {
-            ends: Arc::new(Ends::load(&source, split, HiddenCodec::F16, Drafting::Best).unwrap()),
+            parts: Arc::new(
+                DeviceParts::load(&source, split, HiddenCodec::F16, Drafting::Best).unwrap(),
+            ),
             prompter: Arc::new(Prompter::load(&source).unwrap()),
             middle: Arc::new(MiddlePart::load(&source, split).unwrap()),
         }
     }
 
-    pub(crate) fn ends(&self) -> &Ends {
-        &self.ends
+    pub(crate) fn parts(&self) -> &DeviceParts {
+        &self.parts
     }
 
     /// The token of a text that is one token.
@@ -40,19 +44,20 @@ impl Model {
     }
 
     pub(super) fn start(&self, config: EngineConfig) -> Engine {
-        self.start_over(config, |link| link)
+        self.start_over(config, |transport| transport)
     }
 
     /// With a test's own link around the middle.
-    pub(crate) fn start_over<L: Link + 'static>(
+    pub(crate) fn start_over<L: Transport + 'static>(
         &self,
         config: EngineConfig,
-        wrap: impl Fn(LocalLink) -> L + Send + Sync + 'static,
+        wrap: impl Fn(LocalTransport) -> L + Send + Sync + 'static,
     ) -> Engine {
         let (middle, context, codec) =
-            (Arc::clone(&self.middle), self.ends.context, self.ends.codec);
-        let link = move || wrap(LocalLink::new(Arc::clone(&middle), context, codec));
-        Engine::start(Arc::clone(&self.ends), Arc::clone(&self.prompter), link, config).unwrap()
+            (Arc::clone(&self.middle), self.parts.context, self.parts.codec);
+        let transport = move || wrap(LocalTransport::new(Arc::clone(&middle), context, codec));
+        Engine::start(Arc::clone(&self.parts), Arc::clone(&self.prompter), transport, config)
+            .unwrap()
     }
 }
 

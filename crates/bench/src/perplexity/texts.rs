@@ -1,6 +1,6 @@
-//! What a model is measured on: texts as token sequences.
+//! Texts that a model is measured on, as token sequences.
 
-use crate::BenchError;
+use crate::error::BenchError;
 use serde::Deserialize;
 use std::path::Path;
 use tricorn_model::ModelSource;

@@ -3,13 +3,17 @@
 
 use std::collections::BTreeMap;
 
-use crate::{Cell, Summary, shared::requests, stats::ratio};
+use super::paired::requests;
+use crate::{
+    cell::Cell,
+    figures::{Summary, ratio},
+};
 
 /// A time to first token within so many times its bound counts as close to it.
 const CLOSE: f64 = 1.10;
 
-/// By load, codec and request, the least [`bound`](crate::Breakdown::bound), in milliseconds, over
-/// all modes of the codec.
+/// By load, codec and request, the least [`bound`](crate::cell::Breakdown::bound), in milliseconds,
+/// over all modes of the codec.
 ///
 /// Only requests that every mode answered under the load have one: otherwise each mode would be
 /// measured by other requests. Coded rows are fewer bytes: what they make possible is no bound for
@@ -76,7 +80,7 @@ mod tests {
     use super::*;
     use tricorn_core::HiddenCodec;
 
-    use crate::{Breakdown, cell::tests::cell};
+    use crate::{cell::Breakdown, cell::tests::cell};
 
     /// A cell of four requests with these bounds; their times to first token are `ttft` and 1, 2
     /// and 3 ms more.

@@ -7,8 +7,9 @@ use tricorn_plot::{Bar, Group, bars, cdf, waterfall};
 
 use super::Report;
 use crate::{
-    BenchError, Breakdown, Cell,
-    stats::{quantile, sorted},
+    cell::{Breakdown, Cell},
+    error::BenchError,
+    figures::{quantile, sorted},
 };
 
 /// A picture that stands beside the report.
@@ -122,7 +123,6 @@ fn median(cell: &Cell) -> Option<usize> {
 }
 
 #[cfg(test)]
-#[allow(clippy::unwrap_used)]
 mod tests {
     use crate::report::tests::report;
 

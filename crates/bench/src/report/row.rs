@@ -1,9 +1,9 @@
-//! One line of the main table.
+//! Rows of the main table.
 
 use serde::Serialize;
 
-use super::bounds::Bounds;
-use crate::{Cell, Mode, Scenario, Summary, shared::Shared};
+use super::{bounds::Bounds, paired::Paired};
+use crate::{cell::Cell, figures::Summary, mode::Mode, scenario::Scenario};
 
 /// One mode under one load.
 #[derive(Clone, Debug, Serialize)]
@@ -44,8 +44,8 @@ pub struct Row {
     /// Share of requests within the scenario's objective.
     pub slo_attainment: Option<f64>,
     /// Request by request, time to first token over its lower bound: the least
-    /// [`bound`](crate::Breakdown::bound) over all modes of the run. Of requests that all modes
-    /// answered.
+    /// [`bound`](crate::cell::Breakdown::bound) over all modes of the run. Of requests that all
+    /// modes answered.
     pub ttft_over_bound: Option<Summary>,
     /// Mean time to first token over the mean of those bounds.
     pub mean_ttft_over_bound: Option<f64>,
@@ -53,7 +53,7 @@ pub struct Row {
     pub within_tenth_of_bound: Option<f64>,
     /// Share of the mean time to first token that the upload and the round trip take.
     pub transmission_share: Option<f64>,
-    /// Operations of devices that took longer than their emulated pace; 0 without one.
+    /// Operations of devices that took longer than their throttle; 0 without one.
     pub overruns: usize,
     /// Busy share of this machine's cores.
     pub cpu_share: Option<f64>,
@@ -72,7 +72,7 @@ pub(super) fn rows(cells: &[Cell], scenario: &Scenario) -> Vec<Row> {
 }
 
 fn row(cell: &Cell, base: Option<&Cell>, bounds: &Bounds<'_>, scenario: &Scenario) -> Row {
-    let shared = base.map(|base| Shared::of(cell, base));
+    let shared = base.map(|base| Paired::of(cell, base));
     let (bytes_up, bytes_down) = cell.bytes_per_request();
     Row {
         load: cell.load.clone(),
@@ -103,7 +103,6 @@ fn row(cell: &Cell, base: Option<&Cell>, bounds: &Bounds<'_>, scenario: &Scenari
 }
 
 #[cfg(test)]
-#[allow(clippy::unwrap_used)]
 mod tests {
     use super::*;
     use crate::cell::tests::cell;

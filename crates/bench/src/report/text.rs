@@ -1,9 +1,10 @@
-//! The report in words: for a terminal, and as Markdown.
+//! Text of a report: for a terminal, and as Markdown.
 
-use super::{Report, Row, table::Table};
+use super::{Report, Row, remarks};
 use crate::{
-    Compared, Load, Mode, Summary,
-    units::{bytes, percent, short},
+    figures::{Summary, Table, bytes, percent, short},
+    mode::Mode,
+    scenario::Load,
 };
 
 /// The paper's ablation on Vicuna-7B: mean TTFT and TBT in ms (HAT, arXiv 2503.18989), for the
@@ -78,7 +79,7 @@ impl Report {
             let rate = rows.first().map_or(0.0, |row| row.rate);
             text += &heading(&format!("Load {load}: {} requests/s", short(rate)));
             text += &table(&main_table(&rows));
-            text += &self.remarks(&rows);
+            text += &remarks::of_load(self, &rows);
         }
         if let Some((load, ablation)) = self.ablation() {
             text +=
@@ -89,7 +90,7 @@ impl Report {
             text += &heading("Findings");
             self.findings.iter().for_each(|finding| text += &format!("- {finding}\n"));
         }
-        text + &self.exactness()
+        text + &remarks::exactness(self)
     }
 
     fn method(&self) -> String {
@@ -111,98 +112,10 @@ impl Report {
     }
 
     /// The mode that ratios are to.
-    fn baseline(&self) -> String {
+    pub(super) fn baseline(&self) -> String {
         let modes = self.modes();
         let first = modes.first().cloned().unwrap_or_default();
         modes.into_iter().find(|mode| mode == Mode::BASELINE).unwrap_or(first)
-    }
-
-    /// What a reader must know before believing these rows.
-    fn remarks(&self, rows: &[&Row]) -> String {
-        let mut text = String::new();
-        let longest_wait = rows
-            .iter()
-            .filter_map(|row| row.waited_ms)
-            .map(|waited| waited.mean)
-            .fold(0.0, f64::max);
-        let cpu = rows.iter().filter_map(|row| row.cpu_share).fold(0.0, f64::max);
-        text += &format!(
-            "\nWaits for the device: {} ms in the mean at most. CPU at most {}.\n",
-            short(longest_wait),
-            percent(cpu)
-        );
-        text += &self.overruns(rows);
-        text += &self.counts(rows);
-        for row in rows {
-            if let (Mode::BASELINE, Some(share)) = (row.mode.as_str(), row.transmission_share) {
-                text += &format!(
-                    "{} spends {} of its time to first token on transmission.\n",
-                    row.mode,
-                    percent(share)
-                );
-            }
-            if row.saturated {
-                text +=
-                    &format!("{}: this machine was saturated; do not use its figures.\n", row.mode);
-            }
-            if let Some(reason) = &row.failure {
-                text += &format!(
-                    "{}: {} of {} requests failed ({reason}).\n",
-                    row.mode,
-                    row.failed,
-                    row.failed + row.answered
-                );
-            }
-        }
-        text
-    }
-
-    /// What was slower than it was made to be, so that figures are this machine's in part.
-    fn overruns(&self, rows: &[&Row]) -> String {
-        if !self.settings.paced {
-            return String::new();
-        }
-        let devices: Vec<String> =
-            rows.iter().map(|row| format!("{} {}", row.mode, row.overruns)).collect();
-        let clouds: Vec<String> = self
-            .clouds
-            .iter()
-            .map(|cloud| {
-                format!("{} {} of {} batches", cloud.schedule, cloud.overruns, cloud.batches)
-            })
-            .collect();
-        let clouds =
-            if clouds.is_empty() { "nothing is known".to_owned() } else { clouds.join(", ") };
-        format!(
-            "Slower than the emulated pace: operations of devices: {}; clouds, in the whole run: \
-             {clouds}.\n",
-            devices.join(", ")
-        )
-    }
-
-    /// Which requests figures are over, where not every mode answered every request.
-    fn counts(&self, rows: &[&Row]) -> String {
-        let all = self.settings.requests;
-        if rows.iter().all(|row| row.answered == all) {
-            return String::new();
-        }
-        let answered: Vec<String> = rows
-            .iter()
-            .map(|row| format!("{} {} ({})", row.mode, row.answered, row.shared))
-            .collect();
-        let bounded = rows
-            .iter()
-            .filter_map(|row| row.ttft_over_bound)
-            .map(|over| over.count)
-            .max()
-            .unwrap_or_default();
-        format!(
-            "Not all of {all} requests were answered in every mode. Answered (of these by {base} \
-             too): {}. Ratios are over those that {base} answered too, TTFT/bound and what is \
-             within 10 % over the {bounded} that all modes answered.\n",
-            answered.join(", "),
-            base = self.baseline(),
-        )
     }
 
     /// A load and the paper's ablation table under it, in its own scenario and where all its rows
@@ -230,36 +143,6 @@ impl Report {
             );
         }
         Some((load, table))
-    }
-
-    /// How many texts are the whole model's; no text is right that was not compared.
-    fn exactness(&self) -> String {
-        let Some(Compared { planned, done }) = self.compared else {
-            return match self.mismatches.first() {
-                Some(first) => format!(
-                    "\n{} texts are not what they should be. The first: {first}.\n",
-                    self.mismatches.len()
-                ),
-                None if self.findings.is_empty() => {
-                    "\nTexts were not compared with the whole model's; --check does.\n".to_owned()
-                }
-                // Not every sweep compares them when asked.
-                None => "\nTexts were not compared with the whole model's.\n".to_owned(),
-            };
-        };
-        let verdict = match self.mismatches.first() {
-            Some(first) => {
-                format!("{} are not the whole model's. The first: {first}", self.mismatches.len())
-            }
-            None if done == 0 => "nothing is known of them".to_owned(),
-            None => "all equal to the whole model's, token for token".to_owned(),
-        };
-        let rest = match (done < planned, self.partial) {
-            (false, _) => "",
-            (true, true) => " The others were not written: the run was stopped.",
-            (true, false) => " The others have no text: their requests failed.",
-        };
-        format!("\n{done} of {planned} texts compared, {verdict}.{rest}\n")
     }
 }
 
@@ -293,10 +176,9 @@ fn figure(value: Option<f64>) -> String {
 }
 
 #[cfg(test)]
-#[allow(clippy::unwrap_used)]
 mod tests {
     use super::*;
-    use crate::{CloudLoad, report::tests::report};
+    use crate::report::tests::report;
 
     #[test]
     fn the_report_says_how_far_it_can_be_trusted() {
@@ -329,50 +211,6 @@ mod tests {
     }
 
     #[test]
-    fn the_share_of_transmission_is_said_of_u_shape_alone() {
-        let mut report = report();
-        report.rows.iter_mut().for_each(|row| row.transmission_share = Some(0.654));
-        let (text, markdown) = (report.text(), report.markdown());
-        for said in [text, markdown] {
-            assert!(
-                said.contains(
-                    "\nu-shape spends 65 % of its time to first token on transmission.\n"
-                ),
-                "{said}"
-            );
-            assert_eq!(said.matches("on transmission").count(), 1, "{said}");
-        }
-    }
-
-    #[test]
-    fn counts_are_said_where_not_all_was_answered() {
-        let mut report = report();
-        assert!(!report.text().contains("Not all of"));
-        (report.rows[3].answered, report.rows[3].shared) = (3, 2);
-        let text = report.text();
-        assert!(
-            text.contains("Not all of 4 requests")
-                && text.contains("u-shape 4 (4), ")
-                && text.contains("hat 3 (2). Ratios"),
-            "{text}"
-        );
-    }
-
-    #[test]
-    fn overruns_of_a_pace_are_said() {
-        let mut report = report();
-        report.rows[3].overruns = 7;
-        report.clouds = vec![CloudLoad { schedule: "chunked", batches: 90, overruns: 2 }];
-        let text = report.text();
-        assert!(
-            text.contains(", hat 7; clouds, in the whole run: chunked 2 of 90 batches.\n"),
-            "{text}"
-        );
-        report.settings.paced = false;
-        assert!(!report.text().contains("emulated pace:"));
-    }
-
-    #[test]
     fn one_block_is_warned_of() {
         let mut report = report();
         assert!(
@@ -383,52 +221,5 @@ mod tests {
         assert!(report.text().contains("Warning: there was one block"));
         report.rows.truncate(1);
         assert!(!report.text().contains("Warning"), "one mode is compared with none");
-    }
-
-    #[test]
-    fn only_texts_that_were_compared_are_called_equal() {
-        let mut report = report();
-        let mut said = |planned, done, partial| {
-            (report.compared, report.partial) = (Some(Compared { planned, done }), partial);
-            report.text()
-        };
-        assert!(said(8, 8, false).ends_with(
-            "8 of 8 texts compared, all equal to the whole model's, token for token.\n"
-        ));
-        assert!(
-            said(8, 5, true).contains("5 of 8 texts compared, all equal")
-                && said(8, 5, true).contains("the run was stopped")
-        );
-        assert!(
-            said(8, 5, false).contains("5 of 8 texts compared, all equal")
-                && said(8, 5, false).contains("their requests failed")
-        );
-        let nothing = said(8, 0, true);
-        assert!(
-            nothing.contains("0 of 8 texts compared, nothing is known")
-                && !nothing.contains("equal"),
-            "{nothing}"
-        );
-    }
-
-    #[test]
-    fn a_difference_is_named() {
-        let mut report = report();
-        report.compared = Some(Compared { planned: 4, done: 4 });
-        let mismatch = crate::Mismatch {
-            mode: "hat".into(),
-            load: "mid".into(),
-            request: 3,
-            at: 7,
-            expected: Some(5),
-            got: None,
-        };
-        report.mismatches.push(mismatch);
-        let text = report.text();
-        assert!(text.contains("4 of 4 texts compared, 1 are not the whole model's"), "{text}");
-        assert!(
-            text.contains("mode hat, load mid, request 3, token 7: the end in place of 5"),
-            "{text}"
-        );
     }
 }

@@ -1,7 +1,7 @@
-//! Kinds of devices, and what each drafter costs them.
+//! Device classes, and what each drafter costs them.
 
 use tricorn_core::Cost;
-use tricorn_device::DevicePace;
+use tricorn_device::DeviceThrottle;
 use tricorn_model::DrafterKind;
 
 /// A kind of device.
@@ -60,7 +60,7 @@ impl DeviceClass {
     /// many times more or less than what is known of them (HAT's step, the first layers) as they
     /// have parameters.
     #[must_use]
-    pub fn pace(&self, drafter: Option<DrafterKind>) -> DevicePace {
+    pub fn throttle(&self, drafter: Option<DrafterKind>) -> DeviceThrottle {
         use parameters::{FIRST_LAYERS, draft_step, take_in};
         let Self { shallow, draft, head, .. } = *self;
         let (draft, take_in) = match drafter {
@@ -70,7 +70,7 @@ impl DeviceClass {
             ),
             None => Default::default(),
         };
-        DevicePace { shallow, take_in, draft, head }
+        DeviceThrottle { shallow, take_in, draft, head }
     }
 }
 
@@ -98,7 +98,7 @@ mod tests {
             head: cost(1_200, 50),
         };
         let [hat, fused] =
-            [DrafterKind::Hat, DrafterKind::Fused].map(|kind| class.pace(Some(kind)));
+            [DrafterKind::Hat, DrafterKind::Fused].map(|kind| class.throttle(Some(kind)));
         assert_eq!((hat.shallow, hat.draft, hat.head), (class.shallow, class.draft, class.head));
         // 405 M + 131 M + 67 M parameters a step with HAT's adapter, 236 M in place of the 67 M
         // with the fused drafter: 1.28 times as many.
@@ -112,7 +112,7 @@ mod tests {
         assert!((ratio(hat.take_in.per_row, class.shallow.per_row) - 50.3 / 404.8).abs() < 1e-3);
         assert!((ratio(fused.take_in.per_row, class.shallow.per_row) - 83.9 / 404.8).abs() < 1e-3);
         assert_eq!(
-            (class.pace(None).take_in, class.pace(None).shallow),
+            (class.throttle(None).take_in, class.throttle(None).shallow),
             (Cost::default(), class.shallow)
         );
     }

@@ -1,7 +1,13 @@
-//! Chunks of a fixed size against the dynamic one.
+//! Chunks sweep: fixed sizes against the dynamic one.
 
-use super::{Finding, Run, Target};
-use crate::{BenchError, Comparison, Load, Mode, Plan, Report, compare, shared::Shared};
+use super::inputs::Inputs;
+use crate::{
+    compare::{Comparison, Plan, compare},
+    error::BenchError,
+    mode::Mode,
+    report::{Finding, Paired, Report, Target},
+    scenario::Load,
+};
 
 /// Rows of the fixed chunks.
 const FIXED: [usize; 6] = [16, 32, 64, 128, 256, 512];
@@ -25,17 +31,18 @@ pub(super) fn modes() -> Result<Vec<Mode>, BenchError> {
 }
 
 /// One report a bandwidth.
-pub(super) fn run(run: Run<'_>, plan: &Plan) -> Result<Vec<Report>, BenchError> {
+pub(super) fn run(inputs: Inputs<'_>, plan: &Plan) -> Result<Vec<Report>, BenchError> {
     let mut reports = Vec::new();
     for bandwidth in BANDWIDTHS {
-        if run.stop.is_asked() {
+        if inputs.stop.is_asked() {
             break;
         }
         let mut plan = plan.clone();
         plan.scenario.rates_times = bandwidth;
         plan.loads = LOADS.map(|load| plan.scenario.load(load)).to_vec();
         plan.max_new_tokens = plan.max_new_tokens.min(NEW_TOKENS);
-        let comparison = compare(run.setup, run.prompts, &plan, run.observer, run.stop)?;
+        let comparison =
+            compare(inputs.setup, inputs.prompts, &plan, inputs.observer, inputs.stop)?;
         let findings = plan.loads.iter().map(|(load, _)| Finding {
             what: format!(
                 "TTFT of dynamic chunks over the best fixed size, {bandwidth} x the link's rates, \
@@ -57,7 +64,7 @@ pub(super) fn over_best(comparison: &Comparison, load: &str) -> Option<f64> {
     let dynamic = of_load.clone().find(|cell| cell.mode == DYNAMIC)?;
     let ratios: Option<Vec<f64>> = of_load
         .filter(|cell| cell.mode != DYNAMIC)
-        .map(|fixed| Shared::of(dynamic, fixed).ttft)
+        .map(|fixed| Paired::of(dynamic, fixed).ttft)
         .collect();
     // A size that answered nothing might have been the best.
     ratios?.into_iter().max_by(f64::total_cmp)

@@ -1,19 +1,20 @@
-//! What a long prompt does to the texts that others are writing.
+//! Interference sweep: a long prompt beside texts that others are writing.
 
 use std::time::Duration;
 
 use tricorn_device::{TraceEvent, TurnReport};
 
-use super::{Finding, Run, Target};
+use super::inputs::Inputs;
 use crate::{
-    BenchError, Cell, Comparison, Mode, Plan, Report,
-    compare::warm_ups,
-    cpu::CpuTimes,
+    cell::Cell,
+    compare::{Comparison, Plan, warm_ups},
+    error::BenchError,
+    figures::{ms, quantile, sorted},
     fleet::{Fleet, Job, Outcome},
-    rng::Rng,
-    stats::{quantile, sorted},
-    units::ms,
-    workload::Request,
+    mode::Mode,
+    report::{Finding, Report, Target},
+    run::CpuTimes,
+    workload::{Request, Rng},
 };
 
 /// Devices that write; one more brings the prompt.
@@ -37,31 +38,31 @@ pub(super) fn modes() -> Result<Vec<Mode>, BenchError> {
     ["u-shape", "u-sarathi", "hat"].into_iter().map(Mode::named).collect()
 }
 
-pub(super) fn run(run: Run<'_>, plan: &Plan) -> Result<Report, BenchError> {
+pub(super) fn run(inputs: Inputs<'_>, plan: &Plan) -> Result<Report, BenchError> {
     let mut plan =
         Plan { requests: WRITERS + 1, max_new_tokens: WRITER.1, check: false, ..plan.clone() };
     plan.scenario.devices = WRITERS + 1;
     plan.loads = vec![("one long prompt".to_owned(), 1.0)];
     plan.check()?;
-    let requests = requests(&plan, run);
-    run.observer.planned(plan.modes.len() * 2 * requests.len());
-    let fleet = Fleet::start(run.setup, &plan.scenario, &plan.modes)?;
+    let requests = requests(&plan, inputs);
+    inputs.observer.planned(plan.modes.len() * 2 * requests.len());
+    let fleet = Fleet::start(inputs.setup, &plan.scenario, &plan.modes)?;
     let mut cells = Vec::new();
     let mut findings = Vec::new();
     for mode in &plan.modes {
-        if run.stop.is_asked() {
+        if inputs.stop.is_asked() {
             break;
         }
-        let job = Job { mode, stop: run.stop, observer: run.observer };
-        run.observer.measuring(&format!("interference, {}", mode.name));
-        fleet.run(job, &warm_ups(plan.scenario.devices, &plan, run.prompts));
+        let job = Job { mode, stop: inputs.stop, observer: inputs.observer };
+        inputs.observer.measuring(&format!("interference, {}", mode.name));
+        fleet.run(job, &warm_ups(plan.scenario.devices, &plan, inputs.prompts));
         let before = CpuTimes::now();
         let outcomes = fleet.run(job, &requests);
         let mut cell = Cell::new("one long prompt", 1.0, &mode.name, mode.codec);
         cell.add_cpu(before, CpuTimes::now());
         outcomes
             .iter()
-            .for_each(|outcome| cell.take(outcome, &plan.scenario, run.setup.plain().hidden));
+            .for_each(|outcome| cell.take(outcome, &plan.scenario, inputs.setup.plain().hidden));
         let what = format!(
             "99th percentile of TBT while the cloud holds a prompt of {} tokens over before, {}",
             requests[WRITERS].prompt.len(),
@@ -76,15 +77,15 @@ pub(super) fn run(run: Run<'_>, plan: &Plan) -> Result<Report, BenchError> {
         mismatches: Vec::new(),
         clouds: fleet.stop(),
         blocks: 1,
-        partial: run.stop.is_asked(),
+        partial: inputs.stop.is_asked(),
     };
     Ok(Report::new(&plan, comparison, findings))
 }
 
-fn requests(plan: &Plan, run: Run<'_>) -> Vec<Request> {
+fn requests(plan: &Plan, inputs: Inputs<'_>) -> Vec<Request> {
     let mut rng = Rng::stream(plan.seed, STREAM);
     let mut request = |device, (length, max_new_tokens), arrival| {
-        let prompt = run.prompts.one(length, &mut rng);
+        let prompt = inputs.prompts.one(length, &mut rng);
         Request { index: device, arrival, device, prompt, max_new_tokens }
     };
     let mut requests: Vec<Request> =
@@ -132,7 +133,6 @@ fn in_the_cloud(report: &TurnReport) -> Option<(f64, f64)> {
 }
 
 #[cfg(test)]
-#[allow(clippy::unwrap_used)]
 mod tests {
     use super::*;
     use crate::cell::tests::outcome;

@@ -1,12 +1,18 @@
-//! One setting against another, everything else equal.
+//! Pairs: one setting against another, everything else equal.
 
 use std::time::Duration;
 
 use tricorn_core::Streaming;
 use tricorn_model::DrafterKind;
 
-use super::{Finding, Run, Target};
-use crate::{BenchError, Drafts, Mode, Plan, Report, Scenario, compare, shared::Shared};
+use super::inputs::Inputs;
+use crate::{
+    compare::{Plan, compare},
+    error::BenchError,
+    mode::{Drafts, Mode},
+    report::{Finding, Paired, Report, Target},
+    scenario::Scenario,
+};
 
 /// Two modes under one condition.
 pub(super) struct Pair {
@@ -56,10 +62,11 @@ impl Pair {
             .collect()
     }
 
-    pub(super) fn run(&self, run: Run<'_>, plan: &Plan) -> Result<Report, BenchError> {
+    pub(super) fn run(&self, inputs: Inputs<'_>, plan: &Plan) -> Result<Report, BenchError> {
         let mut plan = plan.clone();
         (self.scenario)(&mut plan.scenario);
-        let comparison = compare(run.setup, run.prompts, &plan, run.observer, run.stop)?;
+        let comparison =
+            compare(inputs.setup, inputs.prompts, &plan, inputs.observer, inputs.stop)?;
         let findings = plan.loads.iter().map(|(load, _)| {
             let cell = |mode: &str| {
                 comparison.cells.iter().find(|cell| cell.mode == mode && cell.load == *load)
@@ -67,7 +74,7 @@ impl Pair {
             let [(first, _), (second, _)] = self.variants;
             let measured = cell(second)
                 .zip(cell(first))
-                .and_then(|(second, first)| Shared::of(second, first).tbt);
+                .and_then(|(second, first)| Paired::of(second, first).tbt);
             Finding { what: format!("{}, load {load}", self.what), measured, target: self.target }
         });
         let findings = findings.collect();

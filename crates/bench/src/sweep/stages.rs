@@ -1,19 +1,19 @@
-//! A middle in two processes against one.
+//! Stages sweep: a middle in two processes against one.
 
 use std::time::{Duration, Instant};
 
 use tricorn_core::HiddenCodec;
 
-use super::{Finding, Run, Target};
+use super::inputs::Inputs;
 use crate::{
-    BenchError, Cell, Comparison, Mismatch, Mode, Plan, Report,
-    compare::warm_ups,
-    cpu::CpuTimes,
+    cell::Cell,
+    compare::{Comparison, Mismatch, Plan, difference, warm_ups},
+    error::BenchError,
     fleet::{Fleet, Job, Outcome},
-    prompts::PromptLengths,
-    reference::difference,
-    rng::Rng,
-    workload::Request,
+    mode::Mode,
+    report::{Finding, Report, Target},
+    run::CpuTimes,
+    workload::{PromptLengths, Request, Rng},
 };
 
 /// Sessions at a time, each on its own device.
@@ -31,13 +31,14 @@ pub(super) fn modes() -> Result<Vec<Mode>, BenchError> {
     Ok(vec![Mode::named("hat")?])
 }
 
-pub(super) fn run(run: Run<'_>, plan: &Plan) -> Result<Report, BenchError> {
+pub(super) fn run(inputs: Inputs<'_>, plan: &Plan) -> Result<Report, BenchError> {
     let mut plan = Plan { requests: SESSIONS * TIMES, check: false, ..plan.clone() };
     plan.scenario.devices = SESSIONS;
     plan.loads = vec![("eight sessions".to_owned(), 1.0)];
     let (load, rate) = (plan.loads[0].0.clone(), plan.loads[0].1);
-    let middle = run.setup.layers.clone();
-    let (context, pace) = (run.setup.plain().context, plan.scenario.pace.map(|pace| pace.cloud));
+    let middle = inputs.setup.layers.clone();
+    let (context, throttle) =
+        (inputs.setup.plain().context, plan.scenario.throttle.map(|throttle| throttle.cloud));
     let cut = middle.start + middle.len() / 2;
     if cut == middle.start {
         let instead = "a model whose middle has two layers or more".to_owned();
@@ -48,30 +49,30 @@ pub(super) fn run(run: Run<'_>, plan: &Plan) -> Result<Report, BenchError> {
         });
     }
     let fleets = [
-        Fleet::start(run.setup, &plan.scenario, &plan.modes)?,
-        Fleet::with(run.setup, &plan.scenario, &plan.modes, |schedule| {
-            run.setup.cloud.start_two(schedule, context, pace, &middle, cut)
+        Fleet::start(inputs.setup, &plan.scenario, &plan.modes)?,
+        Fleet::with(inputs.setup, &plan.scenario, &plan.modes, |schedule| {
+            inputs.setup.cloud.start_two(schedule, context, throttle, &middle, cut)
         })?,
     ];
-    let requests = requests(&plan, run);
-    run.observer.planned(NAMES.len() * SESSIONS * (TIMES + 1));
+    let requests = requests(&plan, inputs);
+    inputs.observer.planned(NAMES.len() * SESSIONS * (TIMES + 1));
     let mut cells = NAMES.map(|name| Cell::new(&load, rate, name, HiddenCodec::F16));
-    let mut speeds = NAMES.map(|_| Speed::default());
+    let mut throughputs = NAMES.map(|_| Throughput::default());
     let (mut compared, mut mismatches) = (0, Vec::new());
     for mode in &plan.modes {
-        let job = Job { mode, stop: run.stop, observer: run.observer };
+        let job = Job { mode, stop: inputs.stop, observer: inputs.observer };
         fleets
             .iter()
-            .for_each(|fleet| drop(fleet.run(job, &warm_ups(SESSIONS, &plan, run.prompts))));
+            .for_each(|fleet| drop(fleet.run(job, &warm_ups(SESSIONS, &plan, inputs.prompts))));
         for round in 0..TIMES {
-            if run.stop.is_asked() {
+            if inputs.stop.is_asked() {
                 break;
             }
             let mut texts: [Vec<Outcome>; 2] = Default::default();
             for place in 0..fleets.len() {
                 // Each side is first in turn, so that drift of the machine hits both alike.
                 let index = (place + round) % fleets.len();
-                run.observer.measuring(&format!(
+                inputs.observer.measuring(&format!(
                     "stages, {}, {} of {TIMES}",
                     NAMES[index],
                     round + 1
@@ -79,10 +80,10 @@ pub(super) fn run(run: Run<'_>, plan: &Plan) -> Result<Report, BenchError> {
                 let ready = fleets[index].open(job, &requests);
                 let (before, started) = (CpuTimes::now(), Instant::now());
                 let outcomes = ready.run();
-                speeds[index].add(&outcomes, started.elapsed());
+                throughputs[index].add(&outcomes, started.elapsed());
                 cells[index].add_cpu(before, CpuTimes::now());
                 outcomes.iter().for_each(|outcome| {
-                    cells[index].take(outcome, &plan.scenario, run.setup.plain().hidden)
+                    cells[index].take(outcome, &plan.scenario, inputs.setup.plain().hidden)
                 });
                 texts[index] = outcomes;
             }
@@ -91,7 +92,7 @@ pub(super) fn run(run: Run<'_>, plan: &Plan) -> Result<Report, BenchError> {
             mismatches.extend(differing(&pairs, &load));
         }
     }
-    let [one, two] = speeds.map(Speed::per_second);
+    let [one, two] = throughputs.map(Throughput::per_second);
     let measured = one.zip(two).map(|(one, two)| two / one);
     let what = format!("tokens a second of two stages over one, {SESSIONS} sessions");
     let [first, second] = fleets;
@@ -111,13 +112,13 @@ pub(super) fn run(run: Run<'_>, plan: &Plan) -> Result<Report, BenchError> {
         mismatches,
         clouds,
         blocks: TIMES,
-        partial: run.stop.is_asked(),
+        partial: inputs.stop.is_asked(),
     };
     Ok(Report::new(&plan, comparison, findings))
 }
 
-fn requests(plan: &Plan, run: Run<'_>) -> Vec<Request> {
-    let prompts = run.prompts.pick(SESSIONS, PROMPTS, &mut Rng::stream(plan.seed, STREAM));
+fn requests(plan: &Plan, inputs: Inputs<'_>) -> Vec<Request> {
+    let prompts = inputs.prompts.pick(SESSIONS, PROMPTS, &mut Rng::stream(plan.seed, STREAM));
     let request = |(index, prompt)| Request {
         index,
         arrival: Duration::ZERO,
@@ -161,12 +162,12 @@ fn differing(pairs: &[Pair<'_>], load: &str) -> Vec<Mismatch> {
 
 /// Tokens over time.
 #[derive(Clone, Copy, Debug, Default)]
-struct Speed {
+struct Throughput {
     tokens: usize,
     time: Duration,
 }
 
-impl Speed {
+impl Throughput {
     fn add(&mut self, outcomes: &[Outcome], time: Duration) {
         self.tokens += outcomes
             .iter()
@@ -183,14 +184,13 @@ impl Speed {
 }
 
 #[cfg(test)]
-#[allow(clippy::unwrap_used)]
 mod tests {
     use super::*;
     use crate::{cell::tests::outcome, fleet::Failure};
 
     #[test]
-    fn speed_is_tokens_over_time() {
-        let mut speed = Speed::default();
+    fn throughput_is_tokens_over_time() {
+        let mut speed = Throughput::default();
         assert_eq!(speed.per_second(), None);
         speed.add(&[outcome(0, 10, &[1, 1, 1]), outcome(1, 10, &[1])], Duration::from_secs(2));
         assert_eq!(speed.per_second(), Some(3.0));

@@ -1,4 +1,4 @@
-//! Chunks while the bandwidth changes under way.
+//! Chunks sweep, second part: the bandwidth changes under way.
 
 use std::{
     sync::{
@@ -15,18 +15,18 @@ use tricorn_netem::{Emulator, LinkConfig};
 use tricorn_plot::{Series, lines};
 
 use super::{
-    Finding, Run, Target,
     chunks::{DYNAMIC, over_best},
+    inputs::Inputs,
 };
 use crate::{
-    BenchError, Cell, Comparison, Plan, Report,
-    compare::warm_ups,
-    cpu::CpuTimes,
+    cell::Cell,
+    compare::{Comparison, Plan, warm_ups},
+    error::BenchError,
+    figures::ms,
     fleet::{Fleet, Job, Outcome},
-    report::Picture,
-    rng::Rng,
-    units::ms,
-    workload::Request,
+    report::{Finding, Picture, Report, Target},
+    run::CpuTimes,
+    workload::{Request, Rng},
 };
 
 /// The link's rates are so many times the scenario's, in turn, for so long each: first the cloud is
@@ -44,12 +44,12 @@ const LOAD: &str = "changing rate";
 /// Dynamic chunks over the best fixed size.
 const TARGET: Target = Target::AtMost(1.0);
 
-pub(super) fn run(run: Run<'_>, plan: &Plan) -> Result<Report, BenchError> {
+pub(super) fn run(inputs: Inputs<'_>, plan: &Plan) -> Result<Report, BenchError> {
     let mut plan =
         Plan { requests: PROMPTS, max_new_tokens: NEW_TOKENS, check: false, ..plan.clone() };
     plan.scenario.devices = 1;
     plan.loads = vec![(LOAD.to_owned(), 1.0)];
-    let hidden = run.setup.plain().hidden;
+    let hidden = inputs.setup.plain().hidden;
     let configs = TIMES.map(|times| {
         let mut config = plan.scenario.link_config(0, hidden);
         config.up.bytes_per_s *= times;
@@ -61,11 +61,13 @@ pub(super) fn run(run: Run<'_>, plan: &Plan) -> Result<Report, BenchError> {
     fastest.rates_times *= TIMES[0];
     let mut rng = Rng::stream(plan.seed, STREAM);
     let prompts: Vec<Arc<[u32]>> =
-        (0..PROMPTS).map(|_| run.prompts.one(PROMPT, &mut rng)).collect();
-    run.observer.planned(plan.modes.len() * (PROMPTS + 1));
-    let fleet = Fleet::start(run.setup, &plan.scenario, &plan.modes)?;
-    let job = |mode| Job { mode, stop: run.stop, observer: run.observer };
-    plan.modes.iter().for_each(|mode| drop(fleet.run(job(mode), &warm_ups(1, &plan, run.prompts))));
+        (0..PROMPTS).map(|_| inputs.prompts.one(PROMPT, &mut rng)).collect();
+    inputs.observer.planned(plan.modes.len() * (PROMPTS + 1));
+    let fleet = Fleet::start(inputs.setup, &plan.scenario, &plan.modes)?;
+    let job = |mode| Job { mode, stop: inputs.stop, observer: inputs.observer };
+    plan.modes
+        .iter()
+        .for_each(|mode| drop(fleet.run(job(mode), &warm_ups(1, &plan, inputs.prompts))));
     let mut cells: Vec<Cell> =
         plan.modes.iter().map(|mode| Cell::new(LOAD, 1.0, &mode.name, mode.codec)).collect();
     let mut picture = None;
@@ -75,10 +77,10 @@ pub(super) fn run(run: Run<'_>, plan: &Plan) -> Result<Report, BenchError> {
         for turn in 0..plan.modes.len() {
             let which = (turn + index) % plan.modes.len();
             let (mode, cell) = (&plan.modes[which], &mut cells[which]);
-            if run.stop.is_asked() {
+            if inputs.stop.is_asked() {
                 break;
             }
-            run.observer.measuring(&format!("{LOAD}, {}", mode.name));
+            inputs.observer.measuring(&format!("{LOAD}, {}", mode.name));
             let request = Request {
                 index,
                 arrival: Duration::ZERO,
@@ -113,7 +115,7 @@ pub(super) fn run(run: Run<'_>, plan: &Plan) -> Result<Report, BenchError> {
         mismatches: Vec::new(),
         clouds: fleet.stop(),
         blocks: PROMPTS,
-        partial: run.stop.is_asked(),
+        partial: inputs.stop.is_asked(),
     };
     let what =
         "TTFT of dynamic chunks over the best fixed size while the link's rate changes".to_owned();

@@ -9,7 +9,7 @@ use crate::{
 };
 use std::io::{self, BufRead, IsTerminal};
 use tricorn_core::TurnError;
-use tricorn_device::{Chat, Conversation, DeviceError, Ends, Link, Prompter};
+use tricorn_device::{Chat, Conversation, DeviceError, DeviceParts, Prompter, Transport};
 use tricorn_model::BundlePart;
 
 /// What is said to begin anew.
@@ -19,35 +19,36 @@ pub(crate) fn run(args: &ChatArgs) -> Result<(), CliError> {
     let (source, split) = open(&args.model)?;
     source.expect_part(BundlePart::Device, split)?;
     let prompter = Prompter::load(&source)?;
-    let ends = Ends::load(&source, split, args.generate.codec, args.generate.drafter.drafting())?
-        .with_kv(args.model.kv);
+    let parts =
+        DeviceParts::load(&source, split, args.generate.codec, args.generate.drafter.drafting())?
+            .with_kv(args.model.kv);
     match &args.middle.cloud {
         Some(url) => {
             let runtime = generate::runtime()?;
             turns(
                 args,
-                &ends,
+                &parts,
                 &prompter,
-                generate::remote(url, args.generate.deadline, &ends, &runtime),
+                generate::remote(url, args.generate.deadline, &parts, &runtime),
             )
         }
         None => turns(
             args,
-            &ends,
+            &parts,
             &prompter,
-            generate::local(local_middle(&source, split)?, &ends, args.model.kv),
+            generate::local(local_middle(&source, split)?, &parts, args.model.kv),
         ),
     }
 }
 
 fn turns(
     args: &ChatArgs,
-    ends: &Ends,
+    parts: &DeviceParts,
     prompter: &Prompter,
-    link: impl Link,
+    transport: impl Transport,
 ) -> Result<(), CliError> {
-    let grammar = generate::grammar(&args.generate, ends, prompter)?;
-    let mut conversation = Conversation::open(ends, link)?;
+    let grammar = generate::grammar(&args.generate, parts, prompter)?;
+    let mut conversation = Conversation::open(parts, transport)?;
     let mut chat = Chat::new();
     let mut answers = 0_usize;
     let colour = ui::shows_colour(&io::stderr());
@@ -81,9 +82,9 @@ fn turns(
             continue;
         }
         let tokens = chat.ask(prompter, message)?;
-        let turn = generate::turn(&args.generate, ends, grammar.as_ref(), tokens)?;
+        let turn = generate::turn(&args.generate, parts, grammar.as_ref(), tokens)?;
         let done =
-            generate::run(&mut conversation, prompter, &ends.stop_tokens, turn, Show::Stream)
+            generate::run(&mut conversation, prompter, &parts.stop_tokens, turn, Show::Stream)
                 .map_err(|error| match error {
                     CliError::Device(DeviceError::Turn(TurnError::TooLong { tokens, context }))
                         if answers > 0 =>
@@ -96,7 +97,7 @@ fn turns(
             Ok(generated) => {
                 let ids = &generated.report.token_ids;
                 let spoken =
-                    ids.iter().position(|id| ends.stop_tokens.contains(id)).unwrap_or(ids.len());
+                    ids.iter().position(|id| parts.stop_tokens.contains(id)).unwrap_or(ids.len());
                 chat.answered(&ids[..spoken], &generated.text);
                 answers += 1;
                 let reused = generated.report.stats.reused_tokens;

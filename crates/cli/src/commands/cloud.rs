@@ -2,7 +2,7 @@
 
 use super::{allow_many_connections, open, print_json};
 use crate::{args::CloudArgs, error::CliError, log, ui};
-use std::{convert::Infallible, io::Read, time::Duration};
+use std::{convert::Infallible, io::Read, ops::Range, time::Duration};
 use tokio::sync::mpsc;
 use tricorn_cloud::{Cloud, CloudConfig, Figures, MiddleModel, PooledMiddle, Served};
 use tricorn_core::{FormatName, Formats, SessionLimits};
@@ -58,7 +58,7 @@ pub(crate) fn run(args: &CloudArgs) -> Result<(), CliError> {
     let mut cloud = Cloud::bind(config, served)?;
     cloud.warn_by(|line| log::warning(line));
     let (address, held) = (cloud.local_addr(), cloud.held());
-    if let Some(needed) = missing_memory(args, source.config(), held.len()) {
+    if let Some(needed) = missing_memory(args, source.config(), held.clone()) {
         log::warning(format_args!(
             "--kv-memory {} is too little for one session of the model's context of {} tokens, \
              which takes {needed} MiB",
@@ -120,13 +120,10 @@ pub(crate) fn run(args: &CloudArgs) -> Result<(), CliError> {
     Ok(())
 }
 
-/// What one session over the whole context takes, in MiB, where that is more than there is.
-fn missing_memory(args: &CloudArgs, model: &ModelConfig, layers: usize) -> Option<usize> {
-    let needed = args
-        .model
-        .kv
-        .bytes(model.context, layers, model.kv_heads, model.head_dim)
-        .div_ceil(1 << 20);
+/// MiB that one session over the whole context takes, where that is more than there is.
+fn missing_memory(args: &CloudArgs, model: &ModelConfig, held: Range<usize>) -> Option<usize> {
+    let needed =
+        args.model.kv.bytes(model.context, model.block_layout(held).layers()).div_ceil(1 << 20);
     (needed > args.kv_memory).then_some(needed)
 }
 

@@ -11,7 +11,7 @@ use crate::{
 use std::{io, path::Path, process::Command};
 use tricorn_bench::CloudProcess;
 use tricorn_core::{ChunkPolicy, HiddenCodec, SamplingParams};
-use tricorn_device::{Conversation, Drafting, Ends, Prompter, Turn};
+use tricorn_device::{Conversation, DeviceParts, Drafting, Prompter, Turn};
 use tricorn_kernels::KvFormat;
 use tricorn_model::default_split;
 use tricorn_text::template::Message;
@@ -43,7 +43,8 @@ pub(crate) fn run(args: &DemoArgs) -> Result<(), CliError> {
     let split = default_split(&source)?;
     let prompter = Prompter::load(&source)?;
     let tokens = prompter.chat(&[Message::new("user", prompt)])?;
-    let ends = Ends::load(&source, split, HiddenCodec::default(), Drafting::Best)?.with_kv(kv);
+    let parts =
+        DeviceParts::load(&source, split, HiddenCodec::default(), Drafting::Best)?.with_kv(kv);
     let cloud = cloud.join().unwrap_or_else(|panic| std::panic::resume_unwind(panic))?;
     let url = format!("http://{}", cloud.address());
     let colour = ui::shows_colour(&io::stdout());
@@ -74,14 +75,14 @@ pub(crate) fn run(args: &DemoArgs) -> Result<(), CliError> {
         sampling: SamplingParams::greedy(),
         constraint: None,
         logprobs: None,
-        draft: generate::draft_policy(&ends),
+        draft: generate::draft_policy(&parts),
         chunk: ChunkPolicy::Dynamic,
     };
     let runtime = generate::runtime()?;
     let mut conversation =
-        Conversation::open(&ends, generate::remote(&url, DEADLINE, &ends, &runtime))?;
+        Conversation::open(&parts, generate::remote(&url, DEADLINE, &parts, &runtime))?;
     let show = if args.json { Show::Nothing } else { Show::Stream };
-    let generated = generate::run(&mut conversation, &prompter, &ends.stop_tokens, turn, show)?;
+    let generated = generate::run(&mut conversation, &prompter, &parts.stop_tokens, turn, show)?;
     if args.json { print_json(&generated.json()) } else { summarise(&generated) }
 }
 

@@ -7,8 +7,8 @@ use tokio::{net::TcpListener, sync::mpsc};
 use tricorn_api::{CloudBehind, Limits, Service, ServiceConfig, serve};
 use tricorn_core::DraftPolicy;
 use tricorn_device::{
-    CloudProbe, DeviceError, Ends, Engine, EngineConfig, LocalLink, Options, Prompter,
-    RemoteConfig, RemoteLink, SharedMonitor, engine::Offline,
+    CloudProbe, DeviceError, DeviceParts, Engine, EngineConfig, LocalTransport, Options, Prompter,
+    RemoteConfig, RemoteTransport, SharedMonitor, engine::Offline,
 };
 use tricorn_model::BundlePart;
 
@@ -27,10 +27,11 @@ pub(crate) fn run(args: &DeviceArgs) -> Result<(), CliError> {
     let (source, split) = open(&args.model)?;
     source.expect_part(BundlePart::Device, split)?;
     let prompter = Arc::new(Prompter::load(&source)?);
-    let ends = Arc::new(
-        Ends::load(&source, split, args.codec, args.drafter.drafting())?.with_kv(args.model.kv),
+    let parts = Arc::new(
+        DeviceParts::load(&source, split, args.codec, args.drafter.drafting())?
+            .with_kv(args.model.kv),
     );
-    if args.offline_fallback == Offline::Draft && ends.drafter().is_none() {
+    if args.offline_fallback == Offline::Draft && parts.drafter().is_none() {
         return Err(CliError::NoFallback);
     }
     let options = Options { monitor: Some(SharedMonitor::new()), ..Options::default() };
@@ -44,10 +45,10 @@ pub(crate) fn run(args: &DeviceArgs) -> Result<(), CliError> {
         ..EngineConfig::default()
     };
     let draft =
-        if args.drafter.no_draft { DraftPolicy::OFF } else { generate::draft_policy(&ends) };
+        if args.drafter.no_draft { DraftPolicy::OFF } else { generate::draft_policy(&parts) };
     let probe = match &args.middle.cloud {
         Some(url) => {
-            Some(CloudProbe::new(url, &ends, runtime.handle()).map_err(DeviceError::Link)?)
+            Some(CloudProbe::new(url, &parts, runtime.handle()).map_err(DeviceError::Transport)?)
         }
         None => None,
     };
@@ -57,21 +58,21 @@ pub(crate) fn run(args: &DeviceArgs) -> Result<(), CliError> {
                 deadline: Duration::from_secs_f64(args.deadline),
                 ..RemoteConfig::new(url)
             };
-            let (device, handle) = (Arc::clone(&ends), runtime.handle().clone());
+            let (device, handle) = (Arc::clone(&parts), runtime.handle().clone());
             Engine::start(
-                ends,
+                parts,
                 prompter,
-                move || RemoteLink::new(remote.clone(), &device, handle.clone()),
+                move || RemoteTransport::new(remote.clone(), &device, handle.clone()),
                 config,
             )
         }
         None => {
             let middle = Arc::new(local_middle(&source, split)?);
-            let (context, codec, kv) = (ends.context, ends.codec, args.model.kv);
+            let (context, codec, kv) = (parts.context, parts.codec, args.model.kv);
             Engine::start(
-                ends,
+                parts,
                 prompter,
-                move || LocalLink::new(Arc::clone(&middle), context, codec).with_kv(kv),
+                move || LocalTransport::new(Arc::clone(&middle), context, codec).with_kv(kv),
                 config,
             )
         }

@@ -2,7 +2,10 @@
 
 use super::{print_json, resolve};
 use crate::{args::InspectArgs, bundled, error::CliError, ui};
-use tricorn_model::inspect::{Inspection, inspect};
+use tricorn_model::{
+    LayerShape,
+    inspect::{Inspection, inspect},
+};
 
 pub(crate) fn run(args: &InspectArgs) -> Result<(), CliError> {
     let source = bundled::open_quantised(&args.model, args.quant)?;
@@ -64,6 +67,9 @@ pub(crate) fn run(args: &InspectArgs) -> Result<(), CliError> {
                 + ", each way",
         ),
     ];
+    if !inspection.layer_shapes.is_empty() {
+        rows.insert(3, ("uneven layers", uneven(&inspection.layer_shapes)));
+    }
     if let Some(bundle) = &inspection.bundle {
         rows.push(("bundle", format!("the {bundle}'s share only")));
     }
@@ -78,4 +84,22 @@ pub(crate) fn run(args: &InspectArgs) -> Result<(), CliError> {
         rows.push(("drafter", "none; train one with `tricorn distill`".to_owned()));
     }
     Ok(ui::print(ui::table(&rows))?)
+}
+
+/// The smallest and the largest of each size of layers that differ.
+fn uneven(shapes: &[LayerShape]) -> String {
+    let range = |name: &str, size: fn(&LayerShape) -> usize| {
+        let sizes = || shapes.iter().map(size);
+        match (sizes().min().unwrap_or(0), sizes().max().unwrap_or(0)) {
+            (least, most) if least == most => format!("{name} {least}"),
+            (least, most) => format!("{name} {least} to {most}"),
+        }
+    };
+    [
+        range("heads", |shape| shape.heads),
+        range("KV heads", |shape| shape.kv_heads),
+        range("head width", |shape| shape.head_dim),
+        range("FFN width", |shape| shape.intermediate),
+    ]
+    .join(", ")
 }

@@ -8,7 +8,7 @@ use crate::{
     ui,
 };
 use std::io::Read;
-use tricorn_device::{Conversation, Ends, Link, Prompter};
+use tricorn_device::{Conversation, DeviceParts, Prompter, Transport};
 use tricorn_model::BundlePart;
 use tricorn_text::template::Message;
 
@@ -22,24 +22,25 @@ pub(crate) fn run(args: &RunArgs) -> Result<(), CliError> {
     } else {
         prompter.chat(&[Message::new("user", prompt)])?
     };
-    let ends = Ends::load(&source, split, args.generate.codec, args.generate.drafter.drafting())?
-        .with_kv(args.model.kv);
+    let parts =
+        DeviceParts::load(&source, split, args.generate.codec, args.generate.drafter.drafting())?
+            .with_kv(args.model.kv);
     let generated = match &args.middle.cloud {
         Some(url) => {
             let runtime = generate::runtime()?;
             turn(
                 args,
-                &ends,
+                &parts,
                 &prompter,
-                generate::remote(url, args.generate.deadline, &ends, &runtime),
+                generate::remote(url, args.generate.deadline, &parts, &runtime),
                 tokens,
             )?
         }
         None => turn(
             args,
-            &ends,
+            &parts,
             &prompter,
-            generate::local(local_middle(&source, split)?, &ends, args.model.kv),
+            generate::local(local_middle(&source, split)?, &parts, args.model.kv),
             tokens,
         )?,
     };
@@ -53,16 +54,16 @@ pub(crate) fn run(args: &RunArgs) -> Result<(), CliError> {
 
 fn turn(
     args: &RunArgs,
-    ends: &Ends,
+    parts: &DeviceParts,
     prompter: &Prompter,
-    link: impl Link,
+    transport: impl Transport,
     tokens: Vec<u32>,
 ) -> Result<Generated, CliError> {
-    let grammar = generate::grammar(&args.generate, ends, prompter)?;
-    let turn = generate::turn(&args.generate, ends, grammar.as_ref(), tokens)?;
+    let grammar = generate::grammar(&args.generate, parts, prompter)?;
+    let turn = generate::turn(&args.generate, parts, grammar.as_ref(), tokens)?;
     let show = if args.json { Show::Nothing } else { Show::Stream };
-    let mut conversation = Conversation::open(ends, link)?;
-    generate::run(&mut conversation, prompter, &ends.stop_tokens, turn, show)
+    let mut conversation = Conversation::open(parts, transport)?;
+    generate::run(&mut conversation, prompter, &parts.stop_tokens, turn, show)
 }
 
 fn read_prompt(prompt: &str) -> Result<String, CliError> {

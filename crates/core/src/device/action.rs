@@ -1,9 +1,9 @@
-//! What the session asks of its driver, and what it makes of the cloud's answers.
+//! Actions that the session asks of its driver, and verdicts on the cloud's answers.
 
 use super::FinishReason;
 use crate::{AppendHeader, DeepHeader};
 
-/// What the driver does next.
+/// The driver's next action.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Action {
     /// Open a session on a cloud, then report [`connected`](super::DeviceSession::connected).
@@ -37,7 +37,7 @@ pub enum Action {
     Finished(FinishReason),
 }
 
-/// What the deep rows of an answer are for.
+/// Use of an answer's deep rows.
 ///
 /// With output layers on the device (`K > 0`) the rows of [`Extend`](Self::Extend) and
 /// [`Judge`](Self::Judge) go through them first, all of them, at [`DeepHeader::first_row_pos`],
@@ -62,7 +62,7 @@ pub enum DeepUse {
     },
 }
 
-/// What a judged row leads to.
+/// Consequence of a judged row.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Judgement {
     /// The target agrees with the draft: go on with the next row.
@@ -83,12 +83,16 @@ pub enum Judgement {
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum ProtocolError {
     /// No append awaits an answer.
-    #[error("the cloud answered an append at position {} though none awaits an answer; reconnect", .0.pos)]
+    #[error(
+        "the cloud answered an append at position {} though none awaits an answer; reconnect",
+        .0.pos
+    )]
     Unasked(DeepHeader),
     /// The answer is to another append than the oldest in flight, or carries other rows than it
     /// asked for.
     #[error(
-        "the cloud answered position {}, {} rows from {}, but position {}, {} rows from {} was due; reconnect",
+        "the cloud answered position {}, {} rows from {}, but position {}, {} rows from {} was \
+         due; reconnect",
         got.pos, got.rows, got.first_row_pos, due.pos, due.rows, due.first_row_pos
     )]
     Mismatch {

@@ -1,5 +1,5 @@
-//! Continuations drafted while a verification is out: one of them may be what the next round would
-//! have drafted.
+//! Branches: continuations drafted while a verification is out. One of them may be what the next
+//! round would have drafted.
 
 use super::{BranchAt, Draft, Guess};
 

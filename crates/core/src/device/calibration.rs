@@ -1,4 +1,4 @@
-//! How often drafts of a confidence are right, learnt as they are judged.
+//! Calibration of a drafter: how often drafts of a confidence are right, learnt as they are judged.
 
 const BINS: usize = 10;
 /// So many drafts' weight has the drafter's own word against what is seen.

@@ -1,4 +1,4 @@
-//! How a prompt is cut for the upload.
+//! Chunk policy: how a prompt is cut for the upload.
 
 use super::{
     overlap::{best_rows, window_rows},

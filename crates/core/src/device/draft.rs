@@ -1,4 +1,5 @@
-//! When drafting stops, what of a round is sent when, and what is drafted while the cloud verifies.
+//! Draft policy: when drafting stops, what of a round is sent when, and what is drafted while the
+//! cloud verifies.
 
 /// Bounds on the drafts of one verification round (HAT, arXiv 2503.18989). None of them has an
 /// influence on the text.
@@ -17,7 +18,7 @@ pub struct DraftPolicy {
     pub branch: BranchAt,
 }
 
-/// Which draft is a round's last.
+/// Rule for a round's last draft.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub enum DraftStop {
     /// The first whose confidence (the drafter's greatest probability) is below this.
@@ -30,7 +31,7 @@ pub enum DraftStop {
     },
 }
 
-/// Whether a round's rows are sent one by one.
+/// Sending of a round's rows one by one.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum Streaming {
     /// All together, once the last is drafted.
@@ -42,7 +43,7 @@ pub enum Streaming {
     Always,
 }
 
-/// Where continuations may part from the round's drafts.
+/// Positions where continuations may part from the round's drafts.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum BranchAt {
     /// After the last draft only, as in HAT.
@@ -70,6 +71,13 @@ impl DraftPolicy {
             parallel: 0,
             branch: BranchAt::Anywhere,
         }
+    }
+
+    /// Likeliest tokens that the drafter names at each draft: one more than continuations, since
+    /// the draft itself is among them; 0 without continuations.
+    #[must_use]
+    pub fn alternatives(&self) -> usize {
+        if self.parallel > 0 { self.parallel.min(Self::MAX_PARALLEL) + 1 } else { 0 }
     }
 }
 

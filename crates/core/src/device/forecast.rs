@@ -1,8 +1,8 @@
-//! When a remainder would be through, for several sizes of the next chunk.
+//! Forecast for several sizes of the next chunk: when the rest of a prompt would be through.
 
 use super::pipeline::Pipeline;
 
-/// What a [`Pipeline`] predicts for each size of the next chunk; seconds as the pipeline counts
+/// Predictions of a [`Pipeline`] for each size of the next chunk; seconds as the pipeline counts
 /// them.
 pub(super) struct Forecast {
     sizes: Vec<Size>,

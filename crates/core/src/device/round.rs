@@ -1,5 +1,4 @@
-//! One verification round: its drafts, what is known of their chances, and the continuations
-//! drafted meanwhile.
+//! Round of verification: its drafts, their chances, and the continuations drafted meanwhile.
 
 use super::{Branch, Draft};
 

@@ -1,4 +1,4 @@
-//! One conversation as the device sees it: confirmed tokens, drafts, and what the cloud holds of
+//! Device session: one conversation's confirmed tokens and drafts, and what the cloud holds of
 //! them.
 
 mod answers;
@@ -32,7 +32,7 @@ pub struct SessionConfig {
 }
 
 #[derive(Debug)]
-struct Turn {
+struct OpenTurn {
     options: TurnOptions,
     /// Tokens the turn started with; the rest is generated.
     prompt: usize,
@@ -46,7 +46,7 @@ struct Judging {
     rows_left: usize,
 }
 
-/// What rounds have been like.
+/// Averages over rounds.
 #[derive(Debug, Default)]
 struct Habit {
     drafted: Average,
@@ -63,7 +63,12 @@ struct Habit {
 /// ```
 /// use tricorn_core::{Action, DeviceSession, SessionConfig, TurnOptions};
 ///
-/// let mut session = DeviceSession::new(SessionConfig { context: 64, max_append_rows: 16, max_queued_rows: 32, output_layers: 0 });
+/// let mut session = DeviceSession::new(SessionConfig {
+///     context: 64,
+///     max_append_rows: 16,
+///     max_queued_rows: 32,
+///     output_layers: 0,
+/// });
 /// session.start_turn(vec![1, 2, 3], TurnOptions { max_new_tokens: 8, ..TurnOptions::default() })?;
 /// assert_eq!(session.poll(), Action::Connect);
 /// session.connected();
@@ -79,7 +84,7 @@ struct Habit {
 #[derive(Debug)]
 pub struct DeviceSession {
     config: SessionConfig,
-    turn: Option<Turn>,
+    turn: Option<OpenTurn>,
     /// The confirmed tokens, then the drafts.
     tokens: Vec<u32>,
     confirmed: usize,
@@ -151,14 +156,14 @@ impl DeviceSession {
             ..TurnStats::default()
         };
         let finished = (options.max_new_tokens == 0).then_some(FinishReason::Length);
-        self.turn = Some(Turn { options, prompt: tokens.len(), finished });
+        self.turn = Some(OpenTurn { options, prompt: tokens.len(), finished });
         self.confirmed = tokens.len();
         self.tokens = tokens;
         self.round = Round::default();
         Ok(())
     }
 
-    /// What to do next. Asking again without an event in between gives the same answer, except that
+    /// The next action. Asking again without an event in between gives the same answer, except that
     /// an append is given out once.
     pub fn poll(&mut self) -> Action {
         let action = self.next_action();

@@ -1,4 +1,4 @@
-//! What one turn of a conversation asks for and how it ends.
+//! Turn options, and how a turn ends.
 
 use super::{ChunkPolicy, DraftPolicy};
 
@@ -15,7 +15,7 @@ pub struct TurnOptions {
     pub chunk: ChunkPolicy,
 }
 
-/// How a turn ended.
+/// The reason why a turn ended.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum FinishReason {
     /// A stop token was generated, or a token after which none can follow.
@@ -26,7 +26,7 @@ pub enum FinishReason {
     Cancelled,
 }
 
-/// Why a turn does not start.
+/// The reason why a turn does not start.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum TurnError {
     /// There is no token to go on from.

@@ -8,7 +8,7 @@ use std::{
 };
 
 use tricorn_core::{
-    AnswerTiming, AppendHeader, AppendKind, Arrival, CloudPace, DeepHeader, HandOver,
+    AnswerTiming, AppendHeader, AppendKind, Arrival, CloudThroughput, DeepHeader, HandOver,
     InFlightBatch, Member, Scheduler, SchedulerConfig, SessionLimits, StageEntry, StageJob, Took,
 };
 
@@ -45,12 +45,12 @@ pub(crate) enum CloudEvent {
 
 /// What a device hears.
 pub(crate) enum Heard {
-    Opened(CloudPace),
+    Opened(CloudThroughput),
     Deep {
         header: DeepHeader,
         rows: Vec<u64>,
         timing: AnswerTiming,
-        pace: CloudPace,
+        throughput: CloudThroughput,
     },
     /// The session has ended.
     Ended,
@@ -124,7 +124,7 @@ impl Cloud {
         }
         self.caches.insert(session, Layers::default());
         self.sessions.insert(session, Session::default());
-        self.heard.push((session, Heard::Opened(self.scheduler.report().pace(true, now))));
+        self.heard.push((session, Heard::Opened(self.scheduler.report().throughput(true, now))));
     }
 
     pub(crate) fn append(
@@ -255,8 +255,8 @@ impl Cloud {
             assert_eq!(rows.len(), header.rows);
             assert!(timing.compute <= now && timing.queue <= now);
             let with_delay = answer.kind == AppendKind::Prompt;
-            let pace = self.scheduler.report().pace(with_delay, now);
-            self.heard.push((id, Heard::Deep { header, rows, timing, pace }));
+            let throughput = self.scheduler.report().throughput(with_delay, now);
+            self.heard.push((id, Heard::Deep { header, rows, timing, throughput }));
         }
     }
 

@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use proptest::{collection::vec, option, prelude::*};
 use tricorn_core::{
-    AnswerTiming, BranchAt, ChunkPolicy, CloudPace, Conditions, Constraint, Cost, DelayPoint,
+    AnswerTiming, BranchAt, ChunkPolicy, CloudThroughput, Conditions, Constraint, Cost, DelayPoint,
     DraftPolicy, DraftStop, FinishReason, SamplingOptions, SamplingParams, SessionConfig,
     Streaming, TurnOptions,
 };
@@ -78,7 +78,7 @@ fn cost() -> impl Strategy<Value = Cost> {
         .prop_map(|(base, per_row)| Cost { base: us(base), per_row: us(per_row) })
 }
 
-fn pace() -> impl Strategy<Value = CloudPace> {
+fn throughput() -> impl Strategy<Value = CloudThroughput> {
     let point = (1..600_usize, 0..200_000_u64)
         .prop_map(|(rows, delay)| DelayPoint { rows, delay: us(delay) });
     let delay = vec(point, 0..6).prop_map(|mut points| {
@@ -86,7 +86,7 @@ fn pace() -> impl Strategy<Value = CloudPace> {
         points
     });
     (0..100_000_u64, 0..100_000_u64, 0..600_usize, 0..40_usize, option::of(0..600_usize), delay)
-        .prop_map(|(prompt, verify, batch_rows, stages, prompt_rows, delay)| CloudPace {
+        .prop_map(|(prompt, verify, batch_rows, stages, prompt_rows, delay)| CloudThroughput {
             prompt_wait: us(prompt),
             verify_wait: us(verify),
             batch_rows,
@@ -111,17 +111,17 @@ fn conditions() -> impl Strategy<Value = Conditions> {
         0..10_000_usize,
         option::of(rate()),
         option::of(0..200_000_u64),
-        option::of(pace()),
+        option::of(throughput()),
         option::of(cost()),
         option::of(cost()),
         option::of(rate()),
     )
-        .prop_map(|(row_bytes, uplink, rtt, pace, shallow, draft, tokens_per_second)| {
+        .prop_map(|(row_bytes, uplink, rtt, throughput, shallow, draft, tokens_per_second)| {
             Conditions {
                 row_bytes,
                 uplink,
                 rtt: rtt.map(us),
-                pace,
+                throughput,
                 shallow,
                 draft,
                 tokens_per_second,

@@ -1,11 +1,11 @@
-//! What is refused before it is compiled: schemas small in bytes that the compiler would need
-//! minutes, gigabytes or a huge stack for.
+//! Bounds on schemas: some are small in bytes, and the compiler would need minutes, gigabytes or a
+//! huge stack for them. They are refused before they are compiled.
 //!
 //! Compiling merges all that is said of one place: its own keywords, `allOf`, what `$ref` leads to,
 //! and one of each `anyOf` and `oneOf`. What that comes to is counted here, without merging; what
 //! is said of properties and items are places of their own.
 
-use super::ConstraintError;
+use super::error::ConstraintError;
 use serde_json::{Map, Value};
 use std::collections::HashMap;
 
@@ -37,7 +37,7 @@ pub(super) fn check_bytes(bytes: usize) -> Result<(), ConstraintError> {
     if bytes <= MAX_BYTES { Ok(()) } else { Err(ConstraintError::TooLarge { problem: problem() }) }
 }
 
-/// What is said of one place.
+/// Counts of one place.
 #[derive(Clone, Copy, Debug, Default)]
 struct Count {
     patterns: u64,
@@ -155,7 +155,10 @@ mod tests {
             "patterns",
         );
         refused(
-            &json!({ "$defs": { "a": { "allOf": patterns(4) } }, "items": { "$ref": "#/$defs/a", "allOf": patterns(3) } }),
+            &json!({
+                "$defs": { "a": { "allOf": patterns(4) } },
+                "items": { "$ref": "#/$defs/a", "allOf": patterns(3) },
+            }),
             "patterns",
         );
         refused(
@@ -182,7 +185,8 @@ mod tests {
 
     #[test]
     fn references_that_double_are_counted_without_following_them_each_time() {
-        let twice = |index: usize| json!({ "allOf": [{ "$ref": format!("#/$defs/{index}") }, { "$ref": format!("#/$defs/{index}") }] });
+        let reference = |index: usize| json!({ "$ref": format!("#/$defs/{index}") });
+        let twice = |index| json!({ "allOf": [reference(index), reference(index)] });
         let mut definitions: Map<String, Value> =
             (0..60).map(|index| (index.to_string(), twice(index + 1))).collect();
         definitions.insert("60".to_owned(), json!({ "type": "string" }));
@@ -192,7 +196,10 @@ mod tests {
     #[test]
     fn references_in_a_circle_end() {
         assert_eq!(check_schema(&json!({ "$ref": "#" })), Ok(()));
-        let tree = json!({ "type": "object", "properties": { "left": { "$ref": "#" }, "right": { "$ref": "#" } } });
+        let tree = json!({
+            "type": "object",
+            "properties": { "left": { "$ref": "#" }, "right": { "$ref": "#" } },
+        });
         assert_eq!(check_schema(&tree), Ok(()));
         assert_eq!(check_schema(&json!({ "$ref": "#/nowhere" })), Ok(()));
     }

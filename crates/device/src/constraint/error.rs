@@ -1,4 +1,6 @@
-//! Why a grammar is refused.
+//! Errors of constraints.
+
+use std::fmt;
 
 /// A schema or grammar that cannot be used.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
@@ -39,4 +41,15 @@ pub enum ConstraintError {
         /// Which bound it exceeds.
         problem: String,
     },
+}
+
+/// The first line of an error's message; panics bring their backtrace along.
+pub(super) fn one_line(error: &impl fmt::Display) -> String {
+    error
+        .to_string()
+        .lines()
+        .map(str::trim)
+        .find(|line| !line.is_empty())
+        .unwrap_or("no reason is given")
+        .to_owned()
 }

@@ -1,4 +1,4 @@
-//! A compiled grammar.
+//! Grammar, compiled.
 
 use super::matching::Matching;
 use llguidance::Matcher;
@@ -8,7 +8,7 @@ use std::{
 };
 use tricorn_core::Constraint;
 
-/// What texts must look like, compiled. Cloning is cheap.
+/// A grammar of texts, compiled. Cloning is cheap.
 #[derive(Clone)]
 pub struct Grammar {
     /// At the beginning of a text.

@@ -1,11 +1,12 @@
-//! What grammars of one model are made with.
+//! Grammars of one model: makes them, within bounds.
 
 use super::{
-    ConstraintError, Grammar,
     bounds::{check_bytes, check_schema},
+    error::{ConstraintError, one_line},
+    grammar::Grammar,
     vocabulary::environment,
 };
-use crate::Prompter;
+use crate::prompt::Prompter;
 use llguidance::{
     JsonCompileOptions, Matcher, ParserFactory, api::TopLevelGrammar, earley::SlicedBiasComputer,
     panic_utils, toktrie::InferenceCapabilities,
@@ -171,15 +172,4 @@ impl fmt::Debug for Grammars {
             .field("stop_tokens", &self.stop_tokens)
             .finish_non_exhaustive()
     }
-}
-
-/// The first line of an error's message; panics bring their backtrace along.
-pub(super) fn one_line(error: &impl fmt::Display) -> String {
-    error
-        .to_string()
-        .lines()
-        .map(str::trim)
-        .find(|line| !line.is_empty())
-        .unwrap_or("no reason is given")
-        .to_owned()
 }

@@ -1,6 +1,6 @@
-//! One turn's text against its grammar.
+//! Matching of one turn's text against its grammar.
 
-use super::grammars::one_line;
+use super::error::one_line;
 use llguidance::Matcher;
 use std::{fmt, sync::Arc};
 use tricorn_core::{Constraint, ConstraintFailed, TokenMask};
@@ -28,7 +28,7 @@ impl Matching {
         }
     }
 
-    /// What the matcher says after `path`.
+    /// The matcher's word after `path`.
     fn at<T>(
         &mut self,
         path: &[u32],

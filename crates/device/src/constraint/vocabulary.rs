@@ -1,6 +1,6 @@
-//! The bytes of a model's tokens, as llguidance reads them.
+//! Vocabulary: the bytes of a model's tokens, as llguidance reads them.
 
-use super::ConstraintError;
+use super::error::ConstraintError;
 use llguidance::toktrie::{ApproximateTokEnv, TokEnv, TokRxInfo, TokTrie};
 use std::sync::Arc;
 use tricorn_text::TextTokenizer;

@@ -1,31 +1,31 @@
-//! How much an engine takes on.
+//! Configuration of an engine.
 
-use crate::Options;
+use crate::turn::Options;
 use std::time::Duration;
 
-/// How much an engine takes on.
+/// Bounds and options of an engine.
 #[derive(Clone, Debug)]
 pub struct EngineConfig {
     /// Conversations held, and requests that run at a time; at least one.
     pub slots: usize,
     /// Requests that wait for a slot; one more is refused.
     pub queue: usize,
-    /// What the conversations are opened with; they share its measurements and its processor.
+    /// Options of the conversations; they share its measurements and its processor.
     pub options: Options,
-    /// How long a client whose updates fill the buffer is waited for before it is given up. Waits
-    /// use this up, and each update that it takes gives one second back: a client that takes
-    /// nothing is given up after this time, one that takes an update a second never.
+    /// Wait for a client whose updates fill the buffer, before it is given up. Waits use this up,
+    /// and each update that it takes gives one second back: a client that takes nothing is given up
+    /// after this time, one that takes an update a second never.
     pub client_patience: Duration,
     /// A conversation that nobody goes on with for so long gives back its memory, here and in the
     /// cloud.
     pub idle: Duration,
-    /// What is done when the cloud is out of reach.
+    /// Behaviour when the cloud is out of reach.
     pub offline: Offline,
-    /// How long a cloud that is out of reach is left alone before it is tried again.
+    /// Rest of a cloud that is out of reach, before it is tried again.
     pub rest: Duration,
 }
 
-/// What is done when the cloud is out of reach.
+/// Behaviour when the cloud is out of reach.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum Offline {
     /// The request fails.

@@ -1,7 +1,7 @@
-//! What an engine has done so far.
+//! Figures of an engine: its counters and histograms.
 
-use super::generation::Finished;
-use crate::link::Traffic;
+use super::output::update::Finished;
+use crate::transport::Traffic;
 use std::{
     sync::{Mutex, PoisonError},
     time::Duration,
@@ -101,7 +101,7 @@ impl Histogram {
     }
 }
 
-/// What requests add to the figures: bytes as they cross the wire, the rest when they end.
+/// Totals over requests: bytes as they cross the wire, the rest when they end.
 #[derive(Debug, Default)]
 pub(super) struct Totals(Mutex<Figures>);
 

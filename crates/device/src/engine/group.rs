@@ -1,12 +1,12 @@
-//! Requests that belong together, and whose turn it is among them.
+//! Groups of requests that belong together, and which one is next among them.
 
 use std::{
     collections::HashMap,
     sync::atomic::{AtomicU64, Ordering},
 };
 
-/// What requests belong to that are parts of one, such as the choices of one call: while others
-/// wait, they share what one request would have.
+/// A group of requests that are parts of one, such as the choices of one call: while others wait,
+/// they share what one request would have.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub struct Group(u64);
 
@@ -19,7 +19,7 @@ impl Group {
     }
 }
 
-/// Which of those that wait, given in the order in which they came, is next: of the group with the
+/// The next of those that wait, given in the order in which they came: of the group with the
 /// fewest running the oldest, and of groups alike the one whose oldest waits for longest. Those of
 /// a group stay in order, and none starves: a group with nothing running gives way to older ones
 /// only.
@@ -119,23 +119,32 @@ mod tests {
 
     proptest! {
         #[test]
-        fn order_within_a_group_is_kept(slots in 1_usize..5, events in prop::collection::vec(prop::option::of(0_u64..6), 1..200)) {
+        fn order_within_a_group_is_kept(
+            slots in 1_usize..5,
+            events in prop::collection::vec(prop::option::of(0_u64..6), 1..200),
+        ) {
             let mut world = World::new(slots);
             for event in events {
                 match event {
                     Some(group) => world.arrive(Group(group)),
                     None => world.end_one(),
                 }
-                prop_assert!(world.waiting.is_empty() || world.running.len() == slots, "no slot is idle while one waits");
+                let busy = world.waiting.is_empty() || world.running.len() == slots;
+                prop_assert!(busy, "no slot is idle while one waits");
             }
             for group in 0..6 {
-                let order: Vec<usize> = world.given.iter().filter(|(of, _)| *of == Group(group)).map(|(_, number)| *number).collect();
+                let given = world.given.iter().filter(|(of, _)| *of == Group(group));
+                let order: Vec<usize> = given.map(|(_, number)| *number).collect();
                 prop_assert!(order.is_sorted(), "{order:?}");
             }
         }
 
         #[test]
-        fn nobody_starves(slots in 1_usize..5, first in prop::collection::vec(0_u64..6, 1..40), rivals in prop::collection::vec(0_u64..9, 1..20)) {
+        fn nobody_starves(
+            slots in 1_usize..5,
+            first in prop::collection::vec(0_u64..6, 1..40),
+            rivals in prop::collection::vec(0_u64..9, 1..20),
+        ) {
             let mut world = World::new(slots);
             first.iter().for_each(|&group| world.arrive(Group(group)));
             // As one ends another comes, for ever, of a group that is new, or of one that is there
@@ -145,12 +154,16 @@ mod tests {
                 world.arrive(Group(if rival < 6 { rival } else { 6 + turn }));
                 world.end_one();
             }
-            let left: Vec<_> = world.waiting.iter().filter(|(_, number)| *number < first.len()).collect();
+            let left: Vec<_> =
+                world.waiting.iter().filter(|(_, number)| *number < first.len()).collect();
             prop_assert!(left.is_empty(), "{left:?}");
         }
 
         #[test]
-        fn a_slot_goes_to_a_group_with_the_fewest_running(slots in 1_usize..8, sizes in prop::collection::vec(1_usize..30, 2..6)) {
+        fn a_slot_goes_to_a_group_with_the_fewest_running(
+            slots in 1_usize..8,
+            sizes in prop::collection::vec(1_usize..30, 2..6),
+        ) {
             let mut world = World::new(slots);
             // All slots are busy with one that is then over, so that all others wait from the
             // start.

@@ -1,4 +1,4 @@
-//! What is asked of an engine.
+//! Generation request: one text to generate.
 
 use super::group::Group;
 use crate::constraint::Grammar;
@@ -12,23 +12,23 @@ pub struct GenerationRequest {
     pub prompt: Vec<u32>,
     /// Most tokens to generate.
     pub max_new_tokens: usize,
-    /// How tokens are chosen.
+    /// Sampling of tokens.
     pub sampling: SamplingParams,
-    /// What the text must look like.
+    /// Grammar that the text is held to.
     pub grammar: Option<Grammar>,
     /// Log-probabilities of each token, with those of so many of the likeliest.
     pub logprobs: Option<usize>,
     /// Texts that end the generation where they begin; an empty one is ignored.
     pub stop: Vec<String>,
-    /// What is drafted. Has no influence on the text.
+    /// Drafting. Has no influence on the text.
     pub draft: DraftPolicy,
-    /// How the prompt is cut for the upload. Has no influence on the text.
+    /// Chunks of the prompt's upload. Has no influence on the text.
     pub chunk: ChunkPolicy,
     /// Whether rounds are reported and samples of what crosses the wire are kept.
     pub trace: bool,
     /// The longest that it may take, the wait for a slot included; `None` for as long as it takes.
     pub deadline: Option<Duration>,
-    /// What it is a part of. Slots that get free are shared out fairly between groups; `None` is a
-    /// group of its own.
+    /// The group that it is a part of; `None` for a group of its own. Slots that get free are
+    /// shared out fairly between groups.
     pub group: Option<Group>,
 }

@@ -1,22 +1,25 @@
-//! One slot: a thread with a conversation.
+//! Slot: a thread with a conversation, which serves one request at a time.
 
 use super::{
-    breaker::{Breaker, Guarded},
-    config::{EngineConfig, Offline},
-    figures::Totals,
-    generation::Finished,
-    held::Held,
-    job::{Job, LastWord, Outcome},
-    metered::Metered,
-    outlet::Outlet,
-    patience::Patience,
-    roster::{Next, Roster},
-    text::GeneratedText,
+    cloud::{guarded::Guarded, metered::Metered},
+    config::Offline,
+    log::SlotLog,
+    output::{outlet::Outlet, patience::Patience, text::GeneratedText, update::Finished},
+    queue::{
+        held::Held,
+        job::{Job, LastWord, Outcome},
+        roster::Next,
+    },
+    resources::Resources,
     work::Work,
 };
 use crate::{
-    Control, Conversation, DeviceError, Ends, Link, Prompter, Turn, cancel::CancelReason,
+    cancel::CancelReason,
     constraint::Grammar,
+    conversation::Conversation,
+    error::DeviceError,
+    transport::Transport,
+    turn::{Control, Turn},
 };
 use std::{
     panic::{AssertUnwindSafe, catch_unwind},
@@ -24,60 +27,59 @@ use std::{
 };
 use tokio::runtime::Runtime;
 
-/// What the slots of an engine share.
-#[derive(Debug)]
-pub(super) struct Shared {
-    pub(super) ends: Arc<Ends>,
-    pub(super) prompter: Arc<Prompter>,
-    pub(super) roster: Arc<Roster>,
-    pub(super) totals: Arc<Totals>,
-    pub(super) breaker: Arc<Breaker>,
-    pub(super) config: EngineConfig,
-}
-
 /// Serves requests until the engine closes; `runtime` is the slot's clock.
-pub(super) fn serve<L: Link>(
+pub(super) fn serve<T: Transport>(
     index: usize,
-    shared: &Shared,
-    link: &dyn Fn() -> L,
+    resources: &Resources,
+    transport: &dyn Fn() -> T,
     runtime: &Runtime,
 ) {
-    let mut slot = Slot { shared, link, runtime, conversation: None };
+    let mut slot = Slot { index, resources, transport, runtime, conversation: None };
     loop {
-        match shared.roster.next(index) {
+        match resources.roster.next(index) {
             Next::Job(job, held) => {
                 // A fault in one request must not take the slot from all others.
                 let worked = catch_unwind(AssertUnwindSafe(|| slot.work(*job, held))).ok();
                 if worked.is_none() {
+                    tracing::error!(slot = index, "a fault of this program ended a request");
                     slot.conversation = None;
                 }
                 let (held, last_word) = worked.unzip();
-                shared.roster.done(index, held.unwrap_or_default(), last_word);
+                resources.roster.done(index, held.unwrap_or_default(), last_word);
             }
-            Next::Forget => slot.conversation = None,
+            Next::Forget => {
+                tracing::debug!(slot = index, "idle conversation given up");
+                slot.conversation = None;
+            }
             Next::Close => return,
         }
     }
 }
 
-struct Slot<'e, L> {
-    shared: &'e Shared,
-    link: &'e dyn Fn() -> L,
+struct Slot<'e, T> {
+    index: usize,
+    resources: &'e Resources,
+    transport: &'e dyn Fn() -> T,
     runtime: &'e Runtime,
-    conversation: Option<Conversation<'e, Metered<Guarded<L>>>>,
+    conversation: Option<Conversation<'e, Metered<Guarded<T>>>>,
 }
 
-impl<L: Link> Slot<'_, L> {
-    /// Does a request, and gives what the slot holds then and what its client is to be told.
+impl<T: Transport> Slot<'_, T> {
+    /// Does a request. Gives the tokens that the slot holds then, and the client's last word.
     fn work(&mut self, job: Job, held: Held) -> (Held, LastWord) {
         let Job { mut request, updates, cancel, submitted, ending, .. } = job;
-        let Shared { ends, prompter, config, .. } = self.shared;
+        let log = SlotLog::taken(self.index, request.prompt.len(), submitted);
+        let end = |held, tokens, outcome| {
+            log.ended(tokens, &outcome);
+            (held, ending.end(outcome))
+        };
+        let Resources { parts, prompter, config, .. } = self.resources;
         if let Some(reason) = cancel.reason() {
-            return (held, ending.end(Outcome::Interrupted(reason)));
+            return end(held, 0, Outcome::Interrupted(reason));
         }
-        let reply = match prompter.reply(&request.prompt, &ends.stop_tokens) {
+        let reply = match prompter.reply(&request.prompt, &parts.stop_tokens) {
             Ok(reply) => reply,
-            Err(error) => return (held, ending.end(Outcome::Failed(error.into()))),
+            Err(error) => return end(held, 0, Outcome::Failed(error.into())),
         };
         let text = GeneratedText::new(reply, std::mem::take(&mut request.stop));
         let control = Control { cancel: cancel.clone(), samples: request.trace };
@@ -87,24 +89,36 @@ impl<L: Link> Slot<'_, L> {
             patience: Patience::new(config.client_patience),
             runtime: self.runtime,
         };
-        let (generated, offline, cached_tokens) = (Vec::new(), false, 0);
         let mut work = Work {
-            shared: self.shared,
+            resources: self.resources,
             request,
-            generated,
-            offline,
-            cached_tokens,
+            generated: Vec::new(),
+            offline: false,
+            cached_tokens: 0,
             submitted,
             control,
             text,
             outlet,
         };
-        let mut outcome = self.generate(&mut work);
-        if let Err(DeviceError::Link(error)) = &outcome {
-            self.shared.breaker.failed(error);
+        let outcome = match (self.answer(&mut work), cancel.reason()) {
+            (Ok(Some(finished)), _) => Outcome::Done(Box::new(finished)),
+            (Ok(None), reason) => Outcome::Interrupted(reason.unwrap_or(CancelReason::Client)),
+            (Err(_), Some(reason)) => Outcome::Interrupted(reason),
+            (Err(error), None) => Outcome::Failed(error),
+        };
+        let held = self.held_after(&work.request.prompt, held);
+        end(held, work.generated.len(), outcome)
+    }
+
+    /// Generates with the cloud, or with the drafter alone where the cloud is out of reach and that
+    /// is asked for; `None` when the turn was cancelled.
+    fn answer(&mut self, work: &mut Work<'_>) -> Result<Option<Finished>, DeviceError> {
+        let mut outcome = self.generate(work);
+        if let Err(DeviceError::Transport(error)) = &outcome {
+            self.resources.breaker.failed(error);
             if error.is_out_of_reach()
-                && config.offline == Offline::Draft
-                && cancel.reason().is_none()
+                && self.resources.config.offline == Offline::Draft
+                && work.control.cancel.reason().is_none()
             {
                 let crossed =
                     self.conversation.as_mut().map(Conversation::take_crossed).unwrap_or_default();
@@ -115,22 +129,19 @@ impl<L: Link> Slot<'_, L> {
             // What the drafter wrote alone is in no conversation.
             self.conversation = None;
         }
-        let prompt = work.request.prompt;
-        let held = match &self.conversation {
+        outcome
+    }
+
+    /// The slot's tokens after a request with this prompt; `before` are those it held.
+    fn held_after(&self, prompt: &[u32], before: Held) -> Held {
+        match &self.conversation {
             None => Held::default(),
-            Some(conversation) if conversation.tokens().starts_with(&prompt) => {
-                held.after(&prompt, conversation.tokens())
+            Some(conversation) if conversation.tokens().starts_with(prompt) => {
+                before.after(prompt, conversation.tokens())
             }
             // The turn did not start.
-            Some(_) => held,
-        };
-        let outcome = match (outcome, cancel.reason()) {
-            (Ok(Some(finished)), _) => Outcome::Done(Box::new(finished)),
-            (Ok(None), reason) => Outcome::Interrupted(reason.unwrap_or(CancelReason::Client)),
-            (Err(_), Some(reason)) => Outcome::Interrupted(reason),
-            (Err(error), None) => Outcome::Failed(error),
-        };
-        (held, ending.end(outcome))
+            Some(_) => before,
+        }
     }
 
     /// Generates with the cloud; `None` when the turn was cancelled.
@@ -138,18 +149,18 @@ impl<L: Link> Slot<'_, L> {
         let conversation = match &mut self.conversation {
             Some(conversation) => conversation,
             none => {
-                let Shared { breaker, totals, roster, .. } = self.shared;
+                let Resources { breaker, totals, roster, .. } = self.resources;
                 let guarded = Guarded {
-                    link: (self.link)(),
+                    transport: (self.transport)(),
                     breaker: Arc::clone(breaker),
                     roster: Arc::clone(roster),
                 };
-                let mut link = Metered::new(guarded, Arc::clone(totals));
-                link.interrupt_by(&work.control.cancel);
+                let mut transport = Metered::new(guarded, Arc::clone(totals));
+                transport.interrupt_by(&work.control.cancel);
                 none.insert(Conversation::open_with(
-                    &self.shared.ends,
-                    link,
-                    self.shared.config.options.clone(),
+                    &self.resources.parts,
+                    transport,
+                    self.resources.config.options.clone(),
                 )?)
             }
         };

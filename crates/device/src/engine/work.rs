@@ -1,24 +1,29 @@
-//! A request while it is generated, with the cloud or without.
+//! Work: a request while it is generated, with the cloud or without.
 
 use super::{
-    generation::{Finish, Finished, TextToken, Update},
-    outlet::Outlet,
+    output::{
+        outlet::Outlet,
+        text::GeneratedText,
+        update::{Finish, Finished, TextToken, Update},
+    },
     request::GenerationRequest,
-    slot::Shared,
-    text::GeneratedText,
+    resources::Resources,
 };
 use crate::{
-    Control, DeviceError, Event, RoundTrace, TurnReport,
     constraint::Grammar,
-    offline::{self, OfflineTurn},
-    report::Crossed,
+    conversation::offline::{self, OfflineTurn},
+    error::DeviceError,
+    turn::{Control, Crossed, Event, RoundTrace, TurnReport},
 };
 use std::{ops::ControlFlow, time::Instant};
 use tricorn_core::{FinishReason, Logprobs, Sampler};
 
+/// Whoever hears of a turn's events.
+type OnEvent<'a> = &'a mut dyn FnMut(Event) -> ControlFlow<()>;
+
 /// A request being generated.
 pub(super) struct Work<'a> {
-    pub(super) shared: &'a Shared,
+    pub(super) resources: &'a Resources,
     pub(super) request: GenerationRequest,
     /// Tokens so far.
     pub(super) generated: Vec<u32>,
@@ -36,12 +41,13 @@ impl Work<'_> {
         &mut self,
         crossed: Crossed,
     ) -> Option<Result<Option<Finished>, DeviceError>> {
-        let Shared { ends, config, .. } = self.shared;
-        let drafter = ends.drafter.as_ref()?;
-        if let Err(error) = self.request.sampling.check_vocab(ends.output.vocab()) {
+        let Resources { parts, config, .. } = self.resources;
+        let drafter = parts.drafter.as_ref()?;
+        if let Err(error) = self.request.sampling.check_vocab(parts.output.vocab()) {
             return Some(Err(error.into()));
         }
         self.offline = true;
+        tracing::warn!("the cloud is out of reach: the drafter answers alone");
         if self.outlet.send(Update::Offline).is_break() {
             return Some(Ok(None));
         }
@@ -53,7 +59,7 @@ impl Work<'_> {
         let turn = OfflineTurn { tokens, prompt, max_new_tokens, sampler, crossed };
         let control = self.control.clone();
         Some(self.run(|on_event| {
-            offline::write(ends, drafter, &config.options.processor, turn, &control, on_event)
+            offline::write(parts, drafter, &config.options.processor, turn, &control, on_event)
         }))
     }
 
@@ -61,7 +67,7 @@ impl Work<'_> {
     /// cancelled.
     pub(super) fn run(
         &mut self,
-        turn: impl FnOnce(&mut dyn FnMut(Event) -> ControlFlow<()>) -> Result<TurnReport, DeviceError>,
+        turn: impl FnOnce(OnEvent<'_>) -> Result<TurnReport, DeviceError>,
     ) -> Result<Option<Finished>, DeviceError> {
         let mut failure = None;
         let report = turn(&mut |event| match event {
@@ -79,7 +85,7 @@ impl Work<'_> {
 
     fn round(&mut self, round: RoundTrace) -> ControlFlow<()> {
         if self.generated.is_empty() {
-            self.shared.totals.first_token(self.submitted.elapsed());
+            self.resources.totals.first_token(self.submitted.elapsed());
             self.cached_tokens = round.reused_tokens;
             let (prompt_tokens, cached_tokens) = (self.request.prompt.len(), round.reused_tokens);
             self.outlet.send(Update::Prefilled { prompt_tokens, cached_tokens })?;
@@ -99,7 +105,7 @@ impl Work<'_> {
         logprobs: Option<Logprobs>,
     ) -> Result<ControlFlow<()>, DeviceError> {
         self.generated.push(id);
-        let (text, bytes) = self.shared.prompter.token_text(id);
+        let (text, bytes) = self.resources.prompter.token_text(id);
         let (text, tokens) = self.text.push(TextToken { id, drafted, text, bytes, logprobs })?;
         let sent = self.delta(text, tokens);
         Ok(if self.text.stopped().is_some() { ControlFlow::Break(()) } else { sent })

@@ -1,6 +1,6 @@
 //! The number formats of cached keys and values.
 
-use super::layout::KV_BLOCK;
+use super::layout::{KV_BLOCK, KvLayout};
 use std::{fmt, str::FromStr};
 
 /// How a KV cache keeps its numbers. Whatever the format, attention computes in single precision.
@@ -35,30 +35,23 @@ impl KvFormat {
         }
     }
 
-    /// Bytes that one position takes in a cache over `layers` layers; a cache holds whole blocks of
-    /// 64 positions.
-    #[must_use]
-    pub const fn bytes_per_token(self, layers: usize, kv_heads: usize, head_dim: usize) -> usize {
-        let head = match self {
-            Self::F16 => 2 * head_dim,
-            Self::Q8 => head_dim + size_of::<f32>(),
-            Self::F32 => 4 * head_dim,
+    /// Bytes that one position takes in a cache over these layers; a cache holds whole blocks of 64
+    /// positions.
+    pub fn bytes_per_token(self, layers: impl IntoIterator<Item = KvLayout>) -> usize {
+        let layer = |KvLayout { kv_heads, head_dim }| {
+            let head = match self {
+                Self::F16 => 2 * head_dim,
+                Self::Q8 => head_dim + size_of::<f32>(),
+                Self::F32 => 4 * head_dim,
+            };
+            2 * kv_heads * head
         };
-        2 * layers * kv_heads * head
+        layers.into_iter().map(layer).sum()
     }
 
-    /// Bytes that a cache of `positions` takes, which holds whole blocks.
-    #[must_use]
-    pub const fn bytes(
-        self,
-        positions: usize,
-        layers: usize,
-        kv_heads: usize,
-        head_dim: usize,
-    ) -> usize {
-        positions
-            .next_multiple_of(KV_BLOCK)
-            .saturating_mul(self.bytes_per_token(layers, kv_heads, head_dim))
+    /// Bytes that a cache of `positions` over these layers takes, which holds whole blocks.
+    pub fn bytes(self, positions: usize, layers: impl IntoIterator<Item = KvLayout>) -> usize {
+        positions.next_multiple_of(KV_BLOCK).saturating_mul(self.bytes_per_token(layers))
     }
 }
 
@@ -80,7 +73,6 @@ impl FromStr for KvFormat {
 }
 
 #[cfg(test)]
-#[allow(clippy::unwrap_used)]
 mod tests {
     use super::*;
 
@@ -97,9 +89,16 @@ mod tests {
 
     #[test]
     fn bytes_count_keys_values_and_scales() {
+        let layers = [KvLayout { kv_heads: 4, head_dim: 64 }; 3];
         assert_eq!(
-            KvFormat::ALL.map(|format| format.bytes_per_token(3, 4, 64)),
+            KvFormat::ALL.map(|format| format.bytes_per_token(layers)),
             [3 * 4 * 256, 3 * 4 * 136, 3 * 4 * 512]
+        );
+        let uneven =
+            [(4, 64), (0, 0), (1, 6)].map(|(kv_heads, head_dim)| KvLayout { kv_heads, head_dim });
+        assert_eq!(
+            KvFormat::ALL.map(|format| format.bytes_per_token(uneven)),
+            [4 * 256 + 24, 4 * 136 + 20, 4 * 512 + 48]
         );
     }
 }

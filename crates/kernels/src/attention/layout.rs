@@ -1,4 +1,4 @@
-//! How keys and values lie in a block of a KV cache.
+//! Layout of keys and values in a block of a KV cache.
 
 use super::format::KvFormat;
 use crate::simd::half::to_f16;
@@ -33,6 +33,56 @@ impl KvLayout {
     }
 }
 
+/// One layer's share of a block.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct KvShare {
+    /// The layer's key-value heads.
+    pub layout: KvLayout,
+    /// Where its numbers begin among the block's.
+    numbers: usize,
+    /// Where its scales begin among the block's.
+    scales: usize,
+}
+
+/// Layout of a whole block: the shares of all layers, one after the other.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct BlockLayout {
+    shares: Vec<KvShare>,
+    /// Numbers of all shares.
+    numbers: usize,
+    /// Scales of all shares.
+    scales: usize,
+}
+
+impl BlockLayout {
+    /// The layout of a block over these layers, which may differ; a layer without key-value heads
+    /// has an empty share.
+    pub fn new(layers: impl IntoIterator<Item = KvLayout>) -> Self {
+        let (mut numbers, mut scales) = (0, 0);
+        let shares = layers.into_iter().map(|layout| {
+            let share = KvShare { layout, numbers, scales };
+            numbers += 2 * layout.half();
+            scales += 2 * layout.half_scales();
+            share
+        });
+        Self { shares: shares.collect(), numbers, scales }
+    }
+
+    /// The share of a layer, counted from the cache's first one.
+    ///
+    /// # Panics
+    /// When there are not so many layers.
+    #[must_use]
+    pub fn share(&self, layer: usize) -> KvShare {
+        self.shares[layer]
+    }
+
+    /// The layers' key-value heads, in order.
+    pub fn layers(&self) -> impl ExactSizeIterator<Item = KvLayout> {
+        self.shares.iter().map(|share| share.layout)
+    }
+}
+
 /// The numbers of one block, all layers one after the other.
 #[derive(Clone, Debug)]
 pub enum KvData {
@@ -44,7 +94,7 @@ pub enum KvData {
     Q8 {
         /// The numbers, in steps of their scales.
         numbers: Box<[i8]>,
-        /// The scales: `[layer][keys, values][kv_head][position]`.
+        /// The scales: `[keys, values][kv_head][position]` of each layer.
         scales: Box<[f32]>,
     },
 }
@@ -67,15 +117,14 @@ pub enum KvHead<'a> {
 
 impl KvData {
     /// A block of zeros.
-    pub fn zeroed(format: KvFormat, layout: KvLayout, layers: usize) -> Self {
-        let numbers = 2 * layers * layout.half();
+    pub fn zeroed(format: KvFormat, layout: &BlockLayout) -> Self {
+        let BlockLayout { numbers, scales, .. } = *layout;
         match format {
             KvFormat::F32 => Self::F32(vec![0.0; numbers].into()),
             KvFormat::F16 => Self::F16(vec![f16::ZERO; numbers].into()),
-            KvFormat::Q8 => Self::Q8 {
-                numbers: vec![0; numbers].into(),
-                scales: vec![0.0; 2 * layers * layout.half_scales()].into(),
-            },
+            KvFormat::Q8 => {
+                Self::Q8 { numbers: vec![0; numbers].into(), scales: vec![0.0; scales].into() }
+            }
         }
     }
 
@@ -90,18 +139,12 @@ impl KvData {
 
     /// Writes one position's key and value (both `kv_heads * head_dim`, rope applied) into a
     /// layer's share.
-    pub fn write(
-        &mut self,
-        layout: KvLayout,
-        layer: usize,
-        slot: usize,
-        key: &[f32],
-        value: &[f32],
-    ) {
+    pub fn write(&mut self, share: KvShare, slot: usize, key: &[f32], value: &[f32]) {
+        let KvShare { layout, numbers: first, scales: first_scale } = share;
         let (dim, half) = (layout.head_dim, layout.half());
         match self {
             Self::F32(numbers) => {
-                let (keys, values) = numbers[2 * layer * half..][..2 * half].split_at_mut(half);
+                let (keys, values) = numbers[first..][..2 * half].split_at_mut(half);
                 scatter(key, keys, slot);
                 for (value, values) in
                     value.chunks_exact(dim).zip(values.chunks_exact_mut(KV_BLOCK * dim))
@@ -110,7 +153,7 @@ impl KvData {
                 }
             }
             Self::F16(numbers) => {
-                let (keys, values) = numbers[2 * layer * half..][..2 * half].split_at_mut(half);
+                let (keys, values) = numbers[first..][..2 * half].split_at_mut(half);
                 let mut halves = [f16::ZERO; 64];
                 for (key, keys) in key.chunks(64).zip(keys.chunks_mut(64 * KV_BLOCK)) {
                     let halves = &mut halves[..key.len()];
@@ -124,10 +167,10 @@ impl KvData {
                 }
             }
             Self::Q8 { numbers, scales } => {
-                let (keys, values) = numbers[2 * layer * half..][..2 * half].split_at_mut(half);
+                let (keys, values) = numbers[first..][..2 * half].split_at_mut(half);
                 let half_scales = layout.half_scales();
                 let (key_scales, value_scales) =
-                    scales[2 * layer * half_scales..][..2 * half_scales].split_at_mut(half_scales);
+                    scales[first_scale..][..2 * half_scales].split_at_mut(half_scales);
                 let heads = key.chunks_exact(dim).zip(keys.chunks_exact_mut(KV_BLOCK * dim));
                 for ((key, keys), scales) in heads.zip(key_scales.chunks_exact_mut(KV_BLOCK)) {
                     let (scale, inverse) = steps(key);
@@ -149,18 +192,20 @@ impl KvData {
         }
     }
 
-    /// One head's keys (`[dim][position]`) and values (`[position][dim]`) in one layer.
-    pub fn head(&self, layout: KvLayout, layer: usize, kv_head: usize) -> [KvHead<'_>; 2] {
+    /// One head's keys (`[dim][position]`) and values (`[position][dim]`) in a layer's share.
+    pub fn head(&self, share: KvShare, kv_head: usize) -> [KvHead<'_>; 2] {
+        let layout = share.layout;
         // Keys and values are two halves of `kv_heads` heads each.
         [0, 1].map(|half| {
-            let head = (2 * layer + half) * layout.kv_heads + kv_head;
+            let head = half * layout.kv_heads + kv_head;
             let size = layout.head_dim * KV_BLOCK;
+            let at = share.numbers + head * size;
             match self {
-                Self::F32(numbers) => KvHead::F32(&numbers[head * size..][..size]),
-                Self::F16(numbers) => KvHead::F16(&numbers[head * size..][..size]),
+                Self::F32(numbers) => KvHead::F32(&numbers[at..][..size]),
+                Self::F16(numbers) => KvHead::F16(&numbers[at..][..size]),
                 Self::Q8 { numbers, scales } => KvHead::Q8 {
-                    numbers: &numbers[head * size..][..size],
-                    scales: &scales.as_chunks().0[head],
+                    numbers: &numbers[at..][..size],
+                    scales: &scales.as_chunks().0[share.scales / KV_BLOCK + head],
                 },
             }
         })

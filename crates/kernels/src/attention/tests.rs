@@ -20,8 +20,8 @@ struct Case {
 }
 
 impl Case {
-    /// Caches of two layers of which the second is looked at; slots that no row may see hold what
-    /// is not a number.
+    /// Caches of three uneven layers of which the second is looked at; slots that no row may see
+    /// hold what is not a number.
     fn new(
         format: KvFormat,
         head_dim: usize,
@@ -29,18 +29,23 @@ impl Case {
         window: Option<usize>,
         ragged: &[(usize, usize)],
     ) -> Self {
-        let layout = KvLayout { kv_heads: KV_HEADS, head_dim };
+        let block = BlockLayout::new([
+            KvLayout { kv_heads: 3, head_dim: 20 },
+            KvLayout { kv_heads: KV_HEADS, head_dim },
+            KvLayout { kv_heads: 1, head_dim: 6 },
+        ]);
+        let share = block.share(1);
         let mut noise = noise(head_dim * group);
         let caches = ragged.iter().map(|&(pos, rows)| {
-            let seen = View { layout, layer: 1, window }.seen(pos).start..pos + rows;
-            let mut blocks = vec![KvData::zeroed(format, layout, 2); seen.end.div_ceil(KV_BLOCK)];
+            let seen = View { share, window }.seen(pos).start..pos + rows;
+            let mut blocks = vec![KvData::zeroed(format, &block); seen.end.div_ceil(KV_BLOCK)];
             for p in 0..blocks.len() * KV_BLOCK {
                 let mut random = || {
                     (0..KV_HEADS * head_dim)
                         .map(|_| if seen.contains(&p) { noise() } else { f32::NAN })
                         .collect::<Vec<_>>()
                 };
-                blocks[p / KV_BLOCK].write(layout, 1, p % KV_BLOCK, &random(), &random());
+                blocks[p / KV_BLOCK].write(share, p % KV_BLOCK, &random(), &random());
             }
             blocks
         });
@@ -48,11 +53,11 @@ impl Case {
         let rows: usize = ragged.iter().map(|(_, rows)| rows).sum();
         let heads = KV_HEADS * group;
         let queries = (0..rows * (heads * head_dim + 3)).map(|_| 3.0 * noise()).collect();
-        Self { view: View { layout, layer: 1, window }, heads, caches, queries }
+        Self { view: View { share, window }, heads, caches, queries }
     }
 
     fn width(&self) -> usize {
-        self.heads * self.view.layout.head_dim
+        self.heads * self.view.share.layout.head_dim
     }
 
     /// Runs rows of some sequences: position of the first row, rows, cache, and first row of the
@@ -80,17 +85,14 @@ impl Case {
 
     /// `softmax(q k^T / sqrt(d)) v` in double precision over the numbers as the cache holds them.
     fn textbook(&self, cache: usize, pos: usize, row: usize) -> Vec<f64> {
-        let View { layout, layer, .. } = self.view;
-        let dim = layout.head_dim;
+        let View { share, .. } = self.view;
+        let dim = share.layout.head_dim;
         let query = &self.queries[row * (self.width() + 3)..][..self.width()];
         let mut out = Vec::new();
         for (head, query) in query.chunks_exact(dim).enumerate() {
             let held = |p: usize, half: usize, d: usize| {
-                let head = self.caches[cache][p / KV_BLOCK].head(
-                    layout,
-                    layer,
-                    head * KV_HEADS / self.heads,
-                )[half];
+                let head = self.caches[cache][p / KV_BLOCK]
+                    .head(share, head * KV_HEADS / self.heads)[half];
                 let slot = p % KV_BLOCK;
                 let at = if half == 0 { d * KV_BLOCK + slot } else { slot * dim + d };
                 match head {
@@ -207,11 +209,11 @@ fn threads_and_chunks_do_not_change_a_bit() {
 
 #[test]
 fn what_is_written_is_rounded_to_the_nearest_and_saturates() {
-    let layout = KvLayout { kv_heads: 1, head_dim: 4 };
+    let block = BlockLayout::new([KvLayout { kv_heads: 1, head_dim: 4 }]);
     let written = |format, numbers: [f32; 4]| {
-        let mut data = KvData::zeroed(format, layout, 1);
-        data.write(layout, 0, 5, &numbers, &numbers);
-        data.head(layout, 0, 0).map(|head| match head {
+        let mut data = KvData::zeroed(format, &block);
+        data.write(block.share(0), 5, &numbers, &numbers);
+        data.head(block.share(0), 0).map(|head| match head {
             KvHead::F32(_) => Vec::new(),
             KvHead::F16(halves) => {
                 halves.iter().map(|half| half.to_f32()).filter(|&value| value != 0.0).collect()
@@ -232,4 +234,46 @@ fn what_is_written_is_rounded_to_the_nearest_and_saturates() {
         assert_eq!(eighths, [254.0, -254.0, 2.0, -4.0]);
     }
     assert_eq!(written(KvFormat::Q8, [0.0; 4]), [Vec::<f32>::new(), Vec::new()]);
+}
+
+#[test]
+fn layers_of_different_shapes_share_a_block_without_touching_each_other() {
+    let layouts = [(2, 4), (1, 10), (0, 0), (3, 2)]
+        .map(|(kv_heads, head_dim)| KvLayout { kv_heads, head_dim });
+    let block = BlockLayout::new(layouts);
+    assert_eq!(block.layers().collect::<Vec<_>>(), layouts);
+    for format in KvFormat::ALL {
+        let mut data = KvData::zeroed(format, &block);
+        assert_eq!(data.bytes(), format.bytes(1, layouts));
+        for slot in [0, 63] {
+            for (layer, layout) in layouts.iter().enumerate() {
+                let [key, value] = [1.0, -1.0]
+                    .map(|sign| vec![sign * (layer + 1) as f32; layout.kv_heads * layout.head_dim]);
+                data.write(block.share(layer), slot, &key, &value);
+            }
+        }
+        for (layer, layout) in layouts.iter().enumerate() {
+            for head in 0..layout.kv_heads {
+                let [keys, values] = data.head(block.share(layer), head).map(|held| {
+                    (0..layout.head_dim * KV_BLOCK)
+                        .map(|at| match held {
+                            KvHead::F32(numbers) => numbers[at],
+                            KvHead::F16(numbers) => numbers[at].to_f32(),
+                            KvHead::Q8 { numbers, scales } => {
+                                f32::from(numbers[at]) * scales.iter().copied().fold(0.0, f32::max)
+                            }
+                        })
+                        .collect::<Vec<_>>()
+                });
+                let written = |numbers: &[f32], sign: f32| {
+                    numbers
+                        .iter()
+                        .filter(|&&number| (number - sign * (layer + 1) as f32).abs() < 1e-6)
+                        .count()
+                };
+                let expected = 2 * layout.head_dim;
+                assert_eq!((written(&keys, 1.0), written(&values, -1.0)), (expected, expected));
+            }
+        }
+    }
 }

@@ -82,7 +82,7 @@ impl Kernel for TileKernel<'_> {
     #[inline(always)]
     fn run<L: Lanes>(self, lanes: L) {
         let Self { tile, scratch } = self;
-        let dim = tile.view.layout.head_dim;
+        let dim = tile.view.share.layout.head_dim;
         let width = dim.next_multiple_of(LANES);
         let count = tile.rows * tile.group;
         let Scratch { queries, keys, values, weights, sums, running } = scratch;
@@ -103,8 +103,7 @@ impl Kernel for TileKernel<'_> {
         let (first, last) = (tile.view.seen(tile.pos), tile.view.seen(tile.pos + tile.rows - 1));
         for block in first.start / KV_BLOCK..last.end.div_ceil(KV_BLOCK) {
             let start = block * KV_BLOCK;
-            let [block_keys, block_values] =
-                tile.blocks[block].head(tile.view.layout, tile.view.layer, tile.kv_head);
+            let [block_keys, block_values] = tile.blocks[block].head(tile.view.share, tile.kv_head);
             let key_scales = widen(lanes, block_keys, KV_BLOCK, KV_BLOCK, keys);
             let value_scales = widen(lanes, block_values, dim, width, values);
             // Rows see a moving range of positions, so those that see something of a block are

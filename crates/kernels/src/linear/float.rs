@@ -123,7 +123,8 @@ multiversion! {
     fn plain_bf16(weights: &[u8], x: &[f32], sums: &mut [f32; PANEL]) {
         let (low, high) = sums.split_at_mut(PANEL / 2);
         for (&x, weights) in x.iter().zip(weights.as_chunks::<{ 2 * PANEL }>().0) {
-            for ((low, high), &pair) in low.iter_mut().zip(high.iter_mut()).zip(weights.as_chunks().0) {
+            let sums = low.iter_mut().zip(high.iter_mut());
+            for ((low, high), &pair) in sums.zip(weights.as_chunks().0) {
                 let pair = u32::from_le_bytes(pair);
                 *low = x.mul_add(f32::from_bits(pair << 16), *low);
                 *high = x.mul_add(f32::from_bits(pair & 0xffff_0000), *high);

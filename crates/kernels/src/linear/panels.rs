@@ -16,11 +16,11 @@
 //!
 //! | format | unit | what it holds, in order |
 //! |---|---|---|
-//! | Q8_0 | block | 32 scales (f16); 1,024 codes, offset 128 |
-//! | Q4_0 | block | 32 scales (f16); 512 bytes of codes, offset 8 |
-//! | Q4_K | 8 blocks | 32 scales (f16); 32 scales of minimums (f16); `[block][32]` scales (u8); `[block][32]` minimums (u8); codes |
+//! | Q8_0 | block | f16: 32 scales; 1,024 codes, offset 128 |
+//! | Q4_0 | block | f16: 32 scales; 512 bytes of codes, offset 8 |
+//! | Q4_K | 8 blocks | f16: 32 scales, 32 of minimums; u8: `[block][32]` scales, minimums; codes |
 //! | Q5_K | 8 blocks | as Q4_K; fifth bits |
-//! | Q6_K | 8 blocks | 32 scales (f16); `[half block][32]` scales (i8); low bits; upper bits, offset 32 |
+//! | Q6_K | 8 blocks | f16: 32 scales; i8: `[half block][32]` scales; low, upper bits, offset 32 |
 
 mod pack;
 mod storage;

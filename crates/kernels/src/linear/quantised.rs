@@ -4,8 +4,10 @@
 //! ```text
 //! sum = 0
 //! for each 256 inputs, in order:
-//!     for each block of 32 inputs, in order, then for each of these blocks whose activations have a residue, with that in their place:
-//!         for the whole block, or for each half of 16 inputs where they have weight scales of their own (Q6_K):
+//!     for each block of 32 inputs, in order, then for each of these blocks whose activations have
+//!     a residue, with that in their place:
+//!         for the whole block, or for each half of 16 inputs where they have weight scales of
+//!         their own (Q6_K):
 //!             dot = sum of code(x) * code(weight), exactly, in integers
 //!             sum = fma(round(dot * scale(x)), scale(weight), sum)
 //!         for formats with a minimum:

@@ -1,4 +1,4 @@
-//! What is done to each number of a row by itself.
+//! Elementwise operations on rows.
 
 use crate::simd::{isa::multiversion, math::exp};
 

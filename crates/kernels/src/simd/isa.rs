@@ -1,4 +1,4 @@
-//! Which vector instructions this processor has.
+//! Vector instructions that this processor has.
 
 /// The instruction sets that kernels are compiled for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

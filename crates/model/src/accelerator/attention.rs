@@ -1,7 +1,7 @@
 //! Attention of a ragged batch: one product of queries and keys for each sequence, cut so that the
 //! scores stay small.
 
-use super::kv::Kv;
+use crate::kv::accelerated::Kv;
 use candle_core::{DType, Device, Result, Tensor};
 use candle_nn::ops::softmax_last_dim;
 use std::ops::Range;

@@ -1,18 +1,17 @@
 //! Decoder layers on the accelerator.
 
 use super::{
-    Accelerator,
     attention::Plan,
-    kv::Kv,
     matrix::{Matrix, rounded},
 };
 use crate::{
+    compute_device::accelerator::Accelerator,
     error::ModelError,
-    kv::{KvCache, KvPool},
+    kv::{KvCache, KvPool, accelerated::Kv},
     layers::{
         SeqRows,
         batch::{commit, prepare},
-        rope::RopeTable,
+        rope::RopeTables,
         tensors::{AttentionTensors, MlpTensors},
     },
     source::ModelSource,
@@ -23,7 +22,7 @@ use candle_nn::{
     rotary_emb::rope_thd,
 };
 use std::{ops::Range, sync::Arc};
-use tricorn_kernels::KvLayout;
+use tricorn_kernels::{BlockLayout, KvLayout};
 
 /// Attention scores that are in memory at a time, over all heads: 256 MiB in f32.
 const TILE_SCORES: usize = 1 << 26;
@@ -33,34 +32,105 @@ const TILE_SCORES: usize = 1 << 26;
 pub(crate) struct Layers {
     accelerator: Accelerator,
     layers: Vec<Layer>,
-    rope: RopeTable,
-    layout: KvLayout,
-    heads: usize,
+    ropes: RopeTables,
+    layout: Arc<BlockLayout>,
     hidden: usize,
     norm_eps: f32,
 }
 
+/// One decoder layer, with the blocks that it has.
 #[derive(Debug)]
 struct Layer {
-    attention_norm: Tensor,
+    attention: Option<Attention>,
+    mlp: Option<Mlp>,
+}
+
+#[derive(Debug)]
+struct Attention {
+    norm: Tensor,
     qkv: Matrix,
     qk_norm: Option<(Tensor, Tensor)>,
     output: Matrix,
     window: Option<usize>,
-    mlp_norm: Tensor,
+    heads: usize,
+    layout: KvLayout,
+    /// Index of its heads' width among the rotary tables.
+    rope: usize,
+}
+
+#[derive(Debug)]
+struct Mlp {
+    norm: Tensor,
     gate_up: Matrix,
     down: Matrix,
 }
 
-/// What all layers of one call share.
+/// The part of a call that all layers share.
 struct Call<'a> {
     batch: &'a [SeqRows<'a>],
     caches: Vec<&'a Kv>,
-    /// Of every row: `rows x head_dim / 2`.
-    cos: Tensor,
-    sin: Tensor,
+    /// Cosines and sines for each width of heads: `rows x head_dim / 2` each.
+    angles: Vec<(Tensor, Tensor)>,
     /// For each window that occurs.
     plans: Vec<(Option<usize>, Plan)>,
+}
+
+impl Attention {
+    fn load(
+        source: &ModelSource,
+        accelerator: &Accelerator,
+        layer: usize,
+        ropes: &RopeTables,
+    ) -> std::result::Result<Self, ModelError> {
+        let (config, tensors) = (source.config(), AttentionTensors::read(source, layer)?);
+        let shape = config.layer(layer);
+        let vector = |values| vector(accelerator, values);
+        let qk_norm = match tensors.qk_norm {
+            Some((q, k)) => Some((vector(q)?, vector(k)?)),
+            None => None,
+        };
+        Ok(Self {
+            norm: vector(tensors.norm)?,
+            qkv: Matrix::load(source, accelerator, &tensors.qkv)?,
+            qk_norm,
+            output: Matrix::load(source, accelerator, &tensors.output)?,
+            window: config.window(layer),
+            heads: shape.heads,
+            layout: shape.kv_layout(),
+            rope: ropes.index(shape.head_dim),
+        })
+    }
+
+    fn bytes(&self) -> usize {
+        let norms = [&self.norm].into_iter().chain(self.qk_norm.iter().flat_map(|(q, k)| [q, k]));
+        self.qkv.bytes()
+            + self.output.bytes()
+            + norms.map(|norm| norm.elem_count() * size_of::<f32>()).sum::<usize>()
+    }
+}
+
+impl Mlp {
+    fn load(
+        source: &ModelSource,
+        accelerator: &Accelerator,
+        layer: usize,
+    ) -> std::result::Result<Self, ModelError> {
+        let tensors = MlpTensors::read(source, layer)?;
+        Ok(Self {
+            norm: vector(accelerator, tensors.norm)?,
+            gate_up: Matrix::load(source, accelerator, &tensors.gate_up)?,
+            down: Matrix::load(source, accelerator, &tensors.down)?,
+        })
+    }
+
+    fn bytes(&self) -> usize {
+        self.gate_up.bytes() + self.down.bytes() + self.norm.elem_count() * size_of::<f32>()
+    }
+}
+
+fn vector(accelerator: &Accelerator, values: Vec<f32>) -> std::result::Result<Tensor, ModelError> {
+    let len = values.len();
+    Tensor::from_vec(values, len, accelerator.candle()).map_err(|error| accelerator.failed(error))
 }
 
 impl Layer {
@@ -68,37 +138,21 @@ impl Layer {
         source: &ModelSource,
         accelerator: &Accelerator,
         layer: usize,
+        ropes: &RopeTables,
     ) -> std::result::Result<Self, ModelError> {
-        let (attention, mlp) =
-            (AttentionTensors::read(source, layer)?, MlpTensors::read(source, layer)?);
-        let vector = |values: Vec<f32>| {
-            let len = values.len();
-            Tensor::from_vec(values, len, accelerator.candle())
-                .map_err(|error| accelerator.failed(error))
-        };
-        let matrix = |stack| Matrix::load(source, accelerator, stack);
+        let shape = source.config().layer(layer);
         Ok(Self {
-            attention_norm: vector(attention.norm)?,
-            qkv: matrix(&attention.qkv)?,
-            qk_norm: attention
-                .qk_norm
-                .map(|(q, k)| Ok::<_, ModelError>((vector(q)?, vector(k)?)))
+            attention: shape
+                .has_attention()
+                .then(|| Attention::load(source, accelerator, layer, ropes))
                 .transpose()?,
-            output: matrix(&attention.output)?,
-            window: source.config().window(layer),
-            mlp_norm: vector(mlp.norm)?,
-            gate_up: matrix(&mlp.gate_up)?,
-            down: matrix(&mlp.down)?,
+            mlp: shape.has_mlp().then(|| Mlp::load(source, accelerator, layer)).transpose()?,
         })
     }
 
     fn bytes(&self) -> usize {
-        let norms = [&self.attention_norm, &self.mlp_norm]
-            .into_iter()
-            .chain(self.qk_norm.iter().flat_map(|(q, k)| [q, k]));
-        let matrices = [&self.qkv, &self.output, &self.gate_up, &self.down];
-        matrices.map(Matrix::bytes).iter().sum::<usize>()
-            + norms.map(|norm| norm.elem_count() * size_of::<f32>()).sum::<usize>()
+        self.attention.as_ref().map_or(0, Attention::bytes)
+            + self.mlp.as_ref().map_or(0, Mlp::bytes)
     }
 }
 
@@ -110,22 +164,22 @@ impl Layers {
         range: Range<usize>,
     ) -> std::result::Result<Self, ModelError> {
         let config = source.config();
+        let ropes = RopeTables::new(&config.rope, &config.shapes()[range.clone()]);
         Ok(Self {
             accelerator: accelerator.clone(),
+            layout: Arc::new(config.block_layout(range.clone())),
             layers: range
-                .map(|layer| Layer::load(source, accelerator, layer))
+                .map(|layer| Layer::load(source, accelerator, layer, &ropes))
                 .collect::<std::result::Result<_, _>>()?,
-            rope: RopeTable::new(&config.rope, config.head_dim),
-            layout: KvLayout { kv_heads: config.kv_heads, head_dim: config.head_dim },
-            heads: config.heads,
+            ropes,
             hidden: config.hidden,
             norm_eps: config.norm_eps,
         })
     }
 
     pub(crate) fn new_kv(&self, pool: &Arc<KvPool>, context: usize) -> KvCache {
-        let kv = Kv::new(&self.accelerator, self.layout, self.layers.len(), pool.format());
-        KvCache::accelerated(kv, self.layout, self.layers.len(), pool, context)
+        let kv = Kv::new(&self.accelerator, &self.layout, pool.format());
+        KvCache::accelerated(kv, &self.layout, pool, context)
     }
 
     /// Bytes of weights held on the accelerator.
@@ -163,9 +217,13 @@ impl Layers {
         let call = self.call(batch, rows)?;
         let mut x = Tensor::from_slice(x, (rows, self.hidden), device)?;
         for (index, layer) in self.layers.iter().enumerate() {
-            x = (&x + self.attention(index, layer, &call, &x)?)?;
-            let normed = rms_norm(&x, &layer.mlp_norm, self.norm_eps)?;
-            x = (&x + layer.down.apply(&swiglu(&layer.gate_up.apply(&normed)?)?)?)?;
+            if let Some(attention) = &layer.attention {
+                x = (&x + self.attention(index, attention, &call, &x)?)?;
+            }
+            if let Some(Mlp { norm, gate_up, down }) = &layer.mlp {
+                let normed = rms_norm(&x, norm, self.norm_eps)?;
+                x = (&x + down.apply(&swiglu(&gate_up.apply(&normed)?)?)?)?;
+            }
         }
         x.flatten_all()?.to_vec1()
     }
@@ -178,43 +236,50 @@ impl Layers {
         });
         let caches = caches.collect::<Result<Vec<_>>>()?;
         let mut plans: Vec<(Option<usize>, Plan)> = Vec::new();
-        for layer in &self.layers {
-            if plans.iter().all(|(window, _)| *window != layer.window) {
+        let attentions = || self.layers.iter().filter_map(|layer| layer.attention.as_ref());
+        let heads = attentions().map(|attention| attention.heads).max().unwrap_or(1);
+        for Attention { window, .. } in attentions() {
+            if plans.iter().all(|(planned, _)| planned != window) {
                 let positions = batch.iter().map(|seq| seq.pos..seq.pos + seq.rows);
-                plans.push((
-                    layer.window,
-                    Plan::new(positions, layer.window, TILE_SCORES / self.heads, device)?,
-                ));
+                plans.push((*window, Plan::new(positions, *window, TILE_SCORES / heads, device)?));
             }
         }
-        let (cos, sin) =
-            self.rope.rows(batch.iter().flat_map(|seq| seq.pos..seq.pos + seq.rows)).into_parts();
-        let angles = |values| Tensor::from_vec(values, (rows, self.layout.head_dim / 2), device);
-        Ok(Call { batch, caches, cos: angles(cos)?, sin: angles(sin)?, plans })
+        let positions = batch.iter().flat_map(|seq| seq.pos..seq.pos + seq.rows);
+        let angles = self.ropes.rows(positions).into_rows().map(|angles| {
+            let (cos, sin) = angles.into_parts();
+            let half = cos.len() / rows;
+            let tensor = |values| Tensor::from_vec(values, (rows, half), device);
+            Ok((tensor(cos)?, tensor(sin)?))
+        });
+        Ok(Call { batch, caches, angles: angles.collect::<Result<_>>()?, plans })
     }
 
     /// The self-attention half: what it adds to the residual stream `x`.
     fn attention(
         &self,
         index: usize,
-        layer: &Layer,
+        attention: &Attention,
         call: &Call<'_>,
         x: &Tensor,
     ) -> Result<Tensor> {
-        let KvLayout { kv_heads, head_dim } = self.layout;
+        let Attention { heads, layout, .. } = *attention;
+        let KvLayout { kv_heads, head_dim } = layout;
+        let Some((cos, sin)) = call.angles.get(attention.rope) else {
+            candle_core::bail!("layer {index} has no rotary table of its width");
+        };
         let rows = x.dim(0)?;
-        let (q, kv) = (self.heads * head_dim, kv_heads * head_dim);
-        let qkv = layer.qkv.apply(&rms_norm(x, &layer.attention_norm, self.norm_eps)?)?;
-        let mut queries = qkv.narrow(1, 0, q)?.reshape((1, rows, self.heads, head_dim))?;
+        let (q, kv) = (heads * head_dim, kv_heads * head_dim);
+        let qkv = attention.qkv.apply(&rms_norm(x, &attention.norm, self.norm_eps)?)?;
+        let mut queries = qkv.narrow(1, 0, q)?.reshape((1, rows, heads, head_dim))?;
         let mut keys = qkv.narrow(1, q, kv)?.reshape((1, rows, kv_heads, head_dim))?;
         let values = qkv.narrow(1, q + kv, kv)?.reshape((rows, kv_heads, head_dim))?;
-        if let Some((q_norm, k_norm)) = &layer.qk_norm {
+        if let Some((q_norm, k_norm)) = &attention.qk_norm {
             queries = rms_norm(&queries, q_norm, self.norm_eps)?;
             keys = rms_norm(&keys, k_norm, self.norm_eps)?;
         }
-        let queries = (rope_thd(&queries, &call.cos, &call.sin)?.squeeze(0)?
-            * (head_dim as f64).sqrt().recip())?;
-        let keys = rope_thd(&keys, &call.cos, &call.sin)?.squeeze(0)?;
+        let queries =
+            (rope_thd(&queries, cos, sin)?.squeeze(0)? * (head_dim as f64).sqrt().recip())?;
+        let keys = rope_thd(&keys, cos, sin)?.squeeze(0)?;
 
         let mut first = 0;
         for (seq, cache) in call.batch.iter().zip(&call.caches) {
@@ -229,9 +294,10 @@ impl Layers {
             }
             first += seq.rows;
         }
-        let Some((_, plan)) = call.plans.iter().find(|(window, _)| *window == layer.window) else {
+        let Some((_, plan)) = call.plans.iter().find(|(window, _)| *window == attention.window)
+        else {
             candle_core::bail!("layer {index} has no plan of its window");
         };
-        layer.output.apply(&plan.attend(index, self.layout, &call.caches, &queries)?)
+        attention.output.apply(&plan.attend(index, layout, &call.caches, &queries)?)
     }
 }

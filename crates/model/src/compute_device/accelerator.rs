@@ -34,23 +34,23 @@ impl Accelerator {
         self.name
     }
 
-    pub(super) fn candle(&self) -> &Device {
+    pub(crate) fn candle(&self) -> &Device {
         &self.device
     }
 
     /// The format in which matrices stored as `dtype` are held and multiplied.
-    pub(super) fn computed(&self, dtype: DType) -> DType {
+    pub(crate) fn computed(&self, dtype: DType) -> DType {
         // candle's matrix product on the processor knows no bf16, and tests want the engine's
         // numbers.
         if self.device.is_cpu() { DType::F32 } else { dtype }
     }
 
-    pub(super) fn failed(&self, error: Error) -> ModelError {
+    pub(crate) fn failed(&self, error: Error) -> ModelError {
         ModelError::DeviceFailed { device: self.name, problem: one_line(&error) }
     }
 }
 
 /// candle's errors may carry a backtrace behind the first line.
-pub(super) fn one_line(error: &Error) -> String {
+pub(crate) fn one_line(error: &Error) -> String {
     error.to_string().lines().next().unwrap_or_default().to_owned()
 }

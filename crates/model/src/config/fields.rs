@@ -49,6 +49,35 @@ impl Fields {
         }
     }
 
+    /// A size from 1 to `max` that holds for all `layers` layers, or a list with one for each, in
+    /// which 0 stands for a block that the layer does not have.
+    pub(super) fn sizes(
+        &self,
+        field: &str,
+        max: usize,
+        layers: usize,
+    ) -> Result<Option<Vec<usize>>, ModelError> {
+        let Some(Value::Array(_)) = self.object.get(field) else {
+            return Ok(self.optional_size(field, max)?.map(|size| vec![size; layers]));
+        };
+        let sizes: Option<Vec<usize>> = self.get(field, "whole numbers, one a layer", |value| {
+            let size = |value: &Value| value.as_u64().and_then(|n| usize::try_from(n).ok());
+            value.as_array()?.iter().map(size).collect()
+        })?;
+        let sizes = sizes.unwrap_or_default();
+        if sizes.len() != layers {
+            let problem = format!("has {} entries for {layers} layers", sizes.len());
+            return Err(self.bad(field, &problem));
+        }
+        match sizes.iter().enumerate().find(|(_, size)| **size > max) {
+            Some((layer, size)) => {
+                let problem = format!("is {size} in layer {layer}; it must be at most {max}");
+                Err(self.bad(field, &problem))
+            }
+            None => Ok(Some(sizes)),
+        }
+    }
+
     pub(super) fn count(&self, field: &str) -> Result<Option<usize>, ModelError> {
         self.get(field, "a whole number", |value| {
             value.as_u64().and_then(|n| usize::try_from(n).ok())

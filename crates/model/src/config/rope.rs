@@ -70,15 +70,15 @@ impl Rope {
     }
 
     /// Checks that there is a divisor for each pair of a head's dimensions, where there are any.
-    pub(super) fn check(&self, fields: &Fields, head_dim: usize) -> Result<(), ModelError> {
+    ///
+    /// # Errors
+    /// What is wrong with the field `long_factor`.
+    pub(super) fn check(&self, head_dim: usize) -> Result<(), String> {
         match &self.scaling {
-            RopeScaling::PerPair { divisors } if divisors.len() != head_dim / 2 => Err(fields.bad(
-                "long_factor",
-                &format!(
-                    "has {} numbers; heads of {head_dim} need {}",
-                    divisors.len(),
-                    head_dim / 2
-                ),
+            RopeScaling::PerPair { divisors } if divisors.len() != head_dim / 2 => Err(format!(
+                "has {} numbers; heads of {head_dim} need {}",
+                divisors.len(),
+                head_dim / 2
             )),
             _ => Ok(()),
         }

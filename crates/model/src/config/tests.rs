@@ -7,8 +7,14 @@ use super::*;
 /// A small Llama with `changes` laid over it; `null` in `changes` removes a field.
 fn parse(changes: Value) -> Result<ModelConfig, ModelError> {
     let mut config = json!({
-        "architectures": ["LlamaForCausalLM"], "hidden_size": 64, "intermediate_size": 128, "num_hidden_layers": 6,
-        "num_attention_heads": 4, "num_key_value_heads": 2, "vocab_size": 300, "max_position_embeddings": 512
+        "architectures": ["LlamaForCausalLM"],
+        "hidden_size": 64,
+        "intermediate_size": 128,
+        "num_hidden_layers": 6,
+        "num_attention_heads": 4,
+        "num_key_value_heads": 2,
+        "vocab_size": 300,
+        "max_position_embeddings": 512,
     });
     for (field, value) in changes.as_object().unwrap() {
         config[field] = value.clone();
@@ -23,15 +29,93 @@ fn message(changes: Value) -> String {
 #[test]
 fn absent_fields_take_the_defaults_of_transformers() {
     let config = parse(json!({ "num_key_value_heads": null, "head_dim": null })).unwrap();
-    assert_eq!((config.kv_heads, config.head_dim, config.norm_eps), (4, 16, 1e-6));
+    let shape = LayerShape { heads: 4, kv_heads: 4, head_dim: 16, intermediate: 128 };
+    assert_eq!((config.even_shape(), config.shapes().len()), (Some(shape), 6));
+    assert_eq!(config.norm_eps, 1e-6);
     assert_eq!(config.rope, Rope { theta: 10_000.0, scaling: RopeScaling::None });
     assert!(
         !config.tied && !config.qkv_bias && !config.o_bias && !config.mlp_bias && !config.qk_norm
     );
     assert_eq!((config.bos, config.eos, config.sliding), (None, vec![], None));
     let qwen3 = parse(json!({ "architectures": ["Qwen3ForCausalLM"] })).unwrap();
-    assert_eq!(qwen3.head_dim, 128);
+    assert_eq!(qwen3.layer(5).head_dim, 128);
     assert!(qwen3.qk_norm && !qwen3.qkv_bias);
+}
+
+#[test]
+fn lists_give_each_layer_a_shape() {
+    let shapes = |changes| parse(changes).unwrap().shapes().to_vec();
+    let uneven = json!({
+        "num_attention_heads": [4, 2, 0, 4, 4, 6],
+        "num_key_value_heads": [2, 2, 9, 1, 4, 3],
+        "head_dim": 16,
+        "intermediate_size": [128, 100, 7, 0, 1, 128],
+    });
+    let shape = |heads, kv_heads, head_dim, intermediate| LayerShape {
+        heads,
+        kv_heads,
+        head_dim,
+        intermediate,
+    };
+    assert_eq!(
+        shapes(uneven.clone()),
+        [
+            shape(4, 2, 16, 128),
+            shape(2, 2, 16, 100),
+            shape(0, 0, 0, 7),
+            shape(4, 1, 16, 0),
+            shape(4, 4, 16, 1),
+            shape(6, 3, 16, 128),
+        ]
+    );
+    let mut widths = uneven.clone();
+    widths["head_dim"] = json!([16, 8, 0, 2, 16, 4]);
+    let found: Vec<usize> = shapes(widths).iter().map(|shape| shape.head_dim).collect();
+    assert_eq!(found, [16, 8, 0, 2, 16, 4]);
+    let lists = json!({ "num_attention_heads": vec![4; 6], "intermediate_size": vec![128; 6] });
+    assert_eq!(parse(lists).unwrap(), parse(json!({})).unwrap(), "equal entries are one number");
+
+    let mut changed = parse(json!({})).unwrap();
+    changed = changed.with_layers(parse(uneven).unwrap().shapes().to_vec()).unwrap();
+    assert_eq!((changed.layers, changed.layer(3).intermediate), (6, 0));
+    let refused = |shapes| changed.with_layers(shapes).unwrap_err().to_string();
+    assert!(refused(vec![]).contains("num_hidden_layers is 0"));
+    assert!(refused(vec![shape(4, 3, 16, 1)]).contains("num_key_value_heads is 3"));
+    assert!(refused(vec![shape(4, 2, 16, 1), shape(0, 1, 0, 1)]).contains("head width in layer 1"));
+}
+
+#[test]
+fn refused_lists_name_the_field_and_the_layer() {
+    for (changes, expected) in [
+        (json!({ "intermediate_size": [1, 2] }), "intermediate_size has 2 entries for 6 layers"),
+        (json!({ "intermediate_size": [1, 2, 3, 4, 5, -6] }), "must be whole numbers, one a layer"),
+        (json!({ "intermediate_size": [0, 0, 0, 0, 0, 0] }), "no layer with a feed-forward block"),
+        (
+            json!({ "num_attention_heads": [0, 0, 0, 0, 0, 0], "head_dim": 8 }),
+            "no layer with an attention block",
+        ),
+        (
+            json!({ "intermediate_size": [1, 2, 3, 4, 5, 1u64 << 40] }),
+            "intermediate_size is 1099511627776 in layer 5; it must be at most 1048576",
+        ),
+        (
+            json!({ "num_key_value_heads": [2, 2, 3, 2, 2, 2] }),
+            "num_key_value_heads is 3, which does not divide num_attention_heads 4 in layer 2",
+        ),
+        (
+            json!({ "num_key_value_heads": [2, 2, 0, 2, 2, 2] }),
+            "num_key_value_heads is 0, which does not divide num_attention_heads 4 in layer 2",
+        ),
+        (
+            json!({ "num_attention_heads": [4, 4, 4, 4, 4, 2] }),
+            "head_dim is missing; layers of different heads need it",
+        ),
+        (json!({ "head_dim": [8, 8, 8, 8, 8, 7] }), "head_dim is 7"),
+        (json!({ "num_hidden_layers": [6] }), "num_hidden_layers is [6]"),
+    ] {
+        let message = message(changes);
+        assert!(message.starts_with("config.json: ") && message.contains(expected), "{message}");
+    }
 }
 
 #[test]
@@ -51,7 +135,12 @@ fn biases_by_family() {
 
 #[test]
 fn both_spellings_of_rotary_parameters() {
-    let scaling = json!({ "factor": 8.0, "low_freq_factor": 1.0, "high_freq_factor": 4.0, "original_max_position_embeddings": 64 });
+    let scaling = json!({
+        "factor": 8.0,
+        "low_freq_factor": 1.0,
+        "high_freq_factor": 4.0,
+        "original_max_position_embeddings": 64,
+    });
     let mut old = scaling.clone();
     old["rope_type"] = "llama3".into();
     let mut new = old.clone();
@@ -92,7 +181,12 @@ fn sliding_windows() {
     assert_eq!(mistral(json!({ "sliding_window": null })), None);
     assert_eq!(mistral(json!({})), window(4096, 0));
 
-    let qwen = json!({ "architectures": ["Qwen2ForCausalLM"], "use_sliding_window": true, "sliding_window": 16, "max_window_layers": 4 });
+    let qwen = json!({
+        "architectures": ["Qwen2ForCausalLM"],
+        "use_sliding_window": true,
+        "sliding_window": 16,
+        "max_window_layers": 4,
+    });
     let config = parse(qwen.clone()).unwrap();
     assert_eq!(config.sliding, window(16, 4));
     assert_eq!((config.window(3), config.window(4)), (None, Some(16)));
@@ -114,8 +208,9 @@ fn sliding_windows() {
 
 #[test]
 fn ends_of_text_from_both_files() {
-    let config = br#"{"model_type": "llama", "hidden_size": 8, "intermediate_size": 8, "num_hidden_layers": 2, "num_attention_heads": 2,
-        "vocab_size": 10, "max_position_embeddings": 8, "bos_token_id": 0, "eos_token_id": 2}"#;
+    let config = br#"{"model_type": "llama", "hidden_size": 8, "intermediate_size": 8,
+        "num_hidden_layers": 2, "num_attention_heads": 2, "vocab_size": 10,
+        "max_position_embeddings": 8, "bos_token_id": 0, "eos_token_id": 2}"#;
     let both = ModelConfig::parse(CONFIG, config, Some(br#"{"eos_token_id": [1, 2]}"#)).unwrap();
     assert_eq!((both.bos, both.eos), (Some(0), vec![1, 2]));
     assert_eq!(ModelConfig::parse(CONFIG, config, None).unwrap().eos, [2]);
@@ -154,7 +249,9 @@ fn unsupported_models_are_named_with_a_mend() {
         (json!({ "hidden_act": "gelu" }), "hidden_act gelu"),
         (json!({ "rope_scaling": { "rope_type": "yarn", "factor": 4.0 } }), "rope type yarn"),
         (
-            json!({ "rope_parameters": { "rope_type": "longrope", "short_factor": [1.0], "long_factor": [2.0] } }),
+            json!({ "rope_parameters": {
+                "rope_type": "longrope", "short_factor": [1.0], "long_factor": [2.0]
+            } }),
             "rope type longrope",
         ),
         (json!({ "rope_scaling": { "type": "dynamic", "factor": 4.0 } }), "rope type dynamic"),

@@ -2,14 +2,14 @@
 //! row of the position before, which the cloud has answered or the drafter has guessed (after
 //! EAGLE-3, arXiv 2503.01840, whose heads read several layers' rows).
 
-use super::attention;
+use super::{attention, intermediate};
 use crate::{
     config::ModelConfig,
     error::ModelError,
     layers::{SeqRows, attention::Attention, mlp::Mlp, rope::RopeRows, scratch::Scratch},
     weights::Weights,
 };
-use tricorn_kernels::{Linear, rows::rms_norm};
+use tricorn_kernels::{KvShare, Linear, rows::rms_norm};
 
 const SHALLOW_NORM: &str = "shallow_norm.weight";
 const DEEP_NORM: &str = "deep_norm.weight";
@@ -21,7 +21,7 @@ const DOWN: &str = "down_proj.weight";
 
 /// Two norms and the projection that fuses (`hidden x 2 hidden`), then a decoder block.
 pub(super) fn tensors(config: &ModelConfig) -> Vec<(&'static str, Vec<usize>)> {
-    let (hidden, inner) = (config.hidden, config.intermediate);
+    let (hidden, inner) = (config.hidden, intermediate(config));
     let mut tensors = vec![
         (SHALLOW_NORM, vec![hidden]),
         (DEEP_NORM, vec![hidden]),
@@ -43,13 +43,14 @@ pub(super) struct Fused {
     deep_norm: Vec<f32>,
     fuse: Linear,
     attention: Attention,
+    share: KvShare,
     mlp: Mlp,
     norm_eps: f32,
 }
 
 impl Fused {
     pub(super) fn load(weights: &Weights, config: &ModelConfig) -> Result<Self, ModelError> {
-        let (hidden, intermediate) = (config.hidden, config.intermediate);
+        let (hidden, intermediate) = (config.hidden, intermediate(config));
         let (gate, up) = (
             weights.raw(GATE, &[intermediate, hidden])?,
             weights.raw(UP, &[intermediate, hidden])?,
@@ -63,6 +64,7 @@ impl Fused {
                 None,
             ),
             attention: attention::load(weights, config)?,
+            share: attention::layout(config).share(0),
             mlp: Mlp {
                 norm: weights.f32(MLP_NORM, &[hidden])?,
                 gate_up: Linear::pack(&[gate.view(), up.view()], hidden, None),
@@ -86,7 +88,7 @@ impl Fused {
         previous: &[f32],
     ) {
         self.attention.project(
-            0,
+            self.share,
             batch,
             rope,
             &self.fuse(shallow, previous),
@@ -103,7 +105,7 @@ impl Fused {
     ) -> Vec<f32> {
         let mut x = self.fuse(shallow, previous);
         let mut scratch = Scratch::default();
-        self.attention.forward(0, batch, rope, &mut x, &mut scratch);
+        self.attention.forward(self.share, batch, rope, &mut x, &mut scratch);
         self.mlp.forward(&mut x, &mut scratch);
         x
     }

@@ -9,6 +9,7 @@ use crate::{
     layers::{SeqRows, attention::Attention, rope::RopeRows, scratch::Scratch},
     weights::Weights,
 };
+use tricorn_kernels::KvShare;
 
 /// The norm and four projections.
 pub(super) fn tensors(config: &ModelConfig) -> Vec<(&'static str, Vec<usize>)> {
@@ -17,16 +18,18 @@ pub(super) fn tensors(config: &ModelConfig) -> Vec<(&'static str, Vec<usize>)> {
 
 #[derive(Debug)]
 pub(super) struct Hat {
-    pub(super) attention: Attention,
+    attention: Attention,
+    share: KvShare,
 }
 
 impl Hat {
     pub(super) fn load(weights: &Weights, config: &ModelConfig) -> Result<Self, ModelError> {
-        Ok(Self { attention: attention::load(weights, config)? })
+        let share = attention::layout(config).share(0);
+        Ok(Self { attention: attention::load(weights, config)?, share })
     }
 
     pub(super) fn extend(&self, batch: &mut [SeqRows<'_>], rope: &RopeRows, shallow: &[f32]) {
-        self.attention.project(0, batch, rope, shallow, &mut Scratch::default());
+        self.attention.project(self.share, batch, rope, shallow, &mut Scratch::default());
     }
 
     pub(super) fn forward(
@@ -36,7 +39,7 @@ impl Hat {
         shallow: &[f32],
     ) -> Vec<f32> {
         let mut x = shallow.to_vec();
-        self.attention.forward(0, batch, rope, &mut x, &mut Scratch::default());
+        self.attention.forward(self.share, batch, rope, &mut x, &mut Scratch::default());
         x
     }
 

@@ -97,7 +97,8 @@ fn is_plain_name(name: &str) -> bool {
     // A backslash separates folders on Windows only; refusing it everywhere keeps a directory
     // portable.
     !name.contains('\\')
-        && matches!((parts.next(), parts.next()), (Some(Component::Normal(part)), None) if part == name)
+        && matches!(parts.next(), Some(Component::Normal(part)) if part == name)
+        && parts.next().is_none()
 }
 
 fn missing_file(dir: &Path, file: &str) -> ModelError {

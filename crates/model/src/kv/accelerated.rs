@@ -7,7 +7,7 @@ use crate::{
 };
 use candle_core::{DType, Result, Tensor};
 use std::sync::Arc;
-use tricorn_kernels::{KvFormat, KvLayout};
+use tricorn_kernels::{BlockLayout, KvFormat, KvLayout};
 
 /// Positions by which a buffer grows at least.
 const STEP: usize = 64;
@@ -17,9 +17,8 @@ const STEP: usize = 64;
 #[derive(Clone, Debug)]
 pub(crate) struct Kv {
     accelerator: Accelerator,
-    layout: KvLayout,
+    layout: Arc<BlockLayout>,
     format: KvFormat,
-    layers: usize,
     buffer: Option<Arc<Buffer>>,
 }
 
@@ -52,13 +51,13 @@ impl Drop for Memory {
 }
 
 impl Kv {
-    pub(super) fn new(
+    pub(crate) fn new(
         accelerator: &Accelerator,
-        layout: KvLayout,
-        layers: usize,
+        layout: &Arc<BlockLayout>,
         format: KvFormat,
     ) -> Self {
-        Self { accelerator: accelerator.clone(), layout, format, layers, buffer: None }
+        let (accelerator, layout) = (accelerator.clone(), Arc::clone(layout));
+        Self { accelerator, layout, format, buffer: None }
     }
 
     /// Makes room for `wanted` positions, at most `context`, of which the first `kept` hold what
@@ -102,35 +101,34 @@ impl Kv {
     }
 
     fn bytes(&self, positions: usize) -> usize {
-        positions
-            * self.format.bytes_per_token(self.layers, self.layout.kv_heads, self.layout.head_dim)
+        positions * self.format.bytes_per_token(self.layout.layers())
     }
 
     /// New tensors of `capacity` positions whose first `kept` are the present ones.
     fn copied(&self, kept: usize, capacity: usize) -> Result<Vec<(Tensor, Tensor)>> {
-        let KvLayout { kv_heads, head_dim } = self.layout;
-        let copy = |old: Option<&Tensor>| -> Result<Tensor> {
+        let copy = |layout: KvLayout, old: Option<&Tensor>| -> Result<Tensor> {
+            let KvLayout { kv_heads, head_dim } = layout;
             let new = Tensor::zeros(
                 (kv_heads, capacity, head_dim),
                 self.dtype(),
                 self.accelerator.candle(),
             )?;
-            if let Some(old) = old.filter(|_| kept > 0) {
+            if let Some(old) = old.filter(|_| kept > 0 && kv_heads > 0) {
                 new.slice_set(&old.narrow(1, 0, kept)?.contiguous()?, 1, 0)?;
             }
             Ok(new)
         };
         let old = self.buffer.as_ref().map(|buffer| &buffer.layers);
-        (0..self.layers)
-            .map(|layer| {
-                let old = old.and_then(|layers| layers.get(layer));
-                Ok((copy(old.map(|(keys, _)| keys))?, copy(old.map(|(_, values)| values))?))
-            })
-            .collect()
+        let layers = self.layout.layers().enumerate().map(|(layer, layout)| {
+            let old = old.and_then(|layers| layers.get(layer));
+            let keys = copy(layout, old.map(|(keys, _)| keys))?;
+            Ok((keys, copy(layout, old.map(|(_, values)| values))?))
+        });
+        layers.collect()
     }
 
     /// Format of keys and values.
-    pub(super) fn dtype(&self) -> DType {
+    pub(crate) fn dtype(&self) -> DType {
         match self.format {
             KvFormat::F16 | KvFormat::Q8 => DType::F16,
             KvFormat::F32 => DType::F32,
@@ -139,7 +137,7 @@ impl Kv {
 
     /// Writes keys and values of `pos..`, `kv heads x rows x head_dim` each; [`Kv::prepare`] has
     /// made the room.
-    pub(super) fn write(
+    pub(crate) fn write(
         &self,
         layer: usize,
         pos: usize,
@@ -152,7 +150,7 @@ impl Kv {
     }
 
     /// Keys and values of one layer: `kv heads x capacity x head_dim`.
-    pub(super) fn layer(&self, layer: usize) -> Result<&(Tensor, Tensor)> {
+    pub(crate) fn layer(&self, layer: usize) -> Result<&(Tensor, Tensor)> {
         match self.buffer.as_ref().and_then(|buffer| buffer.layers.get(layer)) {
             Some(layer) => Ok(layer),
             None => candle_core::bail!("the cache has no room for layer {layer}"),

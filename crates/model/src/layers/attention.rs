@@ -8,7 +8,7 @@ use super::{
 };
 use crate::{error::ModelError, source::ModelSource};
 use tricorn_kernels::{
-    KvLayout, Linear, Queries, Sequence, View, attend,
+    KvLayout, KvShare, Linear, Queries, Sequence, View, attend,
     rows::{rms_norm_in_place, spread_rows},
 };
 
@@ -21,7 +21,6 @@ pub(crate) struct Attention {
     pub(crate) qk_norm: Option<(Vec<f32>, Vec<f32>)>,
     pub(crate) output: Linear,
     pub(crate) heads: usize,
-    pub(crate) layout: KvLayout,
     pub(crate) norm_eps: f32,
     /// How far back a row sees, itself included.
     pub(crate) window: Option<usize>,
@@ -39,18 +38,23 @@ impl Attention {
                 tensors.output.inputs,
                 tensors.output.bias,
             )?,
-            heads: config.heads,
-            layout: KvLayout { kv_heads: config.kv_heads, head_dim: config.head_dim },
+            heads: config.layer(layer).heads,
             norm_eps: config.norm_eps,
             window: config.window(layer),
         })
     }
 
-    /// Projects the rows and writes their keys and values to the caches; leaves `rows x (q | k |
-    /// v)` in the scratch, rope applied to q and k.
+    /// Widths of all query heads together, and of all key heads.
+    fn widths(&self, share: KvShare) -> (usize, usize) {
+        let KvLayout { kv_heads, head_dim } = share.layout;
+        (self.heads * head_dim, kv_heads * head_dim)
+    }
+
+    /// Projects the rows and writes their keys and values to the caches' `share` of this layer;
+    /// leaves the normed rows and `rows x (q | k | v)` in the scratch, rope applied to q and k.
     pub(crate) fn project(
         &self,
-        layer: usize,
+        share: KvShare,
         batch: &mut [SeqRows<'_>],
         rope: &RopeRows,
         x: &[f32],
@@ -58,8 +62,7 @@ impl Attention {
     ) {
         let Scratch { normed, wide, .. } = scratch;
         norm_rows(x, &self.norm, self.norm_eps, sized(normed, x.len()));
-        let (q, kv) =
-            (self.heads * self.layout.head_dim, self.layout.kv_heads * self.layout.head_dim);
+        let (q, kv) = self.widths(share);
         let stride = q + 2 * kv;
         let qkv = sized(wide, x.len() / self.norm.len() * stride);
         self.qkv.apply_into(normed, qkv);
@@ -76,33 +79,45 @@ impl Attention {
         for seq in batch {
             for (pos, row) in (seq.pos..seq.pos + seq.rows).zip(&mut rows) {
                 let (key, value) = row[q..].split_at(kv);
-                seq.kv.write(layer, pos, key, value);
+                seq.kv.write(share, pos, key, value);
             }
         }
     }
 
-    /// Adds the block's output to the residual stream `x` (`rows x hidden`).
-    pub(crate) fn forward(
-        &self,
-        layer: usize,
-        batch: &mut [SeqRows<'_>],
-        rope: &RopeRows,
-        x: &mut [f32],
-        scratch: &mut Scratch,
-    ) {
-        self.project(layer, batch, rope, x, scratch);
-        let Scratch { normed, wide, inner } = scratch;
-        let width = self.heads * self.layout.head_dim;
-        let stride = width + 2 * self.layout.kv_heads * self.layout.head_dim;
+    /// Attends with the projected rows; leaves the outputs of all heads side by side in the scratch
+    /// (`rows x heads * head_dim`).
+    pub(crate) fn attend(&self, share: KvShare, batch: &[SeqRows<'_>], scratch: &mut Scratch) {
+        let Scratch { wide, inner, .. } = scratch;
+        let (width, kv) = self.widths(share);
+        let stride = width + 2 * kv;
         let sequences: Vec<Sequence<'_>> = batch
             .iter()
             .map(|seq| Sequence { blocks: seq.kv.blocks(), pos: seq.pos, rows: seq.rows })
             .collect();
         let attended = sized(inner, wide.len() / stride * width);
-        let view = View { layout: self.layout, layer, window: self.window };
+        let view = View { share, window: self.window };
         attend(view, &sequences, Queries { rows: wide, stride, heads: self.heads }, attended);
-        self.output.apply_into(attended, normed);
+    }
+
+    /// Projects the heads' outputs and adds them to the residual stream `x` (`rows x hidden`).
+    pub(crate) fn add_output(&self, x: &mut [f32], scratch: &mut Scratch) {
+        let Scratch { normed, inner, .. } = scratch;
+        self.output.apply_into(inner, normed);
         add_rows(x, normed, self.norm.len());
+    }
+
+    /// Adds the block's output to the residual stream `x` (`rows x hidden`).
+    pub(crate) fn forward(
+        &self,
+        share: KvShare,
+        batch: &mut [SeqRows<'_>],
+        rope: &RopeRows,
+        x: &mut [f32],
+        scratch: &mut Scratch,
+    ) {
+        self.project(share, batch, rope, x, scratch);
+        self.attend(share, batch, scratch);
+        self.add_output(x, scratch);
     }
 
     pub(crate) fn bytes(&self) -> usize {

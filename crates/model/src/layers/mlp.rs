@@ -31,13 +31,14 @@ impl Mlp {
                 tensors.gate_up.bias,
             )?,
             down: source.linear(&tensors.down.parts, tensors.down.inputs, tensors.down.bias)?,
-            intermediate: config.intermediate,
+            intermediate: config.layer(layer).intermediate,
             norm_eps: config.norm_eps,
         })
     }
 
-    /// Adds the block's output to the residual stream `x` (`rows x hidden`).
-    pub(crate) fn forward(&self, x: &mut [f32], scratch: &mut Scratch) {
+    /// Norms the rows and computes `silu(gate) * up`; leaves both in the scratch (`rows x hidden`
+    /// and `rows x intermediate`).
+    pub(crate) fn activate(&self, x: &[f32], scratch: &mut Scratch) {
         let Scratch { normed, wide, inner } = scratch;
         norm_rows(x, &self.norm, self.norm_eps, sized(normed, x.len()));
         let (n, rows) = (self.intermediate, x.len() / self.norm.len());
@@ -45,8 +46,19 @@ impl Mlp {
         self.gate_up.apply_into(normed, gate_up);
         let inner = sized(inner, rows * n);
         spread_rows(inner, n, |first, inner| swiglu(&gate_up[first * 2 * n..], n, inner));
+    }
+
+    /// Projects them down and adds the result to the residual stream `x` (`rows x hidden`).
+    pub(crate) fn add_output(&self, x: &mut [f32], scratch: &mut Scratch) {
+        let Scratch { normed, inner, .. } = scratch;
         self.down.apply_into(inner, normed);
         add_rows(x, normed, self.norm.len());
+    }
+
+    /// Adds the block's output to the residual stream `x` (`rows x hidden`).
+    pub(crate) fn forward(&self, x: &mut [f32], scratch: &mut Scratch) {
+        self.activate(x, scratch);
+        self.add_output(x, scratch);
     }
 
     pub(crate) fn bytes(&self) -> usize {

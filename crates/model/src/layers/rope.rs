@@ -1,6 +1,6 @@
 //! Rotary position embedding.
 
-use crate::config::{Rope, RopeScaling};
+use crate::config::{LayerShape, Rope, RopeScaling};
 use tricorn_kernels::rows::rotate;
 
 /// The angles' frequencies of one model, one per pair of dimensions.
@@ -15,6 +15,48 @@ pub(crate) struct RopeRows {
     cos: Vec<f32>,
     sin: Vec<f32>,
     half: usize,
+}
+
+/// The tables of some layers, one for each width of heads that occurs.
+#[derive(Debug)]
+pub(crate) struct RopeTables(Vec<RopeTable>);
+
+/// The angles of some positions, for each width of heads that occurs.
+#[derive(Debug)]
+pub(crate) struct RopeRowsByWidth(Vec<RopeRows>);
+
+impl RopeTables {
+    pub(crate) fn new(rope: &Rope, layers: &[LayerShape]) -> Self {
+        let mut widths: Vec<usize> =
+            layers.iter().map(|layer| layer.head_dim).filter(|width| *width > 0).collect();
+        widths.sort_unstable();
+        widths.dedup();
+        Self(widths.into_iter().map(|width| RopeTable::new(rope, width)).collect())
+    }
+
+    /// The index of the table for heads of this width; beyond the last where there is none.
+    pub(crate) fn index(&self, head_dim: usize) -> usize {
+        let found = self.0.iter().position(|table| table.inverse_frequencies.len() * 2 == head_dim);
+        found.unwrap_or(self.0.len())
+    }
+
+    /// The angles of the given positions, in order.
+    pub(crate) fn rows(&self, positions: impl Iterator<Item = usize> + Clone) -> RopeRowsByWidth {
+        RopeRowsByWidth(self.0.iter().map(|table| table.rows(positions.clone())).collect())
+    }
+}
+
+impl RopeRowsByWidth {
+    /// Those of the table with this index.
+    pub(crate) fn get(&self, index: usize) -> Option<&RopeRows> {
+        self.0.get(index)
+    }
+
+    /// Those of all tables.
+    #[cfg(feature = "candle")]
+    pub(crate) fn into_rows(self) -> impl Iterator<Item = RopeRows> {
+        self.0.into_iter()
+    }
 }
 
 impl RopeTable {
@@ -57,6 +99,19 @@ impl RopeTable {
             }
         }
         RopeRows { cos, sin, half: self.inverse_frequencies.len() }
+    }
+}
+
+impl Rope {
+    /// Cosines and sines of rows at `positions`, `positions x head_dim / 2` each; pairs are `(i, i
+    /// + head_dim / 2)`. For trainers, which rotate back too.
+    #[must_use]
+    pub fn angles(
+        &self,
+        head_dim: usize,
+        positions: impl Iterator<Item = usize>,
+    ) -> (Vec<f32>, Vec<f32>) {
+        RopeTable::new(self, head_dim).rows(positions).into_parts()
     }
 }
 

@@ -5,7 +5,7 @@ use crate::{
     error::ModelError,
     kv::{KvCache, KvPool},
     layers::{
-        self, SeqRows,
+        self, LayerObserver, SeqRows,
         tensors::{self, Stack},
     },
     source::ModelSource,
@@ -60,6 +60,25 @@ impl Layers {
         match self {
             Self::Cpu(layers) => Ok(layers.forward(batch, x)?),
             Self::Accelerator(layers) => layers.forward(batch, x),
+        }
+    }
+
+    /// As [`Layers::forward`], and shows `observer` the activations.
+    ///
+    /// # Errors
+    /// As [`Layers::forward`], and when an accelerator computes, which keeps them to itself.
+    pub(crate) fn forward_observed(
+        &self,
+        batch: &mut [SeqRows<'_>],
+        x: &mut [f32],
+        observer: &mut dyn LayerObserver,
+    ) -> Result<(), ModelError> {
+        match self {
+            Self::Cpu(layers) => Ok(layers.forward_observed(batch, x, observer)?),
+            Self::Accelerator(_) => Err(ModelError::Unsupported {
+                what: "observing layers on an accelerator".to_owned(),
+                mend: "use --device cpu",
+            }),
         }
     }
 }

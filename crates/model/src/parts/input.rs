@@ -60,18 +60,8 @@ impl InputPart {
         batch: &mut [SeqRows<'_>],
         tokens: &[u32],
     ) -> Result<Vec<f32>, ModelError> {
-        let mut x = self.embed(tokens)?;
+        let mut x = embed(&self.source, tokens)?;
         self.layers.forward(batch, &mut x)?;
-        Ok(x)
-    }
-
-    /// The embeddings of `tokens`.
-    fn embed(&self, tokens: &[u32]) -> Result<Vec<f32>, ModelError> {
-        let ModelConfig { vocab, hidden, .. } = *self.source.config();
-        let mut x = Vec::with_capacity(tokens.len() * hidden);
-        for &token in tokens {
-            self.source.weights().row(EMBEDDING, [vocab, hidden], token, &mut x)?;
-        }
         Ok(x)
     }
 
@@ -80,4 +70,17 @@ impl InputPart {
     pub fn bytes(&self) -> usize {
         self.layers.bytes()
     }
+}
+
+/// The embeddings of `tokens`: `tokens x hidden`.
+///
+/// # Errors
+/// When a token is not in the vocabulary, or its embedding cannot be read.
+pub fn embed(source: &ModelSource, tokens: &[u32]) -> Result<Vec<f32>, ModelError> {
+    let ModelConfig { vocab, hidden, .. } = *source.config();
+    let mut x = Vec::with_capacity(tokens.len() * hidden);
+    for &token in tokens {
+        source.weights().row(EMBEDDING, [vocab, hidden], token, &mut x)?;
+    }
+    Ok(x)
 }

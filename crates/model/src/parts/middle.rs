@@ -4,7 +4,7 @@ use super::backend::Layers;
 use crate::{
     error::ModelError,
     kv::{KvCache, KvPool},
-    layers::SeqRows,
+    layers::{LayerObserver, SeqRows},
     source::ModelSource,
 };
 use std::{ops::Range, sync::Arc};
@@ -61,6 +61,20 @@ impl MiddlePart {
     /// others, call [`KvCache::prepare`] on each of them beforehand.
     pub fn forward(&self, batch: &mut [SeqRows<'_>], x: &mut [f32]) -> Result<(), ModelError> {
         self.layers.forward(batch, x)
+    }
+
+    /// As [`forward`](Self::forward), and shows `observer` the layers' activations. The results are
+    /// the same to the bit.
+    ///
+    /// # Errors
+    /// As [`forward`](Self::forward), and when an accelerator computes.
+    pub fn forward_observed(
+        &self,
+        batch: &mut [SeqRows<'_>],
+        x: &mut [f32],
+        observer: &mut dyn LayerObserver,
+    ) -> Result<(), ModelError> {
+        self.layers.forward_observed(batch, x, observer)
     }
 
     /// Bytes of weights held in memory, or in the accelerator's.

@@ -4,7 +4,7 @@ use blake3::Hasher;
 use tricorn_core::Fingerprint;
 
 use crate::{
-    config::{ModelConfig, RopeScaling},
+    config::{LayerShape, ModelConfig, RopeScaling},
     error::ModelError,
     weights::{TensorInfo, Weights},
 };
@@ -30,18 +30,7 @@ pub(super) fn compute(config: &ModelConfig, weights: &Weights) -> Result<Fingerp
 
 fn architecture(hasher: &mut Hasher, config: &ModelConfig) {
     text(hasher, &format!("{:?}", config.family));
-    numbers(
-        hasher,
-        &[
-            config.hidden,
-            config.layers,
-            config.heads,
-            config.kv_heads,
-            config.head_dim,
-            config.intermediate,
-            config.vocab,
-        ],
-    );
+    shapes(hasher, config);
     let flags = [config.tied, config.qkv_bias, config.o_bias, config.mlp_bias, config.qk_norm];
     numbers(hasher, &flags.map(usize::from));
     floats(hasher, &[config.norm_eps, config.rope.theta]);
@@ -64,6 +53,22 @@ fn architecture(hasher: &mut Hasher, config: &ModelConfig) {
     match config.sliding {
         None => numbers(hasher, &[]),
         Some(sliding) => numbers(hasher, &[sliding.window, sliding.first_layer]),
+    }
+}
+
+/// Sizes of equal layers once, as in fingerprints since the first; of others, layer by layer.
+fn shapes(hasher: &mut Hasher, config: &ModelConfig) {
+    let ModelConfig { hidden, layers, vocab, .. } = *config;
+    match config.even_shape() {
+        Some(LayerShape { heads, kv_heads, head_dim, intermediate }) => {
+            numbers(hasher, &[hidden, layers, heads, kv_heads, head_dim, intermediate, vocab])
+        }
+        None => {
+            numbers(hasher, &[hidden, layers, vocab]);
+            for LayerShape { heads, kv_heads, head_dim, intermediate } in config.shapes() {
+                numbers(hasher, &[*heads, *kv_heads, *head_dim, *intermediate]);
+            }
+        }
     }
 }
 

@@ -42,6 +42,27 @@ impl ModelSource {
         Ok(Linear::pack(&matrices.iter().map(StoredTensor::view).collect::<Vec<_>>(), inputs, bias))
     }
 
+    /// One matrix, `outputs x inputs`, in the format that it is to be held in: as it is stored, or
+    /// quantised as the source says. For trainers, which read it in both directions.
+    ///
+    /// # Errors
+    /// When the tensor is missing, which every packed one is, has another shape, a format that is
+    /// not supported, or values that cannot be quantised.
+    pub fn matrix(
+        &self,
+        name: &str,
+        outputs: usize,
+        inputs: usize,
+    ) -> Result<StoredTensor<'_>, ModelError> {
+        let stored = self.weights().raw(name, &[outputs, inputs])?;
+        let dtype = self.held_as(name, stored.dtype, inputs);
+        if dtype == stored.dtype {
+            return Ok(stored);
+        }
+        let bytes = Cow::Owned(quantised(name, stored.view(), dtype, inputs)?);
+        Ok(StoredTensor { dtype, bytes })
+    }
+
     /// The matrices of a dense layer, each in the format that it is to be held in.
     ///
     /// # Errors
@@ -51,18 +72,7 @@ impl ModelSource {
         parts: &[(String, usize)],
         inputs: usize,
     ) -> Result<Vec<StoredTensor<'_>>, ModelError> {
-        let matrix = |(name, outputs): &(String, usize)| {
-            let stored = self.weights().raw(name, &[*outputs, inputs])?;
-            let dtype = self.held_as(name, stored.dtype, inputs);
-            if dtype == stored.dtype {
-                return Ok(stored);
-            }
-            Ok(StoredTensor {
-                dtype,
-                bytes: Cow::Owned(quantised(name, stored.view(), dtype, inputs)?),
-            })
-        };
-        parts.iter().map(matrix).collect()
+        parts.iter().map(|(name, outputs)| self.matrix(name, *outputs, inputs)).collect()
     }
 
     /// The format that the engine holds a matrix in.

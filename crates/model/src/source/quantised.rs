@@ -1,4 +1,4 @@
-//! How a model's matrices are held.
+//! Formats in which a model's matrices are held.
 
 use super::ModelSource;
 use crate::formats::bundle::manifest::Matrix;

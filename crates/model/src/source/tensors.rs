@@ -1,4 +1,4 @@
-//! All that a source holds, whether as it was stored or packed.
+//! Tensors that a source holds, whether as they were stored or packed.
 
 use super::{ModelSource, linear::PACKED_HEAD};
 

@@ -1,12 +1,11 @@
 //! Writes GGUF files, by hand or from a directory in the Hugging Face layout, as llama.cpp's
 //! converter does.
-#![allow(dead_code)] // Each test binary uses its share.
 
 use std::path::Path;
 
 use serde_json::Value;
 use tricorn_kernels::Dtype;
-use tricorn_model::{ModelSource, config::RopeScaling};
+use tricorn_model::{LayerShape, ModelSource, config::RopeScaling};
 
 /// A GGUF file in the making.
 #[derive(Clone, Default)]
@@ -180,15 +179,28 @@ impl GgufFile {
         };
         let mut file = Self::new(architecture);
         let model = source.config();
+        let head_dim = model.layer(0).head_dim;
+        let sizes: [(&str, fn(&LayerShape) -> usize); 3] = [
+            ("feed_forward_length", |shape| shape.intermediate),
+            ("attention.head_count", |shape| shape.heads),
+            ("attention.head_count_kv", |shape| shape.kv_heads),
+        ];
+        for (property, size) in sizes {
+            let key = format!("{architecture}.{property}");
+            match model.even_shape() {
+                Some(shape) => file.count(&key, size(&shape) as u64),
+                None => {
+                    let sizes = model.shapes().iter().map(|shape| size(shape) as i32);
+                    file.integers(&key, &sizes.collect::<Vec<_>>());
+                }
+            }
+        }
         for (property, count) in [
             ("embedding_length", model.hidden),
-            ("feed_forward_length", model.intermediate),
             ("block_count", model.layers),
-            ("attention.head_count", model.heads),
-            ("attention.head_count_kv", model.kv_heads),
-            ("attention.key_length", model.head_dim),
-            ("attention.value_length", model.head_dim),
-            ("rope.dimension_count", model.head_dim),
+            ("attention.key_length", head_dim),
+            ("attention.value_length", head_dim),
+            ("rope.dimension_count", head_dim),
             ("context_length", model.context),
         ] {
             file.count(&format!("{architecture}.{property}"), count as u64);
@@ -202,8 +214,8 @@ impl GgufFile {
             model.rope.scaling
         {
             let divisor = |pair: usize| {
-                let frequency = 1.0
-                    / f64::from(model.rope.theta).powf(2.0 * pair as f64 / model.head_dim as f64);
+                let frequency =
+                    1.0 / f64::from(model.rope.theta).powf(2.0 * pair as f64 / head_dim as f64);
                 let turns =
                     f64::from(original_context as u32) * frequency / (2.0 * std::f64::consts::PI);
                 let (factor, low, high) =
@@ -211,7 +223,7 @@ impl GgufFile {
                 let kept = ((turns - low) / (high - low)).clamp(0.0, 1.0);
                 (1.0 / ((1.0 - kept) / factor + kept)) as f32
             };
-            let divisors: Vec<f32> = (0..model.head_dim / 2).map(divisor).collect();
+            let divisors: Vec<f32> = (0..head_dim / 2).map(divisor).collect();
             file.tensor("rope_freqs.weight", Dtype::F32, &[divisors.len()], f32_bytes(&divisors));
         }
         if let Some(sliding) = model.sliding {
@@ -224,7 +236,7 @@ impl GgufFile {
         for (name, info) in source.weights().iter() {
             let mut numbers = source.weights().f32(name, &info.shape).unwrap();
             if architecture == "llama" && (name.contains("q_proj") || name.contains("k_proj")) {
-                numbers = interleave(&numbers, info.shape[0], model.head_dim);
+                numbers = interleave(&numbers, info.shape[0], head_dim);
             }
             let row = *info.shape.last().unwrap();
             if info.shape.len() == 2 && row.is_multiple_of(matrices.block_len()) {

@@ -1,6 +1,8 @@
 //! Small model files for tests, in folders that vanish.
 
+pub(crate) mod gguf;
 mod temp;
+pub(crate) mod uneven;
 
 use std::{fs, path::Path};
 

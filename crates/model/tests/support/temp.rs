@@ -10,7 +10,6 @@ impl TempDir {
         Self(tempfile::tempdir().unwrap())
     }
 
-    #[allow(dead_code)] // Not every test binary asks.
     pub(crate) fn path(&self) -> &Path {
         self.0.path()
     }

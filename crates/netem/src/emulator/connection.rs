@@ -77,7 +77,7 @@ impl Connection {
     }
 
     /// Waits until both directions have ended or the connection is broken.
-    pub(super) async fn is_over(&self) {
+    pub(super) async fn until_over(&self) {
         self.over.notified().await;
     }
 

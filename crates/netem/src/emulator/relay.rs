@@ -22,7 +22,7 @@ pub(super) async fn serve(connection: &Arc<Connection>, forwarders: &Forwarders)
     };
     tokio::select! {
         () = work => {}
-        () = connection.is_over() => {}
+        () = connection.until_over() => {}
     }
     for forwarder in [up, down] {
         forwarder.discard(connection);

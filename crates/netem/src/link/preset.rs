@@ -88,7 +88,10 @@ impl fmt::Display for Preset {
 
 /// A name that no preset has.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
-#[error("there is no link `{0}`; use one of {names}", names = Preset::ALL.map(Preset::name).join(", "))]
+#[error(
+    "there is no link `{0}`; use one of {names}",
+    names = Preset::ALL.map(Preset::name).join(", ")
+)]
 pub struct UnknownPreset(String);
 
 impl FromStr for Preset {

@@ -56,9 +56,9 @@ impl StallProcess {
         }
     }
 
-    /// The time by which the next stall holds back a packet of `bytes` whose transmission would last
-    /// from `start` to `finish`; `None` when none touches it. To be asked until it is `None`, each
-    /// time with the times moved by the answer before.
+    /// The time by which the next stall holds back a packet of `bytes` whose transmission would
+    /// last from `start` to `finish`; `None` when none touches it. To be asked until it is `None`,
+    /// each time with the times moved by the answer before.
     pub(super) fn strike(
         &mut self,
         start: Duration,

@@ -1,4 +1,4 @@
-//! What chat templates expect of transformers' Jinja beyond the language itself.
+//! Compatibility: what chat templates expect of transformers' Jinja beyond the language itself.
 
 use minijinja::{Environment, Error, ErrorKind, Value};
 

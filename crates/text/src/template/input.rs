@@ -1,4 +1,4 @@
-//! What a chat template is rendered with.
+//! Input of a chat template: messages and tools.
 
 use serde_json::{Map, Value};
 

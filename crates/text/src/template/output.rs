@@ -1,4 +1,4 @@
-//! What a template writes, up to a limit.
+//! Output of a template, up to a limit.
 
 use std::io;
 

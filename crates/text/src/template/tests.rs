@@ -1,5 +1,4 @@
 //! What templates may do, and how they end.
-#![allow(clippy::unwrap_used)]
 
 use super::*;
 
@@ -52,8 +51,13 @@ fn the_clock_is_not_read() {
 
 #[test]
 fn special_tokens_in_both_spellings_and_the_default_of_several_templates() {
-    let config = br#"{"bos_token": {"content": "<s>", "lstrip": false}, "eos_token": "</s>", "pad_token": null,
-        "chat_template": [{"name": "tool_use", "template": "no"}, {"name": "default", "template": "{{ bos_token }}|{{ eos_token }}|{{ pad_token }}"}]}"#;
+    let config = br#"{
+        "bos_token": {"content": "<s>", "lstrip": false}, "eos_token": "</s>", "pad_token": null,
+        "chat_template": [
+            {"name": "tool_use", "template": "no"},
+            {"name": "default", "template": "{{ bos_token }}|{{ eos_token }}|{{ pad_token }}"}
+        ]
+    }"#;
     let chosen = ChatTemplate::from_files(Some(config), None).unwrap().unwrap();
     assert_eq!(chosen.render(&[], false).unwrap(), "<s>|</s>|");
     let chosen =
@@ -72,7 +76,10 @@ fn a_template_that_writes_without_end_is_stopped() {
 
 #[test]
 fn the_template_for_tools_is_taken_when_there_are_tools() {
-    let config = br#"{"chat_template": [{"name": "default", "template": "plain"}, {"name": "tool_use", "template": "[TOOL_CALLS]{{ tools | length }}"}]}"#;
+    let config = br#"{"chat_template": [
+        {"name": "default", "template": "plain"},
+        {"name": "tool_use", "template": "[TOOL_CALLS]{{ tools | length }}"}
+    ]}"#;
     let chosen = ChatTemplate::from_files(Some(config), None).unwrap().unwrap();
     assert_eq!(chosen.tool_style(), Some(ToolStyle::Mistral));
     assert_eq!(chosen.render(&hello(), true).unwrap(), "plain");

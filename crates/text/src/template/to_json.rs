@@ -144,7 +144,6 @@ impl Formatter for PythonStyle {
 }
 
 #[cfg(test)]
-#[allow(clippy::unwrap_used)]
 mod tests {
     use minijinja::Environment;
 

@@ -1,4 +1,4 @@
-//! What each token of a vocabulary stands for, in bytes.
+//! Bytes that each token of a vocabulary stands for.
 //!
 //! A token's bytes do not depend on its neighbours, which its decoded text does: characters are cut
 //! between tokens, and a decoder takes the space off the first word of a text. Constrained decoding

@@ -1,5 +1,4 @@
 //! Bytes of tokens, and which tokens are special.
-#![allow(clippy::unwrap_used)]
 
 use serde_json::{Value, json};
 
@@ -21,10 +20,23 @@ fn bpe(tokens: &[&str], decoder: &Value) -> TextTokenizer {
         .enumerate()
         .map(|(id, token)| (token, id.into()))
         .collect();
-    let special = |id: usize, content: &str, special: bool| json!({ "id": id, "content": content, "special": special, "single_word": false, "lstrip": false, "rstrip": false, "normalized": false });
+    let added = |id: usize, content: &str, special: bool| {
+        json!({
+            "id": id,
+            "content": content,
+            "special": special,
+            "single_word": false,
+            "lstrip": false,
+            "rstrip": false,
+            "normalized": false,
+        })
+    };
     let json = json!({
         "version": "1.0",
-        "added_tokens": [special(vocab.len(), "[TOOL_CALLS]", true), special(vocab.len() + 1, "<tool_call>", false)],
+        "added_tokens": [
+            added(vocab.len(), "[TOOL_CALLS]", true),
+            added(vocab.len() + 1, "<tool_call>", false),
+        ],
         "normalizer": { "type": "Replace", "pattern": { "String": " " }, "content": "▁" },
         "decoder": decoder,
         "model": { "type": "BPE", "vocab": vocab, "merges": [], "byte_fallback": true }
@@ -34,7 +46,9 @@ fn bpe(tokens: &[&str], decoder: &Value) -> TextTokenizer {
 
 fn sentencepiece() -> TextTokenizer {
     let decoders = json!([
-        { "type": "Replace", "pattern": { "String": "▁" }, "content": " " }, { "type": "ByteFallback" }, { "type": "Fuse" },
+        { "type": "Replace", "pattern": { "String": "▁" }, "content": " " },
+        { "type": "ByteFallback" },
+        { "type": "Fuse" },
         { "type": "Strip", "content": " ", "start": 1, "stop": 0 }
     ]);
     bpe(&["▁", "▁the", "s", "é"], &json!({ "type": "Sequence", "decoders": decoders }))
@@ -61,10 +75,10 @@ fn bytes_do_not_depend_on_where_a_token_stands() {
     assert_eq!(bytes("<0xF0>"), [0xF0]);
     assert_eq!(bytes("é"), "é".as_bytes());
     assert_eq!(tokenizer.token_bytes(9999), None);
-    let metaspace = bpe(
-        &["▁a"],
-        &json!({ "type": "Metaspace", "replacement": "▁", "prepend_scheme": "always", "split": true }),
-    );
+    let decoder = json!({
+        "type": "Metaspace", "replacement": "▁", "prepend_scheme": "always", "split": true
+    });
+    let metaspace = bpe(&["▁a"], &decoder);
     assert_eq!(metaspace.token_bytes(256).unwrap(), b" a");
     // Without a decoder that says so, `<0xF0>` is a text.
     assert_eq!(metaspace.token_bytes(0xF0).unwrap(), b"<0xF0>");

@@ -1,5 +1,5 @@
-//! How much of a text one token can stand for, which bounds from below the tokens that a text of
-//! some length has.
+//! Reach of a token: how much of a text one can stand for, which bounds from below the tokens that
+//! a text of some length has.
 
 use tokenizers::{
     ModelWrapper, NormalizerWrapper, PreTokenizerWrapper, SplitDelimiterBehavior, Tokenizer,

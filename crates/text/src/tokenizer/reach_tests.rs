@@ -1,5 +1,4 @@
 //! A text has no fewer tokens than its length says.
-#![allow(clippy::unwrap_used)]
 
 use proptest::prelude::*;
 use serde_json::{Value, json};
@@ -22,8 +21,17 @@ fn sentencepiece(bytes: bool, normalizer: &Value, added: &Value) -> TextTokenize
         .map(|(id, token)| (token, id.into()))
         .collect();
     let merges = ["▁ a", "▁ ▁", "▁▁ ▁▁"];
-    let model = json!({ "type": "BPE", "vocab": vocab, "merges": merges, "unk_token": "<unk>", "fuse_unk": true, "byte_fallback": true });
-    let json = json!({ "version": "1.0", "added_tokens": added, "normalizer": normalizer, "model": model });
+    let model = json!({
+        "type": "BPE",
+        "vocab": vocab,
+        "merges": merges,
+        "unk_token": "<unk>",
+        "fuse_unk": true,
+        "byte_fallback": true,
+    });
+    let json = json!({
+        "version": "1.0", "added_tokens": added, "normalizer": normalizer, "model": model
+    });
     TextTokenizer::from_bytes(json.to_string().as_bytes()).unwrap()
 }
 
@@ -57,7 +65,15 @@ fn what_may_drop_text_of_any_length_has_no_bound() {
             "{normalizer}"
         );
     }
-    let greedy = json!([{ "id": 0, "content": "<unk>", "single_word": false, "lstrip": false, "rstrip": true, "normalized": false, "special": true }]);
+    let greedy = json!([{
+        "id": 0,
+        "content": "<unk>",
+        "single_word": false,
+        "lstrip": false,
+        "rstrip": true,
+        "normalized": false,
+        "special": true,
+    }]);
     assert_eq!(sentencepiece(true, &spaces(), &greedy).longest_token(), None);
 }
 

@@ -1,5 +1,3 @@
-#![allow(clippy::unwrap_used)]
-
 use super::*;
 
 /// Byte-level BPE with a token for every byte and none merged, so that every character beyond ASCII
@@ -12,9 +10,16 @@ fn byte_level() -> TextTokenizer {
         letters.into_iter().enumerate().map(|(id, c)| (c.to_string(), id.into())).collect();
     let json = serde_json::json!({
         "version": "1.0",
-        "added_tokens": [{ "id": 256, "content": "<|end|>", "single_word": false, "lstrip": false, "rstrip": false, "normalized": false, "special": true }],
-        "pre_tokenizer": { "type": "ByteLevel", "add_prefix_space": false, "trim_offsets": true, "use_regex": true },
-        "decoder": { "type": "ByteLevel", "add_prefix_space": true, "trim_offsets": true, "use_regex": true },
+        "added_tokens": [{
+            "id": 256, "content": "<|end|>", "single_word": false, "lstrip": false,
+            "rstrip": false, "normalized": false, "special": true
+        }],
+        "pre_tokenizer": {
+            "type": "ByteLevel", "add_prefix_space": false, "trim_offsets": true, "use_regex": true
+        },
+        "decoder": {
+            "type": "ByteLevel", "add_prefix_space": true, "trim_offsets": true, "use_regex": true
+        },
         "model": { "type": "BPE", "vocab": vocab, "merges": [] }
     });
     TextTokenizer::from_bytes(json.to_string().as_bytes()).unwrap()
@@ -34,9 +39,12 @@ fn sentencepiece() -> TextTokenizer {
         "version": "1.0",
         "added_tokens": [],
         "normalizer": { "type": "Sequence", "normalizers": [
-            { "type": "Prepend", "prepend": "▁" }, { "type": "Replace", "pattern": { "String": " " }, "content": "▁" } ] },
+            { "type": "Prepend", "prepend": "▁" },
+            { "type": "Replace", "pattern": { "String": " " }, "content": "▁" } ] },
         "decoder": { "type": "Sequence", "decoders": [
-            { "type": "Replace", "pattern": { "String": "▁" }, "content": " " }, { "type": "ByteFallback" }, { "type": "Fuse" },
+            { "type": "Replace", "pattern": { "String": "▁" }, "content": " " },
+            { "type": "ByteFallback" },
+            { "type": "Fuse" },
             { "type": "Strip", "content": " ", "start": 1, "stop": 0 } ] },
         "model": { "type": "BPE", "vocab": vocab, "merges": [], "byte_fallback": true }
     });

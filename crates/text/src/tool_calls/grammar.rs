@@ -60,7 +60,10 @@ impl<'a> Tool<'a> {
             // Arguments are an object, whatever else the schema leaves open.
             schema.entry("type").or_insert_with(|| "object".into());
             // As the templates write it; and free blanks are room for a model to go round in.
-            schema.insert("x-guidance".to_owned(), json!({ "whitespace_flexible": false, "item_separator": ", ", "key_separator": ": " }));
+            let guidance = json!({
+                "whitespace_flexible": false, "item_separator": ", ", "key_separator": ": "
+            });
+            schema.insert("x-guidance".to_owned(), guidance);
         }
         Ok(Self { name, parameters })
     }

@@ -1,5 +1,4 @@
 //! Calls found in texts, and grammars made for them.
-#![allow(clippy::unwrap_used)]
 
 use proptest::prelude::*;
 use serde_json::{Value, json};
@@ -9,7 +8,9 @@ use super::{Parsed, ToolCall, ToolCallParser, ToolChoice, ToolError, ToolStyle};
 const STYLES: [ToolStyle; 3] = [ToolStyle::Llama, ToolStyle::Hermes, ToolStyle::Mistral];
 
 fn tools() -> Vec<Value> {
-    let weather = json!({"type": "function", "function": {"name": "weather", "parameters": {"type": "object", "properties": {"city": {"type": "string"}}}}});
+    let parameters = json!({"type": "object", "properties": {"city": {"type": "string"}}});
+    let function = json!({"name": "weather", "parameters": parameters});
+    let weather = json!({"type": "function", "function": function});
     vec![weather, json!({"type": "function", "function": {"name": "time"}})]
 }
 
@@ -138,7 +139,11 @@ fn a_grammar_for_any_tool_and_for_one() {
         r#"call: "<tool_call>" "\n" object "\n" "</tool_call>""#,
         r#"object: object_0"#,
         r#"object_0: "{\"name\": \"time\", \"arguments\": " arguments_0 "}""#,
-        r#"arguments_0: %json {"type":"object","properties":{},"additionalProperties":false,"x-guidance":{"whitespace_flexible":false,"item_separator":", ","key_separator":": "}}"#,
+        concat!(
+            r#"arguments_0: %json {"type":"object","properties":{},"additionalProperties":false,"#,
+            r#""x-guidance":{"whitespace_flexible":false,"item_separator":", ","#,
+            r#""key_separator":": "}}"#
+        ),
     ];
     assert_eq!(named.lines().collect::<Vec<_>>(), expected);
     let llama = ToolStyle::Llama.grammar(&tools(), ToolChoice::Required, true, special).unwrap();
@@ -198,8 +203,12 @@ fn texts() -> impl Strategy<Value = String> {
 
 proptest! {
     #[test]
-    fn any_cut_gives_the_same(text in texts(), cuts in prop::collection::vec(any::<prop::sample::Index>(), 0..12)) {
-        let mut cuts: Vec<usize> = cuts.iter().map(|cut| cut.index(text.len() + 1)).filter(|&at| text.is_char_boundary(at)).collect();
+    fn any_cut_gives_the_same(
+        text in texts(),
+        cuts in prop::collection::vec(any::<prop::sample::Index>(), 0..12),
+    ) {
+        let places = cuts.iter().map(|cut| cut.index(text.len() + 1));
+        let mut cuts: Vec<usize> = places.filter(|&at| text.is_char_boundary(at)).collect();
         cuts.extend([0, text.len()]);
         cuts.sort_unstable();
         for style in STYLES {

@@ -1,4 +1,4 @@
-//! What a drafter would draft from each row of a text.
+//! Drafts that a drafter would make from each row of a text.
 //!
 //! On the text a draft's shallow row is known; behind the first draft that does not agree with the
 //! text it must be computed for what was drafted.
@@ -9,7 +9,7 @@ use tricorn_core::{argmax, confidence};
 use tricorn_model::{Drafter, KvCache, ModelError, SeqRows};
 
 use super::rounds::{Chain, Draft};
-use crate::teacher::{Lesson, Teacher};
+use crate::lessons::teacher::{Lesson, Teacher};
 
 /// Drafting on the texts of one teacher.
 #[derive(Clone, Copy, Debug)]

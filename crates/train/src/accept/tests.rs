@@ -29,7 +29,7 @@ fn guess(
         .shallow_at(&mut teacher.input.new_kv(&teacher.pool, tokens.len()), 0, tokens)
         .unwrap();
     let known = teacher
-        .teach(crate::text::Sequence { tokens: tokens[..confirmed].to_vec(), prompt })
+        .teach(crate::lessons::text::Sequence { tokens: tokens[..confirmed].to_vec(), prompt })
         .unwrap();
     let previous = [vec![0.0; prompt * hidden], known.target].concat();
     let mut kv = drafter.new_kv(&teacher.pool, tokens.len());
@@ -85,7 +85,8 @@ fn decode(
                 // The teacher gives rows for all tokens but the last, so one is added that no row
                 // sees.
                 tokens.push(0);
-                let lesson = teacher.teach(crate::text::Sequence { tokens, prompt: 1 }).unwrap();
+                let lesson =
+                    teacher.teach(crate::lessons::text::Sequence { tokens, prompt: 1 }).unwrap();
                 if let DeepUse::Judge { pos, .. } = session.deep(header.answer()).unwrap() {
                     let mut rows =
                         lesson.target[(pos - 1) * teacher.hidden..].chunks_exact(teacher.hidden);

@@ -11,12 +11,12 @@ use serde_json::json;
 use std::ffi::OsStr;
 use tricorn_bench::{
     BenchError,
-    engine::{EnginePlan, LlamaCpp, measure},
+    speed::{LlamaCpp, SpeedPlan, measure},
 };
 use tricorn_kernels::threads;
 
 pub(super) fn run(args: &EngineArgs) -> Result<(), CliError> {
-    let plan = EnginePlan {
+    let plan = SpeedPlan {
         prefill: args.prefill.clone(),
         rows: args.rows.clone(),
         decode: args.decode,

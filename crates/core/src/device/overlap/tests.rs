@@ -3,7 +3,7 @@ use std::time::Duration;
 use proptest::prelude::*;
 
 use super::*;
-use crate::monitor::{CloudPace, Cost, DelayPoint};
+use crate::monitor::{CloudThroughput, Cost, DelayPoint};
 
 fn us(count: u64) -> Duration {
     Duration::from_micros(count)
@@ -19,7 +19,7 @@ fn conditions(
     per_row: u64,
 ) -> Conditions {
     let point = |rows: usize| DelayPoint { rows, delay: us(base + per_row * rows as u64) };
-    let pace = CloudPace {
+    let throughput = CloudThroughput {
         prompt_wait: us(wait),
         verify_wait: us(0),
         batch_rows: mu,
@@ -31,7 +31,7 @@ fn conditions(
         row_bytes: 8192,
         uplink: Some(uplink),
         rtt: Some(us(6000)),
-        pace: Some(pace),
+        throughput: Some(throughput),
         shallow: Some(Cost { base: us(300), per_row: us(20) }),
         ..Conditions::default()
     }
@@ -166,32 +166,49 @@ fn known() -> impl Strategy<Value = Conditions> {
 }
 
 proptest! {
-    #![proptest_config(ProptestConfig { cases: 400, failure_persistence: None, ..ProptestConfig::default() })]
+    #![proptest_config(ProptestConfig {
+        cases: 400,
+        failure_persistence: None,
+        ..ProptestConfig::default()
+    })]
 
     #[test]
-    fn never_worse_than_the_overlap_condition(conditions in known(), left in 1..3000_usize, in_flight in 0..500_usize) {
+    fn never_worse_than_the_overlap_condition(
+        conditions in known(),
+        left in 1..3000_usize,
+        in_flight in 0..500_usize,
+    ) {
         let most = 512.min(left);
         // The prediction looks at 128 chunks at most, and at none of fewer than 4 rows.
-        let condition = overlap_rows(&conditions, most).unwrap().max(4.max(left.div_ceil(128)).min(most));
+        let least = 4.max(left.div_ceil(128)).min(most);
+        let condition = overlap_rows(&conditions, most).unwrap().max(least);
         let mut pipeline = idle(&conditions);
         if in_flight > 0 {
             pipeline.chunk(in_flight);
         }
         let chosen = best_rows(left, 512, Some(pipeline), &conditions);
         prop_assert!((1..=most).contains(&chosen));
-        let best = (1..=most).map(|rest| pipeline.computed_after(left, chosen, rest)).fold(f64::INFINITY, f64::min);
+        let best = (1..=most)
+            .map(|rest| pipeline.computed_after(left, chosen, rest))
+            .fold(f64::INFINITY, f64::min);
         let send = conditions.send_seconds(condition).unwrap();
         // One that keeps the link for long is taken only where it is clearly better.
         let worth = if send <= LONGEST_SEND { 1.0 } else { WORTH };
-        prop_assert!(best * worth <= pipeline.computed_after(left, condition, condition) + 0.1 * send, "{chosen} {condition}");
+        let by_condition = pipeline.computed_after(left, condition, condition);
+        prop_assert!(best * worth <= by_condition + 0.1 * send, "{chosen} {condition}");
     }
 
     #[test]
-    fn no_fixed_size_is_much_better(conditions in known(), left in 1..1500_usize, mu in 0..32_usize) {
-        let pace = conditions.pace.clone().map(|pace| CloudPace { batch_rows: mu, ..pace });
-        let conditions = Conditions { pace, ..conditions };
+    fn no_fixed_size_is_much_better(
+        conditions in known(),
+        left in 1..1500_usize,
+        mu in 0..32_usize,
+    ) {
+        let throughput = conditions.throughput.clone().map(|throughput| CloudThroughput { batch_rows: mu, ..throughput });
+        let conditions = Conditions { throughput, ..conditions };
         let (chunks, computed) = chunks(left, &conditions);
-        let fixed = [16, 32, 64, 128, 256, 512].map(|rows| idle(&conditions).computed_after(left, rows, rows));
+        let fixed = [16, 32, 64, 128, 256, 512]
+            .map(|rows| idle(&conditions).computed_after(left, rows, rows));
         let best = fixed.into_iter().fold(f64::INFINITY, f64::min);
         // A chunk that just misses a batch waits for another, whatever was planned.
         let batch = conditions.batch_seconds(1).unwrap();
@@ -199,7 +216,11 @@ proptest! {
     }
 
     #[test]
-    fn nothing_is_done_sooner_than_the_link_allows(conditions in known(), left in 1..3000_usize, chunk in 1..600_usize) {
+    fn nothing_is_done_sooner_than_the_link_allows(
+        conditions in known(),
+        left in 1..3000_usize,
+        chunk in 1..600_usize,
+    ) {
         let seconds = idle(&conditions).computed_after(left, chunk, chunk);
         let link = left as f64 * 8192.0 / conditions.uplink.unwrap();
         prop_assert!(seconds >= link);

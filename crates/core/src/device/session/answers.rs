@@ -1,4 +1,4 @@
-//! What the cloud's answers confirm.
+//! Answers of the cloud, and what they confirm.
 
 use super::{DeviceSession, Judging};
 use crate::{

@@ -1,6 +1,6 @@
 //! A round's drafts, and the continuations beside it.
 
-use super::{DeviceSession, Turn};
+use super::{DeviceSession, OpenTurn};
 use crate::{
     Action,
     device::{
@@ -138,7 +138,7 @@ impl DeviceSession {
     }
 
     /// Whether a draft after `drafts` is worth its time.
-    fn goes_on(&self, turn: &Turn, drafts: &[Draft], drafting: Drafting) -> bool {
+    fn goes_on(&self, turn: &OpenTurn, drafts: &[Draft], drafting: Drafting) -> bool {
         if drafts
             .last()
             .is_some_and(|draft| draft.ends || turn.options.stop_tokens.contains(&draft.token))
@@ -187,7 +187,7 @@ impl DeviceSession {
     /// A step too many delays the round, a step too few costs one draft of the next. Fewer than two
     /// drafts in each continuation (or one, where a round has no more) are not worth the copies of
     /// the caches and the processor's time.
-    pub(super) fn branch_steps(&self, turn: &Turn) -> usize {
+    pub(super) fn branch_steps(&self, turn: &OpenTurn) -> usize {
         let draft = &turn.options.draft;
         let next = self.tokens.len() + 1;
         let last = self.tokens.len().checked_sub(1).and_then(|pos| self.round.draft_at(pos));

@@ -1,6 +1,6 @@
-//! What the driver does next.
+//! Next action: what the session asks of its driver.
 
-use super::{DeviceSession, Turn};
+use super::{DeviceSession, OpenTurn};
 use crate::{Action, AppendHeader, AppendKind, Want, device::round::Branching};
 
 impl DeviceSession {
@@ -39,7 +39,7 @@ impl DeviceSession {
         if decoding { self.next_of_round(turn) } else { Action::Wait }
     }
 
-    fn next_of_round(&self, turn: &Turn) -> Action {
+    fn next_of_round(&self, turn: &OpenTurn) -> Action {
         let round = &self.round;
         let pos = self.tokens.len();
         let drafting = !round.closed && pos < round.end;

@@ -1,4 +1,4 @@
-//! Where packed weights are held.
+//! Storage of packed weights: in memory of their own, or in a mapped file.
 
 use std::{
     ops::{Deref, Range},

@@ -114,7 +114,8 @@ impl Unpack for Q6K {
 multiversion! {
     fn q4_0(packed: &[u8], out: &mut Unpacked) {
         let (units, _) = packed.as_chunks::<{ unit_bytes(Dtype::Q4_0) }>();
-        for ((unit, scales), codes) in units.iter().zip(&mut out.scales).zip(out.codes.as_chunks_mut::<CODES>().0) {
+        let scaled = units.iter().zip(&mut out.scales);
+        for ((unit, scales), codes) in scaled.zip(out.codes.as_chunks_mut::<CODES>().0) {
             halves(&unit[..2 * PANEL], scales);
             prefetch_after(unit);
             low_bits(&unit[2 * PANEL..], codes);
@@ -125,7 +126,8 @@ multiversion! {
 multiversion! {
     fn q8_0(packed: &[u8], out: &mut Unpacked) {
         let (units, _) = packed.as_chunks::<{ unit_bytes(Dtype::Q8_0) }>();
-        for ((unit, scales), codes) in units.iter().zip(&mut out.scales).zip(out.codes.as_chunks_mut::<CODES>().0) {
+        let scaled = units.iter().zip(&mut out.scales);
+        for ((unit, scales), codes) in scaled.zip(out.codes.as_chunks_mut::<CODES>().0) {
             halves(&unit[..2 * PANEL], scales);
             prefetch_after(unit);
             codes.copy_from_slice(&unit[2 * PANEL..]);
@@ -152,7 +154,8 @@ multiversion! {
         scales_and_minimums(unit, out);
         prefetch_after(&unit[..K_HEADER]);
         let (low, fifth) = unit[K_HEADER..].split_at(CHUNK * CODES / 2);
-        let planes = low.as_chunks::<{ CODES / 2 }>().0.iter().zip(fifth.as_chunks::<{ CODES / 8 }>().0);
+        let low = low.as_chunks::<{ CODES / 2 }>().0;
+        let planes = low.iter().zip(fifth.as_chunks::<{ CODES / 8 }>().0);
         for ((low, fifth), codes) in planes.zip(out.codes.as_chunks_mut::<CODES>().0) {
             prefetch_after(low);
             low_bits(low, codes);
@@ -178,7 +181,8 @@ multiversion! {
             }
         }
         let (low, upper) = rest.split_at(CHUNK * CODES / 2);
-        let planes = low.as_chunks::<{ CODES / 2 }>().0.iter().zip(upper.as_chunks::<{ CODES / 4 }>().0);
+        let low = low.as_chunks::<{ CODES / 2 }>().0;
+        let planes = low.iter().zip(upper.as_chunks::<{ CODES / 4 }>().0);
         for ((low, upper), codes) in planes.zip(out.codes.as_chunks_mut::<CODES>().0) {
             prefetch_after(low);
             low_bits(low, codes);

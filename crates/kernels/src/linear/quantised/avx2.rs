@@ -181,7 +181,10 @@ unsafe fn dpbusd(sum: __m256i, codes: __m256i, x: __m256i) -> __m256i {
     // cannot be used: it would not be inlined here, where the feature is not enabled.
     unsafe {
         std::arch::asm!(
-            "{{vex}} vpdpbusd {sum}, {codes}, {x}", sum = inout(ymm_reg) sum, codes = in(ymm_reg) codes, x = in(ymm_reg) x,
+            "{{vex}} vpdpbusd {sum}, {codes}, {x}",
+            sum = inout(ymm_reg) sum,
+            codes = in(ymm_reg) codes,
+            x = in(ymm_reg) x,
             options(pure, nomem, nostack, preserves_flags)
         );
     }

@@ -154,7 +154,8 @@ unsafe fn sdot(sums: int32x4_t, codes: int8x16_t, x: int8x16_t) -> int32x4_t {
     unsafe {
         std::arch::asm!(
             ".arch_extension dotprod", "sdot {sums:v}.4s, {codes:v}.16b, {x:v}.16b",
-            sums = inout(vreg) sums, codes = in(vreg) codes, x = in(vreg) x, options(pure, nomem, nostack, preserves_flags)
+            sums = inout(vreg) sums, codes = in(vreg) codes, x = in(vreg) x,
+            options(pure, nomem, nostack, preserves_flags)
         );
     }
     sums

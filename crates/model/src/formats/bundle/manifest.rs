@@ -10,8 +10,8 @@ use tricorn_kernels::Dtype;
 
 /// The manifest's file name.
 pub const MANIFEST_FILE: &str = "tricorn.json";
-/// How packed panels lie in their file; one more with every change of `linear/panels.rs` in the kernels that
-/// changes a byte.
+/// Number of the layout of packed panels; one more with every change of `linear/panels.rs` in the
+/// kernels that changes a byte.
 pub(crate) const LAYOUT: u32 = 1;
 
 /// What a bundle holds.
@@ -164,13 +164,15 @@ mod tests {
             (format!(r#"{{"part":"cloud","fingerprint":"{print}"}}"#), "without a split"),
             (
                 format!(
-                    r#"{{"part":"whole","fingerprint":"{print}","packed":{{"layout":9,"panels":{{}}}}}}"#
+                    r#"{{"part":"whole","fingerprint":"{print}",
+                        "packed":{{"layout":9,"panels":{{}}}}}}"#
                 ),
                 "layout 9 and this",
             ),
             (
                 format!(
-                    r#"{{"part":"whole","fingerprint":"{print}","packed":{{"layout":1,"panels":{{"a":{{"dtype":"Q3","outputs":1,"inputs":1}}}}}}}}"#
+                    r#"{{"part":"whole","fingerprint":"{print}","packed":{{"layout":1,
+                        "panels":{{"a":{{"dtype":"Q3","outputs":1,"inputs":1}}}}}}}}"#
                 ),
                 "Q3",
             ),

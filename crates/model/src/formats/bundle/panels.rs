@@ -1,5 +1,5 @@
-//! Panels, matrices that were packed before: mapped from their file in the layout of the kernels, so that
-//! loading them is no work.
+//! Panels, matrices that were packed before: mapped from their file in the layout of the kernels,
+//! so that loading them is no work.
 
 use super::manifest::{Matrix, Packed};
 use crate::{error::ModelError, formats::hf};

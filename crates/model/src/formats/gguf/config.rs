@@ -1,4 +1,4 @@
-//! Metadata to `config.json` and `generation_config.json`.
+//! Configuration in a GGUF file: its metadata as `config.json` and `generation_config.json`.
 
 use serde_json::{Value, json};
 
@@ -39,7 +39,10 @@ pub(super) fn config(
     {
         return Err(unsupported(format!("rotary positions on {rotated} of {head_dim} dimensions")));
     }
-    let heads = size("attention.head_count")?;
+    let sizes =
+        |property: &str| metadata.required(&key(property), metadata.counts(&key(property))?);
+    let heads = sizes("attention.head_count")?;
+    let kv_heads = metadata.counts(&key("attention.head_count_kv"))?;
     let embedding = weights.iter().find(|(name, _)| *name == "model.embed_tokens.weight");
     let vocab = embedding
         .map(|(_, info)| info.shape[0])
@@ -51,10 +54,10 @@ pub(super) fn config(
     let mut config = json!({
         "architectures": [name],
         "hidden_size": size("embedding_length")?,
-        "intermediate_size": size("feed_forward_length")?,
+        "intermediate_size": sizes("feed_forward_length")?,
         "num_hidden_layers": size("block_count")?,
         "num_attention_heads": heads,
-        "num_key_value_heads": metadata.count(&key("attention.head_count_kv"))?.unwrap_or(heads),
+        "num_key_value_heads": kv_heads,
         "head_dim": head_dim,
         "vocab_size": vocab,
         "max_position_embeddings": size("context_length")?,

@@ -135,6 +135,26 @@ impl Metadata {
         })
     }
 
+    /// Whole numbers that may differ from layer to layer: one number where all are equal, as
+    /// `config.json` would have it.
+    pub(super) fn counts(&self, key: &str) -> Result<Option<serde_json::Value>, ModelError> {
+        let uneven = self.get(key, "a whole number, or a list of them", |value| match value {
+            Value::Number(..) => Some(None),
+            Value::Numbers(scalar, bytes) => {
+                let count = |one| scalar.integer(one).and_then(|n| u64::try_from(n).ok());
+                let counts: Vec<u64> =
+                    bytes.chunks_exact(scalar.bytes()).map(count).collect::<Option<_>>()?;
+                let first = *counts.first()?;
+                Some(counts.iter().any(|count| *count != first).then_some(counts))
+            }
+            _ => None,
+        })?;
+        match uneven.flatten() {
+            Some(counts) => Ok(Some(counts.into())),
+            None => Ok(self.count(key)?.map(Into::into)),
+        }
+    }
+
     pub(super) fn number(&self, key: &str) -> Result<Option<f64>, ModelError> {
         self.get(key, "a number", |value| match value {
             Value::Number(scalar, bytes) => scalar.float(bytes),

@@ -1,4 +1,4 @@
-//! Which architecture a file is for, and what Hugging Face transformers calls its tensors.
+//! Architecture of a GGUF file, and its tensors' names in Hugging Face transformers.
 
 use super::metadata::Metadata;
 use crate::{

@@ -152,9 +152,12 @@ fn around(metadata: &Metadata, vocabulary: &Vocabulary<'_>) -> Result<Value, Mod
         single.extend(add("eos")?);
     }
     let pair = [single.as_slice(), &[json!({ "Sequence": { "id": "B", "type_id": 0 } })]].concat();
-    Ok(
-        json!({ "type": "TemplateProcessing", "single": single, "pair": pair, "special_tokens": special_tokens }),
-    )
+    Ok(json!({
+        "type": "TemplateProcessing",
+        "single": single,
+        "pair": pair,
+        "special_tokens": special_tokens,
+    }))
 }
 
 impl Model {
@@ -233,7 +236,13 @@ impl<'a> Vocabulary<'a> {
                 Kind::Text | Kind::Byte => return None,
             };
             Some(json!({
-                "id": id, "content": token, "single_word": false, "lstrip": false, "rstrip": false, "normalized": false, "special": special
+                "id": id,
+                "content": token,
+                "single_word": false,
+                "lstrip": false,
+                "rstrip": false,
+                "normalized": false,
+                "special": special,
             }))
         });
         added.collect()

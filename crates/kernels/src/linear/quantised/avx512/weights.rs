@@ -1,5 +1,5 @@
-//! Where the kernel takes weights from: bytes that were unpacked before, or packed ones, for
-//! products with so few rows that writing and reading the bytes would take longer than the product.
+//! Weights as the kernel takes them: bytes that were unpacked before, or packed ones, for products
+//! with so few rows that writing and reading the bytes would take longer than the product.
 #![allow(unsafe_code)]
 
 use std::arch::x86_64::*;
