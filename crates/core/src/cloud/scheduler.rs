@@ -4,12 +4,13 @@ use std::{collections::BTreeMap, time::Duration};
 
 use super::{
     answer::AnswerPart,
+    arrival::Arrival,
     batch::{BatchLimits, Schedule, choose_batch},
     error::AppendError,
     in_flight::{FormedBatch, InFlightBatch, Member},
     later::{HandOver, LaterStages},
     monitor::{CloudMonitor, MonitorReport, Took},
-    slot::{Arrival, Slot},
+    slot::Slot,
 };
 use crate::{AppendHeader, SessionLimits};
 
