@@ -8,3 +8,4 @@ mod pytorch;
 mod quantised;
 mod support;
 mod training;
+mod uneven;

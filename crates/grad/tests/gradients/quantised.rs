@@ -7,7 +7,7 @@ use tricorn_grad::{
 use tricorn_kernels::{Dtype, RawTensor, quant::encode};
 use tricorn_model::quant::Quant;
 
-use crate::support::{add_adapters, noise, open};
+use crate::support::{add_adapters, assert_slope, noise, open};
 
 fn coded(dtype: Dtype, values: &[f32]) -> Vec<u8> {
     let mut bytes = vec![0; dtype.bytes(values.len()).unwrap()];
@@ -43,30 +43,7 @@ fn adapters_on_a_quantised_model_have_the_slope_of_its_loss() {
         add_adapters(&mut model, 2);
         let sequence = TokenSequence::next_tokens((10..60).collect(), 5);
         let batch = Batch::new(&[sequence]).unwrap();
-        let (_, gradients) = model.loss_and_gradients(&batch).unwrap();
-        let size =
-            gradients.values().flatten().map(|g| f64::from(*g) * f64::from(*g)).sum::<f64>().sqrt();
-        let directions: Vec<Vec<f32>> = (gradients.values().enumerate())
-            .map(|(index, gradient)| noise(gradient.len(), 100 + index as u64))
-            .collect();
-        let computed: f64 = (gradients.values().zip(&directions))
-            .flat_map(|(gradient, direction)| gradient.iter().zip(direction))
-            .map(|(g, d)| f64::from(*g) * f64::from(*d))
-            .sum();
-        let start = model.parameters().clone();
-        let mut at = |by: f32| {
-            *model.parameters_mut() = start.clone();
-            for (values, direction) in model.parameters_mut().values_mut().zip(&directions) {
-                values.iter_mut().zip(direction).for_each(|(v, d)| *v += by * d);
-            }
-            model.loss(&batch).unwrap()
-        };
-        let by = 2e-4;
-        let measured = (at(by) - at(-by)) / (2.0 * f64::from(by));
-        assert!(
-            (measured - computed).abs() < 1e-2 * size,
-            "{name} in {quant}: {measured} measured, {computed} computed, size {size}"
-        );
+        assert_slope(&mut model, &batch, &format!("{name} in {quant}"));
     }
 }
 

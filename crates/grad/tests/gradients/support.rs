@@ -4,7 +4,7 @@ use std::path::{Path, PathBuf};
 
 use rand_core::{Rng as _, SeedableRng};
 use rand_xoshiro::SplitMix64;
-use tricorn_grad::{LanguageModel, LoraConfig};
+use tricorn_grad::{Batch, LanguageModel, LoraConfig};
 use tricorn_model::ModelSource;
 
 pub(crate) const FAMILIES: [&str; 5] = ["llama", "llama-rope3", "mistral", "qwen2", "qwen3"];
@@ -62,4 +62,33 @@ pub(crate) fn add_adapters(model: &mut LanguageModel, seed: u64) {
             values.iter_mut().for_each(|v| *v = (0.4 * uniform() - 0.2) as f32);
         }
     }
+}
+
+/// Asserts that along a random direction of all parameters the loss has the slope that the
+/// gradients say.
+pub(crate) fn assert_slope(model: &mut LanguageModel, batch: &Batch, what: &str) {
+    let (_, gradients) = model.loss_and_gradients(batch).unwrap();
+    let size = norm(gradients.values().flatten().map(|&g| f64::from(g)));
+    let directions: Vec<Vec<f32>> = (gradients.values().enumerate())
+        .map(|(index, gradient)| noise(gradient.len(), 100 + index as u64))
+        .collect();
+    let computed: f64 = (gradients.values().zip(&directions))
+        .flat_map(|(gradient, direction)| gradient.iter().zip(direction))
+        .map(|(g, d)| f64::from(*g) * f64::from(*d))
+        .sum();
+    let start = model.parameters().clone();
+    let mut at = |by: f32| {
+        *model.parameters_mut() = start.clone();
+        for (values, direction) in model.parameters_mut().values_mut().zip(&directions) {
+            values.iter_mut().zip(direction).for_each(|(v, d)| *v += by * d);
+        }
+        model.loss(batch).unwrap()
+    };
+    let by = 2e-4;
+    let measured = (at(by) - at(-by)) / (2.0 * f64::from(by));
+    assert!(
+        (measured - computed).abs() < 1e-2 * size,
+        "{what}: {measured} measured, {computed} computed, size {size}"
+    );
+    *model.parameters_mut() = start;
 }
