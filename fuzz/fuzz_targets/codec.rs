@@ -11,10 +11,10 @@ use tricorn_wire::codec::{decode, encode};
 
 fuzz_target!(|bytes: &[u8]| {
     // An input that is too short for a choice is worth nothing.
-    let _ = run(&mut Unstructured::new(bytes));
+    let _ = run(Unstructured::new(bytes));
 });
 
-fn run(input: &mut Unstructured<'_>) -> Result<()> {
+fn run(mut input: Unstructured<'_>) -> Result<()> {
     let codec = *input.choose(&HiddenCodec::ALL)?;
     let hidden =
         if input.ratio(1, 8)? { input.arbitrary()? } else { input.int_in_range(1..=64)? };

@@ -167,7 +167,7 @@ fn conditions(input: &mut Unstructured<'_>) -> Result<Conditions> {
         row_bytes: usize::from(input.arbitrary::<u16>()?),
         uplink: input.arbitrary()?,
         rtt: if input.arbitrary()? { Some(micros(input)?) } else { None },
-        pace: None,
+        throughput: None,
         shallow: if input.arbitrary()? { Some(cost(input)?) } else { None },
         draft: if input.arbitrary()? { Some(cost(input)?) } else { None },
         tokens_per_second: input.arbitrary()?,

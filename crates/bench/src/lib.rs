@@ -1,8 +1,6 @@
 //! The bench: split inference methods compared over emulated links, the speed of the model and its
 //! kernels, and what quantising costs.
-
-// `speed` runs vector instructions to find the machine's limits.
-#![deny(unsafe_code)]
+#![forbid(unsafe_code)]
 
 mod cell;
 mod compare;

@@ -2,7 +2,6 @@
 //! model in this process, against what the machine can do and, if wanted, against llama.cpp on the
 //! same file.
 
-mod limits;
 mod memory;
 mod peer;
 mod plan;
@@ -12,11 +11,10 @@ mod work;
 
 use std::{sync::Arc, thread, time::Duration};
 
-use tricorn_kernels::{KvFormat, threads};
+use tricorn_kernels::{KvFormat, limits::Limits, threads};
 use tricorn_model::{KvPool, ModelSource};
 
 use crate::{error::BenchError, run::Observer};
-pub use limits::Limits;
 pub use memory::Memory;
 pub use peer::{LlamaCpp, PeerInfo, Setting};
 pub use plan::SpeedPlan;

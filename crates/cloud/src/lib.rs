@@ -2,9 +2,9 @@
 //!
 //! [`Cloud`] is the server: [`Cloud::bind`], then [`Cloud::serve`]. It runs any [`MiddleModel`];
 //! [`PooledMiddle`] is a real model's middle layers. Per stream, one task checks what the device
-//! sends; one more, the driver, owns the model and every KV cache, runs the batches that
-//! [`tricorn_core::Scheduler`] forms of what has arrived and puts the answers into bounded outboxes,
-//! so that no device can hold up another. [`Throttle`] emulates a slower server.
+//! sends; one more, the driver, owns the model and every KV cache. It runs the batches that
+//! [`tricorn_core::Scheduler`] forms of what has arrived, and puts the answers into bounded
+//! outboxes, so that no device can hold up another. [`Throttle`] emulates a slower server.
 
 #![forbid(unsafe_code)]
 

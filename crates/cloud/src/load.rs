@@ -91,7 +91,7 @@ impl LoadGauge {
             sessions: count(self.sessions.load(Ordering::Relaxed)),
             max_sessions: count(self.max_sessions),
             queued_rows: count(self.queued_rows.load(Ordering::Relaxed)),
-            pace: self.report().pace(with_delay, self.clock.now()),
+            throughput: self.report().throughput(with_delay, self.clock.now()),
         }
     }
 }

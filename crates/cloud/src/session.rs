@@ -1,5 +1,5 @@
-//! Session of a device: its stream's task reads what the device sends, checks it and hands it to the
-//! driver.
+//! Session of a device: its stream's task reads what the device sends, checks it and hands it to
+//! the driver.
 
 use std::{
     net::SocketAddr,

@@ -20,6 +20,3 @@ pub(crate) use next::{Joined, join};
 pub(crate) use own::leads_to;
 pub(crate) use place::Place;
 pub(crate) use server::serve;
-
-/// Stages that one middle may have. A chain that says it has more is a loop, or not ours.
-pub(crate) const MAX_STAGES: usize = 64;

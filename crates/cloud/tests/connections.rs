@@ -1,4 +1,4 @@
-//! What a cloud does with connections that say nothing, and with too many.
+//! Connections that say nothing, and too many of them.
 
 use std::{
     io::ErrorKind,
@@ -88,7 +88,11 @@ async fn a_next_stage_that_accepts_and_says_nothing_is_given_up_soon() {
     let joined =
         timeout(Duration::from_secs(20), cloud.connect_next(HIDDEN)).await.expect("it waits on");
     assert!(
-        matches!(&joined, Err(CloudError::NextUnreachable { reason, .. }) if reason.contains("no answer within")),
+        matches!(
+            &joined,
+            Err(CloudError::NextUnreachable { reason, .. })
+                if reason.contains("no answer within")
+        ),
         "{joined:?}"
     );
 }

@@ -1,4 +1,4 @@
-//! What everybody else gets: a typed error, while the others notice nothing.
+//! Hostile devices get a typed error, while the others notice nothing.
 
 use std::{net::SocketAddr, time::Duration};
 

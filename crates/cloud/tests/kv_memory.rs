@@ -1,4 +1,4 @@
-//! What a device is told when the memory for KV caches is used up.
+//! Memory for KV caches that is used up, and what a device is told then.
 
 use std::{path::Path, sync::Arc};
 

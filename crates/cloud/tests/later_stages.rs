@@ -1,4 +1,4 @@
-//! What the stages behind the first do, as the stage before them sees it.
+//! Later stages, as the stage before them sees them.
 
 use std::{net::SocketAddr, time::Duration};
 
@@ -450,9 +450,10 @@ async fn a_model_that_panics_ends_its_stage_and_tells_upstream() {
     let mut upstream = Upstream::connect(last.addr, 4).await;
     upstream.batch(1, vec![entry(1, 0, 1)], Vec::new(), &[POISON; HIDDEN]).await;
     assert_eq!(upstream.failure().await.code, ErrorCode::Internal);
-    assert!(
-        matches!(last.ended().await, Err(CloudError::Scheduler(message)) if message.contains("poisoned"))
-    );
+    assert!(matches!(
+        last.ended().await,
+        Err(CloudError::Scheduler(message)) if message.contains("poisoned")
+    ));
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -1,4 +1,4 @@
-//! Which rows run together, counted in batches.
+//! Scheduling of rows, counted in batches.
 
 use std::{sync::Arc, time::Duration};
 
@@ -176,7 +176,7 @@ async fn a_prompt_abandoned_between_its_pieces_leaves_no_trace() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_cloud_tells_its_pace() {
+async fn a_cloud_tells_its_throughput() {
     let throttle = Throttle { base: Duration::from_millis(2), per_row: Duration::from_micros(10) };
     let cloud = start(
         CloudConfig {
@@ -189,12 +189,12 @@ async fn a_cloud_tells_its_pace() {
     let mut device = Device::dial(cloud.addr).await;
     let opened = device.open(good_open()).await.unwrap();
     // Measured before the first device came.
-    let told = opened.load.pace;
+    let told = opened.load.throughput;
     assert_eq!(told.delay.iter().map(|point| point.rows).collect::<Vec<_>>(), [1, 8, 32, 128, 256]);
     assert!(told.delay.iter().all(|point| point.delay >= throttle.of(point.rows)), "{told:?}");
     assert_eq!((told.stages, told.batch_rows), (1, 0));
     device.append(append(0, 0, 4), &rows(4)).await;
-    let told = device.deep().await.0.load.pace;
+    let told = device.deep().await.0.load.throughput;
     assert_eq!(
         (told.delay.len(), told.prompt_rows),
         (6, Some(64)),
@@ -202,7 +202,7 @@ async fn a_cloud_tells_its_pace() {
     );
     // Verifications are many: their answers stay small.
     device.append(verify(4, 1), &rows(1)).await;
-    assert!(device.deep().await.0.load.pace.delay.is_empty());
+    assert!(device.deep().await.0.load.throughput.delay.is_empty());
     assert_eq!(cloud.stop().await.unwrap().batches, 2);
 }
 

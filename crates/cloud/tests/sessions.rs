@@ -1,4 +1,4 @@
-//! What well-behaved devices get.
+//! Sessions of well-behaved devices.
 
 use crate::common::{
     Device, Gate, HIDDEN, LIMITS, SERVED, Toy, append, config, connect, dial, good_open,

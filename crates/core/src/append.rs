@@ -1,4 +1,4 @@
-//! The headers of the two messages that carry hidden states. All positions and counts are in tokens
+//! Headers of the two messages that carry hidden states. All positions and counts are in tokens
 //! (rows).
 
 /// Which deep rows the device wants back for an append.

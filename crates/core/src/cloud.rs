@@ -2,6 +2,7 @@
 //! together, and what is answered.
 
 mod answer;
+mod arrival;
 mod batch;
 mod error;
 mod in_flight;
@@ -14,6 +15,7 @@ mod slot;
 mod stage;
 
 pub use answer::{Answer, AnswerPart};
+pub use arrival::Arrival;
 pub use batch::{BatchLimits, Candidate, Schedule, Share, choose_batch};
 pub use error::AppendError;
 pub use in_flight::{FormedBatch, FormedMember, InFlightBatch, Member};
@@ -22,7 +24,6 @@ pub use monitor::{Figures, MonitorReport, Took};
 pub use run::{Head, Piece, Run};
 pub use scheduler::{OpenRefused, Scheduler, SchedulerConfig};
 pub use session::{Admission, CloudSession};
-pub use slot::Arrival;
 pub use stage::{
     Admitted, EntryError, InFlightJob, StageEntry, StageJob, StageScheduler, StartedJob,
 };

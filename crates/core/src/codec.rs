@@ -1,4 +1,4 @@
-//! The number formats in which hidden states cross the wire.
+//! Codecs: the number formats in which hidden states cross the wire.
 
 use std::{fmt, str::FromStr};
 

@@ -1,4 +1,4 @@
-//! What identifies a model on both sides of the wire.
+//! Fingerprint of a model, which identifies it on both sides of the wire.
 
 use std::fmt;
 

@@ -7,12 +7,12 @@
 //! - [`DeviceSession`], one conversation on the device. Its driver obeys [`DeviceSession::poll`]
 //!   (draft a token, upload rows, wait) and reports what happened; it rolls back refused drafts and
 //!   replays everything after a lost connection.
-//! - [`Scheduler`], the cloud: takes what the devices append, one [`CloudSession`] each, chooses the
-//!   rows of many sessions that run together by [`choose_batch`], and says what is answered. In a
-//!   middle of several stages those behind the first are [`StageScheduler`]s.
+//! - [`Scheduler`], the cloud: takes what the devices append, one [`CloudSession`] each, chooses
+//!   the rows of many sessions that run together by [`choose_batch`], and says what is answered. In
+//!   a middle of several stages those behind the first are [`StageScheduler`]s.
 //!
 //! Both steer by what was measured: [`Average`], and [`DelayModel`], the delay of a batch by its
-//! rows, which a cloud tells as its [`CloudPace`].
+//! rows, which a cloud tells as its [`CloudThroughput`].
 //!
 //! They speak in [`AppendHeader`]s and [`DeepHeader`]s; the hidden states themselves stay with the
 //! drivers. Everything is addressed by *position*, the index of a token in the sequence: the
@@ -54,7 +54,7 @@ pub use fingerprint::Fingerprint;
 pub use formats::{FormatName, Formats};
 pub use limits::SessionLimits;
 pub use monitor::{
-    AnswerTiming, Answered, Average, CloudPace, Conditions, Cost, DelayModel, DelayPoint,
+    AnswerTiming, Answered, Average, CloudThroughput, Conditions, Cost, DelayModel, DelayPoint,
     DeviceMonitor, Received,
 };
 pub use sampling::{

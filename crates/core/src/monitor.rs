@@ -1,5 +1,5 @@
-//! What is learnt from measurements: moving averages, the delay of a batch by its rows, and what a
-//! cloud says about its speed.
+//! Measurements and what is learnt from them: moving averages, the delay of a batch by its rows,
+//! and what a cloud says about its speed.
 
 mod average;
 mod conditions;
@@ -7,11 +7,11 @@ mod cost;
 mod delay;
 mod device;
 mod link;
-mod pace;
+mod throughput;
 
 pub use average::Average;
 pub use conditions::Conditions;
 pub use cost::Cost;
 pub use delay::{DelayModel, DelayPoint};
 pub use device::{Answered, DeviceMonitor};
-pub use pace::{AnswerTiming, CloudPace, Received};
+pub use throughput::{AnswerTiming, CloudThroughput, Received};

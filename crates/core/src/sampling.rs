@@ -1,4 +1,4 @@
-//! The choice of a token from logits: a pure function of logits, parameters, seed, position, the
+//! Sampling of a token from logits: a pure function of logits, parameters, seed, position, the
 //! tokens before and the constraint.
 //!
 //! The token at position `p` is `argmax_t(logit_t / T + G(seed, p, t))` with standard Gumbel noise

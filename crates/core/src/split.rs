@@ -1,4 +1,4 @@
-//! Where a model is cut.
+//! Split of a model between device and cloud.
 
 use std::{fmt, ops::Range, str::FromStr};
 
@@ -54,7 +54,11 @@ pub enum SplitError {
         layers: usize,
     },
     /// A cloud was given layers that are not its to run.
-    #[error("layers {}..{} are not a part of the middle, which split {split} leaves at {}..{}; give layers A..B within it", held.start, held.end, middle.start, middle.end)]
+    #[error(
+        "layers {}..{} are not a part of the middle, which split {split} leaves at {}..{}; give \
+         layers A..B within it",
+        held.start, held.end, middle.start, middle.end
+    )]
     OutsideMiddle {
         /// The split.
         split: Split,

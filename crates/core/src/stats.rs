@@ -1,4 +1,4 @@
-//! What one turn cost and gained, counted in tokens.
+//! Statistics of one turn: what it cost and gained, counted in tokens.
 
 /// Counters of one turn.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]

@@ -4,20 +4,18 @@
 mod client;
 mod cloud;
 mod link;
+mod plan;
+mod stage;
 
 use std::{collections::BTreeMap, mem, time::Duration};
 
-use proptest::{collection::vec, prelude::*};
-use tricorn_core::{AppendHeader, Schedule, SchedulerConfig, SessionConfig, SessionLimits};
+use proptest::prelude::*;
+use tricorn_core::{AppendHeader, SessionConfig, SessionLimits};
 
-use crate::sessions::{
-    device::Step,
-    interleavings::{VOCAB, config, model, options},
-    model::{Model, hash},
-};
-use client::{Client, ClientPlan, TurnPlan};
+use crate::sessions::{device::Step, model::hash};
+use client::Client;
 use cloud::{Cloud, CloudEvent, CloudPlan, Heard};
-use link::Direction;
+use plan::{Mishap, Plan, plan};
 
 /// Silence after which a device takes its connection for dead. Nothing but a mishap may take so
 /// long.
@@ -26,36 +24,6 @@ const DEADLINE: Duration = Duration::from_secs(300);
 const BACKOFF: Duration = Duration::from_millis(100);
 /// No schedule needs so many events.
 const MOST_EVENTS: usize = 400_000;
-
-#[derive(Clone, Debug)]
-struct Plan {
-    model: Model,
-    cloud: CloudPlan,
-    clients: Vec<ClientPlan>,
-    mishaps: Vec<(Duration, Mishap)>,
-    /// The most that a packet is held up, in milliseconds.
-    jitter: u64,
-}
-
-#[derive(Clone, Copy, Debug)]
-enum Mishap {
-    /// A device's connection breaks on both sides.
-    Drop(usize),
-    /// The cloud ends a device's session and says so.
-    Evict(usize),
-    /// The cloud ends a device's session and nobody is told.
-    Forget(usize),
-    /// There is no memory for some sessions' rows.
-    Refuse(usize),
-    /// The next batch takes long.
-    Stall(Duration),
-    /// The cloud drains; another takes its place.
-    Drain,
-    /// The cloud is gone at once; another takes its place.
-    Kill,
-    /// The connection to a later stage breaks.
-    LoseStage(usize),
-}
 
 enum Event {
     /// A device is done with what it computed, or with a pause.
@@ -208,11 +176,11 @@ impl Fleet {
     fn step(&mut self, index: usize) {
         let now = self.now;
         let client = &mut self.clients[index];
-        if let Some(pause) = client.end_turn().filter(|pause| !pause.is_zero()) {
-            if client.progress + pause > now {
-                let at = client.progress + pause;
-                return self.ready_at(index, at);
-            }
+        if let Some(pause) = client.end_turn()
+            && client.progress + pause > now
+        {
+            let at = client.progress + pause;
+            return self.ready_at(index, at);
         }
         client.begin_turn(now);
         match client.device.step() {
@@ -311,7 +279,7 @@ impl Fleet {
                     self.cloud.forget(connection);
                 }
             }
-            Mishap::Refuse(times) => self.cloud.refusals += times,
+            Mishap::Refuse(times) => self.cloud.trouble.refusals += times,
             Mishap::Stall(time) => self.cloud.stall += time,
             Mishap::Drain => self.cloud.drain(),
             Mishap::Kill => {
@@ -327,81 +295,12 @@ impl Fleet {
     }
 }
 
-fn ms(range: std::ops::Range<u64>) -> impl Strategy<Value = Duration> {
-    range.prop_map(Duration::from_millis)
-}
-
-fn us(range: std::ops::Range<u64>) -> impl Strategy<Value = Duration> {
-    range.prop_map(Duration::from_micros)
-}
-
-fn turn_plan() -> impl Strategy<Value = TurnPlan> {
-    (0..=4_usize, vec(0..VOCAB, 0..24), options(), prop_oneof![Just(Duration::ZERO), ms(0..500)])
-        .prop_map(|(kept_quarters, suffix, options, pause)| TurnPlan {
-            kept_quarters,
-            suffix,
-            options,
-            pause,
-        })
-}
-
-fn direction() -> impl Strategy<Value = Direction> {
-    (ms(0..100), us(0..20_000)).prop_map(|(delay, per_row)| Direction::new(delay, per_row))
-}
-
-fn client_plan() -> impl Strategy<Value = ClientPlan> {
-    (vec(turn_plan(), 1..4), direction(), direction(), us(0..5_000), us(0..10_000)).prop_map(
-        |(turns, up, down, shallow, draft)| ClientPlan { turns, up, down, shallow, draft },
-    )
-}
-
-fn cloud_plan() -> impl Strategy<Value = CloudPlan> {
-    let schedule = prop_oneof![3 => Just(Schedule::Chunked), 1 => Just(Schedule::Whole)];
-    (schedule, 1..48_usize, ms(0..400), config(), 1..=3_usize, us(0..30_000), us(0..2_000))
-        .prop_map(|(schedule, max_batch_rows, tbt_target, config, stages, base, per_row)| {
-            let SessionConfig { context, max_append_rows, max_queued_rows, .. } = config;
-            CloudPlan {
-                scheduler: SchedulerConfig { schedule, max_batch_rows, tbt_target },
-                limits: SessionLimits { context, max_append_rows, max_queued_rows },
-                stages,
-                base,
-                per_row,
-            }
-        })
-}
-
-fn mishap() -> impl Strategy<Value = Mishap> {
-    prop_oneof![
-        4 => (0..4_usize).prop_map(Mishap::Drop),
-        2 => (0..4_usize).prop_map(Mishap::Evict),
-        1 => (0..4_usize).prop_map(Mishap::Forget),
-        2 => (1..4_usize).prop_map(Mishap::Refuse),
-        1 => ms(1..5_000).prop_map(Mishap::Stall),
-        1 => Just(Mishap::Drain),
-        1 => Just(Mishap::Kill),
-        2 => (0..2_usize).prop_map(Mishap::LoseStage),
-    ]
-}
-
-fn plan(mishaps: std::ops::Range<usize>) -> impl Strategy<Value = Plan> {
-    (
-        model(),
-        cloud_plan(),
-        vec(client_plan(), 1..5),
-        vec((ms(0..4_000), mishap()), mishaps),
-        0..30_u64,
-    )
-        .prop_map(|(model, cloud, clients, mishaps, jitter)| Plan {
-            model: Model { middle_layers: cloud.stages, ..model },
-            cloud,
-            clients,
-            mishaps,
-            jitter,
-        })
-}
-
 proptest! {
-    #![proptest_config(ProptestConfig { cases: 1000, failure_persistence: None, ..ProptestConfig::default() })]
+    #![proptest_config(ProptestConfig {
+        cases: 3000,
+        failure_persistence: None,
+        ..ProptestConfig::default()
+    })]
 
     #[test]
     fn whatever_the_links_and_the_load_every_turn_ends_in_the_reference_text(plan in plan(0..1)) {

@@ -159,14 +159,16 @@ fn options() -> impl Strategy<Value = SamplingOptions> {
 
 /// Eighths, so that some are equal.
 fn logits() -> impl Strategy<Value = Vec<f32>> {
-    vec(
-        prop_oneof![60 => (-40..40_i32).prop_map(|eighths| eighths as f32 / 8.0), 1 => Just(f32::NAN)],
-        VOCAB as usize,
-    )
+    let eighths = (-40..40_i32).prop_map(|eighths| eighths as f32 / 8.0);
+    vec(prop_oneof![60 => eighths, 1 => Just(f32::NAN)], VOCAB as usize)
 }
 
 proptest! {
-    #![proptest_config(ProptestConfig { cases: 4000, failure_persistence: None, ..ProptestConfig::default() })]
+    #![proptest_config(ProptestConfig {
+        cases: 4000,
+        failure_persistence: None,
+        ..ProptestConfig::default()
+    })]
 
     #[test]
     fn a_choice_is_that_of_the_plainest_way(
@@ -182,20 +184,26 @@ proptest! {
             let mut adjusted = adjusted(&logits, &options, &prompt, &path, allowed.as_deref());
             if let Some(allowed) = &allowed {
                 // One of the allowed is chosen whatever the model says of it.
-                allowed.iter().for_each(|&token| adjusted[token as usize] = adjusted[token as usize].max(f32::NEG_INFINITY));
+                for &token in allowed {
+                    let logit = &mut adjusted[token as usize];
+                    *logit = logit.max(f32::NEG_INFINITY);
+                }
             }
             let choice = sampler.choose(&mut logits.clone(), &path).unwrap();
             if let Some(allowed) = &allowed {
                 prop_assert!(allowed.contains(&choice.token));
             }
             let plain = SamplingParams::new(options.temperature, options.seed).unwrap();
-            let greedy = options.temperature == 0.0 || adjusted.iter().all(|logit| !logit.is_finite());
-            let Some(left) = (if greedy { Some(adjusted) } else { filtered(&adjusted, &options) }) else { continue };
+            let greedy =
+                options.temperature == 0.0 || adjusted.iter().all(|logit| !logit.is_finite());
+            let left = if greedy { Some(adjusted) } else { filtered(&adjusted, &options) };
+            let Some(left) = left else { continue };
             prop_assert_eq!(choice.token, choose(&left, &plain, prompt.len() + path.len()));
             // A draft from the same logits is the same token.
             let draft = sampler.draft(&mut logits.clone(), &path, 3);
             prop_assert_eq!(draft.token, choice.token);
-            prop_assert!(draft.others.first().is_none_or(|first| first.token == choice.token || greedy));
+            let likeliest = draft.others.first();
+            prop_assert!(likeliest.is_none_or(|first| first.token == choice.token || greedy));
             if let Some(allowed) = &allowed {
                 prop_assert!(draft.others.iter().all(|other| allowed.contains(&other.token)));
             }

@@ -268,8 +268,8 @@ impl<'p, T: Transport> Conversation<'p, T> {
         }
         if let Some(sent) = turn.uplink.answered(header) {
             let elapsed = sent.alone.then(|| received.saturating_sub(sent.at));
-            let (bytes, pace) = (sent.bytes, answer.pace);
-            let answered = Answered { bytes, elapsed, awaited, timing, pace };
+            let (bytes, throughput) = (sent.bytes, answer.throughput);
+            let answered = Answered { bytes, elapsed, awaited, timing, throughput };
             self.session.set_conditions(self.device.compute.answered(answered));
         }
         match used {

@@ -5,6 +5,7 @@
 //! - [`attend`] is attention over blocks of a KV cache ([`KvData`]).
 //! - [`rows`] are operations on the rows of a matrix: norms, activations, softmax.
 //! - [`threads`] spreads one operation over the processor's cores.
+//! - [`limits`] measures what the machine can do at most, to compare kernels with.
 //!
 //! Every kernel computes an output row by one fixed sequence of operations that depends on that row
 //! alone. It does not depend on the number of rows in the call, on threads, or on the instruction
@@ -13,6 +14,7 @@
 
 pub mod attention;
 mod error;
+pub mod limits;
 pub mod linear;
 pub mod quant;
 pub mod rows;

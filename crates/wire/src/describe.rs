@@ -19,7 +19,7 @@ pub struct Description {
     pub codecs: Vec<HiddenCodec>,
     /// What each session is held to.
     pub limits: SessionLimits,
-    /// How busy the cloud is now, with the whole of its pace.
+    /// Load and throughput of the cloud now.
     pub load: Load,
     /// What it holds its numbers in.
     pub formats: Formats,

@@ -32,7 +32,7 @@ pub struct Opened {
     pub limits: SessionLimits,
     /// Names the session in the cloud's logs.
     pub session_id: u64,
-    /// How busy the cloud is, with the whole of its pace.
+    /// Load and throughput of the cloud.
     pub load: Load,
 }
 

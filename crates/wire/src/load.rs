@@ -1,6 +1,6 @@
 //! Load of a cloud, checked.
 
-use tricorn_core::{CloudPace, DelayPoint};
+use tricorn_core::{CloudThroughput, DelayPoint};
 
 use crate::{
     WireError,
@@ -22,11 +22,11 @@ pub struct Load {
     pub queued_rows: u64,
     /// What an append may expect. On arrival times are held to an hour and counts to 2^24; points
     /// of the delay beyond that are left out.
-    pub pace: CloudPace,
+    pub throughput: CloudThroughput,
 }
 
 impl From<Load> for proto::Load {
-    fn from(Load { sessions, max_sessions, queued_rows, pace }: Load) -> Self {
+    fn from(Load { sessions, max_sessions, queued_rows, throughput }: Load) -> Self {
         let point = |point: DelayPoint| proto::DelayPoint {
             rows: to_u64(point.rows),
             delay_us: micros(point.delay),
@@ -35,12 +35,12 @@ impl From<Load> for proto::Load {
             sessions,
             max_sessions,
             queued_rows,
-            prompt_wait_us: micros(pace.prompt_wait),
-            verify_wait_us: micros(pace.verify_wait),
-            batch_rows: to_u64(pace.batch_rows),
-            stages: to_u64(pace.stages),
-            prompt_rows: pace.prompt_rows.map_or(0, to_u64),
-            delay: pace.delay.into_iter().map(point).collect(),
+            prompt_wait_us: micros(throughput.prompt_wait),
+            verify_wait_us: micros(throughput.verify_wait),
+            batch_rows: to_u64(throughput.batch_rows),
+            stages: to_u64(throughput.stages),
+            prompt_rows: throughput.prompt_rows.map_or(0, to_u64),
+            delay: throughput.delay.into_iter().map(point).collect(),
         }
     }
 }
@@ -49,7 +49,7 @@ impl TryFrom<proto::Load> for Load {
     type Error = WireError;
 
     fn try_from(load: proto::Load) -> Result<Self, WireError> {
-        let pace = CloudPace {
+        let throughput = CloudThroughput {
             prompt_wait: clamped_duration(load.prompt_wait_us),
             verify_wait: clamped_duration(load.verify_wait_us),
             batch_rows: clamped_count(load.batch_rows),
@@ -61,7 +61,7 @@ impl TryFrom<proto::Load> for Load {
             sessions: load.sessions,
             max_sessions: load.max_sessions,
             queued_rows: load.queued_rows,
-            pace,
+            throughput,
         })
     }
 }

@@ -7,7 +7,7 @@ use prop::option;
 use proptest::prelude::*;
 use prost::Message;
 use tricorn_core::{
-    AnswerTiming, AppendHeader, AppendKind, CloudPace, DeepHeader, DelayPoint, Fingerprint,
+    AnswerTiming, AppendHeader, AppendKind, CloudThroughput, DeepHeader, DelayPoint, Fingerprint,
     FormatName, Formats, HiddenCodec, Received, SessionLimits, Split, Want,
 };
 use tricorn_wire::{
@@ -50,13 +50,13 @@ fn micros() -> impl Strategy<Value = Duration> {
     (0..3_600_000_001_u64).prop_map(Duration::from_micros)
 }
 
-fn pace() -> impl Strategy<Value = CloudPace> {
+fn throughput() -> impl Strategy<Value = CloudThroughput> {
     let delay = prop::collection::btree_map(0..1_usize << 24, micros(), 0..32).prop_map(|points| {
         points.into_iter().map(|(rows, delay)| DelayPoint { rows, delay }).collect()
     });
     let prompt_rows = option::of(1..1_usize << 24);
     (micros(), micros(), 0..1_usize << 24, 1..64_usize, prompt_rows, delay).prop_map(
-        |(prompt_wait, verify_wait, batch_rows, stages, prompt_rows, delay)| CloudPace {
+        |(prompt_wait, verify_wait, batch_rows, stages, prompt_rows, delay)| CloudThroughput {
             prompt_wait,
             verify_wait,
             batch_rows,
@@ -68,12 +68,14 @@ fn pace() -> impl Strategy<Value = CloudPace> {
 }
 
 fn load() -> impl Strategy<Value = Load> {
-    (any::<[u64; 3]>(), pace()).prop_map(|([sessions, max_sessions, queued_rows], pace)| Load {
-        sessions,
-        max_sessions,
-        queued_rows,
-        pace,
-    })
+    (any::<[u64; 3]>(), throughput()).prop_map(
+        |([sessions, max_sessions, queued_rows], throughput)| Load {
+            sessions,
+            max_sessions,
+            queued_rows,
+            throughput,
+        },
+    )
 }
 
 fn timing() -> impl Strategy<Value = AnswerTiming> {
@@ -222,7 +224,7 @@ proptest! {
             received,
         };
         let delay = (0..32).map(|i| DelayPoint { rows: HALF + i, delay: Duration::MAX }).collect();
-        let pace = CloudPace {
+        let throughput = CloudThroughput {
             prompt_wait: Duration::MAX,
             verify_wait: Duration::MAX,
             batch_rows: HALF,
@@ -230,7 +232,7 @@ proptest! {
             prompt_rows: Some(HALF),
             delay,
         };
-        let load = Load { sessions: u64::MAX, max_sessions: u64::MAX, queued_rows: u64::MAX, pace };
+        let load = Load { sessions: u64::MAX, max_sessions: u64::MAX, queued_rows: u64::MAX, throughput };
         let deep = Deep { header: header.answer(), rows: append.rows, timing, load };
         prop_assert!(proto::Downlink::from(Downlink::Deep(deep)).encoded_len() <= limit);
         let failed = Downlink::Failed(Failure { code: ErrorCode::Internal, message: text });
@@ -333,7 +335,12 @@ fn absurd_times_are_clamped() {
         (hour, hour, Some(Received { bytes: 1 << 40, time: hour }))
     );
     assert_eq!(
-        (load.pace.prompt_wait, load.pace.verify_wait, load.pace.batch_rows, load.pace.stages),
+        (
+            load.throughput.prompt_wait,
+            load.throughput.verify_wait,
+            load.throughput.batch_rows,
+            load.throughput.stages
+        ),
         (hour, hour, 1 << 24, 1)
     );
 }
@@ -344,9 +351,9 @@ fn batch_delays_must_be_few_and_ascend() {
         let delay = rows.iter().map(|&rows| proto::DelayPoint { rows, delay_us: 1 }).collect();
         Load::try_from(proto::Load { delay, ..Default::default() })
     };
-    assert_eq!(read(&[1, 2, 4]).unwrap().pace.delay.len(), 3);
+    assert_eq!(read(&[1, 2, 4]).unwrap().throughput.delay.len(), 3);
     // Beyond any batch: left out, not refused for being alike.
-    assert_eq!(read(&[1, 1 << 24, u64::MAX - 1, u64::MAX]).unwrap().pace.delay.len(), 2);
+    assert_eq!(read(&[1, 1 << 24, u64::MAX - 1, u64::MAX]).unwrap().throughput.delay.len(), 2);
     assert_eq!(read(&[1, 4, 4]), Err(WireError::NotAscending { field: "load.delay", index: 2 }));
     assert_eq!(read(&[2, 1]), Err(WireError::NotAscending { field: "load.delay", index: 1 }));
     assert_eq!(

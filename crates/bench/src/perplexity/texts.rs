@@ -13,7 +13,7 @@ pub struct Texts {
 }
 
 #[derive(Deserialize)]
-struct Line {
+struct Example {
     prompt: String,
     #[serde(default)]
     response: String,
@@ -77,7 +77,7 @@ fn conversation(
     tokenizer: &TextTokenizer,
     template: Option<&ChatTemplate>,
 ) -> Result<Vec<u32>, BenchError> {
-    let Line { prompt, response } = serde_json::from_str(line)
+    let Example { prompt, response } = serde_json::from_str(line)
         .map_err(|error| BenchError::Text { line: number, reason: error.to_string() })?;
     let render = || -> Result<_, TextError> {
         match template {

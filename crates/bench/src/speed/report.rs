@@ -4,10 +4,10 @@ use std::{fs, path::Path, time::Duration};
 
 use serde::Serialize;
 use serde_json::json;
+use tricorn_kernels::limits::Limits;
 use tricorn_model::ModelConfig;
 
 use super::{
-    limits::Limits,
     memory::Memory,
     peer::PeerInfo,
     whole::Weights,

@@ -198,7 +198,7 @@ async fn only_the_rows_that_are_wanted_come_back() {
     assert_eq!(batch.entries, [entry(1, 2, 1, 0)]);
     scene.answer(&batch, &[]).await;
     assert!(deep(&mut stream).await.is_empty());
-    assert_eq!(scene.load.snapshot(false).pace.stages, 3);
+    assert_eq!(scene.load.snapshot(false).throughput.stages, 3);
 }
 
 #[tokio::test]

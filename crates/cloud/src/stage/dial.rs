@@ -13,8 +13,8 @@ use tricorn_wire::{
     limits::max_stage_message_bytes, proto, transport,
 };
 
-use super::MAX_STAGES;
-
+/// Stages that one middle may have. A chain that says it has more is a loop, or not ours.
+const MAX_STAGES: usize = 64;
 /// The first wait between tries; each is twice the one before.
 const FIRST_WAIT: Duration = Duration::from_millis(200);
 /// The longest.

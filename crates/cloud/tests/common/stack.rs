@@ -1,4 +1,4 @@
-//! What a chain of stages computes, in one place.
+//! Stack of toys: what a chain of stages computes, in one place.
 
 use tricorn_cloud::{BatchEntry, MiddleModel};
 

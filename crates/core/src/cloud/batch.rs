@@ -1,4 +1,4 @@
-//! The batch policy: which sessions' rows run in the next forward pass.
+//! Batch forming: chooses which sessions' rows run in the next forward pass.
 
 use crate::AppendKind;
 

@@ -1,4 +1,4 @@
-//! What a device can do wrong.
+//! Errors of appends: what a device can do wrong.
 
 /// Why an append ends its session.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]

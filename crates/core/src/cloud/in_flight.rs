@@ -3,8 +3,8 @@
 use std::{ops::Range, time::Duration};
 
 use super::{
+    arrival::{Arrival, Waiting},
     run::{Piece, Run},
-    slot::{Arrival, Waiting},
     stage::StageEntry,
 };
 use crate::AppendKind;

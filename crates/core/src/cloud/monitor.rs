@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use crate::{AppendKind, Average, CloudPace, DelayModel};
+use crate::{AppendKind, Average, CloudThroughput, DelayModel};
 
 /// One in so many batches with rows of prompts may take up to twice the budget. A prime, so that no
 /// pattern of whole prompts keeps step.
@@ -64,7 +64,7 @@ pub struct Took {
 /// What a cloud says about itself, for readers beside its scheduler.
 #[derive(Clone, Debug, Default)]
 pub struct MonitorReport {
-    pace: CloudPace,
+    throughput: CloudThroughput,
     /// When the last batch was done.
     ran: Option<Duration>,
     figures: Figures,
@@ -73,14 +73,20 @@ pub struct MonitorReport {
 impl MonitorReport {
     /// What devices are told at `now`; the batch delays only `with_delay`.
     #[must_use]
-    pub fn pace(&self, with_delay: bool, now: Duration) -> CloudPace {
-        let CloudPace { prompt_wait, verify_wait, batch_rows, stages, prompt_rows, ref delay } =
-            self.pace;
+    pub fn throughput(&self, with_delay: bool, now: Duration) -> CloudThroughput {
+        let CloudThroughput {
+            prompt_wait,
+            verify_wait,
+            batch_rows,
+            stages,
+            prompt_rows,
+            ref delay,
+        } = self.throughput;
         let delay = if with_delay { delay.clone() } else { Vec::new() };
         if self.ran.is_some_and(|at| now.saturating_sub(at) < RESTED) {
-            CloudPace { prompt_wait, verify_wait, batch_rows, stages, prompt_rows, delay }
+            CloudThroughput { prompt_wait, verify_wait, batch_rows, stages, prompt_rows, delay }
         } else {
-            CloudPace { stages, delay, ..CloudPace::default() }
+            CloudThroughput { stages, delay, ..CloudThroughput::default() }
         }
     }
 
@@ -190,7 +196,7 @@ impl CloudMonitor {
         let mut delay = self.delay.points();
         let through = self.through_all();
         delay.iter_mut().for_each(|point| point.delay = scaled(point.delay, through));
-        let pace = CloudPace {
+        let throughput = CloudThroughput {
             prompt_wait: time(&self.prompt_wait),
             verify_wait: time(&self.verify_wait),
             batch_rows: value(&self.others).round() as usize,
@@ -198,7 +204,7 @@ impl CloudMonitor {
             prompt_rows: self.prompt_rows,
             delay,
         };
-        MonitorReport { pace, ran: self.ran, figures: self.figures }
+        MonitorReport { throughput, ran: self.ran, figures: self.figures }
     }
 
     /// Stages alike, until one has come back.
@@ -251,7 +257,7 @@ mod tests {
     fn devices_are_told_how_prompts_are_cut() {
         let mut monitor = measured();
         monitor.batch(12, false, took(22), ms(22));
-        let told = |monitor: &CloudMonitor| monitor.report().pace(false, ms(30)).prompt_rows;
+        let told = |monitor: &CloudMonitor| monitor.report().throughput(false, ms(30)).prompt_rows;
         assert_eq!(told(&monitor), None);
         monitor.joined(AppendKind::Prompt, ms(0), 8);
         monitor.cuts(40, 16);
@@ -292,8 +298,8 @@ mod tests {
         assert_eq!(monitor.budget(ms(150), true), Some(40));
         monitor.returned(ms(10), ms(30));
         assert_eq!(monitor.budget(ms(240), true), Some(30));
-        let pace = monitor.report().pace(true, ms(0));
-        assert_eq!((pace.stages, pace.batch_delay(64)), (2, Some(ms(296))));
+        let throughput = monitor.report().throughput(true, ms(0));
+        assert_eq!((throughput.stages, throughput.batch_delay(64)), (2, Some(ms(296))));
     }
 
     #[test]
@@ -302,13 +308,18 @@ mod tests {
         monitor.joined(AppendKind::Prompt, ms(30), 8);
         monitor.joined(AppendKind::Verify, ms(5), 8);
         monitor.batch(12, false, took(20), ms(20));
-        let pace = monitor.report().pace(false, ms(20));
+        let throughput = monitor.report().throughput(false, ms(20));
         assert_eq!(
-            (pace.prompt_wait, pace.verify_wait, pace.batch_rows, pace.stages),
+            (
+                throughput.prompt_wait,
+                throughput.verify_wait,
+                throughput.batch_rows,
+                throughput.stages
+            ),
             (ms(30), ms(5), 8, 1)
         );
-        assert!(pace.delay.is_empty());
-        let later = monitor.report().pace(false, ms(20) + RESTED);
+        assert!(throughput.delay.is_empty());
+        let later = monitor.report().throughput(false, ms(20) + RESTED);
         assert_eq!(
             (later.prompt_wait, later.verify_wait, later.batch_rows, later.prompt_rows),
             (ms(0), ms(0), 0, None)

@@ -1,4 +1,4 @@
-//! What one session runs in one batch.
+//! Run: the rows of one session in one batch.
 
 use std::ops::Range;
 

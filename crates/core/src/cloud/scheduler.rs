@@ -1,15 +1,16 @@
-//! The scheduler of a cloud: chooses what runs next and says what answers a batch gives.
+//! Scheduler of a cloud: chooses what runs next and says which answers a batch gives.
 
 use std::{collections::BTreeMap, time::Duration};
 
 use super::{
     answer::AnswerPart,
+    arrival::Arrival,
     batch::{BatchLimits, Schedule, choose_batch},
     error::AppendError,
     in_flight::{FormedBatch, InFlightBatch, Member},
     later::{HandOver, LaterStages},
     monitor::{CloudMonitor, MonitorReport, Took},
-    slot::{Arrival, Slot},
+    slot::Slot,
 };
 use crate::{AppendHeader, SessionLimits};
 

@@ -1,4 +1,4 @@
-//! One conversation as the cloud sees it: positions, epochs and a queue, no hidden states.
+//! Session as the cloud sees it: positions, epochs and a queue, no hidden states.
 
 use std::collections::VecDeque;
 

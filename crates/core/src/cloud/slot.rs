@@ -4,30 +4,13 @@ use std::{ops::Range, time::Duration};
 
 use super::{
     answer::{Answer, AnswerPart},
+    arrival::{Arrival, Waiting},
     batch::Candidate,
     error::AppendError,
     in_flight::{FormedMember, InFlightBatch, Member},
     session::{Admission, CloudSession},
 };
-use crate::{AnswerTiming, AppendHeader, AppendKind, Received, SessionLimits};
-
-/// When and how an append arrived.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub struct Arrival {
-    /// Time of its arrival, since the driver's origin.
-    pub at: Duration,
-    /// How its bytes came in; `None` when they came in one read.
-    pub received: Option<Received>,
-}
-
-/// An append that waits; shared by its pieces when it is cut.
-#[derive(Clone, Debug)]
-pub(super) struct Waiting<P> {
-    pub(super) rows: P,
-    pub(super) arrival: Arrival,
-    /// Drawn in order of arrival.
-    ticket: u64,
-}
+use crate::{AnswerTiming, AppendHeader, AppendKind, SessionLimits};
 
 /// One session's place in the scheduler.
 #[derive(Debug)]

@@ -1,5 +1,7 @@
-//! A later stage of a middle: runs the batches that earlier stages send, in order.
+//! Stage scheduler: decides for a later stage of a middle, which runs the batches that earlier
+//! stages send, in order.
 
+mod entry;
 mod lane;
 
 use std::{
@@ -14,21 +16,7 @@ use super::{
 use crate::DelayModel;
 use lane::Lane;
 
-pub use lane::EntryError;
-
-/// One session's share of a batch, as one stage tells the next.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct StageEntry {
-    /// The session, as the earlier stage names it.
-    pub session: u64,
-    /// Position of the first row; rows held from there on are dropped first. `pos + rows` does not
-    /// overflow on anything received.
-    pub pos: usize,
-    /// Number of rows, at least 1.
-    pub rows: usize,
-    /// How many of the last rows must come back.
-    pub answer_rows: usize,
-}
+pub use entry::{Admitted, EntryError, StageEntry};
 
 /// A batch that an earlier stage sent.
 #[derive(Debug)]
@@ -73,17 +61,6 @@ pub struct StartedJob<T> {
     pub entries: Vec<StageEntry>,
     /// Names of sessions that have ended: their rows can be forgotten.
     pub ended: Vec<u64>,
-}
-
-/// A session's place in a batch.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Admitted {
-    /// The session's name, here and in the stages behind: those of several lanes meet there.
-    pub name: u64,
-    /// Whether it is new: it has no KV cache yet.
-    pub is_new: bool,
-    /// The most positions that it may ever have.
-    pub context: usize,
 }
 
 /// The scheduler of a later stage.

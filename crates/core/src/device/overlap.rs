@@ -117,10 +117,10 @@ fn is_met(rows: usize, conditions: &Conditions) -> bool {
 
 /// A chunk's turn in the cloud: `w + g(mu + rows) / P`.
 fn turn_seconds(rows: usize, conditions: &Conditions) -> Option<f64> {
-    let pace = conditions.pace.as_ref()?;
+    let throughput = conditions.throughput.as_ref()?;
     Some(
-        pace.prompt_wait.as_secs_f64()
-            + conditions.batch_seconds(rows)? / pace.stages.max(1) as f64,
+        throughput.prompt_wait.as_secs_f64()
+            + conditions.batch_seconds(rows)? / throughput.stages.max(1) as f64,
     )
 }
 
@@ -130,7 +130,7 @@ fn turn_seconds(rows: usize, conditions: &Conditions) -> Option<f64> {
 #[must_use]
 pub fn window_rows(chunk: usize, conditions: &Conditions) -> usize {
     let held = || {
-        let wait = conditions.pace.as_ref()?.prompt_wait + conditions.rtt.unwrap_or_default();
+        let wait = conditions.throughput.as_ref()?.prompt_wait + conditions.rtt.unwrap_or_default();
         let seconds = (wait.as_secs_f64() + conditions.batch_seconds(chunk)?).max(LEAST_HELD);
         Some(
             (seconds * conditions.uplink_rate()? * SLACK / conditions.row_bytes.max(1) as f64)

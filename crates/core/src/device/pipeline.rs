@@ -47,10 +47,10 @@ impl<'c> Pipeline<'c> {
     pub fn new(link: f64, cloud: f64, conditions: &'c Conditions) -> Option<Self> {
         conditions.send_seconds(1)?;
         conditions.batch_seconds(1)?;
-        let pace = conditions.pace.as_ref()?;
-        let wait = pace.prompt_wait.as_secs_f64();
-        let stages = pace.stages.clamp(1, MOST_STAGES) as f64;
-        let taken = pace.prompt_rows.map_or(usize::MAX, |rows| rows.max(LEAST_TAKEN));
+        let throughput = conditions.throughput.as_ref()?;
+        let wait = throughput.prompt_wait.as_secs_f64();
+        let stages = throughput.stages.clamp(1, MOST_STAGES) as f64;
+        let taken = throughput.prompt_rows.map_or(usize::MAX, |rows| rows.max(LEAST_TAKEN));
         Some(Self {
             conditions,
             wait,
@@ -151,7 +151,7 @@ mod tests {
     use std::time::Duration;
 
     use super::*;
-    use crate::monitor::{CloudPace, Cost, DelayPoint};
+    use crate::monitor::{CloudThroughput, Cost, DelayPoint};
 
     fn ms(count: u64) -> Duration {
         Duration::from_millis(count)
@@ -160,16 +160,16 @@ mod tests {
     /// A row takes the device 1 ms, the link 10 ms and a batch 20 ms and 1 ms a row; 5 ms of wait.
     fn conditions(stages: usize) -> Conditions {
         let point = |rows: usize| DelayPoint { rows, delay: ms(20 + rows as u64) };
-        let pace = CloudPace {
+        let throughput = CloudThroughput {
             prompt_wait: ms(5),
             stages,
             delay: vec![point(1), point(1000)],
-            ..CloudPace::default()
+            ..CloudThroughput::default()
         };
         Conditions {
             row_bytes: 1_000_000,
             uplink: Some(1e8),
-            pace: Some(pace),
+            throughput: Some(throughput),
             shallow: Some(Cost { base: ms(0), per_row: ms(1) }),
             ..Conditions::default()
         }
@@ -206,7 +206,7 @@ mod tests {
     #[test]
     fn what_a_batch_does_not_take_runs_in_the_next() {
         let mut conditions = conditions(1);
-        conditions.pace.as_mut().unwrap().prompt_rows = Some(20);
+        conditions.throughput.as_mut().unwrap().prompt_rows = Some(20);
         let mut pipeline = Pipeline::new(0.0, 0.0, &conditions).unwrap();
         pipeline.chunk(24);
         near(pipeline.computed(), 264 + 5 + 40 + 24);

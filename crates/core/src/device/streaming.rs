@@ -57,7 +57,7 @@ fn one_by_one(conditions: &Conditions, drafts: usize, accepted: usize) -> Option
 }
 
 fn wait(conditions: &Conditions) -> Option<f64> {
-    Some(conditions.pace.as_ref()?.verify_wait.as_secs_f64())
+    Some(conditions.throughput.as_ref()?.verify_wait.as_secs_f64())
 }
 
 #[cfg(test)]
@@ -65,7 +65,7 @@ mod tests {
     use std::time::Duration;
 
     use super::*;
-    use crate::monitor::{CloudPace, Cost, DelayPoint};
+    use crate::monitor::{CloudThroughput, Cost, DelayPoint};
 
     /// Row and batch times in milliseconds; a row more in a batch is free.
     fn conditions(draft: u64, batch: u64, send: u64, rtt: u64) -> Conditions {
@@ -74,9 +74,9 @@ mod tests {
             row_bytes: 1_000_000,
             uplink: Some(1e9 / (send as f64).max(1e-6)),
             rtt: Some(ms(rtt)),
-            pace: Some(CloudPace {
+            throughput: Some(CloudThroughput {
                 delay: [1, 8].map(|rows| DelayPoint { rows, delay: ms(batch) }).to_vec(),
-                ..CloudPace::default()
+                ..CloudThroughput::default()
             }),
             draft: Some(Cost { base: ms(draft), per_row: Duration::ZERO }),
             ..Conditions::default()

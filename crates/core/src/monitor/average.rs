@@ -1,4 +1,4 @@
-//! A moving average that a single odd sample cannot move far.
+//! Average that moves, and that a single odd sample cannot move far.
 
 /// A sample further than this factor from the average counts as odd.
 const ODD: f64 = 4.0;

@@ -1,8 +1,8 @@
-//! What a device knows of its surroundings: everything that its policies decide by.
+//! Conditions of a device: all that it knows of its surroundings, and that its policies decide by.
 
 use std::time::Duration;
 
-use super::{CloudPace, Cost};
+use super::{CloudThroughput, Cost};
 
 /// Link, cloud and device as they were measured last; `None` is not known yet. No condition has an
 /// influence on the text.
@@ -16,7 +16,7 @@ pub struct Conditions {
     /// its answer included.
     pub rtt: Option<Duration>,
     /// What the cloud says about its speed.
-    pub pace: Option<CloudPace>,
+    pub throughput: Option<CloudThroughput>,
     /// What the first layers take on this device.
     pub shallow: Option<Cost>,
     /// What one draft step takes on this device, by the number of continuations drafted together.
@@ -40,8 +40,8 @@ impl Conditions {
     /// `g(mu + rows)`.
     #[must_use]
     pub fn batch_seconds(&self, rows: usize) -> Option<f64> {
-        let pace = self.pace.as_ref()?;
-        Some(pace.batch_delay(pace.batch_rows.saturating_add(rows))?.as_secs_f64())
+        let throughput = self.throughput.as_ref()?;
+        Some(throughput.batch_delay(throughput.batch_rows.saturating_add(rows))?.as_secs_f64())
     }
 
     /// Seconds from sending a verification of `rows` rows to its answer, at least: while the
@@ -49,7 +49,7 @@ impl Conditions {
     /// as nothing.
     #[must_use]
     pub fn verify_seconds(&self, rows: usize) -> Option<f64> {
-        let wait = self.pace.as_ref()?.verify_wait.as_secs_f64();
+        let wait = self.throughput.as_ref()?.verify_wait.as_secs_f64();
         Some(
             self.rtt?.as_secs_f64()
                 + self.send_seconds(rows).unwrap_or(0.0)

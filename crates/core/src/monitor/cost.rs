@@ -1,4 +1,4 @@
-//! What computing costs on a device, by the rows that are computed together.
+//! Cost of computing on a device, by the rows that are computed together.
 
 use std::time::Duration;
 

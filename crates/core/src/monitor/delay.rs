@@ -1,4 +1,4 @@
-//! `g(n)`: how long a batch of `n` rows takes, learnt from the batches that ran.
+//! Delay of a batch by its rows, `g(n)`, learnt from the batches that ran.
 
 use std::time::Duration;
 

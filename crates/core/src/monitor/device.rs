@@ -1,8 +1,10 @@
-//! What a device measures, put together: its own speed, its link, and the cloud's word.
+//! Monitor of a device: its own speed, its link, and the cloud's word, put together.
 
 use std::time::Duration;
 
-use super::{AnswerTiming, Average, CloudPace, Conditions, cost::CostModel, link::LinkMonitor};
+use super::{
+    AnswerTiming, Average, CloudThroughput, Conditions, cost::CostModel, link::LinkMonitor,
+};
 
 /// The weight of past rounds in the rate of tokens: rounds differ a lot.
 const ROUND_HISTORY: f64 = 0.95;
@@ -14,7 +16,7 @@ const MANY_ROWS: usize = 8;
 #[derive(Clone, Debug)]
 pub struct DeviceMonitor {
     link: LinkMonitor,
-    pace: Option<CloudPace>,
+    throughput: Option<CloudThroughput>,
     row_bytes: Average,
     shallow: CostModel,
     draft: CostModel,
@@ -35,7 +37,7 @@ pub struct Answered {
     /// Where the cloud spent its time.
     pub timing: AnswerTiming,
     /// How fast the cloud says it is.
-    pub pace: Option<CloudPace>,
+    pub throughput: Option<CloudThroughput>,
 }
 
 impl Default for DeviceMonitor {
@@ -51,7 +53,7 @@ impl DeviceMonitor {
         let rounds = || Average::with_history(ROUND_HISTORY);
         Self {
             link: LinkMonitor::default(),
-            pace: None,
+            throughput: None,
             row_bytes: Average::new(),
             shallow: CostModel::default(),
             draft: CostModel::default(),
@@ -62,11 +64,11 @@ impl DeviceMonitor {
 
     /// A session was opened: the time that took, which is a round trip or more, and how fast the
     /// cloud says it is.
-    pub fn connected(&mut self, round_trip: Option<Duration>, pace: Option<CloudPace>) {
+    pub fn connected(&mut self, round_trip: Option<Duration>, throughput: Option<CloudThroughput>) {
         if let Some(time) = round_trip {
             self.link.opened(time);
         }
-        self.hear(pace);
+        self.hear(throughput);
     }
 
     /// An append of `rows` rows took `bytes` bytes on the wire.
@@ -77,9 +79,9 @@ impl DeviceMonitor {
     }
 
     /// An append was answered.
-    pub fn answered(&mut self, Answered { bytes, elapsed, awaited, timing, pace }: Answered) {
+    pub fn answered(&mut self, Answered { bytes, elapsed, awaited, timing, throughput }: Answered) {
         self.link.answered(bytes, elapsed, awaited, &timing);
-        self.hear(pace);
+        self.hear(throughput);
     }
 
     /// Computing `rows` shallow rows at once took `time`.
@@ -106,7 +108,7 @@ impl DeviceMonitor {
             row_bytes: self.row_bytes.get().map_or(row_bytes, |bytes| bytes.round() as usize),
             uplink: self.link.uplink(),
             rtt: self.link.rtt(),
-            pace: self.pace.clone(),
+            throughput: self.throughput.clone(),
             shallow: self.shallow.get(),
             draft: self.draft.get(),
             tokens_per_second: rate
@@ -116,12 +118,12 @@ impl DeviceMonitor {
     }
 
     /// Short answers leave out the delays of batches: those said before hold.
-    fn hear(&mut self, pace: Option<CloudPace>) {
-        let Some(mut pace) = pace else { return };
-        if pace.delay.is_empty() {
-            pace.delay = self.pace.take().map_or_else(Vec::new, |before| before.delay);
+    fn hear(&mut self, throughput: Option<CloudThroughput>) {
+        let Some(mut throughput) = throughput else { return };
+        if throughput.delay.is_empty() {
+            throughput.delay = self.throughput.take().map_or_else(Vec::new, |before| before.delay);
         }
-        self.pace = Some(pace);
+        self.throughput = Some(throughput);
     }
 }
 
@@ -168,8 +170,13 @@ mod tests {
         (0..3).for_each(|_| monitor.answered(chunk(75_000, ms(10))));
         let timing = AnswerTiming { queue: ms(5), compute: ms(7), ..AnswerTiming::default() };
         // 7.5 kB take 1 ms up.
-        let answered =
-            Answered { bytes: 7500, elapsed: Some(ms(43)), awaited: true, timing, pace: None };
+        let answered = Answered {
+            bytes: 7500,
+            elapsed: Some(ms(43)),
+            awaited: true,
+            timing,
+            throughput: None,
+        };
         monitor.answered(answered.clone());
         assert!(
             monitor.conditions(512).rtt.unwrap().abs_diff(ms(30)) < Duration::from_micros(10),
@@ -189,13 +196,16 @@ mod tests {
     fn delays_once_said_are_remembered() {
         let mut monitor = DeviceMonitor::new();
         let delay = vec![DelayPoint { rows: 1, delay: ms(4) }];
-        monitor.connected(None, Some(CloudPace { delay: delay.clone(), ..CloudPace::default() }));
+        monitor.connected(
+            None,
+            Some(CloudThroughput { delay: delay.clone(), ..CloudThroughput::default() }),
+        );
         monitor.answered(Answered {
-            pace: Some(CloudPace { verify_wait: ms(9), ..CloudPace::default() }),
+            throughput: Some(CloudThroughput { verify_wait: ms(9), ..CloudThroughput::default() }),
             ..Answered::default()
         });
-        let pace = monitor.conditions(512).pace.unwrap();
-        assert_eq!((pace.verify_wait, pace.delay), (ms(9), delay));
+        let throughput = monitor.conditions(512).throughput.unwrap();
+        assert_eq!((throughput.verify_wait, throughput.delay), (ms(9), delay));
     }
 
     #[test]

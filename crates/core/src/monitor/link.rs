@@ -1,4 +1,4 @@
-//! A device's link, as appends and their answers show it.
+//! Link of a device, as appends and their answers show it.
 
 use std::time::Duration;
 

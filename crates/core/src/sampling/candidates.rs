@@ -1,4 +1,4 @@
-//! The tokens that take part in the choice at a position, and the draw among them.
+//! Candidates: the tokens that take part in the choice at a position, and the draw among them.
 
 use super::{SamplingOptions, SamplingParams, argmax, filters, noise::Noise};
 

@@ -1,4 +1,4 @@
-//! What a text must look like.
+//! Constraints that a text must keep to.
 
 use std::fmt::Debug;
 

@@ -1,4 +1,4 @@
-//! What else might be chosen: the tokens that another model, whose logits differ a little, is
+//! Guesses of what might be chosen: the tokens that another model, whose logits differ a little, is
 //! likeliest to choose at a position.
 
 use super::{SamplingParams, candidates::Candidates, confidence, noise::Noise};

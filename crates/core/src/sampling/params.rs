@@ -1,4 +1,4 @@
-//! What a user says of how tokens are chosen.
+//! Parameters of sampling, as a user gives them.
 
 use std::collections::BTreeMap;
 
@@ -43,7 +43,10 @@ pub struct SamplingParams {
 #[derive(Clone, Copy, Debug, PartialEq, thiserror::Error)]
 pub enum SamplingError {
     /// The temperature is negative, too high or no number.
-    #[error("temperature {0} is out of range; use 0 (always the likeliest token) to {max}", max = SamplingParams::MAX_TEMPERATURE)]
+    #[error(
+        "temperature {0} is out of range; use 0 (always the likeliest token) to {max}",
+        max = SamplingParams::MAX_TEMPERATURE
+    )]
     Temperature(f32),
     /// `top_p` is no share of the probability.
     #[error("top_p {0} is out of range; use a number above 0, up to 1 (all tokens)")]
@@ -60,7 +63,10 @@ pub enum SamplingError {
         value: f32,
     },
     /// The penalty that multiplies is too great, not above 0 or no number.
-    #[error("repetition_penalty {0} is out of range; use a number above 0, up to {max}, 1 for none", max = SamplingParams::MAX_REPETITION_PENALTY)]
+    #[error(
+        "repetition_penalty {0} is out of range; use a number above 0, up to {max}, 1 for none",
+        max = SamplingParams::MAX_REPETITION_PENALTY
+    )]
     RepetitionPenalty(f32),
     /// A bias is too great or no number.
     #[error("logit_bias {bias} for token {token} is out of range; use -100 to 100")]
@@ -71,7 +77,10 @@ pub enum SamplingError {
         bias: f32,
     },
     /// The model has no such token.
-    #[error("logit_bias names token {token}, but the model's tokens are 0 to {last}", last = vocab.saturating_sub(1))]
+    #[error(
+        "logit_bias names token {token}, but the model's tokens are 0 to {last}",
+        last = vocab.saturating_sub(1)
+    )]
     UnknownToken {
         /// The token.
         token: u32,

@@ -1,4 +1,4 @@
-//! One turn's choices: those of the model, and the drafts of what it may choose.
+//! Sampler of one turn: the model's choices, and the drafts of what it may choose.
 
 use super::{
     Constraint, ConstraintFailed, Logprobs, SamplingParams, candidates::Candidates, confidence,

@@ -1,4 +1,4 @@
-//! The greatest logit and its probability.
+//! Softmax: the greatest logit and its probability.
 
 /// The index of the greatest logit; the lowest of several, 0 when there is none but NaN.
 #[must_use]

@@ -1,4 +1,4 @@
-//! The sets and penalties are those of transformers (tools/make_sampling_fixtures.py).
+//! Transformers' sets and penalties, which ours must equal (tools/make_sampling_fixtures.py).
 #![allow(clippy::unwrap_used)]
 
 use super::{

@@ -146,12 +146,12 @@ impl Client {
     pub(crate) fn hears(&mut self, heard: Heard, now: Duration) -> bool {
         self.progress = now;
         match heard {
-            Heard::Opened(pace) => {
+            Heard::Opened(throughput) => {
                 self.connection = self.connection.map(|(connection, _)| (connection, true));
-                self.monitor.connected(Some(now - self.dialled), Some(pace));
+                self.monitor.connected(Some(now - self.dialled), Some(throughput));
                 self.device.session.connected();
             }
-            Heard::Deep { header, rows, timing, pace } => {
+            Heard::Deep { header, rows, timing, throughput } => {
                 let sent = self.sent.remove(&(header.epoch, header.pos));
                 let (rows_sent, at) = sent.expect("an append was sent");
                 let spent = timing.queue + timing.compute;
@@ -163,7 +163,7 @@ impl Client {
                     elapsed: Some(now - at).filter(|_| self.sent.is_empty()),
                     awaited: true,
                     timing,
-                    pace: Some(pace),
+                    throughput: Some(throughput),
                 });
                 self.device.session.set_conditions(self.monitor.conditions(ROW_BYTES));
                 self.device.answered(header, rows);

@@ -8,11 +8,11 @@ use std::{
 };
 
 use tricorn_core::{
-    AnswerTiming, AppendHeader, AppendKind, Arrival, CloudPace, DeepHeader, EntryError, HandOver,
-    InFlightBatch, InFlightJob, Member, Scheduler, SchedulerConfig, SessionLimits, StageEntry,
-    StageJob, StageScheduler, StartedJob, Took,
+    AnswerTiming, AppendHeader, AppendKind, Arrival, CloudThroughput, DeepHeader, HandOver,
+    InFlightBatch, Member, Scheduler, SchedulerConfig, SessionLimits, StageEntry, StageJob, Took,
 };
 
+use super::stage::{Onward, Stage, StageDone, StageRows, Trouble};
 use crate::sessions::model::Layers;
 
 /// Time on the way between two stages.
@@ -43,28 +43,14 @@ pub(crate) enum CloudEvent {
     Redial { stage: usize },
 }
 
-pub(crate) struct StageRows {
-    x: Vec<u64>,
-    failed: Vec<u64>,
-}
-
-pub(crate) struct StageDone {
-    lane: u64,
-    id: u64,
-    rows: Vec<u64>,
-    failed: Vec<u64>,
-    compute: Duration,
-    queue: Duration,
-}
-
 /// What a device hears.
 pub(crate) enum Heard {
-    Opened(CloudPace),
+    Opened(CloudThroughput),
     Deep {
         header: DeepHeader,
         rows: Vec<u64>,
         timing: AnswerTiming,
-        pace: CloudPace,
+        throughput: CloudThroughput,
     },
     /// The session has ended.
     Ended,
@@ -79,11 +65,8 @@ pub(crate) struct Cloud {
     later: Vec<Stage>,
     runs: u64,
     lanes: u64,
-    /// So many times there is no memory for a session's rows.
-    pub(crate) refusals: usize,
     draining: bool,
-    /// Whether any session ended while it had work.
-    disturbed: bool,
+    pub(crate) trouble: Trouble,
     /// The next batch takes longer by this.
     pub(crate) stall: Duration,
     pub(crate) events: Vec<(Duration, CloudEvent)>,
@@ -98,23 +81,9 @@ struct Session {
     newest: u32,
 }
 
-/// A stage behind the first.
-struct Stage {
-    scheduler: StageScheduler<StageRows>,
-    caches: BTreeMap<u64, Layers>,
-    running: Option<(u64, InFlightJob<StageRows>, Took)>,
-    /// The stage before it.
-    lane: u64,
-}
-
 impl Cloud {
     pub(crate) fn new(plan: CloudPlan) -> Self {
-        let later = (1..plan.stages).map(|_| Stage {
-            scheduler: StageScheduler::new(),
-            caches: BTreeMap::new(),
-            running: None,
-            lane: 0,
-        });
+        let later = (1..plan.stages).map(|_| Stage::new());
         let mut cloud = Self {
             plan,
             scheduler: Scheduler::new(plan.scheduler),
@@ -124,9 +93,8 @@ impl Cloud {
             later: later.collect(),
             runs: 0,
             lanes: 0,
-            refusals: 0,
             draining: false,
-            disturbed: false,
+            trouble: Trouble::default(),
             stall: Duration::ZERO,
             events: Vec::new(),
             heard: Vec::new(),
@@ -156,7 +124,7 @@ impl Cloud {
         }
         self.caches.insert(session, Layers::default());
         self.sessions.insert(session, Session::default());
-        self.heard.push((session, Heard::Opened(self.scheduler.report().pace(true, now))));
+        self.heard.push((session, Heard::Opened(self.scheduler.report().throughput(true, now))));
     }
 
     pub(crate) fn append(
@@ -177,7 +145,7 @@ impl Cloud {
 
     /// Ends a session and says nothing.
     pub(crate) fn forget(&mut self, session: u64) {
-        self.disturbed = true;
+        self.trouble.disturbed = true;
         self.scheduler.end(session);
         self.caches.remove(&session);
         self.sessions.remove(&session);
@@ -237,8 +205,8 @@ impl Cloud {
         let (mut refused, mut x) = (Vec::new(), Vec::new());
         let formed = self.scheduler.form(now);
         let batch = formed.admit(|member| {
-            if self.refusals > 0 {
-                self.refusals -= 1;
+            if self.trouble.refusals > 0 {
+                self.trouble.refusals -= 1;
                 refused.push(member.session());
                 return false;
             }
@@ -287,8 +255,8 @@ impl Cloud {
             assert_eq!(rows.len(), header.rows);
             assert!(timing.compute <= now && timing.queue <= now);
             let with_delay = answer.kind == AppendKind::Prompt;
-            let pace = self.scheduler.report().pace(with_delay, now);
-            self.heard.push((id, Heard::Deep { header, rows, timing, pace }));
+            let throughput = self.scheduler.report().throughput(with_delay, now);
+            self.heard.push((id, Heard::Deep { header, rows, timing, throughput }));
         }
     }
 
@@ -312,92 +280,44 @@ impl Cloud {
     }
 
     fn poll_stage(&mut self, stage: usize, now: Duration) {
-        let here = &mut self.later[stage - 1];
-        if here.running.is_none() && here.scheduler.has_work() {
-            self.start_there(stage, now);
+        if self.later[stage - 1].can_start() {
+            let job = self.later[stage - 1].start(now, &mut self.trouble);
+            let took = self.took(job.rows());
+            self.runs += 1;
+            let run = self.runs;
+            self.events.push((now + took.time, CloudEvent::Computed { stage, run }));
+            self.later[stage - 1].run(run, job, took);
         }
-        let here = &mut self.later[stage - 1];
-        if let Some(news) = here.scheduler.news() {
+        if let Some(news) = self.later[stage - 1].scheduler.news() {
             self.send_on(stage + 1, news, Vec::new(), Vec::new(), now);
         }
     }
 
-    fn start_there(&mut self, stage: usize, now: Duration) {
-        let here = &mut self.later[stage - 1];
-        let StartedJob { mut job, entries, ended } = here.scheduler.start(now).expect("a batch");
-        ended.iter().for_each(|name| drop(here.caches.remove(name)));
-        let mut rows = mem::take(&mut job.payload.x).into_iter();
-        for entry in entries {
-            let own: Vec<u64> = rows.by_ref().take(entry.rows).collect();
-            let admitted = match here.scheduler.admit(job.lane, &entry) {
-                Ok(admitted) => admitted,
-                // The session has ended while these rows were on their way.
-                Err(EntryError::Gap { .. }) if self.disturbed => {
-                    here.end(&mut job, entry.session);
-                    continue;
-                }
-                Err(error) => panic!("{error}"),
-            };
-            if admitted.is_new {
-                here.caches.insert(admitted.name, Layers::default());
-            }
-            if self.refusals > 0 {
-                self.refusals -= 1;
-                self.disturbed = true;
-                here.end(&mut job, entry.session);
-                continue;
-            }
-            let cache = here.caches.get_mut(&admitted.name).expect("a cache");
-            job.payload.x.extend(cache.forward_at(entry.pos, &own));
-            job.entries.push((entry, admitted.name));
-        }
-        let took = self.took(job.rows());
-        self.runs += 1;
-        let run = self.runs;
-        self.events.push((now + took.time, CloudEvent::Computed { stage, run }));
-        self.later[stage - 1].running = Some((run, job, took));
-    }
-
     fn computed_there(&mut self, stage: usize, run: u64, now: Duration) {
-        let here = &mut self.later[stage - 1];
-        let Some((_, mut job, took)) = here.running.take_if(|running| running.0 == run) else {
-            return;
-        };
-        here.scheduler.computed(&mut job, took);
-        let x = mem::take(&mut job.payload.x);
-        if here.scheduler.has_later_stages() {
-            let entries = job.entries_onward().collect();
-            let handed = here.scheduler.hand_over(job).expect("a connection");
-            return self.send_on(stage + 1, handed, entries, x, now);
+        match self.later[stage - 1].computed(run) {
+            Some(Onward::Next { handed, entries, x }) => {
+                self.send_on(stage + 1, handed, entries, x, now);
+            }
+            Some(Onward::Back(answer)) => self.send_back(stage, answer, now),
+            None => {}
         }
-        let (mut rows, mut end) = (Vec::new(), 0);
-        for (entry, _) in &job.entries {
-            end += entry.rows;
-            rows.extend(&x[end - entry.answer_rows..end]);
-        }
-        self.reply(stage, job, rows, now);
     }
 
-    fn reply(&mut self, stage: usize, job: InFlightJob<StageRows>, rows: Vec<u64>, now: Duration) {
-        let InFlightJob { lane, id, compute, queue, payload, .. } = job;
-        let answer = StageDone { lane, id, rows, failed: payload.failed, compute, queue };
+    fn send_back(&mut self, stage: usize, answer: StageDone, now: Duration) {
         self.events.push((now + HOP, CloudEvent::FromStage { stage, answer }));
     }
 
     fn returned(&mut self, stage: usize, answer: StageDone, now: Duration) {
-        let StageDone { lane, id, rows, failed, compute, queue } = answer;
-        if lane != self.later[stage - 1].lane {
+        if answer.lane != self.later[stage - 1].lane {
             return;
         }
         if stage > 1 {
-            let here = &mut self.later[stage - 2];
-            let Some(mut job) = here.scheduler.returned(id, compute, queue) else { return };
-            for name in failed {
-                let session = job.session_of(name).expect("a session of the batch");
-                here.end(&mut job, session);
+            if let Some(answer) = self.later[stage - 2].returned(answer) {
+                self.send_back(stage - 1, answer, now);
             }
-            return self.reply(stage - 1, job, rows, now);
+            return;
         }
+        let StageDone { id, rows, failed, queue, .. } = answer;
         let Some(batch) = self.scheduler.returned(id, queue, now) else { return };
         failed.iter().for_each(|&session| self.fail(session));
         let mut rest = rows.as_slice();
@@ -411,18 +331,10 @@ impl Cloud {
 
     /// The connection to a stage is lost, and with it everything before that stage.
     pub(crate) fn lose(&mut self, stage: usize, now: Duration) {
-        let there = &mut self.later[stage - 1];
-        for name in there.scheduler.close(there.lane) {
-            there.caches.remove(&name);
-        }
-        // What is on its way belongs to nobody.
-        there.lane = 0;
-        there.running = None;
+        self.later[stage - 1].lose_lane();
         self.events.push((now + REDIAL, CloudEvent::Redial { stage }));
         if stage > 1 {
-            let here = &mut self.later[stage - 2];
-            here.scheduler.stage_lost();
-            here.caches.clear();
+            self.later[stage - 2].lose_next();
             return self.lose(stage - 1, now);
         }
         self.running = None;
@@ -466,15 +378,5 @@ impl Session {
 
     fn assert_nothing_is_owed(&self) {
         assert!(self.owed.iter().all(|owed| owed.epoch < self.newest), "{:?}", self.owed);
-    }
-}
-
-impl Stage {
-    /// A session cannot be computed here or behind.
-    fn end(&mut self, job: &mut InFlightJob<StageRows>, session: u64) {
-        if let Some(name) = self.scheduler.end(job.lane, session) {
-            self.caches.remove(&name);
-        }
-        job.payload.failed.push(session);
     }
 }

@@ -3,8 +3,8 @@
 use std::time::Duration;
 
 use tricorn_core::{
-    Action, AppendHeader, BranchAt, CloudPace, Conditions, Cost, DelayPoint, DeviceSession, Draft,
-    DraftPolicy, Guess, Judgement, SessionConfig, TurnOptions,
+    Action, AppendHeader, BranchAt, CloudThroughput, Conditions, Cost, DelayPoint, DeviceSession,
+    Draft, DraftPolicy, Guess, Judgement, SessionConfig, TurnOptions,
 };
 
 use crate::sessions::rounds::{SETTLED, append, decoding, options};
@@ -140,9 +140,9 @@ fn step(step: u64) -> Conditions {
         row_bytes: 0,
         uplink: Some(1e12),
         rtt: Some(ms(20)),
-        pace: Some(CloudPace {
+        throughput: Some(CloudThroughput {
             delay: vec![DelayPoint { rows: 1, delay: ms(10) }],
-            ..CloudPace::default()
+            ..CloudThroughput::default()
         }),
         draft: Some(Cost { base: ms(step), per_row: ms(0) }),
         ..Conditions::default()

@@ -1,10 +1,10 @@
-//! Whatever the order of events, the text is the reference's.
+//! Interleavings of events: in any order the text is the reference's.
 
 use std::time::Duration;
 
 use proptest::{collection::vec, option, prelude::*};
 use tricorn_core::{
-    AnswerTiming, BranchAt, ChunkPolicy, CloudPace, Conditions, Constraint, Cost, DelayPoint,
+    AnswerTiming, BranchAt, ChunkPolicy, CloudThroughput, Conditions, Constraint, Cost, DelayPoint,
     DraftPolicy, DraftStop, FinishReason, SamplingOptions, SamplingParams, SessionConfig,
     Streaming, TurnOptions,
 };
@@ -55,10 +55,18 @@ fn event() -> impl Strategy<Value = Event> {
         1 => Just(Event::Evict),
         1 => Just(Event::Cancel),
         6 => conditions().prop_map(Event::Measure),
-        6 => (0..10_000_000_u64, 0..2_000_000_u64, 0..2_000_000_u64, any::<bool>()).prop_map(|(now, queue, compute, awaited)| {
-            Event::Time(us(now), AnswerTiming { queue: us(queue), compute: us(compute), ..AnswerTiming::default() }, awaited)
-        }),
+        6 => time(),
     ]
+}
+
+fn time() -> impl Strategy<Value = Event> {
+    (0..10_000_000_u64, 0..2_000_000_u64, 0..2_000_000_u64, any::<bool>()).prop_map(
+        |(now, queue, compute, awaited)| {
+            let timing =
+                AnswerTiming { queue: us(queue), compute: us(compute), ..AnswerTiming::default() };
+            Event::Time(us(now), timing, awaited)
+        },
+    )
 }
 
 fn us(count: u64) -> Duration {
@@ -70,7 +78,7 @@ fn cost() -> impl Strategy<Value = Cost> {
         .prop_map(|(base, per_row)| Cost { base: us(base), per_row: us(per_row) })
 }
 
-fn pace() -> impl Strategy<Value = CloudPace> {
+fn throughput() -> impl Strategy<Value = CloudThroughput> {
     let point = (1..600_usize, 0..200_000_u64)
         .prop_map(|(rows, delay)| DelayPoint { rows, delay: us(delay) });
     let delay = vec(point, 0..6).prop_map(|mut points| {
@@ -78,7 +86,7 @@ fn pace() -> impl Strategy<Value = CloudPace> {
         points
     });
     (0..100_000_u64, 0..100_000_u64, 0..600_usize, 0..40_usize, option::of(0..600_usize), delay)
-        .prop_map(|(prompt, verify, batch_rows, stages, prompt_rows, delay)| CloudPace {
+        .prop_map(|(prompt, verify, batch_rows, stages, prompt_rows, delay)| CloudThroughput {
             prompt_wait: us(prompt),
             verify_wait: us(verify),
             batch_rows,
@@ -90,22 +98,30 @@ fn pace() -> impl Strategy<Value = CloudPace> {
 
 /// Sensible ones and nonsense.
 fn conditions() -> impl Strategy<Value = Conditions> {
-    let rate = || prop_oneof![8 => 1e3..1e10_f64, 1 => Just(0.0), 1 => Just(f64::NAN), 1 => Just(f64::INFINITY), 1 => Just(-1.0)];
+    let rate = || {
+        prop_oneof![
+            8 => 1e3..1e10_f64,
+            1 => Just(0.0),
+            1 => Just(f64::NAN),
+            1 => Just(f64::INFINITY),
+            1 => Just(-1.0),
+        ]
+    };
     (
         0..10_000_usize,
         option::of(rate()),
         option::of(0..200_000_u64),
-        option::of(pace()),
+        option::of(throughput()),
         option::of(cost()),
         option::of(cost()),
         option::of(rate()),
     )
-        .prop_map(|(row_bytes, uplink, rtt, pace, shallow, draft, tokens_per_second)| {
+        .prop_map(|(row_bytes, uplink, rtt, throughput, shallow, draft, tokens_per_second)| {
             Conditions {
                 row_bytes,
                 uplink,
                 rtt: rtt.map(us),
-                pace,
+                throughput,
                 shallow,
                 draft,
                 tokens_per_second,
@@ -299,7 +315,11 @@ fn run_turn(world: &mut World, plan: TurnPlan) {
 }
 
 proptest! {
-    #![proptest_config(ProptestConfig { cases: 8000, failure_persistence: None, ..ProptestConfig::default() })]
+    #![proptest_config(ProptestConfig {
+        cases: 8000,
+        failure_persistence: None,
+        ..ProptestConfig::default()
+    })]
 
     #[test]
     fn any_interleaving_gives_the_reference_text(
@@ -323,10 +343,17 @@ proptest! {
         prompt in vec(0..VOCAB, 1..20),
         options in options(),
     ) {
-        let config = SessionConfig { context: 64, max_append_rows: 32, max_queued_rows: 64, output_layers: model.output_layers };
+        let config = SessionConfig {
+            context: 64,
+            max_append_rows: 32,
+            max_queued_rows: 64,
+            output_layers: model.output_layers,
+        };
         let mut texts = [(0, 0), (1, 0), (3, 4), (8, 8)].map(|(max_len, drafter_skill)| {
-            let mut world = World::new(Model { sampling: sampling.clone(), drafter_skill, ..model.clone() }, config);
-            let options = TurnOptions { draft: DraftPolicy { max_len, ..options.draft }, ..options.clone() };
+            let model = Model { sampling: sampling.clone(), drafter_skill, ..model.clone() };
+            let mut world = World::new(model, config);
+            let draft = DraftPolicy { max_len, ..options.draft };
+            let options = TurnOptions { draft, ..options.clone() };
             world.device.session.start_turn(prompt.clone(), options).unwrap();
             world.finish();
             world.device.session.generated().to_vec()

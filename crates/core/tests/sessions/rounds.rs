@@ -1,4 +1,4 @@
-//! What a device sends, one situation at a time.
+//! Rounds of a device, one situation at a time.
 
 use tricorn_core::{
     Action, AppendHeader, AppendKind, ChunkPolicy, DeepUse, DeviceSession, Draft, DraftPolicy,

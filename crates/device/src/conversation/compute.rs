@@ -67,8 +67,8 @@ impl Compute {
     }
 
     /// A session was opened.
-    pub(super) fn connected(&self, Connected { round_trip, pace, .. }: Connected) {
-        self.monitor.lock().connected(round_trip, pace);
+    pub(super) fn connected(&self, Connected { round_trip, throughput, .. }: Connected) {
+        self.monitor.lock().connected(round_trip, throughput);
     }
 
     /// An append was answered. Gives what is known then.

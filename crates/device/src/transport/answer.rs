@@ -1,7 +1,7 @@
 //! Answers of a middle, sessions opened on it, and traffic with it.
 
 use std::time::Duration;
-use tricorn_core::{AnswerTiming, CloudPace, DeepHeader, SessionLimits};
+use tricorn_core::{AnswerTiming, CloudThroughput, DeepHeader, SessionLimits};
 
 /// One append's answer.
 #[derive(Clone, Debug)]
@@ -13,7 +13,7 @@ pub struct Answer {
     /// Times that the cloud spent on it; zeros where there is none.
     pub timing: AnswerTiming,
     /// The cloud's throughput, by its own word.
-    pub pace: Option<CloudPace>,
+    pub throughput: Option<CloudThroughput>,
     /// Bytes of the message; 0 where there is no wire.
     pub bytes: u64,
 }
@@ -26,7 +26,7 @@ pub struct Connected {
     /// The round trip that opening it took; `None` where there is no wire.
     pub round_trip: Option<Duration>,
     /// The cloud's throughput, by its own word.
-    pub pace: Option<CloudPace>,
+    pub throughput: Option<CloudThroughput>,
 }
 
 /// Bytes of messages sent and received, HTTP/2 framing not counted.

@@ -46,7 +46,7 @@ impl Transport for LocalTransport {
     fn connect(&mut self) -> Result<Connected, TransportError> {
         self.kv = self.middle.new_kv(&self.pool, self.limits.context);
         self.answers.clear();
-        Ok(Connected { limits: self.limits, round_trip: None, pace: None })
+        Ok(Connected { limits: self.limits, round_trip: None, throughput: None })
     }
 
     fn send(&mut self, header: AppendHeader, rows: &[f32]) -> Result<(), TransportError> {
@@ -62,7 +62,7 @@ impl Transport for LocalTransport {
             header: header.answer(),
             rows,
             timing: AnswerTiming::default(),
-            pace: None,
+            throughput: None,
             bytes: 0,
         });
         Ok(())

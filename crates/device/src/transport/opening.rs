@@ -97,8 +97,11 @@ pub(super) async fn open(url: &str, identity: Identity) -> Result<(Session, Conn
             Err(Attempt::Failed(format!("the cloud chose codec {granted}, which was not offered")))
         }
         Downlink::Opened(Opened { codec, limits, load, .. }) => {
-            let connected =
-                Connected { limits, round_trip: Some(asked.elapsed()), pace: Some(load.pace) };
+            let connected = Connected {
+                limits,
+                round_trip: Some(asked.elapsed()),
+                throughput: Some(load.throughput),
+            };
             Ok((Session { uplink, downlink, codec }, connected))
         }
         Downlink::Failed(Failure { code: ErrorCode::Busy, message }) => {

@@ -88,7 +88,7 @@ impl RemoteTransport {
                             header: deep.header,
                             rows,
                             timing: deep.timing,
-                            pace: Some(deep.load.pace),
+                            throughput: Some(deep.load.throughput),
                             bytes,
                         })),
                         Err(error) => Err(self.lost(error.to_string())),

@@ -36,14 +36,14 @@ pub(crate) enum Fault {
 }
 
 #[derive(Default)]
-struct Shared {
+struct Recorded {
     files: Vec<(String, Vec<u8>)>,
     faults: Mutex<HashMap<String, Fault>>,
     asked: Mutex<Vec<(String, String)>>,
 }
 
 pub(crate) struct Server {
-    shared: Arc<Shared>,
+    shared: Arc<Recorded>,
     port: u16,
     _runtime: Runtime,
 }
@@ -52,7 +52,7 @@ impl Server {
     pub(crate) fn start(files: &[(&str, Vec<u8>)]) -> Self {
         let files =
             files.iter().map(|(name, content)| ((*name).to_owned(), content.clone())).collect();
-        let shared = Arc::new(Shared { files, ..Shared::default() });
+        let shared = Arc::new(Recorded { files, ..Recorded::default() });
         let runtime = tokio::runtime::Builder::new_multi_thread()
             .worker_threads(1)
             .enable_all()
@@ -93,14 +93,14 @@ impl Server {
     }
 }
 
-async fn info(State(shared): State<Arc<Shared>>) -> Json<serde_json::Value> {
+async fn info(State(shared): State<Arc<Recorded>>) -> Json<serde_json::Value> {
     let siblings: Vec<_> =
         shared.files.iter().map(|(name, _)| serde_json::json!({ "rfilename": name })).collect();
     Json(serde_json::json!({ "siblings": siblings, "sha": COMMIT }))
 }
 
 async fn file(
-    State(shared): State<Arc<Shared>>,
+    State(shared): State<Arc<Recorded>>,
     Path(name): Path<String>,
     headers: HeaderMap,
 ) -> Response {

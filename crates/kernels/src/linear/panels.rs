@@ -1,4 +1,4 @@
-//! How packed weights lie in memory.
+//! Panels: the layout of packed weights in memory.
 //!
 //! A matrix is cut in panels of [`PANEL`] outputs (the last one padded with zeros). A panel is one
 //! contiguous run of bytes, inputs in order, so that a product with few rows reads memory in one

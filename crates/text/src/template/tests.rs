@@ -1,4 +1,4 @@
-//! What templates may do, and how they end.
+//! Tests of templates: what they may do, and how they end.
 
 use super::*;
 

@@ -118,38 +118,57 @@ proptest! {
     fn limits_are_kept(candidates in candidates(), limits in limits()) {
         let batch = choose_batch(&candidates, &limits);
         prop_assert_eq!(batch.is_empty(), candidates.is_empty());
-        let rows = |kind| batch.iter().filter(|share| candidates[share.index].kind == kind).map(|share| share.rows).sum::<usize>();
+        let of = |kind| -> Vec<usize> {
+            let shares = batch.iter().filter(|share| candidates[share.index].kind == kind);
+            shares.map(|share| share.rows).collect()
+        };
+        let rows = |kind| of(kind).iter().sum::<usize>();
         let (verifying, prompting) = (rows(AppendKind::Verify), rows(AppendKind::Prompt));
-        let first = |kind| batch.iter().find(|share| candidates[share.index].kind == kind).map_or(0, |share| share.rows);
+        let first = |kind| of(kind).first().copied().unwrap_or(0);
         prop_assert!(verifying <= limits.max_rows.max(first(AppendKind::Verify)));
         match limits.schedule {
-            Schedule::Whole => prop_assert!(prompting <= limits.max_rows.saturating_sub(verifying).max(first(AppendKind::Prompt))),
+            Schedule::Whole => {
+                let left = limits.max_rows.saturating_sub(verifying);
+                prop_assert!(prompting <= left.max(first(AppendKind::Prompt)));
+            }
             Schedule::Chunked => {
-                let left = limits.budget.min(limits.max_rows).saturating_sub(verifying).max(limits.quantum.max(1));
-                let wanted = candidates.iter().filter(|c| c.kind == AppendKind::Prompt).map(|c| c.rows).sum::<usize>();
-                prop_assert_eq!(prompting, left.min(wanted));
+                let left = limits.budget.min(limits.max_rows).saturating_sub(verifying);
+                let prompts = candidates.iter().filter(|c| c.kind == AppendKind::Prompt);
+                let wanted = prompts.map(|c| c.rows).sum::<usize>();
+                prop_assert_eq!(prompting, left.max(limits.quantum.max(1)).min(wanted));
             }
         }
     }
 
     #[test]
-    fn each_at_most_once_in_order_and_only_prompts_are_cut(candidates in candidates(), limits in limits()) {
+    fn each_at_most_once_in_order_and_only_prompts_are_cut(
+        candidates in candidates(),
+        limits in limits(),
+    ) {
         let batch = choose_batch(&candidates, &limits);
-        let key = |share: &Share| (candidates[share.index].kind != AppendKind::Verify, candidates[share.index].arrival);
+        let key = |share: &Share| {
+            let Candidate { kind, arrival, .. } = candidates[share.index];
+            (kind != AppendKind::Verify, arrival)
+        };
         prop_assert!(batch.is_sorted_by(|a, b| key(a) < key(b)));
         for share in &batch {
             let Candidate { rows, kind, .. } = candidates[share.index];
             prop_assert!((1..=rows).contains(&share.rows));
             let may_be_less = match kind {
                 AppendKind::Prompt => limits.schedule == Schedule::Chunked,
-                AppendKind::Verify => share == &batch[0] && rows > limits.max_rows.saturating_sub(limits.quantum.max(1)),
+                AppendKind::Verify => {
+                    let room = limits.max_rows.saturating_sub(limits.quantum.max(1));
+                    share == &batch[0] && rows > room
+                }
             };
             prop_assert!(share.rows == rows || may_be_less);
         }
         // The oldest of each kind is there.
         for kind in [AppendKind::Verify, AppendKind::Prompt] {
-            let oldest = (0..candidates.len()).filter(|&i| candidates[i].kind == kind).min_by_key(|&i| candidates[i].arrival);
-            prop_assert!(oldest.is_none_or(|oldest| batch.iter().any(|share| share.index == oldest)));
+            let of_kind = (0..candidates.len()).filter(|&i| candidates[i].kind == kind);
+            let oldest = of_kind.min_by_key(|&i| candidates[i].arrival);
+            let is_there = |oldest| batch.iter().any(|share| share.index == oldest);
+            prop_assert!(oldest.is_none_or(is_there));
         }
     }
 
@@ -157,8 +176,11 @@ proptest! {
     fn nobody_gets_more_than_one_who_wants_more(candidates in candidates(), limits in limits()) {
         let limits = BatchLimits { schedule: Schedule::Chunked, ..limits };
         let batch = choose_batch(&candidates, &limits);
-        let got = |index| batch.iter().find(|share| share.index == index).map_or(0, |share| share.rows);
-        let prompts = || (0..candidates.len()).filter(|&i| candidates[i].kind == AppendKind::Prompt);
+        let got = |index| {
+            batch.iter().find(|share| share.index == index).map_or(0, |share| share.rows)
+        };
+        let is_prompt = |&i: &usize| candidates[i].kind == AppendKind::Prompt;
+        let prompts = || (0..candidates.len()).filter(is_prompt);
         for cut in prompts().filter(|&i| got(i) < candidates[i].rows) {
             // Rows that do not divide make a difference of one.
             prop_assert!(prompts().all(|other| got(other) <= got(cut) + 1));
@@ -166,7 +188,11 @@ proptest! {
     }
 
     #[test]
-    fn every_append_is_done_while_new_ones_keep_coming(waiting in candidates(), limits in limits(), rows in 1..64_usize) {
+    fn every_append_is_done_while_new_ones_keep_coming(
+        waiting in candidates(),
+        limits in limits(),
+        rows in 1..64_usize,
+    ) {
         let mut heads = waiting.clone();
         let mut left = vec![true; heads.len()];
         let all = waiting.iter().map(|head| head.rows).sum::<usize>();

@@ -164,7 +164,7 @@ fn waits_count_from_when_an_append_could_have_run() {
         .unwrap();
     answer(&mut scheduler, &batch, ms(11));
     compute(&mut scheduler, ms(13));
-    let wait = scheduler.report().pace(false, ms(13)).prompt_wait;
+    let wait = scheduler.report().throughput(false, ms(13)).prompt_wait;
     // 4 ms, then 2 ms, with four fifths of the past.
     assert!(wait.abs_diff(Duration::from_micros(3600)) < Duration::from_micros(1), "{wait:?}");
 }
@@ -225,7 +225,7 @@ fn only_the_rows_that_are_wanted_are_asked_for() {
     let (entries, HandOver { number, .. }) = hand_over(&mut scheduler);
     assert_eq!(entries, [entry(1, 2, 1, 0)]);
     assert_eq!(returned(&mut scheduler, number), [(1, header(2, 1, Want::None).answer())]);
-    assert_eq!(scheduler.report().pace(false, ms(0)).stages, 3);
+    assert_eq!(scheduler.report().throughput(false, ms(0)).stages, 3);
 }
 
 #[test]

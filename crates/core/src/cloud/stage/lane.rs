@@ -2,40 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use super::{Admitted, StageEntry};
-
-/// Why a session takes no part in a batch of a later stage.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
-pub enum EntryError {
-    /// There are as many sessions as were announced.
-    #[error("all {limit} sessions of a later stage are taken; try again later")]
-    Full {
-        /// Sessions at a time.
-        limit: usize,
-    },
-    /// Rows before the entry's are missing, as after a loss that the earlier stage has not heard
-    /// of yet.
-    #[error("a later stage holds {held} of the {pos} rows before these; reconnect and replay")]
-    Gap {
-        /// Rows that are there.
-        held: usize,
-        /// Position of the entry's first row.
-        pos: usize,
-    },
-    /// The entry ends beyond the context.
-    #[error("{rows} rows at position {pos} end beyond the context of {context} tokens")]
-    BeyondContext {
-        /// Position of the entry's first row.
-        pos: usize,
-        /// The entry's rows.
-        rows: usize,
-        /// Longest sequence.
-        context: usize,
-    },
-    /// The lane has ended.
-    #[error("the earlier stage's stream has ended; reconnect and replay")]
-    NoLane,
-}
+use super::entry::{Admitted, EntryError, StageEntry};
 
 /// The sessions of one earlier stage.
 #[derive(Debug)]

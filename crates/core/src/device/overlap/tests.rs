@@ -3,7 +3,7 @@ use std::time::Duration;
 use proptest::prelude::*;
 
 use super::*;
-use crate::monitor::{CloudPace, Cost, DelayPoint};
+use crate::monitor::{CloudThroughput, Cost, DelayPoint};
 
 fn us(count: u64) -> Duration {
     Duration::from_micros(count)
@@ -19,7 +19,7 @@ fn conditions(
     per_row: u64,
 ) -> Conditions {
     let point = |rows: usize| DelayPoint { rows, delay: us(base + per_row * rows as u64) };
-    let pace = CloudPace {
+    let throughput = CloudThroughput {
         prompt_wait: us(wait),
         verify_wait: us(0),
         batch_rows: mu,
@@ -31,7 +31,7 @@ fn conditions(
         row_bytes: 8192,
         uplink: Some(uplink),
         rtt: Some(us(6000)),
-        pace: Some(pace),
+        throughput: Some(throughput),
         shallow: Some(Cost { base: us(300), per_row: us(20) }),
         ..Conditions::default()
     }
@@ -204,8 +204,8 @@ proptest! {
         left in 1..1500_usize,
         mu in 0..32_usize,
     ) {
-        let pace = conditions.pace.clone().map(|pace| CloudPace { batch_rows: mu, ..pace });
-        let conditions = Conditions { pace, ..conditions };
+        let throughput = conditions.throughput.clone().map(|throughput| CloudThroughput { batch_rows: mu, ..throughput });
+        let conditions = Conditions { throughput, ..conditions };
         let (chunks, computed) = chunks(left, &conditions);
         let fixed = [16, 32, 64, 128, 256, 512]
             .map(|rows| idle(&conditions).computed_after(left, rows, rows));

@@ -77,7 +77,7 @@ impl Timeline {
 #[allow(clippy::unwrap_used)]
 mod tests {
     use super::*;
-    use crate::monitor::{CloudPace, DelayPoint};
+    use crate::monitor::{CloudThroughput, DelayPoint};
 
     fn ms(count: u64) -> Duration {
         Duration::from_millis(count)
@@ -86,12 +86,13 @@ mod tests {
     /// A row takes the link 10 ms and a batch 20 ms and 1 ms a row; 6 ms of round trip.
     fn conditions() -> Conditions {
         let point = |rows: usize| DelayPoint { rows, delay: ms(20 + rows as u64) };
-        let pace = CloudPace { delay: vec![point(1), point(1000)], ..CloudPace::default() };
+        let throughput =
+            CloudThroughput { delay: vec![point(1), point(1000)], ..CloudThroughput::default() };
         Conditions {
             row_bytes: 1_000_000,
             uplink: Some(1e8),
             rtt: Some(ms(6)),
-            pace: Some(pace),
+            throughput: Some(throughput),
             ..Conditions::default()
         }
     }

@@ -78,7 +78,7 @@ mod tests {
                 reason: "gone".to_owned(),
             };
             if self.answers {
-                Ok(Connected { limits, round_trip: None, pace: None })
+                Ok(Connected { limits, round_trip: None, throughput: None })
             } else {
                 Err(error)
             }

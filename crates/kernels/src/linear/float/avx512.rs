@@ -22,7 +22,12 @@ pub(super) fn pass<const P: usize>(
     }
 }
 
-fn lines<L: Line, const P: usize>(weights: &[u8], x: &[f32], inputs: usize, sums: &mut Sums<P>) {
+fn lines<L: PanelRow, const P: usize>(
+    weights: &[u8],
+    x: &[f32],
+    inputs: usize,
+    sums: &mut Sums<P>,
+) {
     let rows = x.len() / inputs;
     assert!(rows <= TILE && weights.len() >= P * inputs * L::BYTES);
     // SAFETY: the caller found AVX-512F; `x` holds as many rows as R says, and `weights` P panels.
@@ -42,11 +47,11 @@ fn lines<L: Line, const P: usize>(weights: &[u8], x: &[f32], inputs: usize, sums
 }
 
 /// How the 32 numbers of one input lie in memory.
-trait Line {
+trait PanelRow {
     const BYTES: usize;
 
     /// # Safety
-    /// The processor must have AVX-512F, and `at` must point to [`Line::BYTES`] readable bytes.
+    /// The processor must have AVX-512F, and `at` must point to [`PanelRow::BYTES`] readable bytes.
     unsafe fn load(at: *const u8) -> [__m512; 2];
 }
 
@@ -54,7 +59,7 @@ struct F32;
 struct F16;
 struct Bf16;
 
-impl Line for F32 {
+impl PanelRow for F32 {
     const BYTES: usize = 4 * PANEL;
 
     #[inline(always)]
@@ -64,7 +69,7 @@ impl Line for F32 {
     }
 }
 
-impl Line for F16 {
+impl PanelRow for F16 {
     const BYTES: usize = 2 * PANEL;
 
     #[inline(always)]
@@ -79,7 +84,7 @@ impl Line for F16 {
     }
 }
 
-impl Line for Bf16 {
+impl PanelRow for Bf16 {
     const BYTES: usize = 2 * PANEL;
 
     #[inline(always)]
@@ -107,7 +112,7 @@ fn ahead<const R: usize, const P: usize>(inputs: usize, line: usize) -> Option<u
 /// The processor must have AVX-512F; `weights` must hold `P` panels of `inputs` lines and `x` `R *
 /// inputs` values.
 #[target_feature(enable = "avx512f,fma")]
-unsafe fn multiply<L: Line, const R: usize, const P: usize>(
+unsafe fn multiply<L: PanelRow, const R: usize, const P: usize>(
     weights: &[u8],
     x: &[f32],
     inputs: usize,

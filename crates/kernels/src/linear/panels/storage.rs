@@ -55,19 +55,19 @@ impl std::fmt::Debug for PanelBytes {
 /// Zeroed, aligned memory.
 pub enum Owned {
     /// From the allocator, which reuses what was freed: for matrices that live for one product.
-    Heap { lines: Vec<Line>, len: usize },
+    Heap { lines: Vec<CacheLine>, len: usize },
     /// From the system.
     Pages(MmapMut),
 }
 
 #[derive(Clone, Copy)]
 #[repr(C, align(64))]
-pub struct Line([u8; ALIGNMENT]);
+pub struct CacheLine([u8; ALIGNMENT]);
 
 impl Owned {
     /// Memory from the allocator.
     pub fn heap(len: usize) -> Self {
-        Self::Heap { lines: vec![Line([0; ALIGNMENT]); len.div_ceil(ALIGNMENT)], len }
+        Self::Heap { lines: vec![CacheLine([0; ALIGNMENT]); len.div_ceil(ALIGNMENT)], len }
     }
 
     /// Memory for weights that stay: in huge pages where they are large and the system gives them.

@@ -33,7 +33,8 @@ pub struct Limits {
 
 impl Limits {
     /// Measures for about a second, with 1 GiB of memory.
-    pub(super) fn measure(threads: usize) -> Self {
+    #[must_use]
+    pub fn measure(threads: usize) -> Self {
         Self {
             threads,
             bandwidth: bandwidth(threads, BUFFER).unwrap_or_default(),

@@ -1,4 +1,4 @@
-//! What a cloud says about its time: on one append, and in general.
+//! Throughput of a cloud: its waits and batch delays now, and the time that it spent on one append.
 
 use std::time::Duration;
 
@@ -6,7 +6,7 @@ use super::{DelayPoint, delay::interpolate};
 
 /// How fast a cloud is now, as it says with its answers.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct CloudPace {
+pub struct CloudThroughput {
     /// What a prompt's append is expected to wait from the moment it could have run (it had arrived
     /// and the session's rows before it were done) to the start of its first batch.
     pub prompt_wait: Duration,
@@ -25,7 +25,7 @@ pub struct CloudPace {
     pub delay: Vec<DelayPoint>,
 }
 
-impl Default for CloudPace {
+impl Default for CloudThroughput {
     /// A cloud that says nothing.
     fn default() -> Self {
         Self {
@@ -39,7 +39,7 @@ impl Default for CloudPace {
     }
 }
 
-impl CloudPace {
+impl CloudThroughput {
     /// The delay of a batch of `rows` rows through all stages; `None` when the cloud does not say.
     /// Interpolated as [`DelayModel::at`](super::DelayModel::at) does.
     #[must_use]
@@ -78,13 +78,16 @@ mod tests {
 
     #[test]
     fn a_silent_cloud_has_no_delay() {
-        assert_eq!(CloudPace::default().batch_delay(8), None);
+        assert_eq!(CloudThroughput::default().batch_delay(8), None);
     }
 
     #[test]
     fn points_are_joined() {
         let point = |rows, delay| DelayPoint { rows, delay: Duration::from_millis(delay) };
-        let pace = CloudPace { delay: vec![point(1, 10), point(11, 20)], ..CloudPace::default() };
-        assert_eq!(pace.batch_delay(6), Some(Duration::from_millis(15)));
+        let throughput = CloudThroughput {
+            delay: vec![point(1, 10), point(11, 20)],
+            ..CloudThroughput::default()
+        };
+        assert_eq!(throughput.batch_delay(6), Some(Duration::from_millis(15)));
     }
 }
