@@ -1,5 +1,4 @@
-//! What a model has before and behind its layers: embedding, final norm and head with
-//! cross-entropy.
+//! Vocabulary ends of a model: embedding, final norm and head with cross-entropy.
 
 use tricorn_model::ModelSource;
 
