@@ -7,6 +7,7 @@ use std::{io, path::PathBuf};
 use tricorn_core::{Split, SplitError};
 use tricorn_kernels::Dtype;
 use tricorn_text::TextError;
+pub(crate) use tricorn_text::one_line;
 
 use crate::{bundle_part::BundlePart, compute_device::ComputeDevice, drafter_kind::DrafterKind};
 pub use kv::KvError;
@@ -302,17 +303,4 @@ pub enum ModelError {
     /// A sequence does not fit its KV cache.
     #[error(transparent)]
     Kv(#[from] KvError),
-}
-
-/// A text from a file as a part of a message: without line breaks or anything else that would move
-/// a terminal's cursor.
-pub(crate) fn one_line(text: &str) -> String {
-    text.chars().fold(String::new(), |mut line, letter| {
-        if letter.is_control() {
-            line.extend(letter.escape_default())
-        } else {
-            line.push(letter)
-        }
-        line
-    })
 }

@@ -43,7 +43,8 @@ pub enum TextError {
 
 /// Makes a text from a file fit for a message: no line breaks, nor anything else that would move a
 /// terminal's cursor.
-pub(crate) fn one_line(text: &str) -> String {
+#[must_use]
+pub fn one_line(text: &str) -> String {
     text.chars().fold(String::new(), |mut line, letter| {
         if letter.is_control() {
             line.extend(letter.escape_default())

@@ -13,6 +13,6 @@ pub mod template;
 pub mod tokenizer;
 pub mod tool_calls;
 
-pub use error::TextError;
+pub use error::{TextError, one_line};
 pub use template::{ChatTemplate, Message};
 pub use tokenizer::{TextStream, TextTokenizer};

@@ -1,4 +1,4 @@
-//! What a text must follow that has to be a tool call.
+//! Grammars of tool calls: what a text must follow that has to be one.
 
 use std::fmt::Write;
 
