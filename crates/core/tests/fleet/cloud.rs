@@ -367,6 +367,7 @@ impl Cloud {
 impl Session {
     /// `header` answers the oldest append that its device has not abandoned.
     fn pay(&mut self, header: DeepHeader) {
+        assert_eq!(header.epoch, self.newest, "what a device has abandoned is not answered");
         while let Some(owed) = self.owed.pop_front() {
             if owed.answer() == header {
                 return;
