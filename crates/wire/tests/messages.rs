@@ -232,7 +232,8 @@ proptest! {
             prompt_rows: Some(HALF),
             delay,
         };
-        let load = Load { sessions: u64::MAX, max_sessions: u64::MAX, queued_rows: u64::MAX, throughput };
+        let most = u64::MAX;
+        let load = Load { sessions: most, max_sessions: most, queued_rows: most, throughput };
         let deep = Deep { header: header.answer(), rows: append.rows, timing, load };
         prop_assert!(proto::Downlink::from(Downlink::Deep(deep)).encoded_len() <= limit);
         let failed = Downlink::Failed(Failure { code: ErrorCode::Internal, message: text });

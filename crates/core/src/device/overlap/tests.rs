@@ -204,7 +204,8 @@ proptest! {
         left in 1..1500_usize,
         mu in 0..32_usize,
     ) {
-        let throughput = conditions.throughput.clone().map(|throughput| CloudThroughput { batch_rows: mu, ..throughput });
+        let throughput = conditions.throughput.clone();
+        let throughput = throughput.map(|known| CloudThroughput { batch_rows: mu, ..known });
         let conditions = Conditions { throughput, ..conditions };
         let (chunks, computed) = chunks(left, &conditions);
         let fixed = [16, 32, 64, 128, 256, 512]
