@@ -193,7 +193,7 @@ fn greedy_text_is_that_of_transformers() {
     for name in FAMILIES {
         let model = fixture(name);
         let device = Device::load(&model, "2:1", HiddenCodec::F32);
-        let cloud = Cloud::start(&model, "2:1");
+        let cloud = Cloud::start_with(&model, "2:1", 0, &["--kv", "f32"]);
         let expected: Value =
             serde_json::from_slice(&fs::read(model.join("expected.json")).unwrap()).unwrap();
         let mut compared = 0;
@@ -204,9 +204,10 @@ fn greedy_text_is_that_of_transformers() {
                 continue;
             }
             compared += 1;
-            let common = ["--split", "2:1", "--raw", "--codec", "f32", "--max-tokens", "48", text];
+            let exact = ["--codec", "f32", "--kv", "f32"];
+            let common = ["--split", "2:1", "--raw", "--max-tokens", "48", text];
             for mode in [&["--local"][..], &["--cloud", &cloud.url()]] {
-                let (ids, _) = cli(&model, &[mode, &common].concat());
+                let (ids, _) = cli(&model, &[mode, &exact, &common].concat());
                 assert_eq!(ids, sequence["greedy"], "{name} {mode:?} {text:?}");
             }
         }

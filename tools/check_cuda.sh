@@ -19,4 +19,4 @@ if ! command -v nvidia-smi >/dev/null || ! nvidia-smi --list-gpus >/dev/null 2>&
     exit 0
 fi
 echo "== tests"
-TRICORN_TEST_DEVICE=cuda:0 cargo test --release -p tricorn-model --features cuda --test accelerator
+TRICORN_TEST_DEVICE=cuda:0 cargo test --release -p tricorn-model --features cuda --test integration accelerator

@@ -17,7 +17,7 @@ use tokio::{
 use tonic::{Request, Streaming};
 use tracing::{
     field::{DisplayValue, display},
-    info, warn,
+    info,
 };
 use tricorn_core::{AppendError, AppendHeader, Arrival, HiddenCodec, SessionLimits};
 use tricorn_wire::{Append, Downlink, ErrorCode, Failure, Open, Opened, Uplink, WireError, proto};
@@ -94,7 +94,7 @@ impl SessionTask {
             Ending::Quiet => self.outbox.end(None),
             Ending::Failed(failure) => {
                 let code = failure.code.as_str_name();
-                warn!(session = self.id, peer = self.peer(), code, "device refused");
+                info!(session = self.id, peer = self.peer(), code, "device refused");
                 self.outbox.end(Some(failure));
             }
         }

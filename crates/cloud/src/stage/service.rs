@@ -16,7 +16,7 @@ use tokio::{
     time::timeout,
 };
 use tonic::{Request, Response, Status, Streaming, async_trait};
-use tracing::{field::display, info, warn};
+use tracing::{field::display, info};
 use tricorn_wire::{ErrorCode, Failure, StageBatch, StageOpen, StageUp, WireError, proto};
 
 use super::{
@@ -113,7 +113,7 @@ impl UpstreamTask {
         let StageOpen { context, max_sessions, max_batch_rows, .. } = match self.open().await {
             Ok(open) => open,
             Err(Ending::Failed(failure)) => {
-                self.warn(&failure);
+                self.log_refused(&failure);
                 return replies.end(failure);
             }
             Err(Ending::Quiet) => return,
@@ -130,7 +130,7 @@ impl UpstreamTask {
         let failure = match ending {
             Ending::Quiet => None,
             Ending::Failed(failure) => {
-                self.warn(&failure);
+                self.log_refused(&failure);
                 Some(failure)
             }
         };
@@ -138,9 +138,9 @@ impl UpstreamTask {
         let _ = self.context.commands.send(Command::Close { lane, failure }).await;
     }
 
-    fn warn(&self, failure: &Failure) {
+    fn log_refused(&self, failure: &Failure) {
         let (peer, code) = (self.peer.map(display), failure.code.as_str_name());
-        warn!(lane = self.lane, peer, code, "stage before refused");
+        info!(lane = self.lane, peer, code, "stage before refused");
     }
 
     /// The first message, if it fits what is here.
