@@ -1,10 +1,10 @@
 //! Device and cloud sessions against each other over a simulated network, in an order of events
 //! that the bytes choose. The text is always the reference's. It is the property test of
-//! `crates/core/tests/it/sessions`, led by coverage.
+//! `crates/core/tests/sessions`, led by coverage.
 #![no_main]
 
 #[allow(dead_code)]
-#[path = "../../crates/core/tests/it/sessions"]
+#[path = "../../crates/core/tests/sessions"]
 mod sessions {
     pub(crate) mod device;
     pub(crate) mod language;
