@@ -59,8 +59,11 @@ pub struct Breakdown {
 impl FirstToken {
     /// What a turn's trace shows; none where no token came, or nothing was sent.
     pub(crate) fn of(report: &TurnReport) -> Option<Self> {
-        let until = |event: &&TraceEvent| !matches!(event, TraceEvent::Judged { tokens, .. } if *tokens > 0);
-        let before = || report.trace.iter().take_while(until);
+        let judged = |event: &TraceEvent| match event {
+            TraceEvent::Judged { tokens, .. } => *tokens > 0,
+            _ => false,
+        };
+        let before = || report.trace.iter().take_while(|event| !judged(event));
         let prompt = before().filter_map(|event| match *event {
             TraceEvent::Sent { pos, bytes, kind: AppendKind::Prompt, at, .. } => {
                 Some((pos, bytes, at))
