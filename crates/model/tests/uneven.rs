@@ -202,7 +202,7 @@ fn layers_loaded_one_at_a_time_are_the_whole() {
         }
         x
     };
-    let whole = run(&[0..6]);
+    let whole = run(std::slice::from_ref(&(0..6)));
     assert_eq!(bits(&run(&[0..1, 1..2, 2..3, 3..4, 4..5, 5..6])), bits(&whole));
     assert_eq!(bits(&run(&[0..4, 4..6])), bits(&whole));
     let error = DecoderLayers::load(&source, 4..7).unwrap_err().to_string();

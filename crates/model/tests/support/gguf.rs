@@ -180,17 +180,17 @@ impl GgufFile {
         let mut file = Self::new(architecture);
         let model = source.config();
         let head_dim = model.layer(0).head_dim;
-        let sizes: [(&str, fn(&LayerShape) -> usize); 3] = [
-            ("feed_forward_length", |shape| shape.intermediate),
-            ("attention.head_count", |shape| shape.heads),
-            ("attention.head_count_kv", |shape| shape.kv_heads),
-        ];
-        for (property, size) in sizes {
+        let sizes = |size: fn(&LayerShape) -> usize| model.shapes().iter().map(size);
+        for (property, mut sizes) in [
+            ("feed_forward_length", sizes(|shape| shape.intermediate)),
+            ("attention.head_count", sizes(|shape| shape.heads)),
+            ("attention.head_count_kv", sizes(|shape| shape.kv_heads)),
+        ] {
             let key = format!("{architecture}.{property}");
-            match model.even_shape() {
-                Some(shape) => file.count(&key, size(&shape) as u64),
-                None => {
-                    let sizes = model.shapes().iter().map(|shape| size(shape) as i32);
+            match (model.even_shape(), sizes.next()) {
+                (Some(_), Some(size)) => file.count(&key, size as u64),
+                (_, first) => {
+                    let sizes = first.into_iter().chain(sizes).map(|size| size as i32);
                     file.integers(&key, &sizes.collect::<Vec<_>>());
                 }
             }

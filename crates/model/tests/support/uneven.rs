@@ -33,6 +33,9 @@ pub(crate) const fn shape(
     LayerShape { heads, kv_heads, head_dim, intermediate }
 }
 
+/// Activations by layer and place, rows one after the other.
+pub(crate) type Activations = BTreeMap<(usize, Activation), Vec<f64>>;
+
 /// A model and its numbers by tensor name.
 pub(crate) struct Uneven {
     pub(crate) dir: TempDir,
@@ -136,10 +139,7 @@ impl Uneven {
 
     /// Every activation of every layer, by layer and place, rows one after the other; and the
     /// logits of all rows.
-    pub(crate) fn textbook(
-        &self,
-        tokens: &[u32],
-    ) -> (BTreeMap<(usize, Activation), Vec<f64>>, Vec<f64>) {
+    pub(crate) fn textbook(&self, tokens: &[u32]) -> (Activations, Vec<f64>) {
         let mut seen = BTreeMap::new();
         let table = self.get("model.embed_tokens.weight").unwrap();
         let row = |token: &u32| table[*token as usize * HIDDEN..][..HIDDEN].iter();
