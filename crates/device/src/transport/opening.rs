@@ -18,7 +18,8 @@ use tricorn_wire::{
     transport::{client, endpoint},
 };
 
-/// Appends that wait for the connection to take them; more wait in [`Transport::send`].
+/// Appends that wait for the connection to take them; more wait in
+/// [`Transport::send`](super::Transport::send).
 const UPLINK_MESSAGES: usize = 4;
 
 /// Identity that a device shows when it opens a session.

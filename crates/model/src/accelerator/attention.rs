@@ -131,7 +131,8 @@ fn mask(
 mod tests {
     use super::*;
     use crate::{ComputeDevice, KvPool, compute_device::accelerator::Accelerator};
-    use tricorn_kernels::KvFormat;
+    use std::sync::Arc;
+    use tricorn_kernels::{BlockLayout, KvFormat};
 
     const HEADS: usize = 4;
     const LAYOUT: KvLayout = KvLayout { kv_heads: 2, head_dim: 8 };
@@ -159,11 +160,12 @@ mod tests {
         let accelerator = Accelerator::open(ComputeDevice::CandleCpu).unwrap().unwrap();
         let device = accelerator.candle();
         let (sequences, pool) = ([5..70, 0..9, 63..64, 3..3], KvPool::new(usize::MAX));
+        let layout = Arc::new(BlockLayout::new([LAYOUT]));
         let KvLayout { kv_heads, head_dim } = LAYOUT;
         let mut caches = Vec::new();
         let mut held = Vec::new();
         for (index, positions) in sequences.iter().enumerate() {
-            let mut kv = Kv::new(&accelerator, LAYOUT, 1, KvFormat::F32);
+            let mut kv = Kv::new(&accelerator, &layout, KvFormat::F32);
             kv.prepare(&pool, 0, positions.end, 100).unwrap();
             let count = kv_heads * positions.end * head_dim;
             let (keys, values) = (numbers(count, index), numbers(count, index + 50));

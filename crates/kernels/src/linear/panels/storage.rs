@@ -13,8 +13,8 @@ pub(crate) const ALIGNMENT: usize = 64;
 /// 512 times fewer addresses.
 const PAGES_FROM: usize = 2 << 20;
 
-/// Packed weights in memory of their own or in a mapped file, aligned to [`ALIGNMENT`] where they
-/// are used.
+/// Packed weights in memory of their own or in a mapped file, aligned to 64 bytes where they are
+/// used.
 pub enum PanelBytes {
     /// Memory of their own.
     Owned(Owned),
@@ -28,7 +28,7 @@ pub enum PanelBytes {
 }
 
 impl PanelBytes {
-    /// Whether the bytes begin at a multiple of [`ALIGNMENT`].
+    /// Whether the bytes begin at a multiple of 64.
     pub fn is_aligned(&self) -> bool {
         self.as_ptr().addr().is_multiple_of(ALIGNMENT)
     }
