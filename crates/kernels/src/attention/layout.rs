@@ -138,10 +138,13 @@ impl KvData {
     }
 
     /// Writes one position's key and value (both `kv_heads * head_dim`, rope applied) into a
-    /// layer's share.
+    /// layer's share. A layer without key-value heads has nothing to write.
     pub fn write(&mut self, share: KvShare, slot: usize, key: &[f32], value: &[f32]) {
         let KvShare { layout, numbers: first, scales: first_scale } = share;
         let (dim, half) = (layout.head_dim, layout.half());
+        if half == 0 {
+            return;
+        }
         match self {
             Self::F32(numbers) => {
                 let (keys, values) = numbers[first..][..2 * half].split_at_mut(half);
