@@ -1,4 +1,4 @@
-//! What HTTP, templating and JSON cost over the bare engine, per request and per token.
+//! Overhead of HTTP, templating and JSON: over the bare engine, per request and per token.
 //!
 //! `cargo run -p tricorn-api --example overhead [MODEL]`: the same texts are asked for in turns
 //! from an engine and over HTTP, both with the middle in this process; medians of the differences.

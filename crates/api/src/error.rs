@@ -15,7 +15,7 @@ use tricorn_text::TextError;
 /// After which time a full queue is worth another try.
 const BUSY_RETRY: Duration = Duration::from_secs(1);
 
-/// Why a request is refused or failed.
+/// Reason why a request is refused or failed.
 #[derive(Debug, thiserror::Error)]
 pub enum ApiError {
     /// A field of the request is not what this endpoint takes.

@@ -55,7 +55,7 @@ pub(crate) struct Outcome {
     pub(crate) result: Result<TurnReport, Failure>,
 }
 
-/// Why a request has no figures.
+/// Reason why a request has no figures.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub(crate) enum Failure {
     /// It took too long.

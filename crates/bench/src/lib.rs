@@ -1,5 +1,5 @@
 //! The bench: split inference methods compared over emulated links, the speed of the model and its
-//! kernels, and what quantising costs.
+//! kernels, and the perplexity of quantised formats.
 #![forbid(unsafe_code)]
 
 mod cell;

@@ -80,6 +80,8 @@ impl<M: MiddleModel> Executor<M> {
             match self.caches.remove(&entry.session) {
                 Some(cache) => caches.push(cache),
                 None => {
+                    // The others go on: what was taken out goes back.
+                    self.caches.extend(entries.iter().map(|entry| entry.session).zip(caches));
                     let outcome = Err(missing(entry.session));
                     return Computed { outcome, took: Took::default() };
                 }

@@ -1,8 +1,8 @@
-//! Tricorn's middle: the driver of the core's scheduler, sessions and gRPC server.
+//! Cloud side of Tricorn: the gRPC server, its sessions, and the driver of the core's scheduler.
 //!
 //! [`Cloud`] is the server: [`Cloud::bind`], then [`Cloud::serve`]. It runs any [`MiddleModel`];
-//! [`PooledMiddle`] is a real model's middle layers. Per stream, one task checks what the device
-//! sends; one more, the driver, owns the model and every KV cache. It runs the batches that
+//! [`PooledMiddle`] is a real model's middle layers. Each stream has a task that checks what its
+//! device sends. One task, the driver, owns the model and every KV cache. It runs the batches that
 //! [`tricorn_core::Scheduler`] forms of what has arrived, and puts the answers into bounded
 //! outboxes, so that no device can hold up another. [`Throttle`] emulates a slower server.
 

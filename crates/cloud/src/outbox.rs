@@ -34,7 +34,7 @@ struct OutboxState {
     reader: Option<Waker>,
 }
 
-/// Why a message was not taken.
+/// Reason why a message was not taken.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum PushError {
     /// The device reads too slowly.

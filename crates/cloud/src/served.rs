@@ -2,15 +2,15 @@
 
 use tricorn_core::{Fingerprint, Formats, Split};
 
-/// What a device must hold as well.
+/// Model, split and formats that a device must share.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Served {
-    /// The whole model's.
+    /// Fingerprint of the whole model.
     pub fingerprint: Fingerprint,
-    /// Where it is cut.
+    /// Split of the model.
     pub split: Split,
-    /// Its decoder layers.
+    /// Decoder layers of the whole model.
     pub layers: usize,
-    /// What its numbers are held in.
+    /// Formats of its weights and KV caches.
     pub formats: Formats,
 }

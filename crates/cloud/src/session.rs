@@ -69,7 +69,7 @@ struct SessionLog {
     rows: usize,
 }
 
-/// Why a session ends on the device's side.
+/// Reason why a session ends on the device's side.
 enum Ending {
     /// The device said so, or is gone, or the driver ended the session.
     Quiet,

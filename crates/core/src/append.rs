@@ -1,7 +1,7 @@
 //! Headers of the two messages that carry hidden states. All positions and counts are in tokens
 //! (rows).
 
-/// Which deep rows the device wants back for an append.
+/// Deep rows that the device wants back for an append.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum Want {
     /// None: an acknowledgement only.
@@ -12,7 +12,7 @@ pub enum Want {
     All,
 }
 
-/// What an append is for; a scheduler serves verifications first.
+/// Purpose of an append; a scheduler serves verifications first.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum AppendKind {
     /// Part of a prompt, or of a replay.
@@ -32,14 +32,14 @@ pub struct AppendHeader {
     pub pos: usize,
     /// Number of rows, at least one.
     pub rows: usize,
-    /// What to send back.
+    /// Rows to send back.
     pub want: Want,
-    /// What it is for.
+    /// Purpose of the append.
     pub kind: AppendKind,
 }
 
 impl AppendHeader {
-    /// How many deep rows answer this append.
+    /// Number of deep rows that answer this append.
     #[must_use]
     pub fn answer_rows(&self) -> usize {
         match self.want {

@@ -12,7 +12,7 @@ pub struct FormatName {
     length: usize,
 }
 
-/// How one side holds its numbers. `None` is what it does not say.
+/// Formats in which one side holds its numbers; `None` where it does not say.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Formats {
     /// What the layers' matrices are quantised to, or `stored`.

@@ -1,18 +1,19 @@
 //! Tricorn's protocol core: sessions, policies and sampling, without I/O, clock or tensors.
 //!
 //! A language model runs in three parts: its first layers on a device, its middle in a cloud, its
-//! last layers and head on the device again ([`Split`]). Two state machines keep the halves in
-//! step, and these are the types to know:
+//! last layers and head on the device again ([`Split`]). These are the types to
+//! know:
 //!
 //! - [`DeviceSession`], one conversation on the device. Its driver obeys [`DeviceSession::poll`]
 //!   (draft a token, upload rows, wait) and reports what happened; it rolls back refused drafts and
 //!   replays everything after a lost connection.
-//! - [`Scheduler`], the cloud: takes what the devices append, one [`CloudSession`] each, chooses
-//!   the rows of many sessions that run together by [`choose_batch`], and says what is answered. In
-//!   a middle of several stages those behind the first are [`StageScheduler`]s.
+//! - [`Scheduler`], the cloud. It takes the devices' appends, one [`CloudSession`] each, chooses
+//!   the rows that run together by [`choose_batch`], and says what is answered. [`StageScheduler`]
+//!   does this for a later stage.
+//! - [`driver`], the policy of whoever drives a session: the order of its steps, and recovery.
 //!
-//! Both steer by what was measured: [`Average`], and [`DelayModel`], the delay of a batch by its
-//! rows, which a cloud tells as its [`CloudThroughput`].
+//! Both sides decide by measurements. A [`DeviceMonitor`] gives a device its [`Conditions`].
+//! [`DelayModel`] is the delay of a batch by its rows; a cloud reports it in [`CloudThroughput`].
 //!
 //! They speak in [`AppendHeader`]s and [`DeepHeader`]s; the hidden states themselves stay with the
 //! drivers. Everything is addressed by *position*, the index of a token in the sequence: the

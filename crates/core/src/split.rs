@@ -26,7 +26,7 @@ pub struct LayerRanges {
     pub output: Range<usize>,
 }
 
-/// Why a split is refused.
+/// Reason why a split is refused.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum SplitError {
     /// The text is not `M:K`.

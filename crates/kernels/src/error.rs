@@ -2,7 +2,7 @@
 
 use crate::Dtype;
 
-/// Why packed weights cannot be used. Each message is one line.
+/// Reason why packed weights cannot be used. Each message is one line.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 #[non_exhaustive]
 pub enum KernelError {

@@ -14,7 +14,7 @@ pub(crate) use tests::with;
 
 static POOL: OnceLock<Pool> = OnceLock::new();
 
-/// Why a number of threads cannot be had.
+/// Reason why a number of threads cannot be had.
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum ThreadsError {

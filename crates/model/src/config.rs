@@ -21,7 +21,7 @@ const LONG_FACTOR: &str = "long_factor";
 // Generous against every published model, and small enough that a product of any three fits 64
 // bits.
 const MAX_WIDTH: usize = 1 << 20;
-const MAX_LAYERS: usize = 1 << 12;
+pub(crate) const MAX_LAYERS: usize = 1 << 12;
 const MAX_HEADS: usize = 1 << 12;
 const MAX_HEAD_DIM: usize = 1 << 12;
 const MAX_VOCAB: usize = 1 << 24;

@@ -112,10 +112,14 @@ impl Drafter {
             DrafterKind::Hat => Net::Hat(Box::new(Hat::load(weights, config)?)),
             DrafterKind::Fused => Net::Fused(Box::new(Fused::load(weights, config)?)),
         };
+        let head_dim = head_dim(config);
+        if !config.rope.covers(head_dim) {
+            return Err(broken(format!("the model has no rotary angles for heads of {head_dim}")));
+        }
         Ok(Self {
             net,
             layout: Arc::new(attention::layout(config)),
-            rope: RopeTable::new(&config.rope, head_dim(config)),
+            rope: RopeTable::new(&config.rope, head_dim),
             hidden: config.hidden,
             info,
         })

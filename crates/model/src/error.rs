@@ -12,7 +12,7 @@ pub(crate) use tricorn_text::one_line;
 use crate::{bundle_part::BundlePart, compute_device::ComputeDevice, drafter_kind::DrafterKind};
 pub use kv::KvError;
 
-/// Why a model cannot be loaded or used. Each message is one line and ends with the mend where
+/// Reason why a model cannot be loaded or used. Each message is one line and ends with the mend where
 /// there is one.
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]

@@ -1,8 +1,8 @@
 //! Tricorn's models: configuration, weights, decoder layer ranges, KV caches and drafters.
 //!
 //! Start at [`ModelSource`], which opens a model's files, and the three parts that are loaded from
-//! it: [`InputPart`], [`MiddlePart`] and [`OutputPart`]. All arithmetic is row-independent: a row's
-//! result is the same to the bit whatever shares the call with it.
+//! it: [`InputPart`], [`MiddlePart`] and [`OutputPart`]. On the processor all arithmetic is
+//! row-independent: a row's result is the same to the bit whatever shares the call with it.
 //!
 //! Only `formats/bundle/panels.rs` has unsafe code: it maps a file.
 #![deny(unsafe_code)]

@@ -236,6 +236,13 @@ fn values_that_make_no_sense() {
         "GGUF metadata: num_attention_heads is 0",
     );
     message_of(
+        |file| {
+            file.forget("llama.feed_forward_length");
+            file.integers("llama.feed_forward_length", &(0..5000).collect::<Vec<_>>());
+        },
+        "llama.feed_forward_length must be a whole number, or a list of them",
+    );
+    message_of(
         |file| file.replace_count("llama.attention.head_count_kv", 3),
         "num_key_value_heads is 3",
     );

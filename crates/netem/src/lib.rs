@@ -3,13 +3,13 @@
 //! Two types to know:
 //!
 //! - [`SimplexLink`] is one direction as arithmetic: packets in, arrivals out. It reads no clock,
-//!   sleeps never and does no I/O. Times are [`Duration`](std::time::Duration)s on a clock of the
+//!   never sleeps and does no I/O. Times are [`Duration`](std::time::Duration)s on a clock of the
 //!   caller's, which may be a virtual one.
 //! - [`Emulator`] is a link that runs: a TCP proxy between devices and a cloud, with a
 //!   [`SimplexLink`] for each direction, shared by all connections.
 //!
-//! Both are set up by a [`LinkConfig`], which may be a [`Preset`]. `link` holds what is pure,
-//! `emulator` what has sockets, threads and a clock; `check` measures a running link against its
+//! Both are set up by a [`LinkConfig`], which may be a [`Preset`]. `link` is pure;
+//! `emulator` has the sockets, threads and clock; `check` measures a running link against its
 //! configuration. `docs/links.md` explains the model and states what it measures.
 //!
 //! ```text

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-/// What cannot be read as a quantity.
+/// Text that cannot be read as a quantity.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 #[error("write a number and a unit ({units}), for example {example}")]
 pub struct UnitError {

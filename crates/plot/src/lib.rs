@@ -1,5 +1,5 @@
-//! Charts of measurements as SVG: readable on a light and on a dark page, for they bring their own
-//! background. Every function returns a whole document.
+//! Charts of measurements as SVG. They bring their own background, so they are readable on light
+//! and dark pages. Every function returns a whole document.
 
 #![forbid(unsafe_code)]
 

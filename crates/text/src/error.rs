@@ -1,6 +1,6 @@
 //! Errors of tokenizers and chat templates.
 
-/// Why a tokenizer or a chat template cannot be read or used. Each message is one line and ends
+/// Reason why a tokenizer or a chat template cannot be read or used. Each message is one line and ends
 /// with the mend.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 #[non_exhaustive]

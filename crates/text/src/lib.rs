@@ -1,4 +1,4 @@
-//! Tricorn's text: what lies between a conversation and token ids.
+//! Text side of a model: the tokenizer, chat templates and tool calls.
 //!
 //! - [`TextTokenizer`] reads a `tokenizer.json`; [`TextStream`] decodes token by token.
 //! - [`ChatTemplate`] renders a conversation with the model's own Jinja template, as transformers'

@@ -49,7 +49,7 @@ pub struct Deep {
     pub load: Load,
 }
 
-/// Why the cloud ended a session.
+/// Reason why the cloud ended a session.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 #[error("{message}")]
 pub struct Failure {

@@ -60,7 +60,7 @@ struct UpstreamTask {
     _place: OwnedSemaphorePermit,
 }
 
-/// Why a stream ends on the upstream's side.
+/// Reason why a stream ends on the upstream's side.
 enum Ending {
     /// It is gone, or the worker has ended the stream.
     Quiet,

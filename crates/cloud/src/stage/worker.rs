@@ -167,6 +167,8 @@ impl<M: MiddleModel> Worker<M> {
             Ok(stage) => {
                 info!(stages = stage.stages(), "next stage found");
                 self.scheduler.stage_connected(stage.stages(), stage.window());
+                let renewed = StageLost("its connection is a new one".to_owned());
+                self.end_upstreams(&stage_failure(&renewed));
             }
             Err(lost) => {
                 info!(reason = lost.0, "next stage lost");

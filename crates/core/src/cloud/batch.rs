@@ -16,7 +16,7 @@ pub struct Candidate {
 /// One candidate's place in the batch.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Share {
-    /// Which candidate.
+    /// Index of the candidate.
     pub index: usize,
     /// How many of its rows, at least one. A verification's appends are not cut: of several that
     /// follow each other, those run that end within these rows, the first in any case.

@@ -1,6 +1,6 @@
 //! Errors of appends: what a device can do wrong.
 
-/// Why an append ends its session.
+/// Reason why an append ends its session.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum AppendError {
     /// No rows.

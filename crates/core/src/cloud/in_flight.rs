@@ -121,7 +121,7 @@ impl InFlightBatch {
         self.members.iter().map(|member| member.run.pieces.len()).sum()
     }
 
-    /// Who takes part.
+    /// Members of the batch.
     #[must_use]
     pub fn members(&self) -> &[Member] {
         &self.members

@@ -31,7 +31,7 @@ pub(super) struct CloudMonitor {
     figures: Figures,
 }
 
-/// What a cloud computed.
+/// Counts of what a cloud has computed.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Figures {
     /// Batches.

@@ -32,7 +32,7 @@ pub struct SchedulerConfig {
     pub tbt_target: Duration,
 }
 
-/// Why a session is not taken.
+/// Reason why a session is not taken.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum OpenRefused {
     /// The scheduler is draining.
@@ -240,8 +240,9 @@ impl<P: Clone> Scheduler<P> {
         }
     }
 
-    /// Hands a batch over to the next stage; `None` when there is no way to it. Of a member that
-    /// has ended since the batch was formed the next stage hears with it, and fails it.
+    /// Hands a batch over to the next stage; `None` when there is no way to it. No session of the
+    /// batch may [end](Self::end) between [`form`](Self::form) and this: the next stage would keep
+    /// a place for it.
     pub fn hand_over(&mut self, batch: InFlightBatch) -> Option<HandOver> {
         self.later.hand_over(batch)
     }
@@ -259,7 +260,8 @@ impl<P: Clone> Scheduler<P> {
             // With the ways there and back, and without the waits for batches before it: those the
             // pipeline hides.
             let since = now.saturating_sub(batch.start());
-            self.monitor.returned(batch.own(), since.saturating_sub(batch.own() + queue));
+            self.monitor
+                .returned(batch.own(), since.saturating_sub(batch.own()).saturating_sub(queue));
         }
         Some(batch)
     }

@@ -21,11 +21,11 @@ pub use entry::{Admitted, EntryError, StageEntry};
 /// A batch that an earlier stage sent.
 #[derive(Debug)]
 pub struct StageJob<T> {
-    /// Whose it is.
+    /// Lane of the upstream that sent it.
     pub lane: u64,
     /// The batch, as the earlier stage names it.
     pub id: u64,
-    /// Whose rows, in order.
+    /// Entries of the sessions whose rows are in the batch, in order.
     pub entries: Vec<StageEntry>,
     /// Sessions that ended since the batch before.
     pub closed: Vec<u64>,
@@ -38,7 +38,7 @@ pub struct StageJob<T> {
 /// A batch that runs here or in a stage behind.
 #[derive(Debug)]
 pub struct InFlightJob<T> {
-    /// Whose it is.
+    /// Lane of the upstream that sent it.
     pub lane: u64,
     /// The batch, as the earlier stage names it.
     pub id: u64,
@@ -57,7 +57,7 @@ pub struct InFlightJob<T> {
 pub struct StartedJob<T> {
     /// The batch, without an entry yet.
     pub job: InFlightJob<T>,
-    /// Who wants to take part, in order: to be [admitted](StageScheduler::admit) one by one.
+    /// Entries that want to take part, in order. Each is to be [admitted](StageScheduler::admit).
     pub entries: Vec<StageEntry>,
     /// Names of sessions that have ended: their rows can be forgotten.
     pub ended: Vec<u64>,
@@ -196,7 +196,7 @@ impl<T> StageScheduler<T> {
     /// The model has run `job`, or failed to. A batch without entries did not have to run.
     pub fn computed(&mut self, job: &mut InFlightJob<T>, took: Took) {
         let rows = job.rows();
-        job.compute += took.time;
+        job.compute = job.compute.saturating_add(took.time);
         if rows > 0 {
             self.delay.observe(rows, took.time);
             self.figures.count(rows, took.overran);
@@ -225,8 +225,8 @@ impl<T> StageScheduler<T> {
     ) -> Option<InFlightJob<T>> {
         let mut job = self.later.returned(number)??;
         self.lanes.get(&job.lane)?;
-        job.compute += compute;
-        job.queue += queue;
+        job.compute = job.compute.saturating_add(compute);
+        job.queue = job.queue.saturating_add(queue);
         Some(job)
     }
 

@@ -8,12 +8,12 @@ const HISTORY: f64 = 0.9;
 /// processor.
 const ODD: f64 = 4.0;
 
-/// What computing costs: so much at once, and so much a row.
+/// Cost of computing: a fixed part, and a part for each row.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Cost {
-    /// What it costs whatever the rows.
+    /// Fixed part.
     pub base: Duration,
-    /// What each row adds.
+    /// Part for each row.
     pub per_row: Duration,
 }
 

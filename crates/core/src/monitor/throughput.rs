@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use super::{DelayPoint, delay::interpolate};
 
-/// How fast a cloud is now, as it says with its answers.
+/// Speed of a cloud, as it reports it with its answers.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct CloudThroughput {
     /// What a prompt's append is expected to wait from the moment it could have run (it had arrived
@@ -48,7 +48,7 @@ impl CloudThroughput {
     }
 }
 
-/// Where the cloud spent its time on one append.
+/// Times that the cloud spent on one append.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct AnswerTiming {
     /// From its arrival to the start of its first batch.

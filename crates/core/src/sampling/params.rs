@@ -39,7 +39,7 @@ pub struct SamplingParams {
     options: SamplingOptions,
 }
 
-/// Why sampling parameters are refused.
+/// Reason why sampling parameters are refused.
 #[derive(Clone, Copy, Debug, PartialEq, thiserror::Error)]
 pub enum SamplingError {
     /// The temperature is negative, too high or no number.

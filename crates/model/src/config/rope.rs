@@ -44,6 +44,17 @@ pub enum RopeScaling {
 const DEFAULT_THETA: f64 = 10_000.0;
 
 impl Rope {
+    /// Whether there is an angle for every pair of dimensions of heads `head_dim` wide.
+    pub(crate) fn covers(&self, head_dim: usize) -> bool {
+        let pairs = match &self.scaling {
+            RopeScaling::PerPair { divisors } => divisors.len(),
+            RopeScaling::None | RopeScaling::Linear { .. } | RopeScaling::Llama3 { .. } => {
+                head_dim / 2
+            }
+        };
+        head_dim.is_multiple_of(2) && pairs >= head_dim / 2
+    }
+
     /// `rope_parameters` (transformers 5) holds what `rope_theta` and `rope_scaling`
     /// (transformers 4) held; a file may carry both.
     pub(super) fn parse(fields: &Fields, context: usize) -> Result<Self, ModelError> {

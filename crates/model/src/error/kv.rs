@@ -2,7 +2,7 @@
 
 use tricorn_kernels::KvFormat;
 
-/// Why a cache cannot hold more positions.
+/// Reason why a cache cannot hold more positions.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum KvError {
     /// The sequence is as long as the cache may grow.

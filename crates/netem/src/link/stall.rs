@@ -9,9 +9,9 @@ const MEGABYTE: f64 = 1e6;
 /// Stalls at random moments (a Poisson process).
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct Stalls {
-    /// How often.
+    /// Mean rate of stalls.
     pub rate: StallRate,
-    /// How long each.
+    /// Duration of each stall.
     pub duration: Duration,
 }
 

@@ -15,7 +15,7 @@ pub enum ToolChoice<'a> {
     Named(&'a str),
 }
 
-/// Why no grammar can be made of tools.
+/// Reason why no grammar can be made of tools.
 #[derive(Debug, thiserror::Error, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum ToolError {

@@ -25,7 +25,7 @@ pub struct Admitted {
     pub context: usize,
 }
 
-/// Why a session takes no part in a batch of a later stage.
+/// Reason why a session takes no part in a batch of a later stage.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum EntryError {
     /// There are as many sessions as were announced.

@@ -14,10 +14,10 @@ pub const MANIFEST_FILE: &str = "tricorn.json";
 /// kernels that changes a byte.
 pub(crate) const LAYOUT: u32 = 1;
 
-/// What a bundle holds.
+/// Contents of a bundle.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Bundle {
-    /// Whose part.
+    /// Side that it is for.
     pub part: BundlePart,
     /// Where the model was cut.
     pub split: Split,
@@ -26,7 +26,7 @@ pub struct Bundle {
 /// The content of `tricorn.json`.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Manifest {
-    /// Whose part of the model is here; `None` for all of it.
+    /// Part of the model that is here; `None` for all of it.
     pub bundle: Option<Bundle>,
     /// What identifies the model that it was made from.
     pub fingerprint: Fingerprint,

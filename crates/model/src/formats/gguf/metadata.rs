@@ -3,7 +3,7 @@
 
 use std::collections::BTreeMap;
 
-use crate::error::ModelError;
+use crate::{config::MAX_LAYERS, error::ModelError};
 
 /// A value as the file has it.
 #[derive(Debug, PartialEq)]
@@ -141,6 +141,10 @@ impl Metadata {
         let uneven = self.get(key, "a whole number, or a list of them", |value| match value {
             Value::Number(..) => Some(None),
             Value::Numbers(scalar, bytes) => {
+                // More than any model has layers: a hostile list must not fill the memory.
+                if bytes.len() / scalar.bytes() > MAX_LAYERS {
+                    return None;
+                }
                 let count = |one| scalar.integer(one).and_then(|n| u64::try_from(n).ok());
                 let counts: Vec<u64> =
                     bytes.chunks_exact(scalar.bytes()).map(count).collect::<Option<_>>()?;
