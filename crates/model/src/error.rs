@@ -12,8 +12,8 @@ pub(crate) use tricorn_text::one_line;
 use crate::{bundle_part::BundlePart, compute_device::ComputeDevice, drafter_kind::DrafterKind};
 pub use kv::KvError;
 
-/// Reason why a model cannot be loaded or used. Each message is one line and ends with the mend where
-/// there is one.
+/// Reason why a model cannot be loaded or used. Each message is one line, and ends with how to fix
+/// it where that is known.
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum ModelError {

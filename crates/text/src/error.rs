@@ -1,7 +1,7 @@
 //! Errors of tokenizers and chat templates.
 
-/// Reason why a tokenizer or a chat template cannot be read or used. Each message is one line and ends
-/// with the mend.
+/// Reason why a tokenizer or a chat template cannot be read or used. Each message is one line, and
+/// ends with how to fix it.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 #[non_exhaustive]
 pub enum TextError {
